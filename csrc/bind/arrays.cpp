@@ -1,0 +1,142 @@
+#include "bind/arrays.h"
+
+#include <cmath>
+
+namespace fastnn {
+namespace {
+
+using Flags = py::detail::npy_api;
+
+std::string type_name(py::handle object) { return py::str(py::type::of(object).attr("__name__")); }
+
+std::string dtype_name(bool is_double) { return is_double ? "float64" : "float32"; }
+
+// "x: got a list" and the like, as the beginning of every sentence.
+std::string got(const std::string& name, const std::string& what) { return name + ": got " + what + ", want "; }
+
+py::array check_kind(py::handle object, const std::string& name) {
+  if (!py::isinstance<py::array>(object)) {
+    throw py::type_error(got(name, type_name(object)) + "a numpy.ndarray of float32 or float64; convert it with np.asarray(" +
+                         name + ", dtype=np.float32)");
+  }
+  auto array = py::reinterpret_borrow<py::array>(object);
+  const int num = array.dtype().num();
+  if ((num != Flags::NPY_FLOAT_ && num != Flags::NPY_DOUBLE_) || array.dtype().byteorder() != '=') {
+    throw py::type_error(got(name, "dtype " + std::string(py::str(array.dtype()))) +
+                         "native float32 or float64; convert it with " + name + ".astype(np.float32)");
+  }
+  return array;
+}
+
+void check_layout(const py::array& array, const std::string& name, Access access) {
+  if (!(array.flags() & Flags::NPY_ARRAY_C_CONTIGUOUS_)) {
+    throw py::value_error(got(name, "strided memory") + "C-contiguous memory, since nothing is copied silently; " +
+                          (access == Access::write ? "allocate it with np.empty(shape, dtype)"
+                                                   : "pass np.ascontiguousarray(" + name + ")"));
+  }
+  if (!(array.flags() & Flags::NPY_ARRAY_ALIGNED_)) {
+    throw py::value_error(got(name, "misaligned memory") + "an address that is a multiple of the item size; pass " + name +
+                          ".copy()");
+  }
+  if (access == Access::write && !array.writeable()) {
+    throw py::value_error(got(name, "a read-only array") + "a writable one, since it is changed in place; pass " + name +
+                          ".copy() and use that");
+  }
+}
+
+bool overlap(const Array& a, const Array& b) {
+  const char *a0 = static_cast<const char*>(a.data), *b0 = static_cast<const char*>(b.data);
+  return a.size && b.size && a0 < b0 + b.bytes() && b0 < a0 + a.bytes();
+}
+
+void check_shape(const Array& a, const Shape& shape) {
+  if (a.shape != shape) {
+    throw py::value_error(got(a.name, "shape " + text(a.shape)) + text(shape) + "; reshape it, nothing is broadcast");
+  }
+}
+
+void check_dtype(const Array& a, bool is_double) {
+  if (a.is_double != is_double) {
+    throw py::type_error(got(a.name, dtype_name(a.is_double)) + dtype_name(is_double) + " like the rest; convert it with " +
+                         a.name + ".astype(np." + dtype_name(is_double) + ")");
+  }
+}
+
+}  // namespace
+
+std::string text(const Shape& shape) {
+  std::string s = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) s += (i ? ", " : "") + std::to_string(shape[i]);
+  return s + (shape.size() == 1 ? ",)" : ")");
+}
+
+Array check(py::handle object, const std::string& name, Access access) {
+  const py::array array = check_kind(object, name);
+  check_layout(array, name, access);
+  return {name,
+          object,
+          const_cast<void*>(array.data()),
+          array.size(),
+          Shape(array.shape(), array.shape() + array.ndim()),
+          array.itemsize() == 8};
+}
+
+Array check(py::handle object, const std::string& name, const Array& like, const Shape& shape, Access access) {
+  Array a = check(object, name, access);
+  check_dtype(a, like.is_double);
+  check_shape(a, shape);
+  return a;
+}
+
+Array check_optional(py::handle object, const std::string& name, const Array& like, const Shape& shape, Access access) {
+  return object.is_none() ? Array{} : check(object, name, like, shape, access);
+}
+
+Array check_double(py::handle object, const std::string& name, const Shape& shape) {
+  Array a = check(object, name);
+  check_dtype(a, true);
+  check_shape(a, shape);
+  return a;
+}
+
+py::array new_array(const Shape& shape, bool is_double) {
+  return is_double ? py::array(py::array_t<double>(shape)) : py::array(py::array_t<float>(shape));
+}
+
+Result result(py::handle out, const Array& like, const std::vector<const Array*>& same,
+              const std::vector<const Array*>& others) {
+  if (out.is_none()) {
+    py::array fresh = new_array(like.shape, like.is_double);
+    return {fresh, check(fresh, "out", Access::write)};
+  }
+  Array a = check(out, "out", like, like.shape, Access::write);
+  for (const Array* other : same) {
+    if (a.data != other->data) check_apart(a, *other);
+  }
+  for (const Array* other : others) check_apart(a, *other);
+  return {py::reinterpret_borrow<py::object>(out), a};
+}
+
+void check_apart(const Array& written, const Array& other) {
+  if (overlap(written, other)) {
+    throw py::value_error(got(written.name, "memory that overlaps " + other.name) + "memory of its own; pass a copy of " +
+                          other.name);
+  }
+}
+
+double check_range(double value, const char* name, double low, double high) {
+  if (!(low <= value && value <= high)) {
+    throw py::value_error(got(name, std::string(py::repr(py::float_(value)))) + "a number in [" +
+                          std::string(py::str(py::float_(low))) + ", " + std::string(py::str(py::float_(high))) + "]");
+  }
+  return value;
+}
+
+double check_not_negative(double value, const char* name) {
+  if (!(0 <= value && std::isfinite(value))) {
+    throw py::value_error(got(name, std::string(py::repr(py::float_(value)))) + "a finite number >= 0");
+  }
+  return value;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,82 @@
+// Which code runs: instruction set, threads, how the module was built. And the memory probe.
+#include <pybind11/stl.h>
+
+#include "bind/arrays.h"
+#include "bind/register.h"
+#include "core/threads.h"
+
+#define FASTNN_TEXT_(x) #x
+#define FASTNN_TEXT(x) FASTNN_TEXT_(x)
+
+namespace fastnn {
+namespace {
+
+void checked_set_num_threads(py::int_ n_) {
+  const int n = py::isinstance<py::bool_>(n_) ? 0 : n_.cast<int>();
+  if (n < 1) throw py::value_error("n: got " + std::string(py::repr(n_)) + ", want an integer >= 1");
+  set_num_threads(n);
+}
+
+py::dict build_info() {
+  py::dict info;
+#if defined(__clang__)
+  info["compiler"] = "clang " __clang_version__;
+#else
+  info["compiler"] = "gcc " __VERSION__;
+#endif
+#if defined(NDEBUG)
+  info["build"] = "release";
+#else
+  info["build"] = "debug";
+#endif
+  info["threads_engine"] = thread_engine();
+  info["pybind11"] = FASTNN_TEXT(PYBIND11_VERSION_MAJOR) "." FASTNN_TEXT(PYBIND11_VERSION_MINOR);
+  return info;
+}
+
+void stream(const py::sequence& updated, const py::sequence& written, const py::sequence& read) {
+  StreamArgs<float> shape = {};
+  shape.updates = int(updated.size());
+  shape.writes = int(written.size());
+  shape.reads = int(read.size());
+  const int pattern = 100 * shape.updates + 10 * shape.writes + shape.reads;
+  bool known = false;
+  for (int p : {100, 101, 201, 301, 10, 11, 12, 1}) known |= p == pattern;
+  if (!known) throw py::value_error("stream: got an access pattern that no kernel here has");
+  std::vector<Array> arrays;
+  for (const auto& list : {updated, written, read}) {
+    for (py::handle h : list) {
+      const std::string name = "arrays[" + std::to_string(arrays.size()) + "]";
+      arrays.push_back(arrays.empty() ? check(h, name, Access::write)
+                                      : check(h, name, arrays[0], arrays[0].shape, Access::write));
+      for (std::size_t i = 0; i + 1 < arrays.size(); ++i) check_apart(arrays.back(), arrays[i]);
+    }
+  }
+  by_dtype(arrays[0], [&]<class T>(T) {
+    StreamArgs<T> a = {};
+    auto next = arrays.begin();
+    for (int i = 0; i < shape.updates; ++i) a.updated[i] = (next++)->as<T>();
+    for (int i = 0; i < shape.writes; ++i) a.written = (next++)->as<T>();
+    for (int i = 0; i < shape.reads; ++i) a.read[i] = (next++)->as<T>();
+    a.size = arrays[0].size;
+    a.updates = shape.updates;
+    a.writes = shape.writes;
+    a.reads = shape.reads;
+    run(kernels_for<T>().stream, a);
+  });
+}
+
+}  // namespace
+
+void register_config(py::module_& m) {
+  using namespace py::literals;
+  m.def("isa", [] { return kernel_table().isa; });
+  m.def("supported_isas", [] { return py::tuple(py::cast(supported_isas())); });
+  m.def("use_isa", &use_isa, "name"_a);
+  m.def("get_num_threads", &get_num_threads);
+  m.def("set_num_threads", &checked_set_num_threads, "n"_a);
+  m.def("build_info", &build_info);
+  m.def("stream", &stream, "updated"_a, "written"_a, "read"_a);
+}
+
+}  // namespace fastnn

@@ -1,0 +1,52 @@
+// relu, dropout.
+#include <cmath>
+
+#include "bind/arrays.h"
+#include "bind/register.h"
+
+namespace fastnn {
+namespace {
+
+py::object relu(py::handle x_, py::handle out) {
+  const Array x = check(x_, "x");
+  const Result y = result(out, x, {&x});
+  by_dtype(x, [&]<class T>(T) {
+    run(kernels_for<T>().relu, MapArgs<T>{y.array.as<T>(), x.as<T>(), nullptr, x.size});
+  });
+  return y.object;
+}
+
+py::object relu_backward(py::handle dy_, py::handle x_, py::handle out) {
+  const Array x = check(x_, "x");
+  const Array dy = check(dy_, "dy", x, x.shape);
+  const Result dx = result(out, x, {&dy, &x});
+  by_dtype(x, [&]<class T>(T) {
+    run(kernels_for<T>().relu_backward, MapArgs<T>{dx.array.as<T>(), x.as<T>(), dy.as<T>(), x.size});
+  });
+  return dx.object;
+}
+
+py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
+                   py::handle out) {
+  const Array x = check(x_, "x");
+  check_range(p, "p", 0, 1);
+  const Result y = result(out, x, {&x});
+  const auto threshold = std::uint32_t(std::lround(p * 65536));
+  by_dtype(x, [&]<class T>(T) {
+    const T scale = p < 1 ? T(1 / (1 - p)) : T(0);
+    run(kernels_for<T>().dropout,
+        DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, {seed, stream, block}, threshold, scale});
+  });
+  return y.object;
+}
+
+}  // namespace
+
+void register_elementwise(py::module_& m) {
+  using namespace py::literals;
+  m.def("relu", &relu, "x"_a, "out"_a);
+  m.def("relu_backward", &relu_backward, "dy"_a, "x"_a, "out"_a);
+  m.def("dropout", &dropout, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
+}
+
+}  // namespace fastnn

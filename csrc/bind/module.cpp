@@ -1,0 +1,12 @@
+#include "bind/register.h"
+#include "core/isa.h"
+
+PYBIND11_MODULE(_core, m) {
+  fastnn::kernel_table();  // FASTNN_ISA that names an impossible ISA fails the import, not the first call
+  fastnn::register_config(m);
+  fastnn::register_elementwise(m);
+  fastnn::register_loss(m);
+  fastnn::register_norm(m);
+  fastnn::register_optim(m);
+  fastnn::register_random(m);
+}

@@ -1,0 +1,15 @@
+// What module.cpp calls: each family puts its functions into the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fastnn {
+
+void register_config(pybind11::module_& m);
+void register_elementwise(pybind11::module_& m);
+void register_loss(pybind11::module_& m);
+void register_norm(pybind11::module_& m);
+void register_optim(pybind11::module_& m);
+void register_random(pybind11::module_& m);
+
+}  // namespace fastnn

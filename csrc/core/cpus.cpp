@@ -1,0 +1,78 @@
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "core/threads.h"
+
+namespace fastnn {
+namespace {
+
+int affinity() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return int(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+// CPUs of quota / period, rounded up; a large number where there is no limit.
+int cpus_of(double quota, double period) {
+  constexpr int kNoLimit = 1 << 20;
+  return quota > 0 && period > 0 ? std::max(1, int(std::ceil(quota / period))) : kNoLimit;
+}
+
+// cgroup v2: "max 100000" or "200000 100000".
+int quota_v2(const std::string& folder) {
+  std::ifstream file(folder + "/cpu.max");
+  std::string quota;
+  double period = 0;
+  file >> quota >> period;
+  return cpus_of(std::atof(quota.c_str()), period);
+}
+
+int quota_v1(const std::string& folder) {
+  double quota = 0, period = 0;
+  std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
+  std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+  return cpus_of(quota, period);
+}
+
+// The tightest quota between the process's group and the root, for either version of cgroups.
+int cgroup_quota() {
+  int cpus = cpus_of(0, 0);
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {  // id:controllers:/path
+    const auto first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const bool v2 = controllers == ",,";
+    if (!v2 && controllers.find(",cpu,") == std::string::npos) continue;
+    std::string path = line.substr(second + 1);
+    while (true) {
+      if (path == "/") path.clear();
+      cpus = std::min(cpus, v2 ? quota_v2("/sys/fs/cgroup" + path) : quota_v1("/sys/fs/cgroup/cpu" + path));
+      if (path.empty()) break;
+      path.erase(path.find_last_of('/'));
+    }
+  }
+  return cpus;
+}
+
+// A positive integer, or none of the variable's business: OMP_NUM_THREADS may be a list such as "4,2".
+int environment(const char* name, int otherwise) {
+  const char* text = std::getenv(name);
+  const int n = text ? std::atoi(text) : 0;
+  return n >= 1 ? n : otherwise;
+}
+
+}  // namespace
+
+int default_num_threads() {
+  const int machine = std::min(affinity(), cgroup_quota());
+  return std::min(machine, environment("FASTNN_NUM_THREADS", environment("OMP_NUM_THREADS", machine)));
+}
+
+}  // namespace fastnn

@@ -1,0 +1,156 @@
+// The arguments of every kernel: outputs, saved statistics, inputs, sizes, options. Pointers are never null unless
+// said so, and never overlap unless said so; whoever fills these has checked that.
+#pragma once
+
+#include <cstdint>
+
+namespace fastnn {
+
+using Index = std::int64_t;
+
+// Elementwise. y may be x, dx may be dy.
+template <class T>
+struct MapArgs {
+  T* y;
+  const T* x;
+  const T* dy;  // backward only
+  Index size;
+};
+
+struct Philox {
+  std::uint64_t seed, stream, block;
+};
+
+template <class T>
+struct DropoutArgs {
+  T* y;  // may be x
+  const T* x;
+  Index size;
+  Philox random;
+  std::uint32_t threshold;  // drop where 16 random bits are below
+  T scale;
+};
+
+template <class T>
+struct FillArgs {
+  T* y;
+  Index size;
+  Philox random;
+  T shift, scale, largest;  // shift + scale * value, at most `largest`
+};
+
+// One tensor in a list; `end` is the running total of sizes up to and with it.
+template <class T>
+struct SgdSegment {
+  T* theta;
+  T* velocity;
+  const T* grad;
+  Index end;
+  T gain;
+};
+
+template <class T>
+struct SgdArgs {
+  const SgdSegment<T>* segments;
+  Index count;
+  T lr, momentum, weight_decay, sign;
+  bool has_velocity, nesterov;
+};
+
+template <class T>
+struct AdamSegment {
+  T* theta;
+  T* m;
+  T* v;
+  const T* grad;
+  Index end;
+  T step_size, inverse_root;
+};
+
+template <class T>
+struct AdamArgs {
+  const AdamSegment<T>* segments;
+  Index count;
+  T beta1, beta2, one_minus_beta1, one_minus_beta2, eps, weight_decay, keep, sign;
+};
+
+// x is (rows, columns); statistics are per row.
+template <class T>
+struct RowNormArgs {
+  T* y;  // may be x
+  double* mean;
+  double* rstd;
+  const T* x;
+  const T* weight;  // may be null
+  const T* bias;    // may be null
+  Index rows, columns;
+  double eps;
+};
+
+template <class T>
+struct RowNormBackwardArgs {
+  T* dx;  // may be dy
+  T* dweight;
+  T* dbias;
+  T* partial;  // (row_norm_blocks(rows), 2, columns)
+  const T* dy;
+  const T* x;
+  const T* weight;  // may be null
+  const double* mean;
+  const double* rstd;
+  Index rows, columns;
+};
+
+constexpr Index kRowsPerPartial = 64;
+constexpr Index row_norm_blocks(Index rows) { return (rows + kRowsPerPartial - 1) / kRowsPerPartial; }
+
+// x is (outer, channels, inner); statistics are per channel.
+template <class T>
+struct ChannelNormArgs {
+  T* y;  // may be x
+  double* mean;
+  double* rstd;
+  T* running_mean;  // may be null in training
+  T* running_var;   // may be null in training
+  const T* x;
+  const T* weight;  // may be null
+  const T* bias;    // may be null
+  Index outer, channels, inner;
+  double momentum, eps;
+  bool training;
+};
+
+template <class T>
+struct ChannelNormBackwardArgs {
+  T* dx;  // may be dy
+  T* dweight;
+  T* dbias;
+  const T* dy;
+  const T* x;
+  const T* weight;  // may be null
+  const double* mean;
+  const double* rstd;
+  Index outer, channels, inner;
+  bool training;
+};
+
+template <class T>
+struct CrossEntropyArgs {
+  T* dlogits;        // may be logits
+  double* row_loss;  // (rows)
+  const T* logits;
+  const Index* labels;
+  Index rows, classes;
+};
+
+// The least that a kernel of some access pattern can do; measures the memory, not the arithmetic.
+template <class T>
+struct StreamArgs {
+  T* updated[3];
+  T* written;
+  const T* read[2];
+  Index size;
+  int updates, writes, reads;
+};
+
+}  // namespace fastnn

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "steps/math.h"
+
+namespace fastnn {
+
+// Written as "not positive" would lose NaN; torch keeps it.
+template <class T>
+FASTNN_STEP T relu(T x) {
+  return x <= 0 ? T(0) : x;
+}
+
+template <class T>
+FASTNN_STEP T relu_gradient(T dy, T x) {
+  return x <= 0 ? T(0) : dy;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,120 @@
+// Elementary functions that vectorise and give the same bits on every machine, unlike libm's.
+// Each is a power series on a reduced range, with as many terms as the type can show; <= 2 ulp.
+#pragma once
+
+#include <cstdint>
+
+// A step is one scalar rule. It has internal linkage: the same rule is compiled once per ISA, and the linker
+// must never be offered two versions of one name.
+#define FASTNN_STEP static inline __attribute__((always_inline))
+
+namespace fastnn {
+
+template <class T>
+struct Real;
+
+template <>
+struct Real<float> {
+  using Bits = std::int32_t;
+  static constexpr int kMantissa = 23, kBias = 127;
+  static constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
+  static constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cf79abcap-20f;
+  static constexpr float kExpMin = -104.0f, kExpMax = 89.0f;
+  static constexpr float kMinNormal = 0x1p-126f;
+  static constexpr int kExpTerms = 7, kAtanhTerms = 4, kSinTerms = 5;
+};
+
+template <>
+struct Real<double> {
+  using Bits = std::int64_t;
+  static constexpr int kMantissa = 52, kBias = 1023;
+  static constexpr double kRound = 0x1.8p52;
+  static constexpr double kLn2High = 0x1.62e42fefa38p-1, kLn2Low = 0x1.ef35793c7673p-45;
+  static constexpr double kExpMin = -746.0, kExpMax = 710.0;
+  static constexpr double kMinNormal = 0x1p-1022;
+  static constexpr int kExpTerms = 13, kAtanhTerms = 10, kSinTerms = 8;
+};
+
+template <class T>
+FASTNN_STEP typename Real<T>::Bits to_bits(T x) {
+  return __builtin_bit_cast(typename Real<T>::Bits, x);
+}
+
+template <class T>
+FASTNN_STEP T from_bits(typename Real<T>::Bits x) {
+  return __builtin_bit_cast(T, x);
+}
+
+FASTNN_STEP float square_root(float x) { return __builtin_sqrtf(x); }
+FASTNN_STEP double square_root(double x) { return __builtin_sqrt(x); }
+
+// The sum of coefficient(i) * x^(i - first) for i = first ... last, by Horner's rule.
+template <double (*coefficient)(int), int first, int last, class T>
+FASTNN_STEP T series(T x) {
+  constexpr T c = T(coefficient(first));
+  if constexpr (first == last) {
+    return c;
+  } else {
+    return c + x * series<coefficient, first + 1, last>(x);
+  }
+}
+
+static constexpr double factorial(int n) { return n <= 1 ? 1.0 : n * factorial(n - 1); }
+static constexpr double exp_term(int i) { return 1.0 / factorial(i); }
+static constexpr double atanh_term(int i) { return 1.0 / (2 * i + 1); }
+static constexpr double sin_term(int i) { return (i % 2 ? -1.0 : 1.0) / factorial(2 * i + 1); }
+static constexpr double cos_term(int i) { return (i % 2 ? -1.0 : 1.0) / factorial(2 * i); }
+
+// 2^k where that is a normal number.
+template <class T>
+FASTNN_STEP T power_of_two(typename Real<T>::Bits k) {
+  return from_bits<T>((k + Real<T>::kBias) << Real<T>::kMantissa);
+}
+
+// e^x, with x = k ln 2 + r and |r| <= ln 2 / 2. 2^k is applied in two factors: alone it may not be a number.
+template <class T>
+FASTNN_STEP T exponential(T x) {
+  using R = Real<T>;
+  x = x < R::kExpMin ? R::kExpMin : x;
+  x = x > R::kExpMax ? R::kExpMax : x;
+  const T shifted = x * T(0x1.71547652b82fep+0) + R::kRound;
+  const T k = shifted - R::kRound;
+  const T r = (x - k * R::kLn2High) - k * R::kLn2Low;
+  const auto whole = to_bits(shifted) - to_bits(R::kRound);
+  const auto half = whole >> 1;
+  return series<exp_term, 0, R::kExpTerms>(r) * power_of_two<T>(half) * power_of_two<T>(whole - half);
+}
+
+// ln x, with x = 2^k m, m within a factor sqrt 2 of 1, and ln m = 2 artanh((m - 1) / (m + 1)).
+template <class T>
+FASTNN_STEP T logarithm(T x) {
+  using R = Real<T>;
+  const bool subnormal = x < R::kMinNormal;
+  const auto bits = to_bits(subnormal ? x * power_of_two<T>(R::kMantissa) : x);
+  const auto exponent = (bits - to_bits(T(0x1.6a09e667f3bcdp-1))) >> R::kMantissa;
+  const T m = from_bits<T>(bits - (exponent << R::kMantissa));
+  const T k = (from_bits<T>(exponent + to_bits(R::kRound)) - R::kRound) - (subnormal ? T(R::kMantissa) : T(0));
+  const T s = (m - 1) / (m + 1);
+  const T ln_m = 2 * s + 2 * s * (s * s) * series<atanh_term, 1, R::kAtanhTerms>(s * s);
+  const T ln_x = k * R::kLn2High + (k * R::kLn2Low + ln_m);
+  const T infinity = T(__builtin_inf());
+  const T outside = x == 0 ? -infinity : (x == infinity ? infinity : T(__builtin_nan("")));
+  return x > 0 && x < infinity ? ln_x : outside;
+}
+
+// sin and cos of 2 pi u for u in [0, 1]: the quarter turn is taken off exactly.
+template <class T>
+FASTNN_STEP void sin_cos_turn(T u, T& sin_u, T& cos_u) {
+  using R = Real<T>;
+  const T shifted = 4 * u + R::kRound;
+  const T angle = (u - (shifted - R::kRound) * T(0.25)) * T(0x1.921fb54442d18p+2);
+  const T square = angle * angle;
+  const T s = angle * series<sin_term, 0, R::kSinTerms>(square);
+  const T c = series<cos_term, 0, R::kSinTerms>(square);
+  const auto quarter = to_bits(shifted) - to_bits(R::kRound);
+  const bool odd = (quarter & 1) != 0;
+  sin_u = ((quarter & 2) != 0 ? T(-1) : T(1)) * (odd ? c : s);
+  cos_u = (((quarter + 1) & 2) != 0 ? T(-1) : T(1)) * (odd ? s : c);
+}
+
+}  // namespace fastnn

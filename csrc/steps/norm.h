@@ -1,0 +1,41 @@
+// Normalisation of one element, and its gradient. Statistics are kept in double; the mean is used as a sum of
+// two numbers of the element's type, so that a mean of 1e4 standard deviations costs no digits.
+#pragma once
+
+#include "steps/math.h"
+
+namespace fastnn {
+
+template <class T>
+struct Moments {
+  T mean_high, mean_low, rstd;
+};
+
+template <class T>
+FASTNN_STEP Moments<T> moments(double mean, double rstd) {
+  const T high = T(mean);
+  return {high, T(mean - double(high)), T(rstd)};
+}
+
+FASTNN_STEP double reciprocal_deviation(double variance, double eps) { return 1.0 / square_root(variance + eps); }
+
+// (x - mean) / sqrt(var + eps)
+template <class T>
+FASTNN_STEP T normalise(T x, const Moments<T>& m) {
+  return ((x - m.mean_high) - m.mean_low) * m.rstd;
+}
+
+// d loss / d x of y = weight * normalise(x) when mean and rstd depend on x: g = dy * weight,
+// mean_g and mean_gx are the means of g and of g * normalised over the elements that share the statistics.
+template <class T>
+FASTNN_STEP T normalise_gradient(T g, T normalised, T mean_g, T mean_gx, T rstd) {
+  return rstd * (g - mean_g - normalised * mean_gx);
+}
+
+// PyTorch's convention: momentum is the share of the new value.
+template <class T>
+FASTNN_STEP T running_average(T running, double fresh, double momentum) {
+  return T((1.0 - momentum) * double(running) + momentum * fresh);
+}
+
+}  // namespace fastnn

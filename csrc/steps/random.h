@@ -1,0 +1,56 @@
+// From a counter to random numbers. Philox4x32-10: J. K. Salmon et al., "Parallel random numbers: as easy as
+// 1, 2, 3", SC 2011, section 3.3. Normals: G. Box, M. Muller, Ann. Math. Stat. 29 (1958).
+#pragma once
+
+#include "steps/math.h"
+
+namespace fastnn {
+
+struct PhiloxConstants {
+  static constexpr int kRounds = 10;
+  static constexpr std::uint64_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
+  static constexpr std::uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
+};
+
+// One round on four words held in the low halves of W, which may be an integer of 64 bits or a vector of them;
+// high halves carry rubbish, which multiply_low and the shift never look at.
+template <class W, class Multiply>
+FASTNN_STEP void philox_round(W& x0, W& x1, W& x2, W& x3, W key0, W key1, W m0, W m1, Multiply multiply_low) {
+  const W p0 = multiply_low(x0, m0), p1 = multiply_low(x2, m1);
+  x0 = (p1 >> 32) ^ x1 ^ key0;
+  x2 = (p0 >> 32) ^ x3 ^ key1;
+  x1 = p1;
+  x3 = p0;
+}
+
+// A dropped value is exactly 0, whatever x is: select, never multiply.
+template <class T>
+FASTNN_STEP T keep_or_drop(T x, std::uint32_t bits16, std::uint32_t threshold, T scale) {
+  return bits16 < threshold ? T(0) : x * scale;
+}
+
+// Uniform in [0, 1), a multiple of 2^-24 or 2^-53.
+FASTNN_STEP float unit(std::uint32_t a) { return float(std::int32_t(a >> 8)) * 0x1p-24f; }
+
+FASTNN_STEP double unit(std::uint32_t a, std::uint32_t b) {
+  return (double(std::int32_t(a >> 5)) * 0x1p26 + double(std::int32_t(b >> 6))) * 0x1p-53;
+}
+
+// low + (high - low) * u may round up to high, which a half-open interval must not return.
+template <class T>
+FASTNN_STEP T uniform_between(T u, T low, T width, T largest) {
+  const T value = low + width * u;
+  return value > largest ? largest : value;
+}
+
+// Two independent standard normals; u1 in (0, 1], u2 in [0, 1).
+template <class T>
+FASTNN_STEP void box_muller(T u1, T u2, T& z0, T& z1) {
+  const T radius = square_root(T(-2) * logarithm(u1));
+  T sine, cosine;
+  sin_cos_turn(u2, sine, cosine);
+  z0 = radius * cosine;
+  z1 = radius * sine;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,34 @@
+"""Training kernels for neural nets on a CPU: fused, threaded, and the same bits on every machine."""
+
+import importlib.metadata
+
+from fastnn import functional, init, nn, optim, random
+from fastnn._config import (
+    get_num_threads,
+    isa,
+    set_num_threads,
+    show_config,
+    supported_isas,
+    use_isa,
+)
+from fastnn.random import Generator, manual_seed
+from fastnn.training import Trainer
+
+__version__ = importlib.metadata.version("fastnn")
+
+__all__ = [
+    "Generator",
+    "Trainer",
+    "functional",
+    "get_num_threads",
+    "init",
+    "isa",
+    "manual_seed",
+    "nn",
+    "optim",
+    "random",
+    "set_num_threads",
+    "show_config",
+    "supported_isas",
+    "use_isa",
+]

@@ -1,0 +1,57 @@
+"""The command line: `python -m fastnn info | train | bench`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import fastnn
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 1 where a package of an extra is missing."""
+    options, rest = _parse(arguments)
+    try:
+        if options.command == "info":
+            for name, value in fastnn.show_config().items():
+                print(f"{name + ':':17}{', '.join(value) if isinstance(value, tuple) else value}")
+        elif options.command == "train":
+            from fastnn import demo
+
+            demo.train(options.epochs, options.seed, options.out)
+        else:
+            from fastnn import benchmark
+
+            benchmark.main(rest)
+    except ImportError as error:
+        sentence = str(error)
+        if error.name is not None:  # raised by an import statement, whose message names no remedy
+            sentence = f"{error.name}: got no such package, want it here; run pip install 'fastnn[demo]'"
+        print(f"fastnn: {sentence}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(prog="python -m fastnn", description=fastnn.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("info", help="which kernels, threads and libraries are in use")
+    train = commands.add_parser("train", help="train a network on handwritten digits (needs fastnn[demo])")
+    train.add_argument("--epochs", type=_positive, default=40, help="passes over the images (default: %(default)s)")
+    train.add_argument("--seed", type=int, default=0, help="of weights, dropout and order (default: %(default)s)")
+    train.add_argument("--out", default="runs", metavar="DIR", help="where the results go (default: %(default)s)")
+    commands.add_parser("bench", help="time the kernels beside NumPy; its options follow", add_help=False)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "bench":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options, rest
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"got {value}, want a positive integer; 1 is the least")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

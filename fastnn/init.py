@@ -1,0 +1,133 @@
+"""Weight initialisation, in place: He (Kaiming) and Xavier (Glorot), uniform and normal.
+
+Every function fills a C-contiguous float32 or float64 NumPy array (or the array of a `fastnn.nn.Parameter`) in
+the caller's memory and returns what it was given. Names, arguments and defaults are those of `torch.nn.init`.
+
+Sources: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2; X. Glorot, Y. Bengio,
+"Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010, section 4.2.
+"""
+
+import math
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import _core
+from fastnn.random import Generator, default_generator
+
+Array = npt.NDArray[np.floating]
+Target = TypeVar("Target")
+
+_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
+
+
+def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
+    """The factor by which a standard deviation of sqrt(1 / fan) is multiplied ahead of `nonlinearity`.
+
+    Args:
+        nonlinearity: linear, sigmoid, tanh, relu, selu or leaky_relu.
+        param: the negative slope of leaky_relu.
+
+    Raises:
+        ValueError: an unknown name; the sentence lists those there are.
+    """
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2 / (1 + param**2))
+    if nonlinearity not in _GAINS:
+        raise ValueError(f"nonlinearity: got {nonlinearity!r}, want one of {', '.join([*_GAINS, 'leaky_relu'])}")
+    return _GAINS[nonlinearity]
+
+
+def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Target:
+    """Fill with values uniform in [a, b); b itself never comes out unless a == b.
+
+    Raises:
+        ValueError: a or b not finite, or a > b.
+    """
+    data, g = _array(tensor), generator or default_generator
+    _core.uniform(data, a, b, g.seed, g.stream, g.block)
+    g.reserve(_words(data))
+    return tensor
+
+
+def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Target:
+    """Fill with normal values, by the transform of G. Box and M. Muller, Ann. Math. Stat. 29 (1958).
+
+    Raises:
+        ValueError: mean not finite, or std not finite or negative.
+    """
+    data, g = _array(tensor), generator or default_generator
+    _core.normal(data, mean, std, g.seed, g.stream, g.block)
+    g.reserve(_words(data))
+    return tensor
+
+
+def xavier_uniform_(tensor: Target, gain: float = 1.0, generator: Generator | None = None) -> Target:
+    """Uniform in +-gain * sqrt(6 / (fan_in + fan_out))."""
+    bound = math.sqrt(3) * gain * _xavier_std(tensor)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Target, gain: float = 1.0, generator: Generator | None = None) -> Target:
+    """Normal with standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    return normal_(tensor, 0.0, gain * _xavier_std(tensor), generator)
+
+
+def kaiming_uniform_(
+    tensor: Target,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Target:
+    """Uniform in +-gain * sqrt(3 / fan).
+
+    Args:
+        tensor: (out, in) or (out, in, ...), two dimensions at least.
+        a: the negative slope, for leaky_relu.
+        mode: fan_in keeps the forward signal's size, fan_out the backward one's.
+        nonlinearity: what follows the layer, see `calculate_gain`.
+    """
+    bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Target,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Target:
+    """Normal with standard deviation gain / sqrt(fan); arguments as in `kaiming_uniform_`."""
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def _array(tensor: object) -> Array:
+    data: Array = getattr(tensor, "data", tensor) if not isinstance(tensor, np.ndarray) else tensor
+    return data
+
+
+def _words(data: Array) -> int:
+    return data.size * data.itemsize // 4
+
+
+def _fans(tensor: object) -> tuple[int, int]:
+    shape = _array(tensor).shape
+    if len(shape) < 2:
+        raise ValueError(f"tensor: got shape {shape}, want two dimensions at least: fan in and out are not defined")
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def _xavier_std(tensor: object) -> float:
+    fan_in, fan_out = _fans(tensor)
+    return math.sqrt(2 / max(fan_in + fan_out, 1))
+
+
+def _kaiming_std(tensor: object, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode: got {mode!r}, want 'fan_in' or 'fan_out'")
+    fan = _fans(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))

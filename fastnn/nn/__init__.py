@@ -1,0 +1,31 @@
+"""Layers with explicit backward: `y, backward = layer(x)`, then `dx = backward(dy)`. A training step reads:
+
+    logits, backward = model(x)
+    loss, dlogits = criterion(logits, labels)
+    backward(dlogits, input_grad=False)
+    optimizer.step()
+    optimizer.zero_grad()
+
+where `input_grad=False` spares the gradient by x, which nobody needs.
+"""
+
+from fastnn.nn.container import Sequential
+from fastnn.nn.layers import Dropout, Linear, ReLU
+from fastnn.nn.loss import CrossEntropyLoss
+from fastnn.nn.module import Backward, LoadResult, Module, Parameter
+from fastnn.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
+
+__all__ = [
+    "Backward",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "LayerNorm",
+    "Linear",
+    "LoadResult",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+]

@@ -1,0 +1,140 @@
+"""Layers without statistics: Linear, ReLU, Dropout."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import functional as F
+from fastnn import init
+from fastnn.nn.module import FLOATS, Array, Backward, Module, Parameter
+from fastnn.random import Generator
+
+
+class Linear(Module):
+    """y = x @ weight.T + bias, through the BLAS that NumPy carries.
+
+    Args:
+        in_features, out_features: positive.
+        bias: False leaves the bias out.
+        dtype: float32 or float64, of the parameters and of all x.
+        generator: where the initial values come from; the default generator if None.
+
+    Attributes:
+        weight: (out_features, in_features), uniform in +-1 / sqrt(in_features) at first, as in PyTorch.
+        bias: (out_features,) in the same range, or None.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: npt.DTypeLike = np.float32,
+        generator: Generator | None = None,
+    ) -> None:
+        self.in_features = positive("in_features", in_features)
+        self.out_features = positive("out_features", out_features)
+        self.weight = Parameter(np.empty((out_features, in_features), float_dtype(dtype)))
+        self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
+        if self.bias is not None:
+            bound = 1 / math.sqrt(in_features)
+            init.uniform_(self.bias, -bound, bound, generator)
+
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
+        """x: (..., in_features), y: (..., out_features).
+
+        Raises:
+            TypeError: x is no array of the layer's dtype.
+            ValueError: its last dimension is not in_features.
+        """
+        weight, bias = self.weight, self.bias
+        if not isinstance(x, np.ndarray) or x.dtype != weight.dtype:
+            got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+            raise TypeError(f"x: got {got}, want a {weight.dtype} array; convert x or give the layer another dtype")
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise ValueError(f"x: got shape {x.shape}, want (..., {self.in_features}); features lie on the last axis")
+        rows = x.reshape(-1, self.in_features)
+        y = np.matmul(rows, weight.data.T)
+        if bias is not None:
+            y += bias.data
+        y_shape = (*x.shape[:-1], self.out_features)
+
+        def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            if dy.shape != y_shape or dy.dtype != weight.dtype:
+                raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {weight.dtype} {y_shape}; pass dloss/dy")
+            dy_rows = dy.reshape(-1, dy.shape[-1])
+            weight.accumulate(lambda out: np.matmul(dy_rows.T, rows, out=out))
+            if bias is not None:
+                bias.accumulate(lambda out: np.add.reduce(dy_rows, axis=0, out=out))
+            return np.matmul(dy_rows, weight.data).reshape(x.shape) if input_grad else None
+
+        return y.reshape(y_shape), backward
+
+    def _options(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+class ReLU(Module):
+    """y = max(x, 0) for any shape; see `fastnn.functional.relu`."""
+
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
+        """x and y: any shape."""
+        y = F.relu(x)
+
+        def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            return F.relu_backward(dy, y) if input_grad else None
+
+        return y, backward
+
+
+class Dropout(Module):
+    """In training, set each element to 0 with probability `p` and multiply the others by 1 / (1 - p).
+
+    Args:
+        p: in [0, 1].
+        generator: where the mask's bits come from; the default generator if None.
+
+    Raises:
+        ValueError: p outside [0, 1] or NaN.
+
+    In evaluation y is x itself and dx is dy itself. The mask is not stored: see `fastnn.functional.dropout`.
+    """
+
+    def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"p: got {p}, want a probability in [0, 1]; 0.5 drops one half")
+        self.p = p
+        self.generator = generator
+
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
+        """x and y: any shape."""
+        if not self.training:
+            return x, lambda dy, input_grad=True: dy if input_grad else None
+        y, mask = F.dropout(x, self.p, generator=self.generator, return_mask=True)
+
+        def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            return F.dropout_backward(dy, mask) if input_grad else None
+
+        return y, backward
+
+    def _options(self) -> str:
+        return f"p={self.p}"
+
+
+def positive(name: str, value: int) -> int:
+    """`value`, or ValueError if it is no positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
+        raise ValueError(f"{name}: got {value!r}, want a positive integer; it is the size of an axis")
+    return int(value)
+
+
+def float_dtype(dtype: npt.DTypeLike) -> np.dtype[np.floating]:
+    """`dtype` as a native NumPy dtype, or TypeError if it is neither float32 nor float64."""
+    result: np.dtype[Any] = np.dtype(dtype)
+    if result not in FLOATS:
+        raise TypeError(f"dtype: got {result}, want float32 or float64; the kernels know no other")
+    return result

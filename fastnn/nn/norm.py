@@ -1,0 +1,150 @@
+"""Normalising layers: BatchNorm1d, BatchNorm2d, LayerNorm."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import functional as F
+from fastnn.nn.layers import float_dtype, positive
+from fastnn.nn.module import Array, Backward, Module, Parameter
+
+
+def _accumulate(parameter: Parameter | None, gradient: Array) -> None:
+    if parameter is not None:
+        parameter.accumulate(lambda out: np.copyto(out, gradient))
+
+
+class _BatchNorm(Module):
+    """Normalise each channel over the batch and all trailing axes; see `fastnn.functional.batch_norm`.
+
+    Args:
+        num_features: number of channels C.
+        eps: finite, >= 0, added to the variance.
+        momentum: share of the new value in the running statistics, in [0, 1].
+        affine: False leaves weight and bias out.
+        track_running_stats: False keeps no running statistics; the batch's own serve in evaluation too.
+        dtype: float32 or float64, of the parameters and of all x.
+
+    Attributes:
+        weight, bias: (C,), ones and zeros at first, or None.
+        running_mean, running_var: (C,), zeros and ones at first, or None. The variance is unbiased, as in PyTorch.
+        num_batches_tracked: int64, shape (); the number of training calls so far, or None.
+    """
+
+    _layouts: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.num_features = positive("num_features", num_features)
+        self.eps = eps
+        self.momentum = momentum
+        dtype, tracked = float_dtype(dtype), track_running_stats
+        self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
+        self.running_mean: Array | None = np.zeros(num_features, dtype) if tracked else None
+        self.running_var: Array | None = np.ones(num_features, dtype) if tracked else None
+        self.num_batches_tracked: npt.NDArray[np.int64] | None = np.array(0, np.int64) if tracked else None
+
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
+        """x and y: (N, C, ...).
+
+        Raises:
+            TypeError: x is no array of the layer's dtype.
+            ValueError: a wrong shape, or one value per channel in training, which has no variance.
+        """
+        if isinstance(x, np.ndarray) and (x.ndim not in map(len, self._layouts) or x.shape[1] != self.num_features):
+            want = " or ".join(f"({', '.join(layout)})" for layout in self._layouts)
+            raise ValueError(f"x: got shape {x.shape}, want {want} with C = {self.num_features}; channels are axis 1")
+        weight, bias = self.weight, self.bias
+        scale = None if weight is None else weight.data
+        shift = None if bias is None else bias.data
+        own = self.training or self.running_mean is None
+        y, mean, rstd = F.batch_norm(
+            x, self.running_mean, self.running_var, scale, shift, own, self.momentum, self.eps, return_stats=True
+        )
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+
+        def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            dx, dweight, dbias = F.batch_norm_backward(dy, x, scale, mean, rstd, own)
+            _accumulate(weight, dweight)
+            _accumulate(bias, dbias)
+            return dx if input_grad else None
+
+        return y, backward
+
+    def _options(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.weight is not None}"
+
+
+class BatchNorm1d(_BatchNorm):
+    __doc__ = f"{_BatchNorm.__doc__}\n    x: (N, C) or (N, C, L).\n    "
+    _layouts = ("NC", "NCL")
+
+
+class BatchNorm2d(_BatchNorm):
+    __doc__ = f"{_BatchNorm.__doc__}\n    x: (N, C, H, W).\n    "
+    _layouts = ("NCHW",)
+
+
+class LayerNorm(Module):
+    """Normalise each sample over its trailing axes; see `fastnn.functional.layer_norm`.
+
+    Args:
+        normalized_shape: the trailing shape; an int for one axis.
+        eps: finite, >= 0, added to the variance.
+        elementwise_affine: False leaves weight and bias out.
+        bias: False leaves the bias out.
+        dtype: float32 or float64, of the parameters and of all x.
+
+    Attributes:
+        weight, bias: normalized_shape, ones and zeros at first, or None.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape = tuple(positive("normalized_shape", size) for size in shape)
+        self.eps = eps
+        dtype = float_dtype(dtype)
+        self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
+        self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
+
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
+        """x and y: (..., *normalized_shape).
+
+        Raises:
+            TypeError: x is no array of the layer's dtype.
+            ValueError: its trailing shape is another.
+        """
+        weight, bias = self.weight, self.bias
+        scale = None if weight is None else weight.data
+        shift = None if bias is None else bias.data
+        y, mean, rstd = F.layer_norm(x, self.normalized_shape, scale, shift, self.eps, return_stats=True)
+
+        def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            dx, dweight, dbias = F.layer_norm_backward(dy, x, scale, mean, rstd)
+            _accumulate(weight, dweight)
+            _accumulate(bias, dbias)
+            return dx if input_grad else None
+
+        return y, backward
+
+    def _options(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"

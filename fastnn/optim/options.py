@@ -1,0 +1,71 @@
+"""The options of a parameter group, checked whenever one is set: at construction, by a schedule, by hand."""
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any
+
+Check = Callable[[str, Any], Any]
+
+
+def not_negative(name: str, value: Any) -> float:
+    """A finite number >= 0."""
+    number = _number(name, value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name}: got {value!r}, want a finite number >= 0")
+    return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: got {value!r}, want True or False")
+    return value
+
+
+def betas(name: str, value: Any) -> tuple[float, float]:
+    """Two decay rates in [0, 1)."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name}: got {value!r}, want a pair of numbers in [0, 1)")
+    first, second = _number(name, value[0]), _number(name, value[1])
+    if not (0 <= first < 1 and 0 <= second < 1):
+        raise ValueError(f"{name}: got {value!r}, want two numbers in [0, 1)")
+    return first, second
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: got {value!r}, want a real number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: got a number of {len(str(value))} digits, want one that a double can hold") from None
+
+
+class ParamGroup(dict[str, Any]):
+    """A dict of "params" and options; setting an option checks it and changes nothing where it is refused.
+
+    Args:
+        params: the parameters of the group.
+        options: the value of every option.
+        checks: for each option a function (name, value) -> value, which raises TypeError or ValueError.
+    """
+
+    def __init__(self, params: list[Any], options: Mapping[str, Any], checks: Mapping[str, Check]) -> None:
+        super().__init__(params=params)
+        self._checks = checks
+        for name, value in options.items():
+            self[name] = value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        check = self._checks.get(name)
+        super().__setitem__(name, check(name, value) if check else value)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set several options; as `dict.update`, each of them checked before any is set."""
+        fresh = {name: self._checks.get(name, _unchecked)(name, v) for name, v in dict(*args, **kwargs).items()}
+        super().update(fresh)
+
+
+def _unchecked(name: str, value: Any) -> Any:
+    return value

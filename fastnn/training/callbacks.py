@@ -1,0 +1,73 @@
+"""What can be hung into training: the hooks, and a progress bar that uses them."""
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastnn.training.trainer import Trainer
+
+PERCENT = ("accuracy", "val_accuracy")
+
+
+class Callback:
+    """Base of all callbacks. Each hook gets the trainer, whose `epoch`, `step`, `logs` and `history` it reads."""
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Before the first epoch; `trainer.epochs` and `trainer.batches` say what is ahead."""
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """After the last epoch. Not called when training ends by an exception."""
+
+    def on_epoch_start(self, trainer: "Trainer") -> None:
+        """Before the first batch; `trainer.epoch` is already the new one."""
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        """After validation; `trainer.logs` is the epoch's record, `trainer.history` holds it."""
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """After the optimizer's step; `trainer.logs` has the loss and accuracy of the epoch so far."""
+
+
+class ProgressBar(Callback):
+    """A line per epoch on the standard output, and a bar where tqdm is installed and the error output a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Open the bar over all batches of the fit."""
+        if not sys.stderr.isatty():
+            return
+        try:
+            tqdm = importlib.import_module("tqdm").tqdm
+        except ImportError:
+            return
+        total = (trainer.epochs - trainer.epoch) * trainer.batches
+        self._bar = tqdm(total=total, unit="batch", leave=False, dynamic_ncols=True)
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """Move the bar on."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {trainer.logs['loss']:.4f}", refresh=False)
+            self._bar.update()
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        """Print the epoch's line."""
+        width = len(str(trainer.epochs))
+        line = f"epoch {trainer.epoch:{width}}/{trainer.epochs}  {_line(trainer.logs)}"
+        if self._bar is None:
+            print(line, flush=True)
+        else:
+            self._bar.write(line)
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _line(logs: dict[str, float]) -> str:
+    formats = {"lr": "{:.2e}", "seconds": "{:.2f}"} | dict.fromkeys(PERCENT, "{:.2%}")
+    return "  ".join(f"{name} {formats.get(name, '{:.4f}').format(value)}" for name, value in logs.items())
