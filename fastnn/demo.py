@@ -81,7 +81,7 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
 
     # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
     weights = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
-    safetensors.numpy.save_file(weights, run / "model.safetensors")
+    (run / "model.safetensors").write_bytes(safetensors.numpy.save(weights))
     (run / "history.json").write_text(json.dumps({"seed": seed, "epochs": epochs, **history}, indent=1) + "\n")
     draw_curves(history, run / "curves.png")
     accuracy = history["val_accuracy"][-1]

@@ -99,7 +99,7 @@ def dropout(
 
 def dropout_backward(dy: Array, mask: DropoutMask, *, out: Array | None = None) -> Array:
     """dx = dy / (1 - p) where `mask` kept the element, else 0. `out` may be `dy`."""
-    return _core.dropout(dy, *mask, out)
+    return _core.dropout_backward(dy, *mask, out)
 
 
 @overload
@@ -263,6 +263,5 @@ def softmax_cross_entropy(logits: Array, labels: Labels, *, out: Array | None = 
     Raises:
         IndexError: a label outside [0, C).
     """
-    if isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.integer):
-        labels = labels.astype(np.int64, copy=False)
-    return _core.softmax_cross_entropy(logits, labels, out)
+    integers = isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.integer)
+    return _core.softmax_cross_entropy(logits, labels.astype(np.int64, copy=False) if integers else labels, out)

@@ -8,7 +8,7 @@ Sources: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2; X
 """
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ import numpy.typing as npt
 from fastnn import _core
 from fastnn.random import Generator, default_generator
 
-Array = npt.NDArray[np.floating]
 Target = TypeVar("Target")
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
@@ -104,12 +103,11 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
-def _array(tensor: object) -> Array:
-    data: Array = getattr(tensor, "data", tensor) if not isinstance(tensor, np.ndarray) else tensor
-    return data
+def _array(tensor: Any) -> Any:
+    return tensor if isinstance(tensor, np.ndarray) else getattr(tensor, "data", tensor)
 
 
-def _words(data: Array) -> int:
+def _words(data: npt.NDArray[np.floating]) -> int:
     return data.size * data.itemsize // 4
 
 

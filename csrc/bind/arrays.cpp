@@ -1,6 +1,10 @@
 #include "bind/arrays.h"
 
 #include <cmath>
+#include <functional>
+#include <numeric>
+
+#include "core/memory.h"
 
 namespace fastnn {
 namespace {
@@ -100,7 +104,17 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
 }
 
 py::array new_array(const Shape& shape, bool is_double) {
-  return is_double ? py::array(py::array_t<double>(shape)) : py::array(py::array_t<float>(shape));
+  const py::dtype dtype = is_double ? py::dtype::of<double>() : py::dtype::of<float>();
+  const auto bytes = std::accumulate(shape.begin(), shape.end(), std::size_t(dtype.itemsize()), std::multiplies<>());
+  if (bytes < kHugePage) return py::array(dtype, shape);
+  void* block = acquire_block(bytes);
+  if (!block) throw std::bad_alloc();
+  // The capsule gives the block back, and its context is the block's size.
+  const py::capsule owner(block, nullptr, [](PyObject* capsule) {
+    release_block(PyCapsule_GetPointer(capsule, nullptr), reinterpret_cast<std::size_t>(PyCapsule_GetContext(capsule)));
+  });
+  PyCapsule_SetContext(owner.ptr(), reinterpret_cast<void*>(bytes));
+  return py::array(dtype, shape, block, owner);
 }
 
 Result result(py::handle out, const Array& like, const std::vector<const Array*>& same,

@@ -7,6 +7,8 @@
 namespace fastnn {
 namespace {
 
+constexpr char kX[] = "x", kDy[] = "dy";
+
 py::object relu(py::handle x_, py::handle out) {
   const Array x = check(x_, "x");
   const Result y = result(out, x, {&x});
@@ -26,9 +28,11 @@ py::object relu_backward(py::handle dy_, py::handle x_, py::handle out) {
   return dx.object;
 }
 
+// Forward and backward are one function; `name` is the argument's in sentences.
+template <const char* name>
 py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
                    py::handle out) {
-  const Array x = check(x_, "x");
+  const Array x = check(x_, name);
   check_range(p, "p", 0, 1);
   const Result y = result(out, x, {&x});
   const auto threshold = std::uint32_t(std::lround(p * 65536));
@@ -46,7 +50,8 @@ void register_elementwise(py::module_& m) {
   using namespace py::literals;
   m.def("relu", &relu, "x"_a, "out"_a);
   m.def("relu_backward", &relu_backward, "dy"_a, "x"_a, "out"_a);
-  m.def("dropout", &dropout, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
+  m.def("dropout", &dropout<kX>, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
+  m.def("dropout_backward", &dropout<kDy>, "dy"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
 }
 
 }  // namespace fastnn

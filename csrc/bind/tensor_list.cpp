@@ -17,7 +17,9 @@ TensorList::TensorList(const py::sequence& params, const std::vector<py::sequenc
       state_[kind].push_back(check(state[kind][i], name, params_[i], params_[i].shape, Access::write));
     }
   }
-  owned_ = py::make_tuple(py::tuple(params), py::cast(state), steps);
+  py::list owned;
+  for (const auto& kind : state) owned.append(py::tuple(kind));
+  owned_ = py::make_tuple(py::tuple(params), owned, steps);
   const auto add = [this](const std::vector<Array>& arrays) {
     for (const Array& a : arrays) {
       const char* begin = a.as<const char>();

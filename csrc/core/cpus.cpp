@@ -47,7 +47,8 @@ int cgroup_quota() {
   for (std::string line; std::getline(groups, line);) {  // id:controllers:/path
     const auto first = line.find(':'), second = line.find(':', first + 1);
     if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    std::string controllers = line.substr(first, second - first + 1);
+    std::replace(controllers.begin(), controllers.end(), ':', ',');
     const bool v2 = controllers == ",,";
     if (!v2 && controllers.find(",cpu,") == std::string::npos) continue;
     std::string path = line.substr(second + 1);

@@ -57,7 +57,7 @@ class Linear(Module):
             raise TypeError(f"x: got {got}, want a {weight.dtype} array; convert x or give the layer another dtype")
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"x: got shape {x.shape}, want (..., {self.in_features}); features lie on the last axis")
-        rows = x.reshape(-1, self.in_features)
+        rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
         y = np.matmul(rows, weight.data.T)
         if bias is not None:
             y += bias.data
@@ -66,13 +66,13 @@ class Linear(Module):
         def backward(dy: Array, input_grad: bool = True) -> Array | None:
             if dy.shape != y_shape or dy.dtype != weight.dtype:
                 raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {weight.dtype} {y_shape}; pass dloss/dy")
-            dy_rows = dy.reshape(-1, dy.shape[-1])
+            dy_rows = dy if dy.ndim == 2 else dy.reshape(-1, dy.shape[-1])
             weight.accumulate(lambda out: np.matmul(dy_rows.T, rows, out=out))
             if bias is not None:
                 bias.accumulate(lambda out: np.add.reduce(dy_rows, axis=0, out=out))
             return np.matmul(dy_rows, weight.data).reshape(x.shape) if input_grad else None
 
-        return y.reshape(y_shape), backward
+        return y if x.ndim == 2 else y.reshape(y_shape), backward
 
     def _options(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"

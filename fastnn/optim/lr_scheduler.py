@@ -111,7 +111,9 @@ class SequentialLR(LRScheduler):
     ) -> None:
         if not schedulers or any(s.optimizer is not optimizer for s in schedulers):
             raise ValueError("schedulers: got none or one of another optimizer, want schedules of the optimizer given")
-        if len(milestones) != len(schedulers) - 1 or any(a >= b for a, b in zip([0, *milestones], milestones, strict=False)):
+        if len(milestones) != len(schedulers) - 1 or any(
+            a >= b for a, b in zip([0, *milestones], milestones, strict=False)
+        ):
             raise ValueError(
                 f"milestones: got {list(milestones)}, want {len(schedulers) - 1} rising positive steps, one less than schedules"
             )

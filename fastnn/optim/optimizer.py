@@ -1,5 +1,6 @@
 """What all optimizers share: parameter groups, state, and one call into the kernels per group and step."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -152,6 +153,6 @@ def _check_apart(groups: Sequence[_Group]) -> None:
         for name, a in zip(g.names, g.arrays, strict=True)
         if a.size
     )
-    for (begin, size, first), (other, _, second) in zip(seen, seen[1:], strict=False):
+    for (begin, size, first), (other, _, second) in itertools.pairwise(seen):
         if other < begin + size:
             raise ValueError(f"{second}: got memory that {first} has too, want every parameter once; list it once")

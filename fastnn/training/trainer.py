@@ -8,12 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.nn.module import FLOATS, Array, Module
-from fastnn.random import default_generator
+from fastnn.nn.module import Array, Module
+from fastnn.random import Generator, default_generator
 from fastnn.training.callbacks import Callback
+from fastnn.training.checks import Data, Labels, check_positive, check_samples, checked
 
-Labels = npt.NDArray[np.integer]
-Data = tuple[Array, Labels]
 Loss = Callable[[Array, Labels], tuple[float, Array]]
 
 
@@ -86,21 +85,19 @@ class Trainer:
             validation: evaluated after every epoch.
             epochs: how many.
             batch_size: the last batch of an epoch is what is left over.
-            seed: of the order, together with the epoch's number; the default generator's seed if None, so that
-                `fastnn.manual_seed` fixes everything.
+            seed: of the order, with the epoch's number; by default the one given to `fastnn.manual_seed`, which
+                thereby fixes everything.
 
         Raises:
             TypeError: train or validation are no such arrays.
-            ValueError: no samples, x and y of different lengths, epochs or batch_size not positive, seed negative.
+            ValueError: no samples, x and y of different lengths, epochs or batch_size not positive, a bad seed.
         """
-        x, y = _checked("train", train)
+        x, y = checked("train", train)
         if validation is not None:
-            _checked("validation", validation)
-        _check_positive("epochs", epochs)
-        _check_positive("batch_size", batch_size)
-        seed = default_generator.seed if seed is None else seed
-        if seed < 0:
-            raise ValueError(f"seed: got {seed}, want an integer >= 0; leave it out for the default generator's")
+            checked("validation", validation)
+        check_positive("epochs", epochs)
+        check_positive("batch_size", batch_size)
+        seed = Generator(default_generator.seed if seed is None else seed).seed
         self.epochs, self.batches = self.epoch + epochs, -(-len(x) // batch_size)
         with _mode(self.model, training=True):
             self._call("on_fit_start")
@@ -112,17 +109,15 @@ class Trainer:
                 if validation is not None:
                     result = self.evaluate(validation, batch_size)
                     self.logs |= {f"val_{name}": value for name, value in result.items()}
-                self.logs |= {"lr": self._lr, "seconds": time.perf_counter() - started}
-                for name, value in self.logs.items():
-                    self.history.setdefault(name, []).append(value)
+                self._record(time.perf_counter() - started)
                 self._call("on_epoch_end")
             self._call("on_fit_end")
         return self.history
 
     def evaluate(self, data: Data, batch_size: int = 1024) -> dict[str, float]:
         """Loss and accuracy on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
-        x, y = _checked("data", data)
-        _check_positive("batch_size", batch_size)
+        x, y = checked("data", data)
+        check_positive("batch_size", batch_size)
         meter = _Meter()
         with _mode(self.model, training=False):
             for start in range(0, len(x), batch_size):
@@ -133,8 +128,8 @@ class Trainer:
 
     def predict(self, x: Array, batch_size: int = 1024) -> Array:
         """The logits of x, (N, C), with the model in evaluation mode; errors as in `fit`."""
-        _check_samples("x", x)
-        _check_positive("batch_size", batch_size)
+        check_samples("x", x)
+        check_positive("batch_size", batch_size)
         with _mode(self.model, training=False):
             starts = range(0, len(x), batch_size)
             return np.concatenate([self.model(np.ascontiguousarray(x[i : i + batch_size]))[0] for i in starts])
@@ -162,6 +157,11 @@ class Trainer:
                 self.logs = meter.logs()
                 self._call("on_batch_end")
         self.logs = meter.logs()
+
+    def _record(self, seconds: float) -> None:
+        self.logs |= {"lr": self._lr, "seconds": seconds}
+        for name, value in self.logs.items():
+            self.history.setdefault(name, []).append(value)
 
     def _call(self, hook: str) -> None:
         for callback in self.callbacks:
@@ -193,29 +193,3 @@ def _mode(model: Module, training: bool) -> Iterator[None]:
     finally:
         for module, mode in before:
             module.training = mode
-
-
-def _check_samples(name: str, x: Array) -> None:
-    if not isinstance(x, np.ndarray) or x.dtype not in FLOATS:
-        got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
-        raise TypeError(f"{name}: got {got}, want a float32 or float64 array; convert it with np.asarray")
-    if x.ndim == 0 or len(x) == 0:
-        raise ValueError(f"{name}: got shape {x.shape}, want at least one sample; axis 0 counts samples")
-
-
-def _checked(name: str, data: Data) -> Data:
-    if not isinstance(data, tuple) or len(data) != 2:
-        raise TypeError(f"{name}: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass (x, y)")
-    x, y = data
-    _check_samples(f"{name} x", x)
-    if not isinstance(y, np.ndarray) or not np.issubdtype(y.dtype, np.integer):
-        got = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
-        raise TypeError(f"{name} y: got {got}, want an integer array; convert it with np.asarray")
-    if y.shape != (len(x),):
-        raise ValueError(f"{name} y: got shape {y.shape}, want ({len(x)},), one for each sample of x; add the others")
-    return x, y
-
-
-def _check_positive(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
-        raise ValueError(f"{name}: got {value!r}, want a positive integer; 1 is the least")

@@ -1,0 +1,154 @@
+"""Collects what the benchmarks measure, prints it at the end, and leaves bench/results/latest.json and latest.md.
+
+Options: `--seconds` for a comparison, `--seeds` of the training; `-k 128k` picks one size, `-k bars` the promises.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import machine
+import pytest
+
+from fastnn import benchmark as timing
+from fastnn.benchmark.cases import Case, Side
+
+HERE = Path(__file__).parent
+ROWS: list[dict[str, object]] = []
+BARS: list[dict[str, object]] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seconds", type=float, default=0.3, help="for one comparison; memory-sized ones take longer")
+    parser.addoption("--seeds", type=int, default=5, help="of the training on digits")
+
+
+@pytest.fixture(params=machine.THREADS, ids=lambda count: f"{count}t")
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Everything on one thread, then on all."""
+    with machine.threads(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=machine.SIZES, ids=machine.label)
+def elements(request: pytest.FixtureRequest) -> int:
+    """From the first cache to memory."""
+    size: int = request.param
+    return size
+
+
+@pytest.fixture(scope="session")
+def seconds(request: pytest.FixtureRequest) -> float:
+    """How long one comparison goes on."""
+    given: float = request.config.getoption("--seconds")
+    return given
+
+
+@pytest.fixture(scope="session")
+def seeds(request: pytest.FixtureRequest) -> int:
+    """How often the digits are learned."""
+    given: int = request.config.getoption("--seeds")
+    return given
+
+
+@pytest.fixture
+def compare(benchmark: Any, threads: int, seconds: float) -> Callable[..., None]:
+    """compare(name, case, ceiling=None): assert the answers, time all sides alternately, report a row.
+
+    The ceiling is memory's, by the case's access pattern, or the given call.
+    """
+
+    def run(name: str, case: Case, ceiling: Side | None = None) -> None:
+        timing.check(case)
+        neighbours = machine.Neighbours()
+        sides = {**case.sides, "ceiling": ceiling or timing.stream_side(case.pattern, case.elements)}
+        times = timing.interleave(sides, seconds)
+        rested = timing.interleave(sides, seconds, rounds=3, rest=timing.REST) if threads > 1 else times
+        notes = [neighbours.note(), *disturbed(times, rested)]
+        large = case.elements >= 1 << 24 and case.pattern[:2] == (0, 1) and case.pattern[2] > 0
+        tuned = tuned_peers(threads, case.elements).get(name, {}) if large else {}
+        row: dict[str, object] = {"op": name, "elements": machine.label(case.elements), "threads": threads}
+        row |= figures(case, rested)
+        row |= {f"x {peer}, tuned malloc": ratio(tuned.get(peer), rested["fastnn"]) for peer in ("numpy", "torch")}
+        row["note"] = "; ".join(filter(None, notes))
+        benchmark.extra_info.update(row)
+        ROWS.append(row)
+        benchmark.pedantic(case.sides["fastnn"], rounds=5, iterations=1 if case.elements >= 1 << 20 else 20)
+
+    return run
+
+
+@pytest.fixture
+def bar() -> Callable[[str, float, str, float], None]:
+    """bar(what, measured, ">=" or "<=", wanted): note it for the table, then assert it."""
+    neighbours = machine.Neighbours()
+
+    def judge(what: str, measured: float, relation: str, wanted: float) -> None:
+        reached = measured >= wanted if relation == ">=" else measured <= wanted
+        verdict = "reached" if reached else "MISSED"
+        BARS.append({"what": what, "measured": float(f"{measured:.3g}"), "bar": f"{relation} {wanted:g}"})
+        BARS[-1] |= {"verdict": verdict, "note": neighbours.note()}
+        if not reached:
+            raise AssertionError(f"{what}: measured {measured:.3g}, bar {relation} {wanted:g}")
+
+    return judge
+
+
+def figures(case: Case, samples: dict[str, timing.Sample]) -> dict[str, object]:
+    """What the table says of fastnn beside its peers, torch in the mode that is its best here."""
+    ours, n = samples["fastnn"], case.elements
+    best = min(((s.median, side) for side, s in samples.items() if side.startswith("torch")), default=None)
+    return {
+        "ns/element": float(f"{ours.median / n * 1e9:.3g}"),
+        "quartiles": f"{ours.low / ours.median - 1:+.0%} {ours.high / ours.median - 1:+.0%}",
+        "GB/s": round(case.bytes / ours.median / 1e9, 1) if case.bytes else None,
+        "of ceiling": f"{samples['ceiling'].median / ours.median:.0%}",
+        "x numpy": ratio(samples["numpy"].median, ours),
+        "x torch": ratio(best[0], ours) if best else None,
+        "torch mode": best[1] if best else None,
+    }
+
+
+def ratio(seconds: float | None, ours: timing.Sample) -> float | None:
+    """How many times faster than that fastnn is."""
+    return None if seconds is None else round(seconds / ours.median, 2)
+
+
+def disturbed(times: dict[str, timing.Sample], rested: dict[str, timing.Sample]) -> list[str]:
+    """Who takes another time right after a peer, whose idle threads still spin, than after a rest."""
+    changes = {side: sample.median / rested[side].median for side, sample in times.items() if side != "ceiling"}
+    return [f"{side} x{change:.2f} beside busy pools" for side, change in changes.items() if abs(change - 1) > 0.1]
+
+
+@cache
+def tuned_peers(threads: int, elements: int) -> dict[str, dict[str, float]]:
+    """Seconds of NumPy and torch with a malloc that keeps large blocks, which only the environment can set."""
+    command = [sys.executable, str(HERE / "tuned_malloc.py"), str(threads), str(elements)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    times: dict[str, dict[str, float]] = json.loads(done.stdout)
+    return times
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables, and write them beside the numbers."""
+    if not ROWS and not BARS:
+        return
+    traffic, gemm = machine.traffic(), machine.gemm()
+    about = "\n".join(f"- {what}: {value}" for what, value in machine.describe().items())
+    sections = [
+        ("Bars", machine.table(BARS)),
+        ("Operations, float32; ratios above 1 are in favour of fastnn", machine.table(ROWS)),
+        ("Ceilings: GB/s by arrays (updated, written, read) and their elements", machine.table(traffic)),
+        ("numpy.matmul, float32", machine.table(gemm)),
+    ]
+    text = f"# Benchmark\n\n{about}\n" + "".join(f"\n## {title}\n\n{body}\n" for title, body in sections if body)
+    terminalreporter.write(f"\n{text}\n")
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    data = {"machine": machine.describe(), "bars": BARS, "rows": ROWS, "traffic": traffic, "gemm": gemm}
+    (results / "latest.json").write_text(json.dumps(data, indent=1) + "\n")
+    (results / "latest.md").write_text(text)

@@ -1,0 +1,53 @@
+"""One training step of the demo network as a NumPy user writes it, with nothing but NumPy."""
+
+import numpy as np
+
+from fastnn.benchmark import numpy_rivals as rivals
+from fastnn.benchmark.cases import Array
+
+
+class NumpyNetwork:
+    """The network of `fastnn.demo` with fixed dropout and AdamW at lr 1e-3.
+
+    Args:
+        state: the fastnn model's `state_dict()`; it is copied.
+        p: probability of both dropout layers.
+    """
+
+    def __init__(self, state: dict[str, Array], p: float) -> None:
+        names = [name for name in state if name.endswith((".weight", ".bias"))]
+        self.w = {name: state[name].copy() for name in names}
+        self.m, self.v = ([np.zeros_like(w) for w in self.w.values()] for _ in range(2))
+        self.running = [np.zeros(256, np.float32), np.ones(256, np.float32)]
+        self.p, self.rng, self.steps = p, np.random.default_rng(0), 0
+
+    def step(self, x: Array, labels: Array) -> float:
+        """Forward, loss, backward, optimizer; returns the loss. x (N, 784), labels (N,)."""
+        w, grads = self.w, {}
+        h1 = x @ w["0.weight"].T + w["0.bias"]
+        rivals.track(self.running, h1, 0)
+        n1 = rivals.norm(h1, 0, w["1.weight"], w["1.bias"])
+        keep1, keep2 = self._keep(n1.shape), self._keep((len(x), 128))
+        a1 = np.maximum(n1, 0) * keep1
+        h2 = a1 @ w["4.weight"].T + w["4.bias"]
+        n2 = rivals.norm(h2, 1, w["5.weight"], w["5.bias"])
+        a2 = np.maximum(n2, 0) * keep2
+        logits = a2 @ w["8.weight"].T + w["8.bias"]
+        loss, dlogits = rivals.softmax_cross_entropy(logits, labels)
+        grads["8.weight"], grads["8.bias"] = dlogits.T @ a2, dlogits.sum(0)
+        d2 = dlogits @ w["8.weight"] * keep2 * (n2 > 0)
+        d2, grads["5.weight"], grads["5.bias"] = rivals.norm_backward(d2, h2, 1, 0, w["5.weight"], *_statistics(h2, 1))
+        grads["4.weight"], grads["4.bias"] = d2.T @ a1, d2.sum(0)
+        d1 = d2 @ w["4.weight"] * keep1 * (n1 > 0)
+        d1, grads["1.weight"], grads["1.bias"] = rivals.norm_backward(d1, h1, 0, 0, w["1.weight"], *_statistics(h1, 0))
+        grads["0.weight"], grads["0.bias"] = d1.T @ x, d1.sum(0)
+        self.steps += 1
+        rivals.adamw_step(list(w.values()), [grads[name] for name in w], self.m, self.v, self.steps)
+        return float(loss)
+
+    def _keep(self, shape: tuple[int, ...]) -> Array:
+        return (self.rng.random(shape, dtype=np.float32) >= self.p) * np.float32(1 / (1 - self.p))
+
+
+def _statistics(h: Array, axis: int) -> tuple[Array, Array]:
+    return h.mean(axis, keepdims=True), 1 / np.sqrt(h.var(axis, keepdims=True) + np.float32(1e-5))

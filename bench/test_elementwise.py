@@ -1,0 +1,13 @@
+"""ReLU, dropout and initialisation."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fastnn.benchmark import find_torch
+from fastnn.benchmark.cases import CASES, Case
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith(("relu", "dropout", "init"))])
+def test_elementwise(compare: Callable[[str, Case], None], name: str, elements: int) -> None:
+    compare(name, CASES[name](elements, find_torch()))

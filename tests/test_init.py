@@ -1,0 +1,111 @@
+"""Weight initialisation: bounds and deviations of torch's formulas, fans, gains and refusals."""
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from support import DTYPES, guarded
+
+from fastnn import Generator, init, nn
+
+SHAPE = (300, 200, 3, 2)  # fan_in = 1200, fan_out = 1800
+FAN = {"fan_in": 1200, "fan_out": 1800}
+GAINS = [("linear", None), ("sigmoid", None), ("tanh", None), ("relu", None), ("selu", None), ("leaky_relu", 0.2)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("gain", [1.0, 2.5])
+def test_xavier(gain: float, dtype: Any) -> None:
+    """gain * sqrt(2 / (fan_in + fan_out)), five sigma of its estimate."""
+    std = gain * math.sqrt(2 / 3000)
+    count = math.prod(SHAPE)
+    normal = init.xavier_normal_(np.empty(SHAPE, dtype), gain, Generator(1)).astype(np.float64)
+    assert abs(normal.std() / std - 1) < 5 / math.sqrt(2 * count) and abs(normal.mean()) < 5 * std / math.sqrt(count)
+    uniform = init.xavier_uniform_(np.empty(SHAPE, dtype), gain, Generator(1)).astype(np.float64)
+    bound = math.sqrt(3) * std
+    assert -bound * (1 + 1e-7) <= uniform.min() < -bound * 0.999 and bound * 0.999 < uniform.max() < bound
+    assert abs(uniform.std() / std - 1) < 5 / math.sqrt(count)
+
+
+@pytest.mark.parametrize(("nonlinearity", "a"), GAINS)
+@pytest.mark.parametrize("mode", FAN)
+def test_kaiming(mode: str, nonlinearity: str, a: float | None) -> None:
+    """gain / sqrt(fan), for both fans and every gain."""
+    slope = 0.0 if a is None else a
+    std = init.calculate_gain(nonlinearity, slope) / math.sqrt(FAN[mode])
+    normal = init.kaiming_normal_(np.empty(SHAPE), slope, mode, nonlinearity, Generator(2))
+    assert abs(normal.std() / std - 1) < 5 / math.sqrt(2 * normal.size)
+    uniform = init.kaiming_uniform_(np.empty(SHAPE), slope, mode, nonlinearity, Generator(2))
+    bound = math.sqrt(3) * std
+    assert -bound <= uniform.min() < -bound * 0.999 and bound * 0.999 < uniform.max() < bound
+
+
+def test_gains_and_defaults_are_torchs() -> None:
+    """The same gains, and the same names and defaults of every argument."""
+    theirs = pytest.importorskip("torch").nn.init
+    for nonlinearity, param in GAINS:
+        args = (nonlinearity,) if param is None else (nonlinearity, param)
+        assert init.calculate_gain(*args) == pytest.approx(theirs.calculate_gain(*args), rel=1e-15)
+    for name in ("uniform_", "normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"):
+        ours, peers = (inspect.signature(getattr(module, name)).parameters for module in (init, theirs))
+        assert list(ours) == list(peers)
+        assert {k: p.default for k, p in ours.items()} == {k: p.default for k, p in peers.items()}
+
+
+def test_leaky_gain_default() -> None:
+    """torch's 0.01 where no slope is given."""
+    assert init.calculate_gain("leaky_relu") == math.sqrt(2 / (1 + 0.01**2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_in_place(dtype: Any) -> None:
+    """The caller's memory is filled, nothing beside it, and what was given comes back; a Parameter too."""
+    for fill in (init.uniform_, init.normal_, init.xavier_uniform_, init.kaiming_normal_):
+        target = guarded((13, 7), dtype, 3)
+        assert fill(target.array, generator=Generator(1)) is target.array
+        target.check()
+        parameter = nn.Parameter(np.zeros((13, 7), dtype))
+        assert fill(parameter, generator=Generator(1)) is parameter
+        np.testing.assert_array_equal(parameter.data, target.array)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (3, 4, 0)])
+def test_empty(shape: tuple[int, ...]) -> None:
+    """An empty tensor is no error, also where a fan is zero."""
+    for fill in (init.xavier_uniform_, init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_):
+        assert fill(np.empty(shape)).shape == shape
+
+
+NAN, INF = math.nan, math.inf
+REFUSALS: list[tuple[str, tuple[Any, ...], str]] = [
+    ("uniform_", (NAN, 1.0), "^a: got nan, want"),
+    ("uniform_", (0.0, INF), "^b: got inf, want"),
+    ("uniform_", (2.0, 1.0), "^a: got 2.0, want at most b = 1.0"),
+    ("normal_", (NAN, 1.0), "^mean: got nan, want"),
+    ("normal_", (0.0, -1.0), "^std: got -1.0, want"),
+    ("normal_", (0.0, NAN), "^std: got nan, want"),
+    ("normal_", (0.0, INF), "^std: got inf, want"),
+    ("xavier_uniform_", (NAN,), "got .*nan, want"),
+    ("xavier_normal_", (-1.0,), "got -.*, want"),
+    ("kaiming_normal_", (NAN,), "got nan, want"),
+    ("kaiming_normal_", (0, "fan_avg"), "^mode: got 'fan_avg', want 'fan_in' or 'fan_out'"),
+    ("kaiming_uniform_", (0, "fan_in", "swish"), "^nonlinearity: got 'swish', want one of linear, .*leaky_relu"),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "sentence"), REFUSALS)
+def test_refusals(name: str, args: tuple[Any, ...], sentence: str) -> None:
+    """Refused by name; nothing written, no random number taken."""
+    target, generator = np.zeros((3, 3)), Generator(1)
+    with pytest.raises(ValueError, match=sentence):
+        getattr(init, name)(target, *args, generator=generator)
+    assert not target.any() and generator.block == 0
+
+
+@pytest.mark.parametrize("name", ["xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"])
+def test_one_dimension_has_no_fan(name: str) -> None:
+    """A vector is refused by its shape."""
+    with pytest.raises(ValueError, match=r"^tensor: got shape \(5,\), want two dimensions"):
+        getattr(init, name)(np.empty(5))

@@ -1,0 +1,150 @@
+"""Norms where they are hard: large means, huge values, no values; and running statistics."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from support import DTYPES, Array, same_bits
+
+from fastnn import functional as F
+
+RNG = np.random.default_rng(5)
+
+
+def _values(kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    x = RNG.standard_normal(shape)
+    scaled = {"mean 1e4": x + 1e4, "mean -1e4": x - 1e4, "1e30": x * 1e30}[kind]
+    return np.asarray(scaled, dtype=dtype)
+
+
+HARD = ["mean 1e4", "mean -1e4", "1e30"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", HARD)
+def test_layer_norm_hard(kind: str, dtype: Any, isa: str) -> None:
+    """A mean of 1e4 deviations and values of 1e30: right to 1e-5, forward and backward."""
+    x, dy = _values(kind, (7, 501), dtype), RNG.standard_normal((7, 501)).astype(dtype)
+    weight, bias = RNG.standard_normal((2, 501)).astype(dtype)
+    y, mean, rstd = F.layer_norm(x, 501, weight, bias, return_stats=True)
+    want = reference.layer_norm(x, 1, weight, bias)
+    np.testing.assert_allclose(y, want[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mean, want[1], rtol=1e-9)
+    np.testing.assert_allclose(rstd, want[2], rtol=1e-9)
+    for got, exact in zip(
+        F.layer_norm_backward(dy, x, weight, mean, rstd), reference.layer_norm_backward(dy, x, 1, weight), strict=True
+    ):
+        np.testing.assert_allclose(got, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("shape", [(300, 5), (6, 5, 7, 9), (4, 5, 11)])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", HARD)
+def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], isa: str) -> None:
+    """As for layer norm, over (N, C), (N, C, L) and (N, C, H, W)."""
+    x, dy = _values(kind, shape, dtype), RNG.standard_normal(shape).astype(dtype)
+    weight, bias = RNG.standard_normal((2, 5)).astype(dtype)
+    y, mean, rstd = F.batch_norm(x, None, None, weight, bias, True, return_stats=True)
+    want = reference.batch_norm(x, None, None, weight, bias)
+    np.testing.assert_allclose(y, want[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mean, want[1], rtol=1e-9)
+    np.testing.assert_allclose(rstd, want[2], rtol=1e-9)
+    exact = reference.batch_norm_backward(dy, x, weight, want[1], want[2])
+    for got, d in zip(F.batch_norm_backward(dy, x, weight, mean, rstd), exact, strict=True):
+        np.testing.assert_allclose(got, d, rtol=1e-5, atol=1e-5 * np.abs(d).max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_constant_rows(dtype: Any, isa: str) -> None:
+    """A row without variance gives the bias: nothing is divided by zero, even far from zero."""
+    x = np.full((3, 41), 12345.678, dtype=dtype)
+    bias = RNG.standard_normal(41).astype(dtype)
+    np.testing.assert_allclose(F.layer_norm(x, 41, None, bias), np.tile(bias, (3, 1)), atol=1e-5)
+    np.testing.assert_allclose(F.batch_norm(x, None, None, None, bias, True), np.tile(bias, (3, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_weight_is_ones_and_zeros(dtype: Any, isa: str) -> None:
+    """Weight and bias of None have the bits of ones and zeros, forward and backward."""
+    x, dy = RNG.standard_normal((2, 9, 33)).astype(dtype)
+    one, zero = np.ones(33, dtype), np.zeros(33, dtype)
+    y, mean, rstd = F.layer_norm(x, 33, return_stats=True)
+    np.testing.assert_array_equal(y, F.layer_norm(x, 33, one, zero))
+    plain, weighted = (F.layer_norm_backward(dy, x, weight, mean, rstd) for weight in (None, one))
+    assert all(map(same_bits, plain, weighted))
+    y, mean, rstd = F.batch_norm(x, training=True, return_stats=True)
+    np.testing.assert_array_equal(y, F.batch_norm(x, None, None, one, zero, True))
+    plain, weighted = (F.batch_norm_backward(dy, x, weight, mean, rstd) for weight in (None, one))
+    assert all(map(same_bits, plain, weighted))
+
+
+def test_normalized_shape_of_several_axes() -> None:
+    """(2, 3, 4, 5) over (4, 5) is (6, 20) over 20."""
+    x = RNG.standard_normal((2, 3, 4, 5))
+    weight, bias = RNG.standard_normal((2, 4, 5))
+    y, mean, rstd = F.layer_norm(x, (4, 5), weight, bias, return_stats=True)
+    assert mean.shape == rstd.shape == (2, 3)
+    flat, flat_mean, _ = F.layer_norm(x.reshape(6, 20), 20, weight.ravel(), bias.ravel(), return_stats=True)
+    assert same_bits(y.reshape(6, 20), flat) and same_bits(mean.ravel(), flat_mean)
+    _, dweight, dbias = F.layer_norm_backward(x, x, weight, mean, rstd)
+    assert dweight.shape == dbias.shape == (4, 5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (4, 3, 5, 2)])
+def test_running_statistics(shape: tuple[int, ...], dtype: Any, isa: str) -> None:
+    """Ten training steps move them as torch defines; evaluation uses and keeps them."""
+    mean, var = np.zeros(3, dtype), np.ones(3, dtype)
+    want_mean, want_var = np.zeros(3), np.ones(3)
+    for _ in range(10):
+        x = (2 * RNG.standard_normal(shape) + 3).astype(dtype)
+        F.batch_norm(x, mean, var, training=True, momentum=0.2)
+        _, _, _, new_mean, new_var = reference.batch_norm(x, want_mean, want_var, momentum=0.2)
+        assert new_mean is not None and new_var is not None
+        want_mean, want_var = new_mean, new_var
+    bound = 20 * np.finfo(dtype).eps
+    np.testing.assert_allclose(mean, want_mean, rtol=bound, atol=bound)
+    np.testing.assert_allclose(var, want_var, rtol=bound)
+    before = mean.copy(), var.copy()
+    y = F.batch_norm(x, mean, var)
+    np.testing.assert_allclose(y, reference.batch_norm(x, mean, var, training=False)[0], rtol=bound, atol=bound)
+    assert same_bits(mean, before[0]) and same_bits(var, before[1])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1.0])
+def test_momentum_ends(momentum: float) -> None:
+    """0 keeps the old statistics to the bit, 1 takes the new ones."""
+    x, mean, var = RNG.standard_normal((8, 3)), RNG.standard_normal(3), RNG.uniform(1, 2, 3)
+    old = mean.copy(), var.copy()
+    F.batch_norm(x, mean, var, training=True, momentum=momentum)
+    np.testing.assert_allclose(mean, x.mean(0) if momentum else old[0], rtol=1e-13 * momentum)
+    np.testing.assert_allclose(var, x.var(0, ddof=1) if momentum else old[1], rtol=1e-13 * momentum)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4, 4), (2, 3, 0), (4, 0), (0, 0), (4, 0, 5)])
+def test_empty_batch(shape: tuple[int, ...], training: bool, isa: str) -> None:
+    """No element or no channel: shapes stay, running statistics stay to the bit, gradients are zeros."""
+    mean, var = RNG.standard_normal(shape[1]), RNG.uniform(1, 2, shape[1])
+    old = mean.copy(), var.copy()
+    x = np.empty(shape)
+    y, used_mean, rstd = F.batch_norm(x, mean, var, training=training, return_stats=True)
+    assert y.shape == shape and used_mean.shape == rstd.shape == (shape[1],)
+    assert same_bits(mean, old[0]) and same_bits(var, old[1])
+    dx, dweight, dbias = F.batch_norm_backward(x, x, None, used_mean, rstd, training)
+    assert dx.shape == shape
+    np.testing.assert_array_equal(dweight, np.zeros(shape[1]))
+    np.testing.assert_array_equal(dbias, np.zeros(shape[1]))
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (2, 0, 5)])
+def test_empty_layer_norm(shape: tuple[int, ...], isa: str) -> None:
+    """No row or no column: shapes stay, the gradients of weight and bias are zeros."""
+    x = np.empty(shape)
+    y, mean, rstd = F.layer_norm(x, shape[-1], return_stats=True)
+    assert y.shape == shape and mean.shape == rstd.shape == shape[:-1]
+    dx, dweight, dbias = F.layer_norm_backward(x, x, None, mean, rstd)
+    assert dx.shape == shape
+    np.testing.assert_array_equal(dweight, np.zeros(shape[-1]))
+    np.testing.assert_array_equal(dbias, np.zeros(shape[-1]))

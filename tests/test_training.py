@@ -1,0 +1,285 @@
+"""Trainer: what it computes, what it refuses, and that a seed fixes every bit."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import nn, optim
+from fastnn.training import Callback, ProgressBar, Trainer
+
+RNG = np.random.default_rng(11)
+X = RNG.normal(size=(50, 6)).astype(np.float32)
+Y = RNG.integers(0, 3, 50)
+
+
+def make_model(p=0.2):
+    return nn.Sequential(nn.Linear(6, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(p), nn.Linear(64, 3))
+
+
+def make_trainer(model=None, callbacks=(), lr=1e-2):
+    model = make_model() if model is None else model
+    return Trainer(model, nn.CrossEntropyLoss(), optim.AdamW(model.parameters(), lr=lr), callbacks=callbacks)
+
+
+def test_small_data_is_learnt_by_heart():
+    fastnn.manual_seed(1)
+    trainer = make_trainer(make_model(p=0.0))
+    history = trainer.fit((X, Y), epochs=200, batch_size=50)
+    assert trainer.evaluate((X, Y)) == pytest.approx({"accuracy": 1.0, "loss": 0.0}, abs=0.05)
+    assert history["loss"][-1] < 0.05 < 0.5 < history["loss"][0]
+
+
+def run(first_seed, threads, **options):
+    before = fastnn.get_num_threads()
+    fastnn.set_num_threads(threads)
+    try:
+        fastnn.manual_seed(first_seed)
+        model = nn.Sequential(nn.Linear(40, 300), nn.BatchNorm1d(300), nn.ReLU(), nn.Dropout(0.3), nn.Linear(300, 3))
+        x = np.random.default_rng(0).normal(size=(600, 40)).astype(np.float32)
+        y = (x[:, 0] > 0).astype(np.int64)
+        make_trainer(model).fit((x, y), epochs=2, batch_size=256, **options)
+        return model.state_dict()
+    finally:
+        fastnn.set_num_threads(before)
+
+
+def equal(first, second):
+    return all((first[name] == second[name]).all() for name in first)
+
+
+def test_seed_fixes_every_bit_on_any_number_of_threads():
+    first = run(3, threads=1)
+    assert equal(first, run(3, threads=1))
+    assert equal(first, run(3, threads=2))
+    assert not equal(first, run(4, threads=1))
+    assert not equal(first, run(3, threads=1, seed=99))
+
+
+class OneBatch(nn.Module):
+    """Notes the samples it sees: the first feature is their number."""
+
+    def __init__(self):
+        self.layer = nn.Linear(1, 2)
+        self.seen = {"order": []}
+
+    def __call__(self, x):
+        y, layer_backward = self.layer(x)
+        self.seen["order"].append(x[:, 0].astype(int).tolist())
+
+        def backward(dy, input_grad=True):
+            assert not input_grad  # nobody needs the gradient by the images
+            return layer_backward(dy, input_grad)
+
+        return y, backward
+
+
+def test_every_sample_once_an_epoch_in_a_new_order():
+    model = OneBatch()
+    trainer = make_trainer(model)
+    x, y = np.arange(10, dtype=np.float32).reshape(10, 1), np.zeros(10, np.int64)
+    trainer.fit((x, y), epochs=2, batch_size=4, seed=5)
+    trainer.fit((x, y), epochs=1, batch_size=4, seed=5)
+    batches = model.seen["order"]
+    assert [len(batch) for batch in batches] == [4, 4, 2] * 3
+    epochs = [[*batches[i], *batches[i + 1], *batches[i + 2]] for i in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    assert trainer.epoch == 3 and trainer.step == 9
+
+
+class Hooks(Callback):
+    def __init__(self):
+        self.calls = []
+
+    def on_fit_start(self, trainer):
+        self.calls.append(("fit_start", trainer.epoch, trainer.epochs, trainer.batches))
+
+    def on_fit_end(self, trainer):
+        self.calls.append(("fit_end", trainer.epoch))
+
+    def on_epoch_start(self, trainer):
+        self.calls.append(("epoch_start", trainer.epoch))
+
+    def on_epoch_end(self, trainer):
+        self.calls.append(("epoch_end", trainer.epoch, sorted(trainer.logs)))
+
+    def on_batch_end(self, trainer):
+        self.calls.append(("batch_end", trainer.step, sorted(trainer.logs)))
+
+
+def test_hooks_are_called_in_order():
+    hooks = Hooks()
+    make_trainer(callbacks=[hooks]).fit((X, Y), (X, Y), epochs=2, batch_size=25)
+    record = ["accuracy", "loss", "lr", "seconds", "val_accuracy", "val_loss"]
+    assert hooks.calls == [
+        ("fit_start", 0, 2, 2),
+        *(("epoch_start", 1), ("batch_end", 1, record[:2]), ("batch_end", 2, record[:2]), ("epoch_end", 1, record)),
+        *(("epoch_start", 2), ("batch_end", 3, record[:2]), ("batch_end", 4, record[:2]), ("epoch_end", 2, record)),
+        ("fit_end", 2),
+    ]
+
+
+def test_history_is_averaged_over_samples():
+    model = nn.Sequential(nn.Linear(6, 3))
+    optimizer = optim.SGD(model.parameters(), lr=0.0)  # nothing moves, so epochs must equal the whole at once
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
+    history = trainer.fit((X, Y), (X, Y), epochs=2, batch_size=7)
+    logits = trainer.predict(X)
+    loss, accuracy = nn.CrossEntropyLoss()(logits, Y)[0], (logits.argmax(1) == Y).mean()
+    for name, expected in {"loss": loss, "accuracy": accuracy, "val_loss": loss, "val_accuracy": accuracy}.items():
+        assert history[name] == pytest.approx([expected] * 2, rel=1e-6), name
+    assert trainer.evaluate((X, Y), batch_size=7) == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-6)
+    assert history["lr"] == [0.0, 0.0] and min(history["seconds"]) > 0
+    assert trainer.logs == {name: values[-1] for name, values in history.items()}
+
+
+def test_scheduler_steps_after_every_optimizer_step():
+    model = make_model()
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    scheduler = optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, 10)
+    history = Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler).fit((X, Y), epochs=2, batch_size=10)
+    assert scheduler.last_epoch == 10
+    assert history["lr"] == pytest.approx([0.6, 0.1])
+
+
+def test_fit_equals_the_loop_written_by_hand():
+    fastnn.manual_seed(2)
+    fitted = make_model()
+    make_trainer(fitted).fit((X, Y), epochs=1, batch_size=20, seed=4)
+    fastnn.manual_seed(2)
+    model = make_model()
+    optimizer, criterion = optim.AdamW(model.parameters(), lr=1e-2), nn.CrossEntropyLoss()
+    order = np.random.default_rng((4, 1)).permutation(50)
+    for index in np.split(order, [20, 40]):
+        logits, backward = model(X[index])
+        _, dlogits = criterion(logits, Y[index])
+        backward(dlogits)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert equal(fitted.state_dict(), model.state_dict())
+
+
+def test_gradients_left_behind_are_forgotten():
+    def fit(spoil):
+        fastnn.manual_seed(2)
+        model = make_model()
+        if spoil:
+            for parameter in model.parameters():
+                parameter.grad = np.full_like(parameter.data, 1e3)
+        make_trainer(model).fit((X, Y), epochs=1, batch_size=25)
+        return model.state_dict()
+
+    assert equal(fit(spoil=False), fit(spoil=True))
+
+
+def test_modes_are_restored():
+    model = make_model().eval()
+    model[3].training = True
+    before = [module.training for module in model.modules()]
+    trainer = make_trainer(model)
+    seen = []
+
+    class Look(Callback):
+        def on_batch_end(self, trainer):
+            seen.append({module.training for module in model.modules()})
+
+    trainer.callbacks = (Look(),)
+    trainer.fit((X, Y), (X, Y), epochs=2, batch_size=25)
+    assert seen == [{True}] * 4
+    assert [module.training for module in model.modules()] == before
+    model.train()
+    assert (trainer.predict(X) == trainer.predict(X)).all()  # no dropout
+    count = model[1].num_batches_tracked.copy()
+    trainer.evaluate((X, Y))
+    assert model[1].num_batches_tracked == count and all(module.training for module in model.modules())
+    model.eval()
+    with pytest.raises(IndexError):
+        trainer.fit((X, np.full(50, 3)), epochs=1)
+    assert not any(module.training for module in model.modules())
+
+
+def test_predict_joins_its_batches():
+    trainer = make_trainer()
+    whole = trainer.predict(X)
+    assert whole.shape == (50, 3) and whole.dtype == np.float32
+    np.testing.assert_allclose(trainer.predict(X, batch_size=7), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_strided_data_is_as_good():
+    trainer = make_trainer(nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3)))
+    strided = np.repeat(X, 2, axis=1)[:, ::2]
+    assert not strided.flags.c_contiguous
+    np.testing.assert_array_equal(trainer.predict(strided), trainer.predict(X))
+    assert trainer.evaluate((strided, Y)) == trainer.evaluate((X, Y))
+    trainer.fit((strided, Y))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda t: t.fit((X[:0], Y[:0])), ValueError, r"train x: got shape \(0, 6\), want at least one sample; "),
+        (lambda t: t.fit((X, Y[:-1])), ValueError, r"train y: got shape \(49,\), want \(50,\), .*; "),
+        (lambda t: t.fit((X, Y[:, None])), ValueError, r"train y: got shape \(50, 1\), want \(50,\)"),
+        (lambda t: t.fit((X, Y.astype(float))), TypeError, "train y: got float64, want an integer array; "),
+        (lambda t: t.fit((X, list(Y))), TypeError, "train y: got list, want an integer array; "),
+        (lambda t: t.fit((X.astype(int), Y)), TypeError, "train x: got int64, want a float32 or float64 array; "),
+        (lambda t: t.fit((X.tolist(), Y)), TypeError, "train x: got list, want a float32 or float64 array; "),
+        (lambda t: t.fit((X.astype(">f4"), Y)), TypeError, "train x: got >f4, want"),
+        (lambda t: t.fit(X), TypeError, r"train: got ndarray, want a tuple \(x, y\)"),
+        (lambda t: t.fit((X, Y), (X, Y[:3])), ValueError, r"validation y: got shape \(3,\)"),
+        (lambda t: t.fit((X, Y), epochs=0), ValueError, "epochs: got 0, want a positive integer; "),
+        (lambda t: t.fit((X, Y), epochs=1.5), ValueError, "epochs: got 1.5, want a positive integer; "),
+        (lambda t: t.fit((X, Y), batch_size=-1), ValueError, "batch_size: got -1, want a positive integer; "),
+        (lambda t: t.fit((X, Y), seed=-1), ValueError, r"seed: got -1, want an integer in \[0, 2\*\*64\)"),
+        (lambda t: t.evaluate((X[:0], Y[:0])), ValueError, "data x: got shape"),
+        (lambda t: t.evaluate((X, Y), batch_size=0), ValueError, "batch_size: got 0"),
+        (lambda t: t.predict(X[:0]), ValueError, "x: got shape"),
+        (lambda t: t.predict(X, batch_size=0), ValueError, "batch_size: got 0"),
+        (lambda t: t.fit((X[:1], Y[:1])), ValueError, ""),  # batch norm's own refusal of a batch of one
+    ],
+)
+def test_refusals_change_nothing(call, error, sentence):
+    trainer = make_trainer()
+    before = {name: array.copy() for name, array in trainer.model.state_dict().items()}
+    with pytest.raises(error, match=f"^{sentence}"):
+        call(trainer)
+    assert equal(before, trainer.model.state_dict()) and trainer.step == 0 and trainer.history == {}
+
+
+def test_a_line_per_epoch(capsys):
+    make_trainer(callbacks=[ProgressBar()]).fit((X, Y), (X, Y), epochs=2, batch_size=25)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert all(f"  {name} " in lines[0] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds"))
+
+
+def test_a_bar_on_a_terminal(capsys, monkeypatch):
+    tqdm = pytest.importorskip("tqdm")
+    bars = []
+
+    class Bar(tqdm.tqdm):
+        def __init__(self, **options):
+            super().__init__(**options)
+            bars.append(self)
+
+    monkeypatch.setattr(tqdm, "tqdm", Bar)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    trainer = make_trainer(callbacks=[ProgressBar()])
+    for _ in range(2):
+        trainer.fit((X, Y), epochs=2, batch_size=25)
+    out, err = capsys.readouterr()
+    assert [line.split("  ")[0] for line in out.splitlines()] == [
+        f"epoch {i}/{n}" for i, n in enumerate((2, 2, 4, 4), 1)
+    ]
+    assert [(bar.n, bar.total, bar.disable) for bar in bars] == [(4, 4, True)] * 2  # closed at the end
+    assert "batch" in err
+
+
+def test_no_bar_without_tqdm(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    make_trainer(callbacks=[ProgressBar()]).fit((X, Y), batch_size=25)
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1 and err == ""
