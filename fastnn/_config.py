@@ -46,7 +46,7 @@ def set_num_threads(n: int) -> None:
 
 
 def show_config() -> dict[str, Any]:
-    """What a bug report needs: versions, instruction sets, threads, the BLAS behind numpy.matmul, how this was built."""
+    """What a bug report needs: versions, instruction sets, threads, the BLAS of numpy.matmul, how this was built."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "fastnn": importlib.metadata.version("fastnn"),

@@ -55,21 +55,16 @@ class SGD:
     def __init__(
         self,
         params: Sequence[_Array],
-        momentum_buffers: Sequence[_Array] | None,
+        momentum_buffers: Sequence[_Array | None],
         steps: npt.NDArray[np.int64],
+        momentum_steps: npt.NDArray[np.int64],
         names: Sequence[str],
     ) -> None: ...
-    def load(
+    def step(
         self,
         grads: Sequence[_Array | None],
-        lr: float,
-        momentum: float,
-        dampening: float,
-        weight_decay: float,
-        nesterov: bool,
-        maximize: bool,
+        groups: Sequence[tuple[int, float, float, float, float, bool, bool]],
     ) -> None: ...
-    def run(self) -> None: ...
 
 class Adam:
     def __init__(
@@ -80,15 +75,8 @@ class Adam:
         steps: npt.NDArray[np.int64],
         names: Sequence[str],
     ) -> None: ...
-    def load(
+    def step(
         self,
         grads: Sequence[_Array | None],
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        weight_decay: float,
-        decoupled: bool,
-        maximize: bool,
+        groups: Sequence[tuple[int, float, float, float, float, float, bool, bool]],
     ) -> None: ...
-    def run(self) -> None: ...

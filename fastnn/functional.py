@@ -91,9 +91,13 @@ def dropout(
     Source: N. Srivastava et al., "Dropout", JMLR 15 (2014), in the inverted form that needs no work at inference.
     """
     g = default_generator if generator is None else generator
-    mask = DropoutMask(p if training else 0.0, g.seed, g.stream, g.block)
-    y = _core.dropout(x, *mask, out)
-    g.reserve(-(-y.size // 2) if training else 0)
+    words = -(-getattr(x, "size", 0) // 2) if training else 0
+    mask = DropoutMask(p if training else 0.0, g.seed, g.stream, g.reserve(words))
+    try:
+        y = _core.dropout(x, *mask, out)
+    except BaseException:
+        g.give_back(mask.block, words)
+        raise
     return (y, mask) if return_mask else y
 
 

@@ -8,10 +8,10 @@ Sources: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2; X
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from fastnn import _core
 from fastnn.random import Generator, default_generator
@@ -44,10 +44,7 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, generator: Generato
     Raises:
         ValueError: a or b not finite, or a > b.
     """
-    data, g = _array(tensor), generator or default_generator
-    _core.uniform(data, a, b, g.seed, g.stream, g.block)
-    g.reserve(_words(data))
-    return tensor
+    return _fill(_core.uniform, tensor, a, b, generator)
 
 
 def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Target:
@@ -56,10 +53,7 @@ def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0, generator: Gene
     Raises:
         ValueError: mean not finite, or std not finite or negative.
     """
-    data, g = _array(tensor), generator or default_generator
-    _core.normal(data, mean, std, g.seed, g.stream, g.block)
-    g.reserve(_words(data))
-    return tensor
+    return _fill(_core.normal, tensor, mean, std, generator)
 
 
 def xavier_uniform_(tensor: Target, gain: float = 1.0, generator: Generator | None = None) -> Target:
@@ -107,8 +101,16 @@ def _array(tensor: Any) -> Any:
     return tensor if isinstance(tensor, np.ndarray) else getattr(tensor, "data", tensor)
 
 
-def _words(data: npt.NDArray[np.floating]) -> int:
-    return data.size * data.itemsize // 4
+def _fill(kernel: Callable[..., None], tensor: Target, a: float, b: float, generator: Generator | None) -> Target:
+    data, g = _array(tensor), default_generator if generator is None else generator
+    words = getattr(data, "nbytes", 0) // 4
+    block = g.reserve(words)
+    try:
+        kernel(data, a, b, g.seed, g.stream, block)
+    except BaseException:
+        g.give_back(block, words)
+        raise
+    return tensor
 
 
 def _fans(tensor: object) -> tuple[int, int]:

@@ -145,7 +145,7 @@ BAD: dict[str, list[Any]] = {
     "eps": [NAN, INF, -1e-8, None],
     "momentum": [NAN, INF, -0.1, None],
     "dampening": [NAN, INF, -0.1],
-    "betas": [(NAN, 0.9), (0.9, NAN), (-0.1, 0.9), (1.0, 0.9), (0.9, 1.0), (INF, 0.9), (0.9,), [0.9, 0.9, 0.9], 0.9, None],
+    "betas": [(NAN, 0.9), (0.9, NAN), (-0.1, 0.9), (1.0, 0.9), (0.9, 1.0), (INF, 0.9), (0.9,), (0.9, 0.9, 0.9), None],
     "maximize": [1, None, "yes"],
     "nesterov": [1, None],
 }

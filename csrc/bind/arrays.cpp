@@ -48,6 +48,11 @@ void check_layout(const py::array& array, const std::string& name, Access access
   }
 }
 
+Array view(const py::array& array, const std::string& name) {
+  const Shape shape(array.shape(), array.shape() + array.ndim());
+  return {name, array, const_cast<void*>(array.data()), array.size(), shape, array.itemsize()};
+}
+
 bool overlap(const Array& a, const Array& b) {
   const char *a0 = static_cast<const char*>(a.data), *b0 = static_cast<const char*>(b.data);
   return a.size && b.size && a0 < b0 + b.bytes() && b0 < a0 + a.bytes();
@@ -60,8 +65,8 @@ void check_shape(const Array& a, const Shape& shape) {
 }
 
 void check_dtype(const Array& a, bool is_double) {
-  if (a.is_double != is_double) {
-    throw py::type_error(got(a.name, dtype_name(a.is_double)) + dtype_name(is_double) + " like the rest; convert it with " +
+  if (a.is_double() != is_double) {
+    throw py::type_error(got(a.name, dtype_name(a.is_double())) + dtype_name(is_double) + " like the rest; convert it with " +
                          a.name + ".astype(np." + dtype_name(is_double) + ")");
   }
 }
@@ -77,17 +82,12 @@ std::string text(const Shape& shape) {
 Array check(py::handle object, const std::string& name, Access access) {
   const py::array array = check_kind(object, name);
   check_layout(array, name, access);
-  return {name,
-          object,
-          const_cast<void*>(array.data()),
-          array.size(),
-          Shape(array.shape(), array.shape() + array.ndim()),
-          array.itemsize() == 8};
+  return view(array, name);
 }
 
 Array check(py::handle object, const std::string& name, const Array& like, const Shape& shape, Access access) {
   Array a = check(object, name, access);
-  check_dtype(a, like.is_double);
+  check_dtype(a, like.is_double());
   check_shape(a, shape);
   return a;
 }
@@ -101,6 +101,26 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
   check_dtype(a, true);
   check_shape(a, shape);
   return a;
+}
+
+Array check_labels(py::handle object, const std::string& name, py::ssize_t rows, py::ssize_t classes) {
+  const std::string want = "C-contiguous int64, shape " + text({rows}) + "; convert them with np.ascontiguousarray(" + name +
+                           ", dtype=np.int64)";
+  if (!py::isinstance<py::array>(object)) throw py::type_error(got(name, type_name(object)) + want);
+  const auto array = py::reinterpret_borrow<py::array>(object);
+  if (!py::isinstance<py::array_t<std::int64_t>>(array)) {
+    throw py::type_error(got(name, "dtype " + std::string(py::str(array.dtype()))) + want);
+  }
+  check_layout(array, name, Access::read);
+  const Array labels = view(array, name);
+  check_shape(labels, {rows});
+  for (py::ssize_t row = 0; row < rows; ++row) {
+    const std::int64_t label = labels.as<const std::int64_t>()[row];
+    if (0 <= label && label < classes) continue;
+    throw py::index_error(got(name + "[" + std::to_string(row) + "]", std::to_string(label)) + "a class in [0, " +
+                          std::to_string(classes) + ")");
+  }
+  return labels;
 }
 
 py::array new_array(const Shape& shape, bool is_double) {
@@ -120,7 +140,7 @@ py::array new_array(const Shape& shape, bool is_double) {
 Result result(py::handle out, const Array& like, const std::vector<const Array*>& same,
               const std::vector<const Array*>& others) {
   if (out.is_none()) {
-    py::array fresh = new_array(like.shape, like.is_double);
+    py::array fresh = new_array(like.shape, like.is_double());
     return {fresh, check(fresh, "out", Access::write)};
   }
   Array a = check(out, "out", like, like.shape, Access::write);

@@ -22,10 +22,11 @@ struct Array {
   void* data = nullptr;
   py::ssize_t size = 0;
   Shape shape;
-  bool is_double = false;
+  py::ssize_t itemsize = 0;
 
   bool given() const { return bool(object); }
-  py::ssize_t bytes() const { return size * (is_double ? 8 : 4); }
+  bool is_double() const { return itemsize == 8; }
+  py::ssize_t bytes() const { return size * itemsize; }
   template <class T>
   T* as() const {
     return static_cast<T*>(data);
@@ -47,6 +48,9 @@ Array check_optional(py::handle object, const std::string& name, const Array& li
 
 // Float64 whatever the other arguments are: saved statistics.
 Array check_double(py::handle object, const std::string& name, const Shape& shape);
+
+// One class in [0, classes) per row, int64.
+Array check_labels(py::handle object, const std::string& name, py::ssize_t rows, py::ssize_t classes);
 
 // Where a result goes: the caller's `out`, or a new array shaped like `like`. `out` may be one of `same` entirely,
 // and must be apart from those and from all of `others`.
@@ -70,14 +74,16 @@ std::string text(const Shape& shape);
 // f(T()) for the array's element type.
 template <class F>
 auto by_dtype(const Array& array, F f) {
-  return array.is_double ? f(double()) : f(float());
+  return array.is_double() ? f(double()) : f(float());
 }
 
-// A kernel of any family, without the GIL.
+// A kernel of any family, without the GIL. Not by a guard object: a daemon thread that comes back while the interpreter
+// ends is unwound out of the last line, which a destructor would turn into an abort.
 template <class Args>
 void run(void (*kernel)(const Args&) noexcept, const Args& args) {
-  py::gil_scoped_release release;
+  PyThreadState* state = PyEval_SaveThread();
   kernel(args);
+  PyEval_RestoreThread(state);
 }
 
 }  // namespace fastnn

@@ -51,7 +51,7 @@ py::tuple layer_norm_backward(py::handle dy_, py::handle x_, py::handle weight_,
   const Array mean = check_double(mean_, "mean", outer), rstd = check_double(rstd_, "rstd", outer);
   const Array weight = check_optional(weight_, "weight", x, normalized);
   const Result dx = result(out, x, {&dy, &x}, {&weight, &mean, &rstd});
-  py::array dweight = new_array(normalized, x.is_double), dbias = new_array(normalized, x.is_double);
+  py::array dweight = new_array(normalized, x.is_double()), dbias = new_array(normalized, x.is_double());
   const Index rows = product(outer), columns = product(normalized);
   by_dtype(x, [&]<class T>(T) {
     const std::unique_ptr<T[]> partial(new T[std::size_t(2 * columns * row_norm_blocks(rows))]);
@@ -80,8 +80,9 @@ py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running
                      py::handle bias_, bool training, double momentum, double eps, py::handle out) {
   const Array x = check(x_, "x");
   const Channels c(x);
-  const Array running_mean = check_optional(running_mean_, "running_mean", x, c.shape(), Access::write);
-  const Array running_var = check_optional(running_var_, "running_var", x, c.shape(), Access::write);
+  const Access access = training ? Access::write : Access::read;
+  const Array running_mean = check_optional(running_mean_, "running_mean", x, c.shape(), access);
+  const Array running_var = check_optional(running_var_, "running_var", x, c.shape(), access);
   if (running_mean.given() != running_var.given() || (!training && !running_mean.given())) {
     throw py::value_error("running_mean, running_var: got " + std::string(running_mean.given() ? "the first" : "no mean") +
                           ", want both, or in training neither");
@@ -94,7 +95,7 @@ py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running
     throw py::value_error("x: got one value per channel, shape " + text(x.shape) +
                           ", want two at least in training, where a variance is taken; use a larger batch or eval mode");
   }
-  if (running_mean.given()) {
+  if (training && running_mean.given()) {
     check_apart(running_mean, running_var);
     for (const Array* other : {&x, &weight, &bias}) {
       check_apart(running_mean, *other);
@@ -125,7 +126,7 @@ py::tuple batch_norm_backward(py::handle dy_, py::handle x_, py::handle weight_,
   const Array weight = check_optional(weight_, "weight", x, c.shape());
   const Array mean = check_double(mean_, "mean", c.shape()), rstd = check_double(rstd_, "rstd", c.shape());
   const Result dx = result(out, x, {&dy, &x}, {&weight, &mean, &rstd});
-  py::array dweight = new_array(c.shape(), x.is_double), dbias = new_array(c.shape(), x.is_double);
+  py::array dweight = new_array(c.shape(), x.is_double()), dbias = new_array(c.shape(), x.is_double());
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().channel_norm_backward,
         ChannelNormBackwardArgs<T>{dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()),

@@ -23,6 +23,10 @@ void uniform(py::handle out, double low, double high, std::uint64_t seed, std::u
   }
   by_dtype(y, [&]<class T>(T) {
     const T a = T(low), b = T(high);
+    if (!std::isfinite(b - a)) {
+      throw py::value_error("b: got " + std::string(py::repr(py::float_(high))) + ", want b - a within what the tensor's "
+                            "dtype can hold; use float64 or a smaller interval");
+    }
     run(kernels_for<T>().uniform,
         FillArgs<T>{y.as<T>(), y.size, {seed, stream, block}, a, b - a, a < b ? std::nextafter(b, a) : a});
   });
@@ -33,6 +37,10 @@ void normal(py::handle out, double mean, double std, std::uint64_t seed, std::ui
   check_finite(mean, "mean");
   check_not_negative(std, "std");
   by_dtype(y, [&]<class T>(T) {
+    if (!std::isfinite(T(mean)) || !std::isfinite(T(std))) {
+      throw py::value_error("std: got " + std::string(py::repr(py::float_(std))) + " about " +
+                            std::string(py::repr(py::float_(mean))) + ", want what the tensor's dtype can hold; use float64");
+    }
     run(kernels_for<T>().normal, FillArgs<T>{y.as<T>(), y.size, {seed, stream, block}, T(mean), T(std), T(0)});
   });
 }

@@ -14,7 +14,7 @@ TensorList::TensorList(const py::sequence& params, const std::vector<py::sequenc
     state_.emplace_back();
     for (std::size_t i = 0; i < names.size(); ++i) {
       const std::string name = "state " + std::to_string(kind) + " of " + names[i];
-      state_[kind].push_back(check(state[kind][i], name, params_[i], params_[i].shape, Access::write));
+      state_[kind].push_back(check_optional(state[kind][i], name, params_[i], params_[i].shape, Access::write));
     }
   }
   py::list owned;
@@ -64,7 +64,6 @@ void TensorList::load(const py::sequence& grads) {
     throw py::value_error("grads: got " + std::to_string(grads.size()) + " gradients, want " +
                           std::to_string(params_.size()) + ", one per parameter; None leaves a parameter alone");
   }
-  unload();
   std::vector<const void*> fresh(params_.size());
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     const py::object grad = grads[i];
@@ -75,13 +74,10 @@ void TensorList::load(const py::sequence& grads) {
     throw py::value_error(p.name + ": got a read-only array, want a writable one, since it is changed in place; "
                                    "call setflags(write=True)");
   }
-  loaded_ = grads;
-  grads_ = last_grads_ = std::move(fresh);
-}
-
-void TensorList::unload() {
-  std::fill(grads_.begin(), grads_.end(), nullptr);
-  loaded_ = py::object();
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    if (fresh[i]) last_grads_[i] = fresh[i];
+  }
+  grads_ = std::move(fresh);
 }
 
 }  // namespace fastnn

@@ -1,4 +1,4 @@
-// The tensors of one parameter group: parameters and their state, checked once, and the gradients of the step at hand.
+// The tensors of an optimizer: parameters and their state, checked once, and the gradients of the step at hand.
 #pragma once
 
 #include <span>
@@ -9,24 +9,21 @@ namespace fastnn {
 
 class TensorList {
  public:
-  // `state` has one list per kind of state, each as long as params. `steps` counts each parameter's steps, int64.
+  // `state` has one list per kind of state, each as long as params, None where a parameter has none of it. `steps`
+  // counts each parameter's steps, int64.
   TensorList(const py::sequence& params, const std::vector<py::sequence>& state, py::array_t<Index> steps,
              const std::vector<std::string>& names);
 
   // Checks every gradient before any is used; None leaves that parameter out of the step.
   void load(const py::sequence& grads);
 
-  // f(i, gradient) for each parameter of element type T that has a gradient, then forgets the gradients of that type.
+  // f(i, gradient) for the parameters among [first, last) that have element type T and a gradient.
   template <class T, class F>
-  void for_each_loaded(F f) {
-    for (std::size_t i = 0; i < params_.size(); ++i) {
-      if (!grads_[i] || params_[i].is_double != (sizeof(T) == 8)) continue;
-      f(i, static_cast<const T*>(grads_[i]));
+  void for_each_loaded(std::size_t first, std::size_t last, F f) {
+    for (std::size_t i = first; i < last; ++i) {
+      if (grads_[i] && params_[i].is_double() == (sizeof(T) == 8)) f(i, static_cast<const T*>(grads_[i]));
     }
   }
-
-  void unload();
-
   const Array& param(std::size_t i) const { return params_[i]; }
   const Array& state(std::size_t kind, std::size_t i) const { return state_[kind][i]; }
   // Counts one more step of parameter i and returns which one it is, from 1.
@@ -47,7 +44,6 @@ class TensorList {
   std::vector<const void*> grads_, last_grads_;
   Index* steps_;
   py::object owned_;  // keeps parameters, state and step counts alive
-  py::object loaded_;
 };
 
 }  // namespace fastnn

@@ -1,10 +1,12 @@
 """Adam and AdamW."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastnn import _core
-from fastnn.optim.optimizer import Array, Optimizer, Stepper, _Group
+from fastnn.optim.optimizer import Optimizer, Stepper
 from fastnn.optim.options import ParamGroup, betas, flag, not_negative
 
 
@@ -50,22 +52,14 @@ class Adam(Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, defaults)
 
-    def _state_keys(self, options: ParamGroup) -> Sequence[str]:
-        return ("exp_avg", "exp_avg_sq")
+    def _new_stepper(self) -> Stepper:
+        exp_avgs, exp_avg_sqs = ([np.zeros_like(a) for a in self._arrays] for _ in range(2))
+        self._state = {"exp_avg": [*exp_avgs], "exp_avg_sq": [*exp_avg_sqs]}
+        return _core.Adam(self._arrays, exp_avgs, exp_avg_sqs, self._steps, self._names)
 
-    def _new_stepper(self, group: _Group) -> Stepper:
-        return _core.Adam(group.arrays, group.state["exp_avg"], group.state["exp_avg_sq"], group.steps, group.names)
-
-    def _load(self, stepper: Any, grads: Sequence[Array | None], options: ParamGroup) -> None:
-        stepper.load(
-            grads,
-            options["lr"],
-            *options["betas"],
-            options["eps"],
-            options["weight_decay"],
-            self._decoupled,
-            options["maximize"],
-        )
+    def _values(self, group: ParamGroup) -> tuple[Any, ...]:
+        decay = group["weight_decay"]
+        return (group["lr"], *group["betas"], group["eps"], decay, self._decoupled, group["maximize"])
 
 
 class AdamW(Adam):

@@ -114,9 +114,7 @@ class SequentialLR(LRScheduler):
         if len(milestones) != len(schedulers) - 1 or any(
             a >= b for a, b in zip([0, *milestones], milestones, strict=False)
         ):
-            raise ValueError(
-                f"milestones: got {list(milestones)}, want {len(schedulers) - 1} rising positive steps, one less than schedules"
-            )
+            raise ValueError(f"milestones: got {list(milestones)}, want {len(schedulers) - 1} rising positive steps")
         self.schedulers, self.milestones = list(schedulers), list(milestones)
         super().__init__(optimizer, last_epoch)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 Check = Callable[[str, Any], Any]
 
@@ -62,9 +62,19 @@ class ParamGroup(dict[str, Any]):
         super().__setitem__(name, check(name, value) if check else value)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several options; as `dict.update`, each of them checked before any is set."""
-        fresh = {name: self._checks.get(name, _unchecked)(name, v) for name, v in dict(*args, **kwargs).items()}
-        super().update(fresh)
+        """Set several options; each is checked before any is set."""
+        fresh = dict(*args, **kwargs)
+        super().update({name: self._checks.get(name, _unchecked)(name, value) for name, value in fresh.items()})
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
+        self.update(other)
+        return self
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """As `dict.setdefault`, checked."""
+        if name not in self:
+            self[name] = default
+        return self[name]
 
 
 def _unchecked(name: str, value: Any) -> Any:

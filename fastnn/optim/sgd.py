@@ -1,10 +1,13 @@
 """Stochastic gradient descent."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import _core
-from fastnn.optim.optimizer import Array, Optimizer, Stepper, _Group
+from fastnn.optim.optimizer import Array, Optimizer, Stepper
 from fastnn.optim.options import ParamGroup, flag, not_negative
 
 
@@ -21,7 +24,7 @@ class SGD(Optimizer):
         nesterov: needs momentum and no dampening.
         maximize: climb instead of descend.
 
-    State: "momentum_buffer", the shape of its parameter.
+    State: "momentum_buffer", the shape of its parameter, from the first step with momentum on.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, with
     the velocity free of the learning rate, as PyTorch has it.
@@ -57,26 +60,35 @@ class SGD(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _state_keys(self, options: ParamGroup) -> Sequence[str]:
-        _check_nesterov(options)
-        return ("momentum_buffer",) if options["momentum"] else ()
+    def step(self, grads: Sequence[Array | None] | None = None) -> None:
+        """See `Optimizer.step`."""
+        if any(momentum and self._state["momentum_buffer"][i] is None for i, momentum in self._momenta()):
+            self._stepper = self._new_stepper()  # momentum has been switched on since
+        super().step(grads)
 
-    def _new_stepper(self, group: _Group) -> Stepper:
-        return _core.SGD(group.arrays, group.state.get("momentum_buffer"), group.steps, group.names)
+    def _momenta(self) -> list[tuple[int, float]]:
+        """The momentum of each group beside the number of its first parameter; empty groups are left out."""
+        firsts = itertools.accumulate(self._sizes, initial=0)
+        return [(i, g["momentum"]) for i, n, g in zip(firsts, self._sizes, self.param_groups, strict=False) if n]
 
-    def _load(self, stepper: Any, grads: Sequence[Array | None], options: ParamGroup) -> None:
-        _check_nesterov(options)
-        stepper.load(
-            grads,
-            options["lr"],
-            options["momentum"],
-            options["dampening"],
-            options["weight_decay"],
-            options["nesterov"],
-            options["maximize"],
-        )
+    def _new_stepper(self) -> Stepper:
+        if not self._state:
+            self._state["momentum_buffer"] = [None] * len(self._arrays)
+            self._momentum_steps = np.zeros(len(self._arrays), np.int64)
+        buffers = self._state["momentum_buffer"]
+        for group, n, first in zip(
+            self.param_groups, self._sizes, itertools.accumulate(self._sizes, initial=0), strict=False
+        ):
+            _check_nesterov(group)
+            for i in range(first, first + n if group["momentum"] else first):
+                buffers[i] = np.zeros_like(self._arrays[i]) if buffers[i] is None else buffers[i]
+        return _core.SGD(self._arrays, buffers, self._steps, self._momentum_steps, self._names)
+
+    def _values(self, group: ParamGroup) -> tuple[Any, ...]:
+        _check_nesterov(group)
+        return tuple(group[name] for name in self.checks)
 
 
-def _check_nesterov(options: ParamGroup) -> None:
-    if options["nesterov"] and (not options["momentum"] or options["dampening"]):
+def _check_nesterov(group: ParamGroup) -> None:
+    if group["nesterov"] and (not group["momentum"] or group["dampening"]):
         raise ValueError("nesterov: got True, want it only with momentum > 0 and dampening = 0")
