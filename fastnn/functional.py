@@ -257,7 +257,7 @@ def softmax_cross_entropy(logits: Array, labels: Labels, *, out: Array | None = 
 
     Args:
         logits: (N, C).
-        labels: (N,) integers in [0, C).
+        labels: (N,) integers in [0, C), of any integer dtype and layout; what is not contiguous int64 is converted.
         out: where the gradient goes; may be `logits`.
 
     Returns:
@@ -267,5 +267,6 @@ def softmax_cross_entropy(logits: Array, labels: Labels, *, out: Array | None = 
     Raises:
         IndexError: a label outside [0, C).
     """
-    integers = isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.integer)
-    return _core.softmax_cross_entropy(logits, labels.astype(np.int64, copy=False) if integers else labels, out)
+    if isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.integer):
+        labels = np.require(labels, np.int64, ("C", "A"))
+    return _core.softmax_cross_entropy(logits, labels, out)

@@ -211,9 +211,7 @@ KERNELS = {
         partial(_fill_reference, reference.normal01),
         4,
     ),
-    "layer_norm": Kernel(
-        ROWS, partial(_layer_norm_inputs, "x"), _layer_norm, _layer_norm_reference, 8, in_place="x"
-    ),
+    "layer_norm": Kernel(ROWS, partial(_layer_norm_inputs, "x"), _layer_norm, _layer_norm_reference, 8, in_place="x"),
     "layer_norm_backward": Kernel(
         ROWS,
         partial(_layer_norm_inputs, "dy x"),
@@ -222,9 +220,7 @@ KERNELS = {
         8,
         in_place="dy",
     ),
-    "softmax_cross_entropy": Kernel(
-        ROWS[1:], _entropy_inputs, _entropy, _entropy_reference, 8, in_place="logits"
-    ),
+    "softmax_cross_entropy": Kernel(ROWS[1:], _entropy_inputs, _entropy, _entropy_reference, 8, in_place="logits"),
 }
 for _training, _inputs in ((True, _train_inputs), (False, _batch_norm_inputs)):
     _mode = "train" if _training else "eval"

@@ -1,11 +1,13 @@
 """Threads: right answers under fork, from many Python threads and without the GIL; and what the environment decides."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -22,11 +24,16 @@ def _python(script: str, cpus: str | None = None, **environment: str) -> str:
     """Run `script` in a fresh interpreter, on the CPUs given, and return what it printed."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FASTNN_", "OMP_"))}
     command = [*(["taskset", "-c", cpus] if cpus else []), sys.executable, "-c", script]
-    done = subprocess.run(
-        command, env=inherited | environment, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    with subprocess.Popen(
+        command, env=inherited | environment, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            printed, complaint = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # forked children too, which are what hangs
+            raise
+    assert process.returncode == 0, complaint
+    return printed.strip()
 
 
 WORK = """
