@@ -138,7 +138,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not ROWS and not BARS:
         return
     traffic, gemm = machine.traffic(), machine.gemm()
-    about = "\n".join(f"- {what}: {value}" for what, value in machine.describe().items())
+    command = " ".join(["pytest", *terminalreporter.config.invocation_params.args])
+    about = "\n".join(f"- {what}: {value}" for what, value in {"run": command, **machine.describe()}.items())
     sections = [
         ("Bars", machine.table(BARS)),
         ("Operations, float32; ratios above 1 are in favour of fastnn", machine.table(ROWS)),
@@ -149,6 +150,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write(f"\n{text}\n")
     results = HERE / "results"
     results.mkdir(exist_ok=True)
-    data = {"machine": machine.describe(), "bars": BARS, "rows": ROWS, "traffic": traffic, "gemm": gemm}
+    data = {"run": command, "machine": machine.describe(), "bars": BARS, "rows": ROWS, "traffic": traffic, "gemm": gemm}
     (results / "latest.json").write_text(json.dumps(data, indent=1) + "\n")
     (results / "latest.md").write_text(text)

@@ -1,8 +1,6 @@
 """Training kernels for neural nets on a CPU: fused, threaded, and the same bits on every machine."""
 
-import importlib.metadata
-
-from fastnn import functional, init, nn, optim, random
+from fastnn import _core, functional, init, nn, optim, random
 from fastnn._config import (
     get_num_threads,
     isa,
@@ -14,7 +12,7 @@ from fastnn._config import (
 from fastnn.random import Generator, manual_seed
 from fastnn.training import Trainer
 
-__version__ = importlib.metadata.version("fastnn")
+__version__ = _core.build_info()["version"]
 
 __all__ = [
     "Generator",

@@ -1,6 +1,5 @@
 """Which code runs: instruction set, threads, versions."""
 
-import importlib.metadata
 import platform
 from typing import Any
 
@@ -48,13 +47,14 @@ def set_num_threads(n: int) -> None:
 def show_config() -> dict[str, Any]:
     """What a bug report needs: versions, instruction sets, threads, the BLAS of numpy.matmul, how this was built."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    build = _core.build_info()
     return {
-        "fastnn": importlib.metadata.version("fastnn"),
+        "fastnn": build.pop("version"),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "isa": isa(),
         "supported_isas": supported_isas(),
         "threads": get_num_threads(),
-        **_core.build_info(),
+        **build,
     }

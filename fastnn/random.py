@@ -5,7 +5,7 @@ Every random value in fastnn is a function of (seed, stream, position): Philox4x
 of the next unused block, and the same numbers come out on every machine, ISA and thread count.
 """
 
-import secrets
+import os
 import threading
 
 BLOCK_WORDS = 64
@@ -54,7 +54,7 @@ class Generator:
         return f"Generator(seed={self.seed}, stream={self.stream}, block={self.block})"
 
 
-default_generator = Generator(secrets.randbits(63))
+default_generator = Generator(int.from_bytes(os.urandom(8), "little"))
 """Used wherever no generator is given; seeded by the operating system until `manual_seed`."""
 
 

@@ -1,7 +1,10 @@
 """The random streams: published vectors, the layout that the header documents, and the statistics of what comes out."""
 
+import copy
 import itertools
 import math
+import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -198,6 +201,17 @@ def test_generator_position() -> None:
     first = init.normal_(np.empty(50), generator=generator)
     generator.block = 6
     assert same_bits(init.normal_(np.empty(50), generator=generator), first)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda g: pickle.loads(pickle.dumps(g))])
+def test_generator_copies(duplicate: Callable[[Generator], Generator]) -> None:
+    """A copy, also one sent to another process, goes on from the same place and on its own."""
+    generator = Generator(3, 4)
+    generator.reserve(1000)
+    twin = duplicate(generator)
+    assert repr(twin) == repr(generator)
+    want = init.normal_(np.empty(50), generator=generator)
+    assert same_bits(init.normal_(np.empty(50), generator=twin), want)
 
 
 @pytest.mark.parametrize("bad", [-1, 2**64, 1.0, "1", None, True])

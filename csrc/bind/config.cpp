@@ -23,6 +23,7 @@ void checked_set_num_threads(py::int_ n_) {
 
 py::dict build_info() {
   py::dict info;
+  info["version"] = FASTNN_TEXT(FASTNN_VERSION);
 #if defined(__clang__)
   info["compiler"] = "clang " __clang_version__;
 #else

@@ -7,7 +7,7 @@
 namespace fastnn {
 namespace {
 
-constexpr Index kMapGrain = 32768;
+constexpr Index kMapGrain = 65536;
 
 template <class T>
 void relu_kernel(const MapArgs<T>& a) noexcept {
