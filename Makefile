@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CONFIG ?=
-SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt pyproject.toml
+SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
+TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' cmake ninja
 
 .PHONY: demo test test-openmp lint bench clean
 
@@ -17,14 +17,34 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest fastnn._core --concise --allowlist tests/stubtest_allowlist.txt
+	$(foreach cxx,$(wildcard /usr/bin/g++ /usr/bin/clang++),$(call warnings,$(cxx)))
+
+# Every warning that CMakeLists.txt asks for is an error.
+define warnings
+$(BIN)/cmake -S . -B build/lint-$(notdir $(1)) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+  -DCMAKE_CXX_COMPILER=$(1) -DCMAKE_CXX_FLAGS=-Werror -DCMAKE_BUILD_TYPE=Release -DSKBUILD_PROJECT_VERSION=0 \
+  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) -DPython_EXECUTABLE=$(abspath $(BIN))/python -Wno-dev >/dev/null
+$(BIN)/cmake --build build/lint-$(notdir $(1))
+
+endef
 
 bench: $(VENV)/.installed
 	$(BIN)/pytest bench
 
+# The OpenMP engine, in an environment that takes everything else from the first one.
+test-openmp: $(VENV)/.installed
+	$(BIN)/python -m venv --without-pip $(VENV)-openmp
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > $$($(VENV)-openmp/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/first.pth
+	$(BIN)/pip --quiet --python $(VENV)-openmp/bin/python install --no-build-isolation --no-deps --force-reinstall \
+	  --config-settings=cmake.define.FASTNN_THREADS=openmp --config-settings=build-dir=build/openmp .
+	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest
+
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet 'scikit-build-core>=0.10' 'pybind11>=2.13' cmake ninja
+	$(BIN)/pip install --quiet $(TOOLS)
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
@@ -32,4 +52,4 @@ $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
 	touch $@
 
 clean:
-	rm -rf build dist $(VENV)
+	rm -rf build dist $(VENV) $(VENV)-openmp

@@ -11,6 +11,8 @@ import threading
 BLOCK_WORDS = 64
 """32-bit words in a block: 16 consecutive Philox counters of four words each."""
 
+_LOCK = threading.Lock()  # one for all, so that a generator can be copied and pickled
+
 
 class Generator:
     """A position in one random stream.
@@ -23,7 +25,7 @@ class Generator:
         ValueError: seed or stream outside that range.
     """
 
-    __slots__ = ("_lock", "block", "seed", "stream")
+    __slots__ = ("block", "seed", "stream")
 
     def __init__(self, seed: int, stream: int = 0) -> None:
         for name, value in (("seed", seed), ("stream", stream)):
@@ -32,21 +34,20 @@ class Generator:
         self.seed = seed
         self.stream = stream
         self.block = 0
-        self._lock = threading.Lock()
 
     def reserve(self, words: int) -> int:
         """Take the blocks that hold `words` 32-bit words and return the index of the first one.
 
         Every draw begins at a fresh block, so no two draws share a word.
         """
-        with self._lock:
+        with _LOCK:
             first = self.block
             self.block += -(-words // BLOCK_WORDS)
         return first
 
     def give_back(self, first: int, words: int) -> None:
         """Undo a `reserve(words)` that returned `first` and was not used, unless somebody has drawn since."""
-        with self._lock:
+        with _LOCK:
             if self.block == first - (-words // BLOCK_WORDS):
                 self.block = first
 

@@ -1,4 +1,5 @@
 #include <omp.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
@@ -7,6 +8,15 @@
 
 namespace fastnn {
 namespace {
+
+// libgomp's threads do not follow a process into its forked child, which would wait for them for ever.
+std::atomic<bool>& forked() {
+  static std::atomic<bool> flag = [] {
+    pthread_atfork(nullptr, nullptr, [] { forked() = true; });
+    return false;
+  }();
+  return flag;
+}
 
 std::atomic<int>& thread_count() {
   static std::atomic<int> count = default_num_threads();
@@ -21,7 +31,11 @@ int get_num_threads() { return thread_count(); }
 
 void run_blocks(Index blocks, void (*body)(void*, Index) noexcept, void* context) noexcept {
   const int threads = int(std::min<Index>(blocks, get_num_threads()));
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1 && !omp_in_parallel())
+  if (threads < 2 || forked() || omp_in_parallel()) {
+    for (Index block = 0; block < blocks; ++block) body(context, block);
+    return;
+  }
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (Index block = 0; block < blocks; ++block) body(context, block);
 }
 
