@@ -15,16 +15,16 @@ Index end_of(const std::vector<Segment>& segments) {
 }
 
 // A step of any optimizer. `Rule` has Options, those of a parameter group, which begin with its number of parameters and
-// come from Python as a Tuple; and step_group<T>(first, last, options) for the parameters in [first, last).
+// come from Python as a Tuple; and step_group<T>(grads, first, last, options) for the parameters in [first, last).
 template <class Rule>
-void step_all(Rule& rule, TensorList& tensors, const py::sequence& grads, const std::vector<typename Rule::Tuple>& groups) {
-  const py::tuple held(grads);  // the caller's list may change while the kernels run without the GIL
-  tensors.load(held);
+void step_all(Rule& rule, TensorList& tensors, const py::sequence& given, const std::vector<typename Rule::Tuple>& groups) {
+  const py::tuple held(given);  // the caller's list may change while the kernels run without the GIL
+  const std::vector<const void*> grads = tensors.check_gradients(held);
   std::size_t first = 0;
   for (const auto& group : groups) {
     const auto options = std::apply([](auto... values) { return typename Rule::Options{values...}; }, group);
-    rule.template step_group<float>(first, first + options.size, options);
-    rule.template step_group<double>(first, first + options.size, options);
+    rule.template step_group<float>(grads, first, first + options.size, options);
+    rule.template step_group<double>(grads, first, first + options.size, options);
     first += options.size;
   }
 }
@@ -45,10 +45,10 @@ class SGD {
   void step(const py::sequence& grads, const std::vector<Tuple>& groups) { step_all(*this, tensors_, grads, groups); }
 
   template <class T>
-  void step_group(std::size_t first, std::size_t last, const Options& o) {
+  void step_group(const std::vector<const void*>& grads, std::size_t first, std::size_t last, const Options& o) {
     const bool has_velocity = o.momentum != 0;
     std::vector<SgdSegment<T>> segments;
-    tensors_.for_each_loaded<T>(first, last, [&](std::size_t i, const T* grad) {
+    tensors_.for_each<T>(grads, first, last, [&](std::size_t i, const T* grad) {
       const Array& p = tensors_.param(i);
       tensors_.next_step(i);
       const bool fresh = has_velocity && momentum_steps_.mutable_data()[i]++ == 0;
@@ -81,11 +81,11 @@ class Adam {
   void step(const py::sequence& grads, const std::vector<Tuple>& groups) { step_all(*this, tensors_, grads, groups); }
 
   template <class T>
-  void step_group(std::size_t first, std::size_t last, const Options& o) {
+  void step_group(const std::vector<const void*>& grads, std::size_t first, std::size_t last, const Options& o) {
     Index known_step = 0;
     T step_size = 0, inverse_root = 0;
     std::vector<AdamSegment<T>> segments;
-    tensors_.for_each_loaded<T>(first, last, [&](std::size_t i, const T* grad) {
+    tensors_.for_each<T>(grads, first, last, [&](std::size_t i, const T* grad) {
       const Index t = tensors_.next_step(i);
       if (t != known_step) {  // powers are dear, and nearly all parameters are at the same step
         known_step = t;

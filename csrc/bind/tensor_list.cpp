@@ -6,7 +6,7 @@ namespace fastnn {
 
 TensorList::TensorList(const py::sequence& params, const std::vector<py::sequence>& state, py::array_t<Index> steps,
                        const std::vector<std::string>& names)
-    : grads_(params.size()), last_grads_(params.size()), steps_(steps.mutable_data()) {
+    : last_grads_(params.size()), steps_(steps.mutable_data()) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     params_.push_back(check(params[i], names[i], Access::write));
   }
@@ -59,7 +59,7 @@ const void* TensorList::check_gradient(py::handle grad, std::size_t i) {
   return g.data;
 }
 
-void TensorList::load(const py::sequence& grads) {
+std::vector<const void*> TensorList::check_gradients(const py::sequence& grads) {
   if (grads.size() != params_.size()) {
     throw py::value_error("grads: got " + std::to_string(grads.size()) + " gradients, want " +
                           std::to_string(params_.size()) + ", one per parameter; None leaves a parameter alone");
@@ -77,7 +77,7 @@ void TensorList::load(const py::sequence& grads) {
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     if (fresh[i]) last_grads_[i] = fresh[i];
   }
-  grads_ = std::move(fresh);
+  return fresh;
 }
 
 }  // namespace fastnn

@@ -1,4 +1,4 @@
-// The tensors of an optimizer: parameters and their state, checked once, and the gradients of the step at hand.
+// The tensors of an optimizer: parameters and their state, checked once, and what is known of their gradients.
 #pragma once
 
 #include <span>
@@ -14,14 +14,14 @@ class TensorList {
   TensorList(const py::sequence& params, const std::vector<py::sequence>& state, py::array_t<Index> steps,
              const std::vector<std::string>& names);
 
-  // Checks every gradient before any is used; None leaves that parameter out of the step.
-  void load(const py::sequence& grads);
+  // The gradients' memory, all of them checked; null for None, which leaves that parameter out of the step.
+  std::vector<const void*> check_gradients(const py::sequence& grads);
 
   // f(i, gradient) for the parameters among [first, last) that have element type T and a gradient.
   template <class T, class F>
-  void for_each_loaded(std::size_t first, std::size_t last, F f) {
+  void for_each(const std::vector<const void*>& grads, std::size_t first, std::size_t last, F f) const {
     for (std::size_t i = first; i < last; ++i) {
-      if (grads_[i] && params_[i].is_double() == (sizeof(T) == 8)) f(i, static_cast<const T*>(grads_[i]));
+      if (grads[i] && params_[i].is_double() == (sizeof(T) == 8)) f(i, static_cast<const T*>(grads[i]));
     }
   }
   const Array& param(std::size_t i) const { return params_[i]; }
@@ -41,7 +41,7 @@ class TensorList {
   std::vector<Array> params_;
   std::vector<std::vector<Array>> state_;
   std::vector<Extent> extents_;  // of all that is written, in the order of addresses
-  std::vector<const void*> grads_, last_grads_;
+  std::vector<const void*> last_grads_;
   Index* steps_;
   py::object owned_;  // keeps parameters, state and step counts alive
 };

@@ -7,19 +7,23 @@
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "core/threads.h"
 
 namespace fastnn {
 namespace {
 
-// Measured: waking a sleeping worker takes 25 to 50 us on a virtual machine, a polling one sees a job in 0.2. One poll
-// is half a microsecond to one.
-constexpr int kPolls = 200, kPausesPerPoll = 8;
+// Measured: waking a sleeping worker takes 25 to 50 us on a virtual machine, a polling one sees a job in under 1. Time and
+// not a count, since a yield that another thread takes up lasts milliseconds: then it is time to sleep, and the next
+// wake-up finds an idle core.
+constexpr auto kPolling = std::chrono::microseconds(100);
+constexpr int kPausesPerPoll = 8;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -32,7 +36,8 @@ inline void pause() {
 // Returns once `value` differs from `old`.
 template <class T>
 void wait_for_change(const std::atomic<T>& value, T old) {
-  for (int poll = 0; poll < kPolls; ++poll) {
+  const auto end = std::chrono::steady_clock::now() + kPolling;
+  while (std::chrono::steady_clock::now() < end) {
     for (int i = 0; i < kPausesPerPoll; ++i) {
       if (value.load(std::memory_order_acquire) != old) return;
       pause();
@@ -64,7 +69,8 @@ class Pool {
       for (Index block = 0; block < job.blocks; ++block) job.body(job.context, block);
       return;
     }
-    for (int t = 0; t < job.threads; ++t) shares_[t].next.store(begin_of(job, t), std::memory_order_relaxed);
+    keep_off(sched_getcpu());
+    for (int t = 0; t < job.threads; ++t) next(t).store(begin_of(job, t), std::memory_order_relaxed);
     open(job);
     jobs_.fetch_add(1, std::memory_order_release);
     jobs_.notify_all();
@@ -78,13 +84,14 @@ class Pool {
   }
 
  private:
+  std::atomic<Index>& next(int thread) { return shares_[std::size_t(thread)].next; }
   static Index begin_of(const Job& job, int thread) { return job.blocks * thread / job.threads; }
 
   void take_blocks(const Job& job, int me) noexcept {
     for (int i = 0; i < job.threads; ++i) {
       const int share = (me + i) % job.threads;
       const Index end = begin_of(job, share + 1);
-      for (Index block; (block = shares_[share].next.fetch_add(1, std::memory_order_relaxed)) < end;) {
+      for (Index block; (block = next(share).fetch_add(1, std::memory_order_relaxed)) < end;) {
         job.body(job.context, block);
       }
     }
@@ -97,12 +104,29 @@ class Pool {
         shares_.reset(new Share[std::size_t(threads)]);
         capacity_ = threads;
       }
-      for (; workers_ < threads - 1; ++workers_) std::thread(&Pool::work, this, workers_ + 1).detach();
+      while (workers_.size() + 1 < std::size_t(threads)) {
+        workers_.reserve(workers_.size() + 1);
+        std::thread worker(&Pool::work, this, int(workers_.size()) + 1);
+        workers_.push_back(worker.native_handle());
+        worker.detach();
+        avoided_ = -1;
+      }
     } catch (const std::bad_alloc&) {
       return false;
     } catch (const std::system_error&) {
     }
     return true;
+  }
+
+  // Workers may run wherever the caller may, but on the caller's own core: woken there, they would wait for the end of
+  // its time slice, 3 ms and dozens of jobs later, while another core is idle.
+  void keep_off(int cpu) noexcept {
+    if (cpu == avoided_) return;
+    avoided_ = cpu;
+    cpu_set_t allowed;
+    if (cpu < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
+    CPU_CLR(cpu, &allowed);
+    for (pthread_t worker : workers_) pthread_setaffinity_np(worker, sizeof allowed, &allowed);
   }
 
   void open(const Job& job) noexcept {
@@ -131,7 +155,8 @@ class Pool {
   Job job_;
   std::unique_ptr<Share[]> shares_;
   int capacity_ = 0;
-  int workers_ = 0;
+  std::vector<pthread_t> workers_;
+  int avoided_ = -1;  // the core that workers keep off
   std::atomic<unsigned> jobs_{0};
   std::atomic<int> inside_{0};
 };

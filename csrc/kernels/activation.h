@@ -12,16 +12,20 @@ constexpr Index kMapGrain = 65536;
 template <class T>
 void relu_kernel(const MapArgs<T>& a) noexcept {
   for_each_range(a.size, kMapGrain, [=](Index begin, Index end) {
+    T* y = a.y;
+    const T* x = a.x;
 #pragma omp simd
-    for (Index i = begin; i < end; ++i) a.y[i] = relu(a.x[i]);
+    for (Index i = begin; i < end; ++i) y[i] = relu(x[i]);
   });
 }
 
 template <class T>
 void relu_backward_kernel(const MapArgs<T>& a) noexcept {
   for_each_range(a.size, kMapGrain, [=](Index begin, Index end) {
+    T* dx = a.y;
+    const T *dy = a.dy, *x = a.x;
 #pragma omp simd
-    for (Index i = begin; i < end; ++i) a.y[i] = relu_gradient(a.dy[i], a.x[i]);
+    for (Index i = begin; i < end; ++i) dx[i] = relu_gradient(dy[i], x[i]);
   });
 }
 

@@ -30,8 +30,10 @@ inline void for_each_piece(const Segment* segments, Index count, Body body) noex
   });
 }
 
+// Arguments come by value into these loops: behind a reference they might be what a store changes, and the compiler
+// would load them again for every vector.
 template <bool nesterov, class T>
-inline void momentum_range(const SgdArgs<T>& a, const SgdSegment<T>& s, Index begin, Index end) {
+inline void momentum_range(const SgdArgs<T> a, const SgdSegment<T> s, Index begin, Index end) {
 #pragma omp simd
   for (Index i = begin; i < end; ++i) {
     const T g = effective_gradient(s.grad[i], s.theta[i], a.sign, a.weight_decay);
@@ -40,7 +42,7 @@ inline void momentum_range(const SgdArgs<T>& a, const SgdSegment<T>& s, Index be
 }
 
 template <class T>
-inline void sgd_range(const SgdArgs<T>& a, const SgdSegment<T>& s, Index begin, Index end) {
+inline void sgd_range(const SgdArgs<T> a, const SgdSegment<T> s, Index begin, Index end) {
 #pragma omp simd
   for (Index i = begin; i < end; ++i) {
     sgd_step(s.theta[i], effective_gradient(s.grad[i], s.theta[i], a.sign, a.weight_decay), a.lr);
@@ -56,15 +58,19 @@ void sgd_kernel(const SgdArgs<T>& a) noexcept {
 }
 
 template <class T>
-void adam_kernel(const AdamArgs<T>& a) noexcept {
-  for_each_piece(a.segments, a.count, [=](const AdamSegment<T>& s, Index begin, Index end) {
+inline void adam_range(const AdamArgs<T> a, const AdamSegment<T> s, Index begin, Index end) {
 #pragma omp simd
-    for (Index i = begin; i < end; ++i) {
-      const T g = effective_gradient(s.grad[i], s.theta[i], a.sign, a.weight_decay);
-      adam_step(s.theta[i], s.m[i], s.v[i], g, a.keep, a.beta1, a.beta2, a.one_minus_beta1, a.one_minus_beta2,
-                s.step_size, s.inverse_root, a.eps);
-    }
-  });
+  for (Index i = begin; i < end; ++i) {
+    const T g = effective_gradient(s.grad[i], s.theta[i], a.sign, a.weight_decay);
+    adam_step(s.theta[i], s.m[i], s.v[i], g, a.keep, a.beta1, a.beta2, a.one_minus_beta1, a.one_minus_beta2,
+              s.step_size, s.inverse_root, a.eps);
+  }
+}
+
+template <class T>
+void adam_kernel(const AdamArgs<T>& a) noexcept {
+  for_each_piece(a.segments, a.count,
+                 [=](const AdamSegment<T>& s, Index begin, Index end) { adam_range(a, s, begin, end); });
 }
 
 }  // namespace

@@ -33,11 +33,13 @@ void dropout_kernel(const DropoutArgs<T>& a) noexcept {
     const Index low = count < kBlockWords ? count : kBlockWords;
     const T* x = a.x + first;
     T* y = a.y + first;
+    const std::uint32_t threshold = a.threshold;
+    const T scale = a.scale;
 #pragma omp simd
-    for (Index j = 0; j < low; ++j) y[j] = keep_or_drop(x[j], words[j] & 0xffff, a.threshold, a.scale);
+    for (Index j = 0; j < low; ++j) y[j] = keep_or_drop(x[j], words[j] & 0xffff, threshold, scale);
 #pragma omp simd
     for (Index j = low; j < count; ++j) {
-      y[j] = keep_or_drop(x[j], words[j - kBlockWords] >> 16, a.threshold, a.scale);
+      y[j] = keep_or_drop(x[j], words[j - kBlockWords] >> 16, threshold, scale);
     }
   });
 }
@@ -66,8 +68,9 @@ void uniform_kernel(const FillArgs<T>& a) noexcept {
     T u[kValues];
     units(u, words);
     T* y = a.y + first;
+    const T low = a.shift, width = a.scale, largest = a.largest;
 #pragma omp simd
-    for (Index j = 0; j < count; ++j) y[j] = uniform_between(u[j], a.shift, a.scale, a.largest);
+    for (Index j = 0; j < count; ++j) y[j] = uniform_between(u[j], low, width, largest);
   });
 }
 
@@ -82,8 +85,9 @@ void normal_kernel(const FillArgs<T>& a) noexcept {
       for (Index j = half; j < half + 16; ++j) box_muller(z[j] + unit_step(T()), z[j + 16], z[j], z[j + 16]);
     }
     T* y = a.y + first;
+    const T mean = a.shift, std = a.scale;
 #pragma omp simd
-    for (Index j = 0; j < count; ++j) y[j] = a.shift + a.scale * z[j];
+    for (Index j = 0; j < count; ++j) y[j] = mean + std * z[j];
   });
 }
 

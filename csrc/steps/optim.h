@@ -17,8 +17,9 @@ FASTNN_STEP T effective_gradient(T g, T theta, T sign, T weight_decay) {
 // form without the learning rate in the velocity b; gain = 1 - dampening, and 1 in a parameter's first step.
 template <bool nesterov, class T>
 FASTNN_STEP void momentum_step(T& theta, T& b, T g, T lr, T momentum, T gain) {
-  b = momentum * b + gain * g;
-  theta -= lr * (nesterov ? g + momentum * b : b);
+  const T new_b = momentum * b + gain * g;
+  theta -= lr * (nesterov ? g + momentum * new_b : new_b);
+  b = new_b;
 }
 
 template <class T>
@@ -32,9 +33,11 @@ FASTNN_STEP void sgd_step(T& theta, T g, T lr) {
 template <class T>
 FASTNN_STEP void adam_step(T& theta, T& m, T& v, T g, T keep, T beta1, T beta2, T one_minus_beta1,
                            T one_minus_beta2, T step_size, T inverse_root, T eps) {
-  m = beta1 * m + one_minus_beta1 * g;
-  v = beta2 * v + one_minus_beta2 * (g * g);
-  theta = keep * theta - step_size * (m / (square_root(v) * inverse_root + eps));
+  const T new_m = beta1 * m + one_minus_beta1 * g;
+  const T new_v = beta2 * v + one_minus_beta2 * (g * g);
+  theta = keep * theta - step_size * (new_m / (square_root(new_v) * inverse_root + eps));
+  m = new_m;
+  v = new_v;
 }
 
 }  // namespace fastnn
