@@ -1,7 +1,6 @@
 """The compiled kernels. Arrays are C-contiguous float32 or float64; everything is checked here, once."""
 
 from collections.abc import Sequence
-from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ def dropout(x: _Array, p: float, seed: int, stream: int, block: int, out: _Array
 def dropout_backward(dy: _Array, p: float, seed: int, stream: int, block: int, out: _Array | None) -> _Array: ...
 def layer_norm(
     x: _Array,
-    normalized_shape: Sequence[SupportsIndex],
+    normalized_shape: Sequence[int],
     weight: _Array | None,
     bias: _Array | None,
     eps: float,

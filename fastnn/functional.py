@@ -9,7 +9,7 @@ read-only target, overlap or an option outside its range.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, SupportsIndex, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,7 @@ def dropout_backward(dy: Array, mask: DropoutMask, *, out: Array | None = None) 
 @overload
 def layer_norm(
     x: Array,
-    normalized_shape: SupportsIndex | Sequence[SupportsIndex],
+    normalized_shape: int | Sequence[int],
     weight: Array | None = ...,
     bias: Array | None = ...,
     eps: float = ...,
@@ -120,7 +120,7 @@ def layer_norm(
 @overload
 def layer_norm(
     x: Array,
-    normalized_shape: SupportsIndex | Sequence[SupportsIndex],
+    normalized_shape: int | Sequence[int],
     weight: Array | None = ...,
     bias: Array | None = ...,
     eps: float = ...,
@@ -130,7 +130,7 @@ def layer_norm(
 ) -> tuple[Array, Float64, Float64]: ...
 def layer_norm(
     x: Array,
-    normalized_shape: SupportsIndex | Sequence[SupportsIndex],
+    normalized_shape: int | Sequence[int],
     weight: Array | None = None,
     bias: Array | None = None,
     eps: float = 1e-5,
@@ -152,7 +152,7 @@ def layer_norm(
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, equation 3.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, SupportsIndex) else normalized_shape
+    shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else normalized_shape
     y, mean, rstd = _core.layer_norm(x, shape, weight, bias, eps, out)
     return (y, mean, rstd) if return_stats else y
 

@@ -117,13 +117,19 @@ inline void tile_statistics(const ChannelNormArgs<T>& a, const Tile& tile) {
     const double d = double(x[i]) - mean.first[c];
     return Pair{d * d, 0.0};
   });
+  double *saved_mean = a.mean + first, *saved_rstd = a.rstd + first;
+  const double eps = a.eps, momentum = a.momentum;
+#pragma omp simd
   for (Index c = 0; c < kWidth; ++c) {
-    a.mean[first + c] = mean.first[c];
-    a.rstd[first + c] = reciprocal_deviation(square.first[c] / count, a.eps);
-    if (!a.running_mean) continue;
-    T &running_mean = a.running_mean[first + c], &running_var = a.running_var[first + c];
-    running_mean = running_average(running_mean, mean.first[c], a.momentum);
-    running_var = running_average(running_var, square.first[c] / (count - 1), a.momentum);
+    saved_mean[c] = mean.first[c];
+    saved_rstd[c] = reciprocal_deviation(square.first[c] / count, eps);
+  }
+  if (!a.running_mean) return;
+  T *running_mean = a.running_mean + first, *running_var = a.running_var + first;
+#pragma omp simd
+  for (Index c = 0; c < kWidth; ++c) {
+    running_mean[c] = running_average(running_mean[c], mean.first[c], momentum);
+    running_var[c] = running_average(running_var[c], square.first[c] / (count - 1), momentum);
   }
 }
 

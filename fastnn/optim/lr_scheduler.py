@@ -4,6 +4,7 @@ Each is a pure function of the step: `rate(step, base)` gives the learning rate 
 with `base`. So a schedule resumed at any step goes on with the same bits.
 """
 
+import bisect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -120,8 +121,9 @@ class SequentialLR(LRScheduler):
 
     def rate(self, step: int, base: float) -> float:
         """See the class."""
-        past = [0, *(m for m in self.milestones if m <= step)]
-        return self.schedulers[len(past) - 1].rate(step - past[-1], base)
+        past = bisect.bisect_right(self.milestones, step)
+        begin = self.milestones[past - 1] if past else 0
+        return self.schedulers[past].rate(step - begin, base)
 
 
 def _positive(name: str, value: int) -> int:
