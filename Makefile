@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
 TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' cmake ninja
 
-.PHONY: demo test test-openmp lint bench clean
+.PHONY: demo test test-openmp lint bench readme clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
@@ -29,8 +29,12 @@ $(BIN)/cmake --build build/lint-$(notdir $(1))
 
 endef
 
+# Measures for six minutes, beside torch where that is installed in .venv, and writes bench/results/.
 bench: $(VENV)/.installed
-	$(BIN)/pytest bench
+	$(BIN)/pytest bench --save
+
+readme:
+	$(PYTHON) bench/readme.py
 
 # The OpenMP engine, in an environment that takes everything else from the first one.
 test-openmp: $(VENV)/.installed

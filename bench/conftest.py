@@ -1,4 +1,4 @@
-"""Collects what the benchmarks measure, prints it at the end, and leaves bench/results/latest.json and latest.md.
+"""Collects what the benchmarks measure and prints it at the end; with --save, bench/results/ keeps it.
 
 Options: `--seconds` for a comparison, `--seeds` of the training; `-k 128k` picks one size, `-k bars` the promises.
 """
@@ -24,6 +24,7 @@ BARS: list[dict[str, object]] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seconds", type=float, default=0.3, help="for one comparison; memory-sized ones take longer")
+    parser.addoption("--save", action="store_true", help="write bench/results/latest.json and latest.md")
     parser.addoption("--seeds", type=int, default=5, help="of the training on digits")
 
 
@@ -134,7 +135,7 @@ def tuned_peers(threads: int, elements: int) -> dict[str, dict[str, float]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tables, and write them beside the numbers."""
+    """Print the tables; with --save, write them and the numbers."""
     if not ROWS and not BARS:
         return
     traffic, gemm = machine.traffic(), machine.gemm()
@@ -148,6 +149,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     text = f"# Benchmark\n\n{about}\n" + "".join(f"\n## {title}\n\n{body}\n" for title, body in sections if body)
     terminalreporter.write(f"\n{text}\n")
+    if not terminalreporter.config.getoption("--save"):
+        return
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     data = {"run": command, "machine": machine.describe(), "bars": BARS, "rows": ROWS, "traffic": traffic, "gemm": gemm}

@@ -29,7 +29,7 @@ const char* thread_engine() { return "openmp"; }
 void set_num_threads(int n) { thread_count() = n; }
 int get_num_threads() { return thread_count(); }
 
-void run_blocks(Index blocks, void (*body)(void*, Index) noexcept, void* context) noexcept {
+void run_blocks(Index blocks, Index, void (*body)(void*, Index) noexcept, void* context) noexcept {
   const int threads = int(std::min<Index>(blocks, get_num_threads()));
   if (threads < 2 || forked() || omp_in_parallel()) {
     for (Index block = 0; block < blocks; ++block) body(context, block);

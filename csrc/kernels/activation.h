@@ -7,11 +7,9 @@
 namespace fastnn {
 namespace {
 
-constexpr Index kMapGrain = 65536;
-
 template <class T>
 void relu_kernel(const MapArgs<T>& a) noexcept {
-  for_each_range(a.size, kMapGrain, [=](Index begin, Index end) {
+  for_each_range(a.size, 1, [=](Index begin, Index end) {
     T* y = a.y;
     const T* x = a.x;
 #pragma omp simd
@@ -21,7 +19,7 @@ void relu_kernel(const MapArgs<T>& a) noexcept {
 
 template <class T>
 void relu_backward_kernel(const MapArgs<T>& a) noexcept {
-  for_each_range(a.size, kMapGrain, [=](Index begin, Index end) {
+  for_each_range(a.size, 1, [=](Index begin, Index end) {
     T* dx = a.y;
     const T *dy = a.dy, *x = a.x;
 #pragma omp simd

@@ -1,6 +1,6 @@
 // Batch norm: x is (outer, channels, inner), statistics per channel, channels independent of one another. They are
-// taken in tiles: with inner > 1 a tile is one channel, `outer` runs of `inner` elements; with inner == 1 it is 16
-// columns side by side, and single columns at the end. The passes over a tile find it in cache if it fits there.
+// taken in tiles: with inner > 1 a tile is one channel, `outer` runs of `inner` elements; with inner == 1 it is 64
+// columns side by side, at the end 8 or one. The passes over a tile find it in cache if it fits there.
 // y may be x, dx may be dy.
 #pragma once
 
@@ -80,20 +80,18 @@ struct Columns {
 // body(tile) for tiles that cover all channels.
 template <class Args, class Body>
 inline void for_each_tile(const Args& a, Body body) noexcept {
-  constexpr Index kTile = 16;
-  const Index wide = a.inner == 1 ? a.channels / kTile : 0;
-  const Index tiles = wide + a.channels - wide * kTile;
-  const Index elements = a.outer * a.inner * (a.inner == 1 ? kTile : 1);
-  for_each_range(tiles, rows_per_block(elements), [=](Index begin, Index end) {
-    for (Index t = begin; t < end; ++t) {
-      if (a.inner != 1) {
-        body(Runs{t, a.outer, a.channels, a.inner});
-      } else if (t < wide) {
-        body(Columns<kTile>{t * kTile, a.outer, a.channels});
-      } else {
-        body(Columns<1>{t - wide + wide * kTile, a.outer, a.channels});
-      }
-    }
+  if (a.inner != 1) {
+    return for_each_range(a.channels, a.outer * a.inner, [=](Index begin, Index end) {
+      for (Index c = begin; c < end; ++c) body(Runs{c, a.outer, a.channels, a.inner});
+    });
+  }
+  constexpr Index kWide = 64, kNarrow = 8;
+  for_each_range((a.channels + kWide - 1) / kWide, a.outer * kWide, [=](Index begin, Index end) {
+    const Index last = end * kWide < a.channels ? end * kWide : a.channels;
+    Index c = begin * kWide;
+    for (; c + kWide <= last; c += kWide) body(Columns<kWide>{c, a.outer, a.channels});
+    for (; c + kNarrow <= last; c += kNarrow) body(Columns<kNarrow>{c, a.outer, a.channels});
+    for (; c < last; ++c) body(Columns<1>{c, a.outer, a.channels});
   });
 }
 

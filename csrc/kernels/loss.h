@@ -55,7 +55,7 @@ inline void cross_entropy_rows(const CrossEntropyArgs<T> a, Index begin, Index e
 
 template <class T>
 void cross_entropy_kernel(const CrossEntropyArgs<T>& a) noexcept {
-  for_each_range(a.rows, rows_per_block(4 * a.classes),
+  for_each_range(a.rows, 4 * a.classes,
                  [=](Index begin, Index end) { cross_entropy_rows(a, begin, end); });
 }
 

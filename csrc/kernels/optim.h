@@ -9,13 +9,11 @@
 namespace fastnn {
 namespace {
 
-constexpr Index kStepGrain = 16384;
-
 // body(segment, begin, end) for the pieces of segments that make up each range.
 template <class Segment, class Body>
 inline void for_each_piece(const Segment* segments, Index count, Body body) noexcept {
   if (count == 0) return;
-  for_each_range(segments[count - 1].end, kStepGrain, [=](Index begin, Index end) {
+  for_each_range(segments[count - 1].end, 1, [=](Index begin, Index end) {
     Index low = 0, high = count - 1;
     while (low < high) {  // the first segment that ends after `begin`
       const Index middle = (low + high) / 2;

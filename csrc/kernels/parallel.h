@@ -6,30 +6,29 @@
 
 namespace fastnn {
 
-// core/threads.h: calls body(context, b) once for every b in [0, blocks), returns when all are done.
-void run_blocks(Index blocks, void (*body)(void*, Index) noexcept, void* context) noexcept;
+// core/threads.h: calls body(context, b) once for every b in [0, blocks), returns when all are done. `elements` says how
+// much work that is: waking a thread for little is a loss.
+void run_blocks(Index blocks, Index elements, void (*body)(void*, Index) noexcept, void* context) noexcept;
 
 namespace {
 
+// What makes a block worth handing to a thread: 5 to 15 us.
+constexpr Index kBlockElements = 16384;
+
 template <class Body>
-inline void for_each_block(Index blocks, Body body) noexcept {
+inline void for_each_block(Index blocks, Index elements, Body body) noexcept {
   if (blocks == 1) return body(Index(0));
-  run_blocks(blocks, [](void* context, Index block) noexcept { (*static_cast<Body*>(context))(block); }, &body);
+  run_blocks(blocks, elements, [](void* context, Index block) noexcept { (*static_cast<Body*>(context))(block); }, &body);
 }
 
-// body(begin, end) over [0, size) in ranges of `grain`.
+// body(begin, end) over [0, rows) in ranges that make a block, for rows of `width` elements.
 template <class Body>
-inline void for_each_range(Index size, Index grain, Body body) noexcept {
-  for_each_block((size + grain - 1) / grain, [=](Index block) {
+inline void for_each_range(Index rows, Index width, Body body) noexcept {
+  const Index grain = width < kBlockElements ? kBlockElements / (width < 1 ? 1 : width) : 1;
+  for_each_block((rows + grain - 1) / grain, rows * width, [=](Index block) {
     const Index begin = block * grain;
-    body(begin, begin + grain < size ? begin + grain : size);
+    body(begin, begin + grain < rows ? begin + grain : rows);
   });
-}
-
-// How many rows of `width` elements make a block worth handing to a thread.
-inline Index rows_per_block(Index width) {
-  constexpr Index kElements = 16384;
-  return width < kElements ? kElements / (width < 1 ? 1 : width) : 1;
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 // body(first element, count, words) for each block's share of `size` elements.
 template <Index per_block, class Body>
 inline void for_each_random_block(Index size, const Philox& random, Body body) noexcept {
-  for_each_range((size + per_block - 1) / per_block, 16384 / per_block, [=](Index begin, Index end) {
+  for_each_range((size + per_block - 1) / per_block, per_block, [=](Index begin, Index end) {
     for (Index b = begin; b < end; ++b) {
       alignas(64) std::uint32_t words[kBlockWords];
       philox_block(words, random, std::uint64_t(b));

@@ -8,14 +8,12 @@
 namespace fastnn {
 namespace {
 
-constexpr Index kStreamGrain = 32768;
-
 template <int updates, int writes, int reads, class T>
 inline void stream_pattern(const StreamArgs<T>& a) noexcept {
   T* const u[3] = {a.updated[0], a.updated[1], a.updated[2]};
   const T* const r[2] = {a.read[0], a.read[1]};
   T* const w = a.written;
-  for_each_range(a.size, kStreamGrain, [=](Index begin, Index end) {
+  for_each_range(a.size, 1, [=](Index begin, Index end) {
 #pragma omp simd
     for (Index i = begin; i < end; ++i) {
       T value = T(1);
@@ -30,7 +28,7 @@ inline void stream_pattern(const StreamArgs<T>& a) noexcept {
 template <class T>
 inline void stream_reads(const StreamArgs<T>& a) noexcept {
   const T* x = a.read[0];
-  for_each_range(a.size, kStreamGrain, [=](Index begin, Index end) {
+  for_each_range(a.size, 1, [=](Index begin, Index end) {
     T lanes[4 * kLanes] = {};
     for (; begin + 4 * kLanes <= end; begin += 4 * kLanes) {
 #pragma omp simd

@@ -1,0 +1,36 @@
+"""What the README says is so: its table is the last measurement's, its code runs."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import readme
+
+TEXT = (readme.ROOT / "README.md").read_text()
+
+
+def test_table_is_the_measured_one():
+    """`make readme` would change nothing."""
+    results = json.loads((readme.ROOT / "bench/results/latest.json").read_text())
+    assert readme.filled(TEXT, results) == TEXT
+
+
+def test_code_runs():
+    """Every block of Python, one after the other, on small arrays."""
+    rng = np.random.default_rng(0)
+    array = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
+    names = {"labels": rng.integers(0, 10, 128), "w": array(3, 4), "b": array(3), "dw": array(3, 4), "db": array(3)}
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    assert len(blocks) == 2
+    for block, shapes in zip(blocks, ({"x": (128, 784)}, {"x": (8, 768), "dy": (8, 768)}), strict=True):
+        names |= {name: array(*shape) for name, shape in shapes.items()} | {"weight": array(768), "bias": array(768)}
+        exec(block, names)
+    assert np.isfinite(names["dx"]).all()
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", TEXT))
+def test_links_lead_somewhere(link):
+    """Every file that the README points at is there."""
+    assert Path(readme.ROOT / link).exists()
