@@ -1,6 +1,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -69,11 +70,21 @@ int environment(const char* name, int otherwise) {
   return n >= 1 ? n : otherwise;
 }
 
-}  // namespace
-
+// What the process may use: the least of its CPU affinity, its cgroup's quota and FASTNN_NUM_THREADS, or, where that is
+// not set, OMP_NUM_THREADS.
 int default_num_threads() {
   const int machine = std::min(affinity(), cgroup_quota());
   return std::min(machine, environment("FASTNN_NUM_THREADS", environment("OMP_NUM_THREADS", machine)));
 }
+
+std::atomic<int>& thread_count() {
+  static std::atomic<int> count = default_num_threads();
+  return count;
+}
+
+}  // namespace
+
+void set_num_threads(int n) { thread_count() = n; }
+int get_num_threads() { return thread_count(); }
 
 }  // namespace fastnn

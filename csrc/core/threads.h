@@ -9,12 +9,8 @@ namespace fastnn {
 // "pool" or "openmp".
 const char* thread_engine();
 
-// The caller and n - 1 others; n >= 1.
+// The caller and n - 1 others; n >= 1. At first as many as the process may use, see cpus.cpp.
 void set_num_threads(int n);
 int get_num_threads();
-
-// What the process may use: the least of its CPU affinity, its cgroup's quota and FASTNN_NUM_THREADS, or, where that is
-// not set, OMP_NUM_THREADS. At least 1.
-int default_num_threads();
 
 }  // namespace fastnn

@@ -18,16 +18,9 @@ std::atomic<bool>& forked() {
   return flag;
 }
 
-std::atomic<int>& thread_count() {
-  static std::atomic<int> count = default_num_threads();
-  return count;
-}
-
 }  // namespace
 
 const char* thread_engine() { return "openmp"; }
-void set_num_threads(int n) { thread_count() = n; }
-int get_num_threads() { return thread_count(); }
 
 void run_blocks(Index blocks, Index, void (*body)(void*, Index) noexcept, void* context) noexcept {
   const int threads = int(std::min<Index>(blocks, get_num_threads()));

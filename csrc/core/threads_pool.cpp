@@ -182,16 +182,9 @@ Pool*& the_pool() {
   return pool;
 }
 
-std::atomic<int>& thread_count() {
-  static std::atomic<int> count = default_num_threads();
-  return count;
-}
-
 }  // namespace
 
 const char* thread_engine() { return "pool"; }
-void set_num_threads(int n) { thread_count() = n; }
-int get_num_threads() { return thread_count(); }
 
 void run_blocks(Index blocks, Index elements, void (*body)(void*, Index) noexcept, void* context) noexcept {
   const int threads = get_num_threads();
