@@ -41,15 +41,15 @@ class Optimizer(ABC):
         self.param_groups: list[ParamGroup] = []
         self._names: list[str] = []
         self._params: list[Any] = []
-        self._sizes: list[int] = []  # of the groups, in parameters
+        self._members: list[range] = []  # of each group, as indices of parameters
         for spec in _groups(params):
             unknown = spec.keys() - defaults.keys() - {"params"}
             if unknown:
                 raise ValueError(f"params: got a group with {sorted(unknown)}, want options among {sorted(defaults)}")
             names, tensors = _named(spec["params"], len(self._params))
+            self._members.append(range(len(self._params), len(self._params) + len(tensors)))
             self._names += names
             self._params += tensors
-            self._sizes.append(len(tensors))
             options = {**defaults, **{k: v for k, v in spec.items() if k != "params"}}
             self.param_groups.append(ParamGroup(tensors, options, self.checks))
         self._arrays: list[Array] = [p if isinstance(p, np.ndarray) else p.data for p in self._params]
@@ -69,8 +69,8 @@ class Optimizer(ABC):
                 parameter of any group has been changed then.
         """
         own = [_own_gradient(p) for p in self._params] if grads is None else grads
-        groups = [(n, *self._values(group)) for n, group in zip(self._sizes, self.param_groups, strict=True)]
-        self._stepper.step(own, groups)
+        groups = zip(self._members, self.param_groups, strict=True)
+        self._stepper.step(own, [(len(members), *self._values(group)) for members, group in groups])
 
     def zero_grad(self) -> None:
         """Forget the gradients of all `fastnn.nn.Parameter`s: the next backward writes instead of adding."""

@@ -1,6 +1,5 @@
 """Stochastic gradient descent."""
 
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -62,25 +61,20 @@ class SGD(Optimizer):
 
     def step(self, grads: Sequence[Array | None] | None = None) -> None:
         """See `Optimizer.step`."""
-        if any(momentum and self._state["momentum_buffer"][i] is None for i, momentum in self._momenta()):
-            self._stepper = self._new_stepper()  # momentum has been switched on since
+        buffers = self._state["momentum_buffer"]
+        for group, members in zip(self.param_groups, self._members, strict=True):
+            if group["momentum"] and members and buffers[members[0]] is None:
+                self._stepper = self._new_stepper()  # momentum has been switched on since
         super().step(grads)
-
-    def _momenta(self) -> list[tuple[int, float]]:
-        """The momentum of each group beside the number of its first parameter; empty groups are left out."""
-        firsts = itertools.accumulate(self._sizes, initial=0)
-        return [(i, g["momentum"]) for i, n, g in zip(firsts, self._sizes, self.param_groups, strict=False) if n]
 
     def _new_stepper(self) -> Stepper:
         if not self._state:
             self._state["momentum_buffer"] = [None] * len(self._arrays)
             self._momentum_steps = np.zeros(len(self._arrays), np.int64)
         buffers = self._state["momentum_buffer"]
-        for group, n, first in zip(
-            self.param_groups, self._sizes, itertools.accumulate(self._sizes, initial=0), strict=False
-        ):
+        for group, members in zip(self.param_groups, self._members, strict=True):
             _check_nesterov(group)
-            for i in range(first, first + n if group["momentum"] else first):
+            for i in members if group["momentum"] else ():
                 buffers[i] = np.zeros_like(self._arrays[i]) if buffers[i] is None else buffers[i]
         return _core.SGD(self._arrays, buffers, self._steps, self._momentum_steps, self._names)
 
