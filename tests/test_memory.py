@@ -1,5 +1,6 @@
 """Results that a function allocates itself: plain arrays that nobody else holds, for as long as anything sees them."""
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -78,3 +79,19 @@ def test_memory_is_given_back() -> None:
     for _ in range(300):
         F.relu(x)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_kept_blocks_make_room() -> None:
+    """Results of ever other sizes, in an address space that holds a few of them: what is kept must not be what is missing."""
+    script = """
+import resource
+import numpy as np
+from fastnn import functional as F
+x = np.ones(40 << 20, np.float32)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (500 << 20), resource.RLIM_INFINITY))
+for n in range(10 << 20, 40 << 20, 1 << 20):
+    F.relu(x[:n])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

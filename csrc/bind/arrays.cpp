@@ -103,7 +103,7 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
   return a;
 }
 
-Array check_labels(py::handle object, const std::string& name, py::ssize_t rows, py::ssize_t classes) {
+Array check_labels(py::handle object, const std::string& name, py::ssize_t rows) {
   const std::string want = "C-contiguous int64, shape " + text({rows}) + "; convert them with np.ascontiguousarray(" + name +
                            ", dtype=np.int64)";
   if (!py::isinstance<py::array>(object)) throw py::type_error(got(name, type_name(object)) + want);
@@ -114,13 +114,18 @@ Array check_labels(py::handle object, const std::string& name, py::ssize_t rows,
   check_layout(array, name, Access::read);
   const Array labels = view(array, name);
   check_shape(labels, {rows});
-  for (py::ssize_t row = 0; row < rows; ++row) {
-    const std::int64_t label = labels.as<const std::int64_t>()[row];
-    if (0 <= label && label < classes) continue;
-    throw py::index_error(got(name + "[" + std::to_string(row) + "]", std::to_string(label)) + "a class in [0, " +
+  return labels;
+}
+
+std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes) {
+  const auto* given = labels.as<const std::int64_t>();
+  std::vector<std::int64_t> copy(given, given + labels.size);
+  for (std::size_t row = 0; row < copy.size(); ++row) {
+    if (0 <= copy[row] && copy[row] < classes) continue;
+    throw py::index_error(got(labels.name + "[" + std::to_string(row) + "]", std::to_string(copy[row])) + "a class in [0, " +
                           std::to_string(classes) + ")");
   }
-  return labels;
+  return copy;
 }
 
 py::array new_array(const Shape& shape, bool is_double) {

@@ -49,8 +49,11 @@ Array check_optional(py::handle object, const std::string& name, const Array& li
 // Float64 whatever the other arguments are: saved statistics.
 Array check_double(py::handle object, const std::string& name, const Shape& shape);
 
-// One class in [0, classes) per row, int64.
-Array check_labels(py::handle object, const std::string& name, py::ssize_t rows, py::ssize_t classes);
+// One class per row, int64.
+Array check_labels(py::handle object, const std::string& name, py::ssize_t rows);
+
+// The labels, each in [0, classes): a copy, since an index must not change between this check and its use.
+std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes);
 
 // Where a result goes: the caller's `out`, or a new array shaped like `like`. `out` may be one of `same` entirely,
 // and must be apart from those and from all of `others`.

@@ -1,8 +1,10 @@
 #include "bind/register.h"
 #include "core/isa.h"
+#include "core/threads.h"
 
 PYBIND11_MODULE(_core, m) {
   fastnn::kernel_table();  // FASTNN_ISA that names an impossible ISA fails the import, not the first call
+  fastnn::prepare_threads();
   fastnn::register_config(m);
   fastnn::register_elementwise(m);
   fastnn::register_loss(m);

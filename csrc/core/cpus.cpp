@@ -22,7 +22,7 @@ int affinity() {
 // CPUs of quota / period, rounded up; a large number where there is no limit.
 int cpus_of(double quota, double period) {
   constexpr int kNoLimit = 1 << 20;
-  return quota > 0 && period > 0 ? std::max(1, int(std::ceil(quota / period))) : kNoLimit;
+  return quota > 0 && period > 0 ? std::max(1, int(std::min(std::ceil(quota / period), double(kNoLimit)))) : kNoLimit;
 }
 
 // cgroup v2: "max 100000" or "200000 100000".

@@ -27,6 +27,10 @@ class BlockPool {
       }
     }
     void* block = std::aligned_alloc(kHugePage, size);
+    if (!block) {
+      drop_all();
+      block = std::aligned_alloc(kHugePage, size);
+    }
     if (block) madvise(block, size, MADV_HUGEPAGE);
     return block;
   }
@@ -34,12 +38,29 @@ class BlockPool {
   void release(void* block, std::size_t size) noexcept {
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      if (kept_ + size <= bound_ && keep(block, size)) return;
+      if (size <= bound_) {
+        // Sizes that nobody asks for any more must not fill the pool.
+        while (kept_ + size > bound_) drop(free_.begin());
+        if (keep(block, size)) return;
+      }
     }
     std::free(block);
   }
 
  private:
+  using Blocks = std::multimap<std::size_t, void*>;
+
+  void drop(Blocks::iterator position) noexcept {
+    kept_ -= position->first;
+    std::free(position->second);
+    free_.erase(position);
+  }
+
+  void drop_all() noexcept {
+    std::lock_guard<std::mutex> lock(mutex_);
+    while (!free_.empty()) drop(free_.begin());
+  }
+
   bool keep(void* block, std::size_t size) noexcept {
     try {
       free_.emplace(size, block);
@@ -51,7 +72,7 @@ class BlockPool {
   }
 
   std::mutex mutex_;
-  std::multimap<std::size_t, void*> free_;
+  Blocks free_;
   std::size_t kept_ = 0;
   // An eighth of the machine: several generations of a training step's results, and no danger to its neighbours.
   const std::size_t bound_ = std::size_t(sysconf(_SC_PHYS_PAGES)) / 8 * std::size_t(sysconf(_SC_PAGESIZE));

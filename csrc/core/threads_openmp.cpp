@@ -22,6 +22,11 @@ std::atomic<bool>& forked() {
 
 const char* thread_engine() { return "openmp"; }
 
+void prepare_threads() {
+  get_num_threads();
+  forked();
+}
+
 void run_blocks(Index blocks, Index, void (*body)(void*, Index) noexcept, void* context) noexcept {
   const int threads = int(std::min<Index>(blocks, get_num_threads()));
   if (threads < 2 || forked() || omp_in_parallel()) {

@@ -186,6 +186,11 @@ Pool*& the_pool() {
 
 const char* thread_engine() { return "pool"; }
 
+void prepare_threads() {
+  get_num_threads();
+  the_pool();
+}
+
 void run_blocks(Index blocks, Index elements, void (*body)(void*, Index) noexcept, void* context) noexcept {
   const int threads = get_num_threads();
   the_pool()->run({blocks, elements, body, context, blocks < threads ? int(blocks) : threads});
