@@ -82,7 +82,7 @@ def test_memory_is_given_back() -> None:
 
 
 def test_kept_blocks_make_room() -> None:
-    """Results of ever other sizes, in an address space that holds a few of them: what is kept must not be what is missing."""
+    """Results of ever other sizes, in an address space for a few of them: what is kept must not be what is missing."""
     script = """
 import resource
 import numpy as np
