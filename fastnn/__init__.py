@@ -1,4 +1,4 @@
-"""Training kernels for neural nets on a CPU: fused, threaded, and the same bits on every machine."""
+"""Training kernels for neural nets on a CPU: fused, threaded, with the same bits on every ISA and thread count."""
 
 from fastnn import _core, functional, init, nn, optim, random
 from fastnn._config import (

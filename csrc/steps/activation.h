@@ -4,7 +4,7 @@
 
 namespace fastnn {
 
-// Written as "not positive" would lose NaN; torch keeps it.
+// NaN is not <= 0, so it stays NaN, as in torch.
 template <class T>
 FASTNN_STEP T relu(T x) {
   return x <= 0 ? T(0) : x;
