@@ -66,7 +66,7 @@ def describe() -> dict[str, str]:
         "CPU": f"{_cpu()}, {os.cpu_count()} CPUs",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "fastnn": f"{fastnn.__version__}, {fastnn.isa()}, {fastnn.get_num_threads()} threads",
-        "NumPy": np.__version__,
+        "NumPy": f"{np.__version__}, {_blas()}",
         "torch": "not installed" if torch is None else torch.__version__,
     }
 
@@ -123,6 +123,18 @@ def _cpu_seconds() -> tuple[float, float, float]:
         return times.elapsed, own, own
     user, nice, system, _idle, _iowait, *rest = map(int, stat.read_text().split("\n", 1)[0].split()[1:9])
     return times.elapsed, (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK"), own
+
+
+def _blas() -> str:
+    """The library behind numpy.matmul and the kernels that it chose, which OPENBLAS_CORETYPE may have chosen for it."""
+    build = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    name = f"{build.get('name')} {build.get('version')}"
+    with contextlib.suppress(ImportError):
+        loaded = import_module("threadpoolctl").threadpool_info()
+        kernels = [pool["architecture"] for pool in loaded if "numpy" in pool["filepath"] and "architecture" in pool]
+        name += f" with its kernels for {kernels[0]}" if kernels else ""
+    forced = os.environ.get("OPENBLAS_CORETYPE")
+    return f"{name} (forced by OPENBLAS_CORETYPE)" if forced else name
 
 
 def _cpu() -> str:
