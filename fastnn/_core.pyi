@@ -1,12 +1,14 @@
 """The compiled kernels. Arrays are C-contiguous float32 or float64; everything is checked here, once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 _Array = npt.NDArray[np.floating]
 _Float64 = npt.NDArray[np.float64]
+_Stored = npt.NDArray[Any]
 
 def isa() -> str: ...
 def supported_isas() -> tuple[str, ...]: ...
@@ -51,32 +53,48 @@ def normal(out: _Array, mean: float, std: float, seed: int, stream: int, block: 
 def philox(seed: int, stream: int, block: int, blocks: int) -> npt.NDArray[np.uint32]: ...
 def stream(updated: Sequence[_Array], written: Sequence[_Array], read: Sequence[_Array]) -> None: ...
 
-class SGD:
-    def __init__(
-        self,
-        params: Sequence[_Array],
-        momentum_buffers: Sequence[_Array | None],
-        steps: npt.NDArray[np.int64],
-        momentum_steps: npt.NDArray[np.int64],
-        names: Sequence[str],
-    ) -> None: ...
-    def step(
-        self,
-        grads: Sequence[_Array | None],
-        groups: Sequence[tuple[int, float, float, float, float, bool, bool]],
-    ) -> None: ...
+def describe(tensor: object, name: str) -> tuple[tuple[int, ...], str]: ...
+def encode_state(
+    values: npt.NDArray[np.float32],
+    codes: npt.NDArray[np.unsignedinteger],
+    scales: npt.NDArray[np.float32] | None,
+    is_signed: bool,
+) -> None: ...
+def decode_state(
+    codes: npt.NDArray[np.unsignedinteger], scales: npt.NDArray[np.float32] | None, is_signed: bool
+) -> npt.NDArray[np.float32]: ...
+def clip_norm(grads: Sequence[object], names: Sequence[str], max_norm: float) -> float: ...
+def scale(grads: Sequence[object], names: Sequence[str], factor: float) -> None: ...
+def clamp(grads: Sequence[object], names: Sequence[str], low: float, high: float) -> None: ...
 
-class Adam:
+class _Stepper:
     def __init__(
         self,
-        params: Sequence[_Array],
-        exp_avgs: Sequence[_Array],
-        exp_avg_sqs: Sequence[_Array],
-        steps: npt.NDArray[np.int64],
+        params: Sequence[object],
         names: Sequence[str],
+        sizes: Sequence[int],
+        state: Sequence[tuple[Sequence[_Stored | None], Sequence[_Stored | None], bool]],
+        steps: npt.NDArray[np.int64],
+        memory: _Float64,
+        state_dtype: str,
     ) -> None: ...
     def step(
         self,
-        grads: Sequence[_Array | None],
-        groups: Sequence[tuple[int, float, float, float, float, float, bool, bool]],
-    ) -> None: ...
+        grads: tuple[object, ...],
+        groups: Sequence[Mapping[str, Any]],
+        max_norm: float | None,
+        zero_grad: bool,
+        seed: int,
+        stream: int,
+        block: int,
+    ) -> float | None: ...
+
+class SGD(_Stepper): ...
+class Adam(_Stepper): ...
+class Adamax(_Stepper): ...
+class NAdam(_Stepper): ...
+class RAdam(_Stepper): ...
+class Lion(_Stepper): ...
+class Adagrad(_Stepper): ...
+class Adadelta(_Stepper): ...
+class RMSprop(_Stepper): ...

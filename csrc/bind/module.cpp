@@ -7,8 +7,10 @@ PYBIND11_MODULE(_core, m) {
   fastnn::prepare_threads();
   fastnn::register_config(m);
   fastnn::register_elementwise(m);
+  fastnn::register_gradients(m);
   fastnn::register_loss(m);
   fastnn::register_norm(m);
   fastnn::register_optim(m);
   fastnn::register_random(m);
+  fastnn::register_state(m);
 }

@@ -1,126 +1,131 @@
-// Optimizers. A step checks everything, then runs: a list of tensors is one kernel call per group and dtype.
+// Optimizers. A step checks everything, then runs: all parameters of a dtype, of all groups, are one kernel call.
 #include <pybind11/stl.h>
 
-#include <cmath>
+#include <optional>
 
+#include "bind/gradients.h"
+#include "bind/optim_rules.h"
 #include "bind/register.h"
-#include "bind/tensor_list.h"
 
 namespace fastnn {
 namespace {
 
-template <class Segment>
-Index end_of(const std::vector<Segment>& segments) {
-  return segments.empty() ? 0 : segments.back().end;
-}
+enum class StateDtype { plain, bfloat16, int8 };
 
-// A step of any optimizer. `Rule` has Options, those of a parameter group, which begin with its number of parameters and
-// come from Python as a Tuple; and step_group<T>(grads, first, last, options) for the parameters in [first, last).
-template <class Rule>
-void step_all(Rule& rule, TensorList& tensors, const py::sequence& given, const std::vector<typename Rule::Tuple>& groups) {
-  const py::tuple held(given);  // the caller's list may change while the kernels run without the GIL
-  const std::vector<const void*> grads = tensors.check_gradients(held);
-  std::size_t first = 0;
-  for (const auto& group : groups) {
-    const auto options = std::apply([](auto... values) { return typename Rule::Options{values...}; }, group);
-    rule.template step_group<float>(grads, first, first + options.size, options);
-    rule.template step_group<double>(grads, first, first + options.size, options);
-    first += options.size;
-  }
-}
-
-class SGD {
+template <class R>
+class Stepper {
  public:
-  using Tuple = std::tuple<std::size_t, double, double, double, double, bool, bool>;
-  struct Options {
-    std::size_t size;
-    double lr, momentum, dampening, weight_decay;
-    bool nesterov, maximize;
-  };
+  using State = std::vector<std::tuple<py::sequence, py::sequence, bool>>;
 
-  SGD(const py::sequence& params, const py::sequence& velocities, const py::array_t<Index>& steps,
-      py::array_t<Index> momentum_steps, const std::vector<std::string>& names)
-      : tensors_(params, {velocities}, steps, names), momentum_steps_(std::move(momentum_steps)) {}
+  // `sizes` are the groups' numbers of parameters; `steps` (int64) and `memory` (float64) have a number per parameter.
+  Stepper(const py::sequence& params, const std::vector<std::string>& names, std::vector<std::size_t> sizes, const State& state,
+          py::array_t<Index> steps, py::array_t<double> memory, const std::string& state_dtype)
+      : tensors_(params, names, of(state)), sizes_(std::move(sizes)), steps_(std::move(steps)), memory_(std::move(memory)),
+        state_dtype_(state_dtype == "int8" ? StateDtype::int8 : state_dtype == "bfloat16" ? StateDtype::bfloat16 : StateDtype::plain) {}
 
-  void step(const py::sequence& grads, const std::vector<Tuple>& groups) { step_all(*this, tensors_, grads, groups); }
-
-  template <class T>
-  void step_group(const std::vector<const void*>& grads, std::size_t first, std::size_t last, const Options& o) {
-    const bool has_velocity = o.momentum != 0;
-    std::vector<SgdSegment<T>> segments;
-    tensors_.for_each<T>(grads, first, last, [&](std::size_t i, const T* grad) {
-      const Array& p = tensors_.param(i);
-      tensors_.next_step(i);
-      const bool fresh = has_velocity && momentum_steps_.mutable_data()[i]++ == 0;
-      segments.push_back({p.as<T>(), has_velocity ? tensors_.state(0, i).as<T>() : nullptr, grad,
-                          end_of(segments) + p.size, T(fresh ? 1 : 1 - o.dampening)});
-    });
-    if (segments.empty()) return;
-    run(kernels_for<T>().sgd, SgdArgs<T>{segments.data(), Index(segments.size()), T(o.lr), T(o.momentum),
-                                         T(o.weight_decay), T(o.maximize ? -1 : 1), has_velocity, o.nesterov});
+  // The gradients' norm where max_norm is given, else nothing. A norm that is not finite leaves everything as it was.
+  std::optional<double> step(const py::tuple& grads, const py::sequence& groups, std::optional<double> max_norm, bool zero_grad,
+                             std::uint64_t seed, std::uint64_t stream, std::uint64_t block) {
+    const std::vector<void*>& found = tensors_.check_gradients(grads, zero_grad);
+    double scale = 1;
+    std::optional<double> norm;
+    if (max_norm) {
+      norm = norm_of(found);
+      if (!std::isfinite(*norm)) return norm;
+      scale = clip_factor(*norm, *max_norm);
+    }
+    std::vector<R> rules;
+    for (py::handle group : groups) rules.emplace_back(Group(group));
+    const Philox random = {seed, stream, block};
+    const Table& table = kernel_table();
+    const StepKernels<float>* const low[] = {&table.step_f32, &table.step_bf16_state, &table.step_int8_state};
+    step_element<float>(*low[int(state_dtype_)], Element::float32, found, rules, scale, zero_grad, random);
+    step_element<float>(table.step_bf16_params, Element::bfloat16, found, rules, scale, zero_grad, random);
+    step_element<double>(table.step_f64, Element::float64, found, rules, scale, zero_grad, random);
+    return norm;
   }
 
  private:
-  TensorList tensors_;
-  py::array_t<Index> momentum_steps_;
-};
+  static std::vector<StateArrays> of(const State& state) {
+    std::vector<StateArrays> kinds;
+    for (const auto& [arrays, scales, is_signed] : state) kinds.push_back({arrays, scales, is_signed});
+    return kinds;
+  }
 
-class Adam {
- public:
-  using Tuple = std::tuple<std::size_t, double, double, double, double, double, bool, bool>;
-  struct Options {
-    std::size_t size;
-    double lr, beta1, beta2, eps, weight_decay;
-    bool decoupled, maximize;
-  };
+  double norm_of(const std::vector<void*>& grads) const {
+    Gradients list;
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+      if (grads[i]) list.add(tensors_.param(i).element, grads[i], tensors_.param(i).size);
+    }
+    return std::sqrt(list.sum_squares());
+  }
 
-  Adam(const py::sequence& params, const py::sequence& exp_avgs, const py::sequence& exp_avg_sqs,
-       const py::array_t<Index>& steps, const std::vector<std::string>& names)
-      : tensors_(params, {exp_avgs, exp_avg_sqs}, steps, names) {}
-
-  void step(const py::sequence& grads, const std::vector<Tuple>& groups) { step_all(*this, tensors_, grads, groups); }
-
+  // The parameters that have this element type and a gradient.
   template <class T>
-  void step_group(const std::vector<const void*>& grads, std::size_t first, std::size_t last, const Options& o) {
-    Index known_step = 0;
-    T step_size = 0, inverse_root = 0;
-    std::vector<AdamSegment<T>> segments;
-    tensors_.for_each<T>(grads, first, last, [&](std::size_t i, const T* grad) {
-      const Index t = tensors_.next_step(i);
-      if (t != known_step) {  // powers are dear, and nearly all parameters are at the same step
-        known_step = t;
-        step_size = T(o.lr / (1 - std::pow(o.beta1, double(t))));
-        inverse_root = T(1 / std::sqrt(1 - std::pow(o.beta2, double(t))));
+  void step_element(const StepKernels<T>& kernels, Element element, const std::vector<void*>& grads,
+                    const std::vector<R>& rules, double scale, bool zero_grad, const Philox& random) {
+    using Constants = decltype(rules[0].template constants<T>(scale, Moment()));
+    std::vector<StepSegment<Constants>> segments;
+    std::vector<Constants> constants;
+    constants.reserve(grads.size());  // segments point into it
+    Index end = 0;
+    std::size_t first = 0;
+    for (std::size_t g = 0; g < rules.size(); first += sizes_[g++]) {
+      const Kinds kinds = rules[g].kinds();
+      Moment known = {0, 0, 0};
+      for (std::size_t i = first; i < first + sizes_[g]; ++i) {
+        if (!grads[i] || tensors_.param(i).element != element) continue;
+        if (segments.capacity() == 0) segments.reserve(grads.size() - i);
+        Moment m = {++steps_.mutable_data()[i], memory_.data()[i], 0};
+        if (m.t != known.t || m.before != known.before) {  // nearly all parameters are at the same step
+          m.after = rules[g].remember(m.before, m.t);
+          known = m;
+          constants.push_back(rules[g].template constants<T>(scale, m));
+        }
+        memory_.mutable_data()[i] = known.after;
+        const Tensor& p = tensors_.param(i);
+        StepSegment<Constants> s = {p.data, grads[i], {}, {}, {}, p.size, end += padded(p.size), &constants.back()};
+        for (std::size_t k = 0; k < kinds.size(); ++k) {
+          s.state[k] = tensors_.state(kinds[k], i);
+          s.scales[k] = tensors_.scales(kinds[k], i);
+          s.is_signed[k] = tensors_.is_signed(kinds[k]);
+        }
+        segments.push_back(s);
       }
-      const Array& p = tensors_.param(i);
-      segments.push_back({p.as<T>(), tensors_.state(0, i).as<T>(), tensors_.state(1, i).as<T>(), grad,
-                          end_of(segments) + p.size, step_size, inverse_root});
-    });
+    }
     if (segments.empty()) return;
-    run(kernels_for<T>().adam,
-        AdamArgs<T>{segments.data(), Index(segments.size()), T(o.beta1), T(o.beta2), T(1 - o.beta1), T(1 - o.beta2),
-                    T(o.eps), T(o.decoupled ? 0 : o.weight_decay), T(o.decoupled ? 1 - o.lr * o.weight_decay : 1),
-                    T(o.maximize ? -1 : 1)});
+    run(R::kernel(kernels), StepArgs<Constants>{segments.data(), Index(segments.size()), random, zero_grad});
   }
 
- private:
   TensorList tensors_;
+  std::vector<std::size_t> sizes_;
+  py::array_t<Index> steps_;
+  py::array_t<double> memory_;
+  StateDtype state_dtype_;
 };
+
+template <class R>
+void register_rule(py::module_& m, const char* name) {
+  using namespace py::literals;
+  py::class_<Stepper<R>>(m, name)
+      .def(py::init<const py::sequence&, const std::vector<std::string>&, std::vector<std::size_t>,
+                    const typename Stepper<R>::State&, py::array_t<Index>, py::array_t<double>, const std::string&>(),
+           "params"_a, "names"_a, "sizes"_a, "state"_a, "steps"_a, "memory"_a, "state_dtype"_a)
+      .def("step", &Stepper<R>::step, "grads"_a, "groups"_a, "max_norm"_a, "zero_grad"_a, "seed"_a, "stream"_a, "block"_a);
+}
 
 }  // namespace
 
 void register_optim(py::module_& m) {
-  using namespace py::literals;
-  py::class_<SGD>(m, "SGD")
-      .def(py::init<const py::sequence&, const py::sequence&, const py::array_t<Index>&, py::array_t<Index>,
-                    const std::vector<std::string>&>(),
-           "params"_a, "momentum_buffers"_a, "steps"_a, "momentum_steps"_a, "names"_a)
-      .def("step", &SGD::step, "grads"_a, "groups"_a);
-  py::class_<Adam>(m, "Adam")
-      .def(py::init<const py::sequence&, const py::sequence&, const py::sequence&, const py::array_t<Index>&,
-                    const std::vector<std::string>&>(),
-           "params"_a, "exp_avgs"_a, "exp_avg_sqs"_a, "steps"_a, "names"_a)
-      .def("step", &Adam::step, "grads"_a, "groups"_a);
+  register_rule<SgdRule>(m, "SGD");
+  register_rule<AdamRule>(m, "Adam");
+  register_rule<AdamaxRule>(m, "Adamax");
+  register_rule<NAdamRule>(m, "NAdam");
+  register_rule<RAdamRule>(m, "RAdam");
+  register_rule<LionRule>(m, "Lion");
+  register_rule<AdagradRule>(m, "Adagrad");
+  register_rule<AdadeltaRule>(m, "Adadelta");
+  register_rule<RmspropRule>(m, "RMSprop");
 }
 
 }  // namespace fastnn

@@ -7,9 +7,11 @@ namespace fastnn {
 
 void register_config(pybind11::module_& m);
 void register_elementwise(pybind11::module_& m);
+void register_gradients(pybind11::module_& m);
 void register_loss(pybind11::module_& m);
 void register_norm(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_random(pybind11::module_& m);
+void register_state(pybind11::module_& m);
 
 }  // namespace fastnn

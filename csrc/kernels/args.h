@@ -39,39 +39,42 @@ struct FillArgs {
   T shift, scale, largest;  // shift + scale * value, at most `largest`
 };
 
-// One tensor in a list; `end` is the running total of sizes up to and with it.
-template <class T>
-struct SgdSegment {
-  T* theta;
-  T* velocity;
-  const T* grad;
-  Index end;
-  T gain;
+// A list of tensors is laid end to end, each padded to whole chunks, so that 400 small ones are cut into ranges like one
+// large one; `end` is the running total of padded sizes.
+constexpr Index kChunk = 256;
+constexpr Index padded(Index size) { return (size + kChunk - 1) / kChunk * kChunk; }
+
+// One parameter of an optimizer; what the pointers point to depends on the table that the kernel is taken from.
+template <class Constants>
+struct StepSegment {
+  void* theta;
+  void* grad;
+  void* state[3];    // as many as the rule has
+  float* scales[3];  // of state in bytes: one per 64 elements
+  bool is_signed[3];
+  Index size, end;
+  const Constants* constants;
 };
 
-template <class T>
-struct SgdArgs {
-  const SgdSegment<T>* segments;
+template <class Constants>
+struct StepArgs {
+  const StepSegment<Constants>* segments;
   Index count;
-  T lr, momentum, weight_decay, sign;
-  bool has_velocity, nesterov;
+  Philox random;   // two blocks of bits per chunk, for state in less than float32
+  bool zero_grad;  // write zeros over the gradient once it has been read
 };
 
-template <class T>
-struct AdamSegment {
-  T* theta;
-  T* m;
-  T* v;
-  const T* grad;
-  Index end;
-  T step_size, inverse_root;
+// Passes over a list of gradients. All are T in memory, or bfloat16 with T = float in the table for that.
+struct GradientSegment {
+  void* grad;
+  Index size, end;
 };
 
-template <class T>
-struct AdamArgs {
-  const AdamSegment<T>* segments;
+struct GradientArgs {
+  const GradientSegment* segments;
   Index count;
-  T beta1, beta2, one_minus_beta1, one_minus_beta2, eps, weight_decay, keep, sign;
+  double* partial;  // sum_squares: a sum for each block of kBlockElements
+  double low, high; // scale: by low; clamp: between low and high
 };
 
 // x is (rows, columns); statistics are per row.

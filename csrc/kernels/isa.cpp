@@ -1,6 +1,7 @@
 // Compiled once per ISA, with FASTNN_ISA as its name. There is nothing else to decide here.
 #include "kernels/activation.h"
 #include "kernels/channel_norm.h"
+#include "kernels/gradients.h"
 #include "kernels/loss.h"
 #include "kernels/optim.h"
 #include "kernels/random.h"
@@ -21,10 +22,37 @@ constexpr Kernels<T> kernels = {
 #undef FASTNN_KERNEL
 };
 
+template <class F, class T = typename F::Real>
+constexpr StepKernels<T> step_kernels = {
+#define FASTNN_OPTIMIZER(name, Constants) &name##_kernel<F, T>,
+#include "kernels/kernels.inc"
+#undef FASTNN_OPTIMIZER
+};
+
+template <class Storage>
+constexpr GradientKernels gradient_kernels = {
+#define FASTNN_GRADIENT_KERNEL(name) &name##_kernel<Storage>,
+#include "kernels/kernels.inc"
+#undef FASTNN_GRADIENT_KERNEL
+};
+
 }  // namespace
 
 namespace FASTNN_ISA {
-extern constexpr Table table = {FASTNN_TEXT(FASTNN_ISA), kernels<float>, kernels<double>, &philox_words};
+extern constexpr Table table = {
+    FASTNN_TEXT(FASTNN_ISA),
+    kernels<float>,
+    kernels<double>,
+    step_kernels<Format<Plain<float>, PlainState<float>>>,
+    step_kernels<Format<Brain, PlainState<float>>>,
+    step_kernels<Format<Plain<float>, BrainState>>,
+    step_kernels<Format<Plain<float>, ByteState>>,
+    step_kernels<Format<Plain<double>, PlainState<double>>>,
+    gradient_kernels<Plain<float>>,
+    gradient_kernels<Plain<double>>,
+    gradient_kernels<Brain>,
+    &philox_words,
+};
 }  // namespace FASTNN_ISA
 
 }  // namespace fastnn

@@ -1,74 +1,148 @@
-// One step for a list of tensors. The list is laid end to end and cut into equal ranges, so that 400 small
-// tensors cost what one large one does. Parameters and state are updated in place, gradients only read; none may
-// overlap. Elements are independent: same bits for any split.
+// One step for a list of tensors. Parameters and state are updated in place, gradients only read, or zeroed if so asked;
+// none may overlap. Elements are independent: same bits for any split.
 #pragma once
 
-#include "kernels/parallel.h"
+#include "kernels/flush.h"
+#include "kernels/pieces.h"
+#include "kernels/storage.h"
+#include "steps/adam.h"
 #include "steps/optim.h"
 
 namespace fastnn {
 namespace {
 
-// body(segment, begin, end) for the pieces of segments that make up each range.
-template <class Segment, class Body>
-inline void for_each_piece(const Segment* segments, Index count, Body body) noexcept {
-  if (count == 0) return;
-  for_each_range(segments[count - 1].end, 1, [=](Index begin, Index end) {
-    Index low = 0, high = count - 1;
-    while (low < high) {  // the first segment that ends after `begin`
-      const Index middle = (low + high) / 2;
-      if (segments[middle].end > begin) high = middle; else low = middle + 1;
+// How parameters and gradients, and how state is kept in memory.
+template <class ParamStorage, class StateStorage>
+struct Format {
+  using Param = ParamStorage;
+  using State = StateStorage;
+  using Real = typename Param::Real;
+  static constexpr bool kConverts = Param::kConverts || State::kConverts;
+};
+
+// Arguments come by value: behind a reference they might be what a store changes, and the compiler would load them again
+// for every vector.
+template <int states, class T, class Constants, class Step>
+inline void step_elements(Index n, T* theta, const T* g, T* s0, T* s1, T* s2, const Constants c, Step step) {
+#pragma omp simd
+  for (Index i = 0; i < n; ++i) {
+    if constexpr (states == 0) step(c, theta[i], g[i]);
+    if constexpr (states == 1) step(c, theta[i], g[i], s0[i]);
+    if constexpr (states == 2) step(c, theta[i], g[i], s0[i], s1[i]);
+    if constexpr (states == 3) step(c, theta[i], g[i], s0[i], s1[i], s2[i]);
+  }
+}
+
+// n elements from `first` on; `position` is the place of the first one in the list.
+template <class F, int states, class Constants, class Step>
+inline void step_chunk(const StepArgs<Constants>& a, const StepSegment<Constants>& s, Index first, Index n, Index position,
+                       Step step) {
+  using T = typename F::Real;
+  constexpr Index kRoom = F::kConverts ? kChunk : 1;
+  alignas(64) T buffer[2 + states][kRoom];
+  T* theta = F::Param::open(s.theta, first, n, buffer[0]);
+  const T* g = F::Param::open(s.grad, first, n, buffer[1]);
+  T* state[3] = {};
+  for (int k = 0; k < states; ++k) {
+    state[k] = F::State::open(s.state[k], s.scales[k], s.is_signed[k], first, n, buffer[2 + k]);
+  }
+  step_elements<states>(n, theta, g, state[0], state[1], state[2], *s.constants, step);
+  F::Param::close(s.theta, first, n, theta);
+  if constexpr (F::State::kConverts) {
+    alignas(64) std::uint32_t words[kBlockWords];
+    philox_block(words, a.random, std::uint64_t(position / kChunk));
+    for (int k = 0; k < states; ++k) {
+      F::State::close(s.state[k], s.scales[k], s.is_signed[k], first, n, state[k], {words, k});
     }
-    for (Index s = low; begin < end; ++s) {
-      const Index start = s == 0 ? 0 : segments[s - 1].end;
-      const Index stop = segments[s].end < end ? segments[s].end : end;
-      body(segments[s], begin - start, stop - start);
-      begin = stop;
-    }
+  }
+  if (a.zero_grad) F::Param::clear(s.grad, first, n);
+}
+
+// step(constants, theta, g, state ...) for every element of a piece.
+template <class F, int states, class Constants, class Step>
+inline void step_piece(const StepArgs<Constants>& a, const StepSegment<Constants>& s, Index begin, Index end,
+                       Index position, Step step) {
+  const Index most = F::kConverts ? kChunk : kBlockElements;
+  for (; begin < end; begin += most, position += most) {
+    step_chunk<F, states>(a, s, begin, end - begin < most ? end - begin : most, position, step);
+  }
+}
+
+template <int count>
+struct States {};
+
+// choose(constants, run) for every piece; it calls run(States<n>(), step) with the step that the constants ask for.
+template <class F, class Constants, class Choose>
+inline void step_kernel(const StepArgs<Constants>& a, Choose choose) noexcept {
+  if (a.count == 0) return;
+  for_each_range(a.segments[a.count - 1].end, 1, [&a, choose](Index first, Index last) {
+    const FlushDenormals flush;
+    for_each_piece(a.segments, a.count, first, last, [&](const auto& s, Index begin, Index end, Index position) {
+      choose(*s.constants, [&]<int states>(States<states>, auto step) {
+        step_piece<F, states>(a, s, begin, end, position, step);
+      });
+    });
   });
 }
 
-// Arguments come by value into these loops: behind a reference they might be what a store changes, and the compiler
-// would load them again for every vector.
-template <bool nesterov, class T>
-inline void momentum_range(const SgdArgs<T> a, const SgdSegment<T> s, Index begin, Index end) {
-#pragma omp simd
-  for (Index i = begin; i < end; ++i) {
-    const T g = effective_gradient(s.grad[i], s.theta[i], a.sign, a.weight_decay);
-    momentum_step<nesterov>(s.theta[i], s.velocity[i], g, a.lr, a.momentum, s.gain);
-  }
-}
-
-template <class T>
-inline void sgd_range(const SgdArgs<T> a, const SgdSegment<T> s, Index begin, Index end) {
-#pragma omp simd
-  for (Index i = begin; i < end; ++i) {
-    sgd_step(s.theta[i], effective_gradient(s.grad[i], s.theta[i], a.sign, a.weight_decay), a.lr);
-  }
-}
-
-template <class T>
-void sgd_kernel(const SgdArgs<T>& a) noexcept {
-  for_each_piece(a.segments, a.count, [=](const SgdSegment<T>& s, Index begin, Index end) {
-    if (!a.has_velocity) return sgd_range(a, s, begin, end);
-    return a.nesterov ? momentum_range<true>(a, s, begin, end) : momentum_range<false>(a, s, begin, end);
+template <class F, class T>
+void sgd_kernel(const StepArgs<SgdConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto& c, auto run) {
+    if (!c.has_velocity) return run(States<0>(), [](auto&... x) { sgd_step(x...); });
+    if (c.nesterov) return run(States<1>(), [](auto&... x) { momentum_step<true>(x...); });
+    run(States<1>(), [](auto&... x) { momentum_step<false>(x...); });
   });
 }
 
-template <class T>
-inline void adam_range(const AdamArgs<T> a, const AdamSegment<T> s, Index begin, Index end) {
-#pragma omp simd
-  for (Index i = begin; i < end; ++i) {
-    const T g = effective_gradient(s.grad[i], s.theta[i], a.sign, a.weight_decay);
-    adam_step(s.theta[i], s.m[i], s.v[i], g, a.keep, a.beta1, a.beta2, a.one_minus_beta1, a.one_minus_beta2,
-              s.step_size, s.inverse_root, a.eps);
-  }
+template <class F, class T>
+void adam_kernel(const StepArgs<AdamConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto& c, auto run) {
+    if (c.amsgrad) return run(States<3>(), [](auto&... x) { adam_step(x...); });
+    run(States<2>(), [](auto&... x) { adam_step(x...); });
+  });
 }
 
-template <class T>
-void adam_kernel(const AdamArgs<T>& a) noexcept {
-  for_each_piece(a.segments, a.count,
-                 [=](const AdamSegment<T>& s, Index begin, Index end) { adam_range(a, s, begin, end); });
+template <class F, class T>
+void adamax_kernel(const StepArgs<AdamaxConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto&, auto run) { run(States<2>(), [](auto&... x) { adamax_step(x...); }); });
+}
+
+template <class F, class T>
+void nadam_kernel(const StepArgs<NAdamConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto&, auto run) { run(States<2>(), [](auto&... x) { nadam_step(x...); }); });
+}
+
+template <class F, class T>
+void radam_kernel(const StepArgs<RAdamConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto& c, auto run) {
+    if (c.rectified) return run(States<2>(), [](auto&... x) { radam_step<true>(x...); });
+    run(States<2>(), [](auto&... x) { radam_step<false>(x...); });
+  });
+}
+
+template <class F, class T>
+void lion_kernel(const StepArgs<LionConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto&, auto run) { run(States<1>(), [](auto&... x) { lion_step(x...); }); });
+}
+
+template <class F, class T>
+void adagrad_kernel(const StepArgs<AdagradConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto&, auto run) { run(States<1>(), [](auto&... x) { adagrad_step(x...); }); });
+}
+
+template <class F, class T>
+void adadelta_kernel(const StepArgs<AdadeltaConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto&, auto run) { run(States<2>(), [](auto&... x) { adadelta_step(x...); }); });
+}
+
+template <class F, class T>
+void rmsprop_kernel(const StepArgs<RmspropConstants<T>>& a) noexcept {
+  step_kernel<F>(a, [](const auto& c, auto run) {
+    if (c.has_momentum && c.centered) return run(States<3>(), [](auto&... x) { rmsprop_step(x...); });
+    if (c.has_momentum) return run(States<2>(), [](auto&... x) { rmsprop_step<true>(x...); });
+    if (c.centered) return run(States<2>(), [](auto&... x) { rmsprop_step<false>(x...); });
+    run(States<1>(), [](auto&... x) { rmsprop_step(x...); });
+  });
 }
 
 }  // namespace

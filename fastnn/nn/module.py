@@ -40,7 +40,7 @@ class Parameter:
     Optimizers hold the memory of `data`, so it can be written (`p.data[...] = 0`, `p.data *= 2`), never replaced.
     """
 
-    __slots__ = ("_data", "_grad", "_stale")
+    __slots__ = ("_data", "_grad", "_memory")
 
     def __init__(self, data: Array) -> None:
         if not isinstance(data, np.ndarray) or data.dtype not in FLOATS:
@@ -50,8 +50,8 @@ class Parameter:
             layout = "a strided array" if data.flags.writeable else "a read-only array"
             raise ValueError(f"data: got {layout}, want a C-contiguous, writable one; pass np.array(data, order='C')")
         self._data = data
-        self._grad: Array | None = None
-        self._stale = True
+        self._grad: Array | None = None  # None or _memory, so that an optimizer finds it in one look
+        self._memory: Array | None = None
 
     @property
     def data(self) -> Array:
@@ -70,21 +70,22 @@ class Parameter:
         It is always the same array, so after `zero_grad()` the next backward writes into what was handed out here.
         Assigned values are copied into it.
         """
-        return None if self._stale else self._grad
+        return self._grad
 
     @grad.setter
     def grad(self, value: Array | None) -> None:
         if value is None:
-            self._stale = True
+            self._grad = None
             return
         if not isinstance(value, np.ndarray) or value.dtype != self.dtype:
             got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
             raise TypeError(f"grad: got {got}, want a {self.dtype} array; convert it with np.asarray")
         if value.shape != self.shape:
             raise ValueError(f"grad: got shape {value.shape}, want {self.shape}; a gradient has its parameter's shape")
-        if value is not self._grad:
-            np.copyto(self._buffer(), value)
-        self._stale = False
+        buffer = self._buffer()
+        if value is not buffer:
+            np.copyto(buffer, value)
+        self._grad = buffer
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -103,23 +104,23 @@ class Parameter:
             compute: called once with an array of the parameter's shape and dtype, which it fills with the
                 gradient. What the array held before means nothing.
         """
-        if self._stale:
-            compute(self._buffer())
-            self._stale = False
+        if self._grad is None:
+            buffer = self._buffer()
+            compute(buffer)
+            self._grad = buffer
         else:
             out = np.empty_like(self._data)
             compute(out)
-            buffer = self._buffer()
-            buffer += out
+            self._grad += out
 
     def zero_grad(self) -> None:
         """Forget the gradient: `grad` reads None until the next one is written. Costs no pass over memory."""
-        self._stale = True
+        self._grad = None
 
     def _buffer(self) -> Array:
-        if self._grad is None:
-            self._grad = np.empty_like(self._data)
-        return self._grad
+        if self._memory is None:
+            self._memory = np.empty_like(self._data)
+        return self._memory
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"

@@ -1,13 +1,11 @@
 """Adam and AdamW."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import Any, Unpack
 
 from fastnn import _core
-from fastnn.optim.optimizer import Optimizer, Stepper
-from fastnn.optim.options import ParamGroup, betas, flag, not_negative
+from fastnn.optim.optimizer import Extras, Optimizer
+from fastnn.optim.options import ParamGroup, betas, choice, flag, never, not_negative
 
 
 class Adam(Optimizer):
@@ -23,11 +21,16 @@ class Adam(Optimizer):
         betas: decay rates of m and v, in [0, 1).
         eps: finite, >= 0; outside the root and after the bias correction, as in PyTorch.
         weight_decay: finite, >= 0.
+        amsgrad: divide by the root of the largest v so far.
         maximize: climb instead of descend.
+        foreach, capturable, fused: kept for PyTorch's sake, without effect. differentiable: only False.
+        extras: see `fastnn.optim.optimizer.Extras`.
+        decoupled_weight_decay: True makes it `AdamW`.
 
-    State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter.
+    State: "exp_avg" (m), "exp_avg_sq" (v) and with amsgrad "max_exp_avg_sq", the shape of their parameter.
 
-    Source: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+    Sources: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1; S. Reddi et al.,
+    "On the convergence of Adam and beyond", ICLR 2018, algorithm 2.
     """
 
     checks = {  # noqa: RUF012
@@ -35,9 +38,16 @@ class Adam(Optimizer):
         "betas": betas,
         "eps": not_negative,
         "weight_decay": not_negative,
+        "amsgrad": flag,
+        "foreach": choice,
         "maximize": flag,
+        "capturable": flag,
+        "differentiable": never,
+        "fused": choice,
+        "decoupled_weight_decay": flag,
     }
-    _decoupled: ClassVar[bool] = False
+    kinds = {"exp_avg": True, "exp_avg_sq": False, "max_exp_avg_sq": False}  # noqa: RUF012
+    rule = _core.Adam
 
     def __init__(
         self,
@@ -46,20 +56,33 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
+        amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        **extras: Unpack[Extras],
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        super().__init__(params, defaults)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "foreach": foreach,
+            "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults, **extras)
 
-    def _new_stepper(self) -> Stepper:
-        exp_avgs, exp_avg_sqs = ([np.zeros_like(a) for a in self._arrays] for _ in range(2))
-        self._state = {"exp_avg": [*exp_avgs], "exp_avg_sq": [*exp_avg_sqs]}
-        return _core.Adam(self._arrays, exp_avgs, exp_avg_sqs, self._steps, self._names)
-
-    def _values(self, group: ParamGroup) -> tuple[Any, ...]:
-        decay = group["weight_decay"]
-        return (group["lr"], *group["betas"], group["eps"], decay, self._decoupled, group["maximize"])
+    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
+        return tuple(self.kinds)[: 3 if group["amsgrad"] else 2]
 
 
 class AdamW(Adam):
@@ -70,8 +93,6 @@ class AdamW(Adam):
     Source: I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
     """
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -79,7 +100,27 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, maximize=maximize)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+            **extras,
+        )

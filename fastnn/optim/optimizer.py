@@ -1,82 +1,157 @@
 """What all optimizers share: parameter groups, state, and one call into the kernels per step."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
-from fastnn.optim.options import Check, ParamGroup
+from fastnn.nn.module import Parameter
+from fastnn.optim.options import ParamGroup, flag, not_negative, state_dtype
+from fastnn.optim.params import as_groups, as_named, checked_grad, size_of, tensor_of, zero
+from fastnn.optim.state import ParamState, StateDtype, Stored
+from fastnn.optim.state_dict import Stateful
+from fastnn.random import BLOCK_WORDS, Generator, default_generator
 
-Array = npt.NDArray[np.floating]
+Gradients = Sequence[Any]
+
+CHUNK = 256
+"""Elements to which the kernels pad each parameter; a chunk of coded state takes two blocks of random words."""
 
 
-class Stepper(Protocol):
-    """All tensors of an optimizer inside the compiled module, which has checked them."""
+class Extras(TypedDict, total=False):
+    """The arguments that every optimizer has beside PyTorch's.
 
-    def step(self, grads: Sequence[Array | None], groups: Sequence[tuple[Any, ...]]) -> None:
-        """Check every gradient, then update every parameter that has one."""
+    state_dtype: "bfloat16" or "int8" keeps the state of float32 parameters in 2 bytes or 1 (with a float32 scale for
+        every 64), rounded at random so that no small change is lost on average. Needs float32 parameters.
+    clip_grad_norm: finite, >= 0: gradients are scaled as `clip_grad_norm_` would, within the step.
+    zero_grad_after_step: the step ends with the gradients zeroed, as `zero_grad()` would.
+    error_if_nonfinite: with `clip_grad_norm`, a norm that is NaN or infinite raises; else the step is skipped and
+        counted in `skipped_steps`.
+    generator: of the random rounding; by default one that `fastnn.manual_seed` determines.
+    """
+
+    state_dtype: StateDtype | None
+    clip_grad_norm: float | None
+    zero_grad_after_step: bool
+    error_if_nonfinite: bool
+    generator: Generator | None
 
 
-class Optimizer(ABC):
+class Optimizer(Stateful):
     """Steps parameters in place.
 
     Args:
-        params: an iterable of `fastnn.nn.Parameter` or of C-contiguous, writable float32 or float64 NumPy arrays; of
-            (name, parameter) pairs; or of dicts with such a list under "params" and options of their own.
+        params: an iterable of `fastnn.nn.Parameter`, of C-contiguous, writable float32 or float64 NumPy arrays, or of
+            dense CPU tensors of PyTorch (float32, float64, or bfloat16 with its state in float32), which are stepped
+            where they lie; of (name, parameter) pairs; or of dicts with such a list under "params" and options of
+            their own.
         defaults: the options of groups that do not set them.
+        extras: see `Extras`.
 
     Attributes:
         param_groups: one dict per group; options may be set between steps, and are checked then.
+        clip_grad_norm, zero_grad_after_step, error_if_nonfinite: as given; may be set between steps.
+        last_grad_norm: the gradients' norm that the last step with `clip_grad_norm` found, or None.
+        skipped_steps: how many steps were skipped for a norm that was not finite.
 
     Raises:
         TypeError, ValueError: a parameter that the kernels cannot step in place, is listed twice or shares memory with
             another one; an option that has no meaning. Nothing is written before all of that has been checked.
     """
 
-    checks: ClassVar[Mapping[str, Check]]
+    rule: ClassVar[Callable[..., Any]]
+    """The compiled side."""
 
-    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
+    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any], **extras: Any) -> None:
+        unknown = extras.keys() - Extras.__annotations__.keys()
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__}: got unknown arguments {sorted(unknown)}, see help({type(self).__name__})"
+            )
+        self.state_dtype = state_dtype("state_dtype", extras.get("state_dtype"))
+        self.clip_grad_norm = extras.get("clip_grad_norm")
+        self.zero_grad_after_step = flag("zero_grad_after_step", extras.get("zero_grad_after_step", False))
+        self.error_if_nonfinite = flag("error_if_nonfinite", extras.get("error_if_nonfinite", False))
+        self.last_grad_norm: float | None = None
+        self.skipped_steps = 0
+        self.defaults = dict(defaults)
         self.param_groups: list[ParamGroup] = []
-        self._names: list[str] = []
         self._params: list[Any] = []
-        self._members: list[range] = []  # of each group, as indices of parameters
-        for spec in _groups(params):
-            unknown = spec.keys() - defaults.keys() - {"params"}
-            if unknown:
-                raise ValueError(f"params: got a group with {sorted(unknown)}, want options among {sorted(defaults)}")
-            names, tensors = _named(spec["params"], len(self._params))
-            self._members.append(range(len(self._params), len(self._params) + len(tensors)))
-            self._names += names
-            self._params += tensors
-            options = {**defaults, **{k: v for k, v in spec.items() if k != "params"}}
-            self.param_groups.append(ParamGroup(tensors, options, self.checks))
-        self._arrays: list[Array] = [p if isinstance(p, np.ndarray) else p.data for p in self._params]
-        self._steps = np.zeros(len(self._params), np.int64)
-        self._state: dict[str, list[Array | None]] = {}
-        self._stepper = self._new_stepper()
+        self._states: list[ParamState] = []
+        self._steps, self._memory = np.zeros(0, np.int64), np.ones(0)
+        self._generator = extras.get("generator")
+        if self.state_dtype is not None and self._generator is None:
+            self._generator = Generator(default_generator.seed, 2**63 + default_generator.reserve(1))
+        for group in as_groups(params):
+            self._append(group)
+        self._build()
 
-    def step(self, grads: Sequence[Array | None] | None = None) -> None:
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "clip_grad_norm" and value is not None:
+            value = not_negative(name, value)
+        super().__setattr__(name, value)
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add a dict with parameters under "params" and options of their own; where it is refused, nothing changes."""
+        before, groups = dict(vars(self)), self.param_groups
+        try:
+            self._append(param_group)
+            self._build()
+        except BaseException:
+            vars(self).update(before)
+            raise
+        groups.append(self.param_groups[-1])
+        self.param_groups = groups  # the same list as ever, for those who hold it
+
+    def step(self, grads: Gradients | None = None, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
         Args:
             grads: gradients in the order of all parameters, None for one to be left alone; by default each
-                parameter's own `grad`.
+                parameter's own `grad`. A callable is taken for the closure, as in PyTorch.
+            closure: called first; it computes the gradients and returns the loss, which is then returned.
 
         Raises:
             TypeError, ValueError: a gradient of another shape or dtype than its parameter, or overlapping one; no
                 parameter of any group has been changed then.
+            FloatingPointError: the norm is not finite, and `error_if_nonfinite`.
         """
-        own = [_own_gradient(p) for p in self._params] if grads is None else grads
-        groups = zip(self._members, self.param_groups, strict=True)
-        self._stepper.step(own, [(len(members), *self._values(group)) for members, group in groups])
+        if callable(grads):
+            grads, closure = None, grads
+        loss = closure() if closure is not None else None
+        if self._built != [self._needed(group) for group in self.param_groups]:
+            self._build()
+        given = tuple(map(self._get_grad, self._params) if grads is None else grads)
+        write_zeros = self.zero_grad_after_step and not (grads is None and self._are_parameters)
+        seed, stream, block = self._reserve()
+        norm = self._stepper.step(given, self.param_groups, self.clip_grad_norm, write_zeros, seed, stream, block)
+        self.last_grad_norm = norm
+        if norm is not None and not np.isfinite(norm):
+            if self.error_if_nonfinite:
+                raise FloatingPointError(f"grads: got a norm of {norm}, want a finite one; look for NaN in the model")
+            self.skipped_steps += 1
+            if write_zeros:
+                for grad in given:
+                    zero(grad)
+        if self.zero_grad_after_step and not write_zeros:
+            self.zero_grad()
+        return loss
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all `fastnn.nn.Parameter`s: the next backward writes instead of adding."""
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Forget the gradients of all parameters that have them.
+
+        For a `fastnn.nn.Parameter` that costs no pass over memory: the next backward writes instead of adding. The
+        gradient of a torch tensor is zeroed, or dropped with `set_to_none`.
+        """
         for p in self._params:
-            if not isinstance(p, np.ndarray):
+            if isinstance(p, Parameter):
                 p.zero_grad()
+            elif not isinstance(p, np.ndarray):
+                if set_to_none:
+                    p.grad = None
+                else:
+                    zero(p.grad)
 
     def state_of(self, param: Any) -> dict[str, Any]:
         """What the optimizer keeps for one parameter: "step", an int, and its arrays by PyTorch's names.
@@ -86,50 +161,54 @@ class Optimizer(ABC):
         """
         for i, p in enumerate(self._params):
             if p is param:
-                arrays = {key: arrays[i] for key, arrays in self._state.items() if arrays[i] is not None}
-                return {"step": int(self._steps[i]), **arrays}
+                return {"step": int(self._steps[i])} | {k: s.read() for k, s in self._states[i].arrays.items()}
         raise KeyError("param: got an object that is no parameter of this optimizer")
 
-    @abstractmethod
-    def _new_stepper(self) -> Stepper:
-        """The compiled side, with whatever state the options of the moment need."""
+    def _append(self, spec: Mapping[str, Any]) -> None:
+        unknown = spec.keys() - self.defaults.keys() - {"params"}
+        if unknown:
+            raise ValueError(f"params: got a group with {sorted(unknown)}, want options among {sorted(self.defaults)}")
+        names, tensors, are_named = as_named(spec["params"], len(self._params))
+        options = {**self.defaults, **{k: v for k, v in spec.items() if k != "params"}}
+        group = ParamGroup(tensors, options, self.checks)
+        if are_named:
+            group["param_names"] = names
+        states = [ParamState(name, tensor_of(p)) for name, p in zip(names, tensors, strict=True)]
+        for state in states:
+            if self.state_dtype is not None and state.element != "float32":
+                raise TypeError(
+                    f"{state.name}: got {state.element}, want float32, since state_dtype is {self.state_dtype}"
+                )
+        self._needed(group)
+        self.param_groups = [*self.param_groups, group]
+        self._params = [*self._params, *tensors]
+        self._states = [*self._states, *states]
+        self._steps = np.concatenate([self._steps, np.zeros(len(tensors), np.int64)])
+        self._memory = np.concatenate([self._memory, np.ones(len(tensors))])
 
-    @abstractmethod
-    def _values(self, group: ParamGroup) -> tuple[Any, ...]:
-        """A group's options in the order in which the compiled side takes them."""
+    def _build(self) -> None:
+        """Make the compiled side, with whatever state the options of the moment need."""
+        for group, members, needed in self._grouped():
+            for own in (self._states[i] for i in members):
+                for kind in needed:
+                    if kind not in own.arrays:
+                        values = np.full(own.shape, self._initial(group), own.dtype)
+                        own.arrays[kind] = Stored(values, self.state_dtype, self.kinds[kind])
+        state = []
+        for kind, is_signed in self.kinds.items():
+            stored = [s.arrays.get(kind) for s in self._states]
+            state.append(([x and x.array for x in stored], [x and x.scales for x in stored], is_signed))
+        names, tensors = [s.name for s in self._states], [s.tensor for s in self._states]
+        sizes = [len(group["params"]) for group in self.param_groups]
+        dtype = self.state_dtype or ""
+        self._stepper = type(self).rule(tensors, names, sizes, state, self._steps, self._memory, dtype)
+        self._built = [self._needed(group) for group in self.param_groups]
+        self._words = sum(-(-size_of(s.shape) // CHUNK) for s in self._states) * 2 * BLOCK_WORDS
+        self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
+        arrays = any(isinstance(p, np.ndarray) for p in self._params)
+        self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")
 
-
-def _groups(params: Iterable[Any]) -> list[dict[str, Any]]:
-    if not isinstance(params, Iterable) or isinstance(params, str | bytes | np.ndarray):
-        raise TypeError(f"params: got {type(params).__name__}, want a list of parameters or of groups; [parameter]")
-    entries = [params] if isinstance(params, dict) else list(params)
-    if not entries:
-        raise ValueError("params: got an empty list, want one parameter at least")
-    if not isinstance(entries[0], dict):
-        return [{"params": entries}]
-    for entry in entries:
-        if not isinstance(entry, dict) or "params" not in entry:
-            raise ValueError(f"params: got {entry!r} among groups, want dicts with a list under 'params'")
-    return entries
-
-
-def _named(params: Iterable[Any], offset: int) -> tuple[list[str], list[Any]]:
-    names, tensors = [], []
-    for i, entry in enumerate(params):
-        pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
-        name, tensor = entry if pair else (f"params[{offset + i}]", entry)
-        if not isinstance(tensor if isinstance(tensor, np.ndarray) else getattr(tensor, "data", None), np.ndarray):
-            raise TypeError(
-                f"{name}: got {type(tensor).__name__}, want a fastnn.nn.Parameter or a numpy.ndarray of float32 or "
-                "float64; convert it with np.asarray"
-            )
-        names.append(name)
-        tensors.append(tensor)
-    return names, tensors
-
-
-def _own_gradient(param: Any) -> Array | None:
-    if isinstance(param, np.ndarray):
-        raise TypeError("grads: got none, want one per parameter, since NumPy arrays carry no gradient; step(grads)")
-    grad: Array | None = param.grad
-    return grad
+    def _reserve(self) -> tuple[int, int, int]:
+        if self.state_dtype is None or self._generator is None:
+            return 0, 0, 0
+        return self._generator.seed, self._generator.stream, self._generator.reserve(self._words)

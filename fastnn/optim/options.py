@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 Check = Callable[[str, Any], Any]
 
@@ -16,11 +16,31 @@ def not_negative(name: str, value: Any) -> float:
     return number
 
 
+def share(name: str, value: Any) -> float:
+    """A number in [0, 1]."""
+    number = _number(name, value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name}: got {value!r}, want a number in [0, 1]")
+    return number
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name}: got {value!r}, want True or False")
     return value
+
+
+def choice(name: str, value: Any) -> bool | None:
+    """True, False, or None, with which PyTorch leaves the choice to itself. It has no effect here."""
+    return None if value is None else flag(name, value)
+
+
+def never(name: str, value: Any) -> bool:
+    """False: what this library does not do."""
+    if flag(name, value):
+        raise ValueError(f"{name}: got True, want False, since no step here can be differentiated; use torch.optim")
+    return False
 
 
 def betas(name: str, value: Any) -> tuple[float, float]:
@@ -31,6 +51,13 @@ def betas(name: str, value: Any) -> tuple[float, float]:
     if not (0 <= first < 1 and 0 <= second < 1):
         raise ValueError(f"{name}: got {value!r}, want two numbers in [0, 1)")
     return first, second
+
+
+def state_dtype(name: str, value: Any) -> Literal["bfloat16", "int8"] | None:
+    """What state is kept in."""
+    if value is None or value == "bfloat16" or value == "int8":
+        return value  # type: ignore[no-any-return]
+    raise ValueError(f"{name}: got {value!r}, want None, 'bfloat16' or 'int8'")
 
 
 def _number(name: str, value: Any) -> float:
@@ -75,6 +102,13 @@ class ParamGroup(dict[str, Any]):
         if name not in self:
             self[name] = default
         return self[name]
+
+    def _kept(self, *_: object) -> Any:
+        raise TypeError(
+            "param_groups: got a call that takes options away, want every option to stay; set another value"
+        )
+
+    __delitem__ = pop = popitem = clear = _kept
 
 
 def _unchecked(name: str, value: Any) -> Any:

@@ -1,13 +1,13 @@
 """Stochastic gradient descent."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Unpack
 
 import numpy as np
 
 from fastnn import _core
-from fastnn.optim.optimizer import Array, Optimizer, Stepper
-from fastnn.optim.options import ParamGroup, flag, not_negative
+from fastnn.optim.optimizer import Extras, Optimizer
+from fastnn.optim.options import ParamGroup, choice, flag, never, not_negative
 
 
 class SGD(Optimizer):
@@ -22,6 +22,8 @@ class SGD(Optimizer):
         lr, momentum, dampening, weight_decay: finite, >= 0.
         nesterov: needs momentum and no dampening.
         maximize: climb instead of descend.
+        foreach, fused: kept for PyTorch's sake, without effect. differentiable: only False.
+        extras: see `fastnn.optim.optimizer.Extras`.
 
     State: "momentum_buffer", the shape of its parameter, from the first step with momentum on.
 
@@ -36,7 +38,13 @@ class SGD(Optimizer):
         "weight_decay": not_negative,
         "nesterov": flag,
         "maximize": flag,
+        "foreach": choice,
+        "differentiable": never,
+        "fused": choice,
     }
+    kinds = {"momentum_buffer": True}  # noqa: RUF012
+    rule = _core.SGD
+    counts_steps = False
 
     def __init__(
         self,
@@ -48,6 +56,10 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        **extras: Unpack[Extras],
     ) -> None:
         defaults = {
             "lr": lr,
@@ -56,33 +68,28 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, **extras)
 
-    def step(self, grads: Sequence[Array | None] | None = None) -> None:
-        """See `Optimizer.step`."""
-        buffers = self._state["momentum_buffer"]
-        for group, members in zip(self.param_groups, self._members, strict=True):
-            if group["momentum"] and members and buffers[members[0]] is None:
-                self._stepper = self._new_stepper()  # momentum has been switched on since
-        super().step(grads)
+    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
+        if group["nesterov"] and (not group["momentum"] or group["dampening"]):
+            raise ValueError("nesterov: got True, want it only with momentum > 0 and dampening = 0")
+        return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _new_stepper(self) -> Stepper:
-        if not self._state:
-            self._state["momentum_buffer"] = [None] * len(self._arrays)
-            self._momentum_steps = np.zeros(len(self._arrays), np.int64)
-        buffers = self._state["momentum_buffer"]
-        for group, members in zip(self.param_groups, self._members, strict=True):
-            _check_nesterov(group)
-            for i in members if group["momentum"] else ():
-                buffers[i] = np.zeros_like(self._arrays[i]) if buffers[i] is None else buffers[i]
-        return _core.SGD(self._arrays, buffers, self._steps, self._momentum_steps, self._names)
+    # The rule remembers 1 until the velocity has begun, for which PyTorch has None instead of a buffer.
+    def _entry(self, i: int, needed: tuple[str, ...]) -> dict[str, Any]:
+        entry = super()._entry(i, needed)
+        return dict.fromkeys(entry) if self._memory[i] else entry
 
-    def _values(self, group: ParamGroup) -> tuple[Any, ...]:
-        _check_nesterov(group)
-        return tuple(group[name] for name in self.checks)
+    def _checked_entry(self, i: int, entry: Any, needed: tuple[str, ...]) -> dict[str, Any]:
+        if entry.get("momentum_buffer", 0) is None:
+            return {}
+        return super()._checked_entry(i, entry, needed)
 
-
-def _check_nesterov(group: ParamGroup) -> None:
-    if group["nesterov"] and (not group["momentum"] or group["dampening"]):
-        raise ValueError("nesterov: got True, want it only with momentum > 0 and dampening = 0")
+    def _write_entry(self, i: int, entry: dict[str, Any] | None, needed: tuple[str, ...]) -> None:
+        begun = bool(entry) and bool(needed)
+        super()._write_entry(i, entry if begun else None, needed)
+        self._memory[i] = np.float64(not begun)

@@ -1,0 +1,86 @@
+#include "bind/gradients.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "bind/register.h"
+#include "kernels/parallel.h"
+
+namespace fastnn {
+namespace {
+
+const GradientKernels& kernels_of(int element) {
+  const Table& t = kernel_table();
+  return element == int(Element::float32) ? t.gradient_f32 : element == int(Element::float64) ? t.gradient_f64 : t.gradient_bf16;
+}
+
+Gradients checked(const py::sequence& grads, const std::vector<std::string>& names) {
+  Gradients list;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const Tensor g = check_tensor(grads[i], names[i], Access::write);
+    list.add(g.element, g.data, g.size);
+  }
+  return list;
+}
+
+double clip_norm(const py::sequence& grads, const std::vector<std::string>& names, double max_norm) {
+  const Gradients list = checked(grads, names);
+  const double norm = std::sqrt(list.sum_squares());
+  const double factor = clip_factor(norm, max_norm);
+  if (std::isfinite(norm) && factor != 1) list.scale(factor);
+  return norm;
+}
+
+void scale(const py::sequence& grads, const std::vector<std::string>& names, double factor) {
+  checked(grads, names).scale(factor);
+}
+
+void clamp(const py::sequence& grads, const std::vector<std::string>& names, double low, double high) {
+  checked(grads, names).clamp(low, high);
+}
+
+}  // namespace
+
+void Gradients::add(Element element, void* grad, Index size) {
+  auto& list = segments_[int(element)];
+  list.push_back({grad, size, (list.empty() ? 0 : list.back().end) + padded(size)});
+}
+
+double Gradients::sum_squares() const {
+  double total = 0;
+  for (int element = 0; element < 3; ++element) {
+    const auto& list = segments_[element];
+    if (list.empty()) continue;
+    std::vector<double> partial(std::size_t((list.back().end + kBlockElements - 1) / kBlockElements));
+    run(kernels_of(element).sum_squares, {list.data(), Index(list.size()), partial.data(), 0, 0});
+    for (double p : partial) total += p;
+  }
+  return total;
+}
+
+void Gradients::scale(double factor) const {
+  for (int element = 0; element < 3; ++element) {
+    const auto& list = segments_[element];
+    run(kernels_of(element).scale, {list.data(), Index(list.size()), nullptr, factor, 0});
+  }
+}
+
+void Gradients::clamp(double low, double high) const {
+  for (int element = 0; element < 3; ++element) {
+    const auto& list = segments_[element];
+    run(kernels_of(element).clamp, {list.data(), Index(list.size()), nullptr, low, high});
+  }
+}
+
+double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
+
+void register_gradients(py::module_& m) {
+  using namespace py::literals;
+  m.def("clip_norm", &clip_norm, "grads"_a, "names"_a, "max_norm"_a);
+  m.def("scale", &scale, "grads"_a, "names"_a, "factor"_a);
+  m.def("clamp", &clamp, "grads"_a, "names"_a, "low"_a, "high"_a);
+}
+
+}  // namespace fastnn

@@ -1,0 +1,26 @@
+// A list of gradients and the passes over all of them at once.
+#pragma once
+
+#include <vector>
+
+#include "bind/tensor_list.h"
+
+namespace fastnn {
+
+class Gradients {
+ public:
+  void add(Element element, void* grad, Index size);
+
+  // The square of their norm, in double: the same bits for any number of threads.
+  double sum_squares() const;
+  void scale(double factor) const;
+  void clamp(double low, double high) const;
+
+ private:
+  std::vector<GradientSegment> segments_[3];  // by element
+};
+
+// What a norm of at most max_norm multiplies the gradients by.
+double clip_factor(double norm, double max_norm);
+
+}  // namespace fastnn

@@ -1,0 +1,82 @@
+// An optimizer's state between the format it is kept in and float32: what state_dict and load_state_dict move, and what a
+// parameter is.
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "bind/register.h"
+#include "bind/tensor_list.h"
+#include "steps/storage.h"
+
+namespace fastnn {
+namespace {
+
+constexpr Index kScaleElements = 64;
+
+const char* format_of(Element element) {
+  return element == Element::float64 ? "float64" : element == Element::float32 ? "float32" : "bfloat16";
+}
+
+py::tuple describe(py::handle tensor, const std::string& name) {
+  const Tensor t = check_tensor(tensor, name, Access::write);
+  return py::make_tuple(py::tuple(py::cast(t.shape)), format_of(t.element));
+}
+
+template <bool is_signed>
+void encode_block(std::uint8_t* codes, float* scale, const float* x, Index n) {
+  float largest = 0;
+  for (Index i = 0; i < n; ++i) {
+    const float magnitude = std::fabs(x[i]);
+    if (magnitude > largest && std::isfinite(magnitude)) largest = magnitude;
+  }
+  *scale = block_scale(largest);
+  for (Index i = 0; i < n; ++i) codes[i] = encode<is_signed>(x[i], inverse_power_of_two(*scale), 1 << 19);
+}
+
+// codes: uint16 for bfloat16, or uint8 with scales. Values are rounded to nearest; those that came from decode_state
+// come back as they were.
+void encode_state(const py::array_t<float, py::array::c_style>& values, py::array codes, py::handle scales, bool is_signed) {
+  const float* x = values.data();
+  const Index n = values.size();
+  if (scales.is_none()) {
+    auto* bits = static_cast<std::uint16_t*>(codes.mutable_data());
+    for (Index i = 0; i < n; ++i) bits[i] = to_nearest(x[i]).bits;
+    return;
+  }
+  auto* bytes = static_cast<std::uint8_t*>(codes.mutable_data());
+  auto* scale = static_cast<float*>(py::reinterpret_borrow<py::array>(scales).mutable_data());
+  for (Index i = 0; i < n; i += kScaleElements) {
+    const Index count = std::min(kScaleElements, n - i);
+    is_signed ? encode_block<true>(bytes + i, scale + i / kScaleElements, x + i, count)
+              : encode_block<false>(bytes + i, scale + i / kScaleElements, x + i, count);
+  }
+}
+
+py::array_t<float> decode_state(const py::array& codes, py::handle scales, bool is_signed) {
+  py::array_t<float> values(Shape(codes.shape(), codes.shape() + codes.ndim()));
+  float* x = values.mutable_data();
+  if (scales.is_none()) {
+    const auto* bits = static_cast<const std::uint16_t*>(codes.data());
+    for (Index i = 0; i < values.size(); ++i) x[i] = widen(Bfloat16{bits[i]});
+    return values;
+  }
+  const auto* bytes = static_cast<const std::uint8_t*>(codes.data());
+  const auto* scale = static_cast<const float*>(py::reinterpret_borrow<py::array>(scales).data());
+  for (Index i = 0; i < values.size(); ++i) {
+    const float s = scale[i / kScaleElements];
+    x[i] = is_signed ? decode<true>(bytes[i], s) : decode<false>(bytes[i], s);
+  }
+  return values;
+}
+
+}  // namespace
+
+void register_state(py::module_& m) {
+  using namespace py::literals;
+  m.def("describe", &describe, "tensor"_a, "name"_a);
+  m.def("encode_state", &encode_state, "values"_a, "codes"_a, "scales"_a, "is_signed"_a);
+  m.def("decode_state", &decode_state, "codes"_a, "scales"_a, "is_signed"_a);
+}
+
+}  // namespace fastnn

@@ -1,0 +1,210 @@
+"""Relatives of Adam: Adamax, NAdam, RAdam."""
+
+from collections.abc import Iterable
+from typing import Any, Unpack
+
+from fastnn import _core
+from fastnn.optim.optimizer import Extras, Optimizer
+from fastnn.optim.options import betas, choice, flag, never, not_negative
+
+
+class Adamax(Optimizer):
+    """Adam scaled by the largest gradient instead of the root of a mean square.
+
+    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
+    of steps: m = beta1 m + (1 - beta1) g, u = max(beta2 u, |g| + eps),
+    theta -= lr / (1 - beta1^t) * m / u.
+
+    Args:
+        params: see `Optimizer`.
+        lr: finite, >= 0.
+        betas: decay rates of m and u, in [0, 1).
+        eps: finite, >= 0; inside the maximum, as in PyTorch.
+        weight_decay: finite, >= 0.
+        maximize: climb instead of descend.
+        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        extras: see `fastnn.optim.optimizer.Extras`.
+
+    State: "exp_avg" (m) and "exp_inf" (u), the shape of their parameter.
+
+    Source: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 2.
+    """
+
+    checks = {  # noqa: RUF012
+        "lr": not_negative,
+        "betas": betas,
+        "eps": not_negative,
+        "weight_decay": not_negative,
+        "foreach": choice,
+        "maximize": flag,
+        "differentiable": never,
+        "capturable": flag,
+    }
+    kinds = {"exp_avg": True, "exp_inf": False}  # noqa: RUF012
+    rule = _core.Adamax
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        **extras: Unpack[Extras],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
+        super().__init__(params, defaults, **extras)
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov momentum.
+
+    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
+    of steps: m and v as in `Adam`, mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2),
+    theta -= lr ((1 - mu_t) / (1 - mu_1 ... mu_t) g + mu_(t+1) / (1 - mu_1 ... mu_(t+1)) m)
+    / (sqrt(v) / sqrt(1 - beta2^t) + eps).
+
+    Args:
+        params: see `Optimizer`.
+        lr: finite, >= 0.
+        betas: decay rates of m and v, in [0, 1).
+        eps: finite, >= 0.
+        weight_decay: finite, >= 0.
+        momentum_decay: how fast mu_t grows to beta1; finite, >= 0.
+        decoupled_weight_decay: theta shrinks by lr * weight_decay of itself, and g stays the gradient.
+        maximize: climb instead of descend.
+        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        extras: see `fastnn.optim.optimizer.Extras`.
+
+    State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter; a state dict has "mu_product" too.
+
+    Source: T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
+    """
+
+    checks = {  # noqa: RUF012
+        "lr": not_negative,
+        "betas": betas,
+        "eps": not_negative,
+        "weight_decay": not_negative,
+        "momentum_decay": not_negative,
+        "decoupled_weight_decay": flag,
+        "foreach": choice,
+        "maximize": flag,
+        "capturable": flag,
+        "differentiable": never,
+    }
+    kinds = {"exp_avg": True, "exp_avg_sq": False}  # noqa: RUF012
+    rule = _core.NAdam
+    memory_name = "mu_product"
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        **extras: Unpack[Extras],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults, **extras)
+
+
+class RAdam(Optimizer):
+    """Adam that goes by momentum alone until the variance of its scale is known: rectified Adam.
+
+    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
+    of steps: m and v as in `Adam`, rho = 2 / (1 - beta2) - 1,
+    rho_t = rho - 2 t beta2^t / (1 - beta2^t). Where rho_t > 5,
+    r = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)) and
+    theta -= lr r / (1 - beta1^t) * m sqrt(1 - beta2^t) / (sqrt(v) + eps); else theta -= lr / (1 - beta1^t) * m.
+
+    Args:
+        params: see `Optimizer`.
+        lr: finite, >= 0.
+        betas: decay rates of m and v, in [0, 1).
+        eps: finite, >= 0; ahead of the bias correction, as in PyTorch.
+        weight_decay: finite, >= 0.
+        decoupled_weight_decay: theta shrinks by lr * weight_decay of itself, and g stays the gradient.
+        maximize: climb instead of descend.
+        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        extras: see `fastnn.optim.optimizer.Extras`.
+
+    State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter.
+
+    Source: L. Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
+    """
+
+    checks = {  # noqa: RUF012
+        "lr": not_negative,
+        "betas": betas,
+        "eps": not_negative,
+        "weight_decay": not_negative,
+        "decoupled_weight_decay": flag,
+        "foreach": choice,
+        "maximize": flag,
+        "capturable": flag,
+        "differentiable": never,
+    }
+    kinds = {"exp_avg": True, "exp_avg_sq": False}  # noqa: RUF012
+    rule = _core.RAdam
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        **extras: Unpack[Extras],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults, **extras)

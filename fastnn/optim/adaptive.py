@@ -1,0 +1,213 @@
+"""Rates that adapt to each element: Adagrad, Adadelta, RMSprop."""
+
+from collections.abc import Iterable
+from typing import Any, Unpack
+
+from fastnn import _core
+from fastnn.optim.optimizer import Extras, Optimizer
+from fastnn.optim.options import ParamGroup, choice, flag, never, not_negative, share
+
+
+class Adagrad(Optimizer):
+    """Each element's steps shrink with the root of the sum of its squared gradients.
+
+    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
+    of steps: sum += g^2, theta -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum) + eps).
+
+    Args:
+        params: see `Optimizer`.
+        lr, lr_decay, weight_decay: finite, >= 0.
+        initial_accumulator_value: what sum begins with; finite, >= 0.
+        eps: finite, >= 0.
+        maximize: climb instead of descend.
+        foreach, fused: kept for PyTorch's sake, without effect. differentiable: only False.
+        extras: see `fastnn.optim.optimizer.Extras`.
+
+    State: "sum", the shape of its parameter.
+
+    Source: J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic
+    optimization", JMLR 12 (2011), figure 1, diagonal.
+    """
+
+    checks = {  # noqa: RUF012
+        "lr": not_negative,
+        "lr_decay": not_negative,
+        "weight_decay": not_negative,
+        "initial_accumulator_value": not_negative,
+        "eps": not_negative,
+        "foreach": choice,
+        "maximize": flag,
+        "differentiable": never,
+        "fused": choice,
+    }
+    kinds = {"sum": False}  # noqa: RUF012
+    rule = _core.Adagrad
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        **extras: Unpack[Extras],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "lr_decay": lr_decay,
+            "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "eps": eps,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        super().__init__(params, defaults, **extras)
+
+    def _initial(self, group: ParamGroup) -> float:
+        value: float = group["initial_accumulator_value"]
+        return value
+
+
+AdaGrad = Adagrad
+
+
+class Adadelta(Optimizer):
+    """Steps in the units of the parameter: scaled by the root mean square of past steps over that of gradients.
+
+    With g the gradient plus weight_decay * theta (its negative first, if `maximize`): s = rho s + (1 - rho) g^2,
+    d = sqrt(a + eps) / sqrt(s + eps) g, a = rho a + (1 - rho) d^2, theta -= lr d.
+
+    Args:
+        params: see `Optimizer`.
+        lr: finite, >= 0.
+        rho: decay rate of both means, in [0, 1].
+        eps: finite, >= 0; inside the roots.
+        weight_decay: finite, >= 0.
+        maximize: climb instead of descend.
+        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        extras: see `fastnn.optim.optimizer.Extras`.
+
+    State: "square_avg" (s) and "acc_delta" (a), the shape of their parameter.
+
+    Source: M. D. Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1.
+    """
+
+    checks = {  # noqa: RUF012
+        "lr": not_negative,
+        "rho": share,
+        "eps": not_negative,
+        "weight_decay": not_negative,
+        "foreach": choice,
+        "capturable": flag,
+        "maximize": flag,
+        "differentiable": never,
+    }
+    kinds = {"square_avg": False, "acc_delta": False}  # noqa: RUF012
+    rule = _core.Adadelta
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+        **extras: Unpack[Extras],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "rho": rho,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "capturable": capturable,
+            "maximize": maximize,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults, **extras)
+
+
+class RMSprop(Optimizer):
+    """Steps scaled by the root of a decaying mean of squared gradients.
+
+    With g the gradient plus weight_decay * theta (its negative first, if `maximize`): s = alpha s + (1 - alpha) g^2,
+    h = g / (sqrt(s) + eps) and theta -= lr h; with momentum, b = momentum b + h and theta -= lr b. Centered, a mean
+    gradient a = alpha a + (1 - alpha) g is kept too, and the root is that of s - a^2, or of 0 where that is less.
+
+    Args:
+        params: see `Optimizer`.
+        lr: finite, >= 0.
+        alpha: decay rate of the means, in [0, 1].
+        eps: finite, >= 0; outside the root.
+        weight_decay, momentum: finite, >= 0.
+        centered: divide by an estimate of the standard deviation.
+        maximize: climb instead of descend.
+        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        extras: see `fastnn.optim.optimizer.Extras`.
+
+    State: "square_avg" (s), with momentum "momentum_buffer" (b), centered "grad_avg" (a), the shape of their parameter.
+
+    Sources: T. Tieleman, G. Hinton, "Lecture 6.5, RMSProp", Coursera, 2012; A. Graves, "Generating sequences with
+    recurrent neural networks", 2013, equations 38 to 45.
+    """
+
+    checks = {  # noqa: RUF012
+        "lr": not_negative,
+        "alpha": share,
+        "eps": not_negative,
+        "weight_decay": not_negative,
+        "momentum": not_negative,
+        "centered": flag,
+        "capturable": flag,
+        "foreach": choice,
+        "maximize": flag,
+        "differentiable": never,
+    }
+    kinds = {"square_avg": False, "momentum_buffer": True, "grad_avg": True}  # noqa: RUF012
+    rule = _core.RMSprop
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        **extras: Unpack[Extras],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "alpha": alpha,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "centered": centered,
+            "capturable": capturable,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults, **extras)
+
+    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
+        wanted = {"momentum_buffer": group["momentum"], "grad_avg": group["centered"]}
+        return tuple(kind for kind in self.kinds if wanted.get(kind, True))

@@ -1,0 +1,97 @@
+"""Clipping of gradients, in place, with PyTorch's names and arguments."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.optim.options import not_negative
+from fastnn.optim.state import as_array
+
+
+def clip_grad_norm_(
+    parameters: Any,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> float:
+    """Scale all gradients so that the norm of all of them together is at most `max_norm`.
+
+    The factor is max_norm / (norm + 1e-6), as in PyTorch. Where the norm is NaN or infinite, no gradient is touched:
+    scaling would spread the NaN to all of them.
+
+    Args:
+        parameters: one or many `fastnn.nn.Parameter` or torch tensors, whose `grad` is scaled, None passed over; or
+            NumPy arrays, which are gradients themselves.
+        max_norm: >= 0; infinity only measures.
+        norm_type: p of the p-norm, > 0; math.inf for the largest magnitude. 2 takes one pass to measure and at most one
+            to scale, others go through NumPy.
+        error_if_nonfinite: raise for a norm that is NaN or infinite.
+        foreach: kept for PyTorch's sake, without effect.
+
+    Returns:
+        The norm before clipping; 0 without gradients.
+
+    Raises:
+        ValueError: an argument outside its range.
+        FloatingPointError: a norm that is not finite, with `error_if_nonfinite`.
+
+    Source: R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013,
+    algorithm 1.
+    """
+    limit = _at_least_zero("max_norm", max_norm)
+    p = _at_least_zero("norm_type", norm_type)
+    if p == 0:
+        raise ValueError(f"norm_type: got {norm_type!r}, want a number > 0 or infinity")
+    grads, names = _gradients(parameters)
+    if p == 2:
+        norm = _core.clip_norm(grads, names, limit)
+    else:
+        norm = _norm(grads, names, p)
+        factor = min(1.0, limit / (norm + 1e-6))
+        if math.isfinite(norm) and factor != 1:
+            _core.scale(grads, names, factor)
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise FloatingPointError(f"grads: got a norm of {norm}, want a finite one; look for NaN in the model")
+    return norm
+
+
+def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
+    """Move every gradient element into [-clip_value, clip_value]; NaN stays NaN.
+
+    Args:
+        parameters: as in `clip_grad_norm_`.
+        clip_value: >= 0.
+        foreach: kept for PyTorch's sake, without effect.
+    """
+    limit = _at_least_zero("clip_value", clip_value)
+    _core.clamp(*_gradients(parameters), -limit, limit)
+
+
+def _at_least_zero(name: str, value: Any) -> float:
+    return math.inf if value == math.inf else not_negative(name, value)
+
+
+def _gradients(parameters: Any) -> tuple[list[Any], list[str]]:
+    single = hasattr(parameters, "__dlpack__") or not isinstance(parameters, Iterable)
+    found: dict[int, tuple[Any, str]] = {}
+    for i, p in enumerate([parameters] if single else parameters):
+        grad = p if isinstance(p, np.ndarray) else p.grad
+        if grad is not None:
+            found.setdefault(id(grad), (grad, f"parameters[{i}]{'' if grad is p else '.grad'}"))
+    return [grad for grad, _ in found.values()], [name for _, name in found.values()]
+
+
+def _norm(grads: list[Any], names: list[str], p: float) -> float:
+    parts = []
+    for grad, name in zip(grads, names, strict=True):
+        shape, element = _core.describe(grad, name)
+        values = np.abs(as_array(name, grad, shape, np.dtype("float64" if element == "float64" else "float32")))
+        if values.size:
+            parts.append(float(values.max() if math.isinf(p) else np.sum(values.astype(np.float64) ** p)))
+    if math.isinf(p):
+        return max(parts, default=0.0) if not any(map(math.isnan, parts)) else math.nan
+    return math.fsum(parts) ** (1 / p) if all(map(math.isfinite, parts)) else sum(parts)

@@ -1,0 +1,26 @@
+"""Parameter groups that follow a rule."""
+
+from typing import Any
+
+from fastnn.optim.options import not_negative
+
+
+def no_decay_groups(model: Any, weight_decay: float = 1e-2) -> list[dict[str, Any]]:
+    """The named parameters of `model` in two groups: matrices and filters decay, biases and norms' scales do not.
+
+    What has fewer than two dimensions does not decay, as is usual for transformers and convolutional networks.
+
+    Args:
+        model: a `fastnn.nn.Module` or a torch module.
+        weight_decay: of the first group; finite, >= 0.
+
+    Returns:
+        Groups to be given to an optimizer; one that would be empty is left out.
+    """
+    rates = {True: not_negative("weight_decay", weight_decay), False: 0.0}
+    named = list(model.named_parameters())
+    groups = [
+        {"params": [(n, p) for n, p in named if (len(p.shape) >= 2) == decays], "weight_decay": rate}
+        for decays, rate in rates.items()
+    ]
+    return [group for group in groups if group["params"]]

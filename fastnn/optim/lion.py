@@ -1,0 +1,55 @@
+"""Lion."""
+
+from collections.abc import Iterable
+from typing import Any, Unpack
+
+from fastnn import _core
+from fastnn.optim.optimizer import Extras, Optimizer
+from fastnn.optim.options import betas, flag, not_negative
+
+
+class Lion(Optimizer):
+    """Steps of one size for every element, in the direction of the sign of a momentum.
+
+    With g the gradient (its negative, if `maximize`): theta -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay theta),
+    then m = beta2 m + (1 - beta2) g. Usual is a third to a tenth of AdamW's learning rate, and as much more decay.
+
+    Args:
+        params: see `Optimizer`.
+        lr: finite, >= 0.
+        betas: of the step's mixture and of m, in [0, 1).
+        weight_decay: finite, >= 0; decoupled.
+        maximize: climb instead of descend.
+        extras: see `fastnn.optim.optimizer.Extras`.
+
+    State: "exp_avg" (m), the shape of its parameter.
+
+    Source: X. Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
+    """
+
+    checks = {  # noqa: RUF012
+        "lr": not_negative,
+        "betas": betas,
+        "weight_decay": not_negative,
+        "maximize": flag,
+    }
+    kinds = {"exp_avg": True}  # noqa: RUF012
+    rule = _core.Lion
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+        **extras: Unpack[Extras],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults, **extras)

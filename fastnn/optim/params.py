@@ -1,0 +1,74 @@
+"""What an optimizer may be given as parameters and gradients."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn.nn.module import Parameter
+
+
+def size_of(shape: tuple[int, ...]) -> int:
+    """The number of elements."""
+    return math.prod(shape)
+
+
+def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """What an optimizer is given, as a list of groups."""
+    if (
+        not isinstance(params, Iterable)
+        or isinstance(params, str | bytes | np.ndarray)
+        or hasattr(params, "__dlpack__")
+    ):
+        raise TypeError(f"params: got {type(params).__name__}, want a list of parameters or of groups; [parameter]")
+    entries = [params] if isinstance(params, dict) else list(params)
+    if not entries:
+        raise ValueError("params: got an empty list, want one parameter at least")
+    if not isinstance(entries[0], dict):
+        return [{"params": entries}]
+    for entry in entries:
+        if not isinstance(entry, dict) or "params" not in entry:
+            raise ValueError(f"params: got {entry!r} among groups, want dicts with a list under 'params'")
+    return entries
+
+
+def as_named(params: Any, offset: int) -> tuple[list[str], list[Any], bool]:
+    """The names and parameters of a group, and whether the names were given; `offset` numbers those without."""
+    single = isinstance(params, np.ndarray | Parameter) or hasattr(params, "__dlpack__")
+    entries = [params] if single else list(params)
+    names, tensors, named = [], [], []
+    for i, entry in enumerate(entries):
+        pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
+        name, tensor = entry if pair else (f"params[{offset + i}]", entry)
+        if not isinstance(tensor, np.ndarray | Parameter) and not hasattr(tensor, "__dlpack__"):
+            raise TypeError(
+                f"{name}: got {type(tensor).__name__}, want a fastnn.nn.Parameter, a numpy.ndarray of float32 or "
+                "float64 or a torch tensor; convert it with np.asarray"
+            )
+        names.append(name)
+        tensors.append(tensor)
+        named.append(pair)
+    if any(named) and not all(named):
+        raise ValueError("params: got some parameters with names and some without, want all or none of a group named")
+    return names, tensors, bool(named) and all(named)
+
+
+def tensor_of(param: Any) -> Any:
+    """What the kernels step."""
+    return param.data if isinstance(param, Parameter) else param
+
+
+def checked_grad(param: Any) -> Any:
+    """A parameter's own gradient; TypeError for an array, which has none."""
+    if isinstance(param, np.ndarray):
+        raise TypeError("grads: got none, want one per parameter, since NumPy arrays carry no gradient; step(grads)")
+    return param.grad
+
+
+def zero(grad: Any) -> None:
+    """Write zeros into a gradient, if there is one."""
+    if isinstance(grad, np.ndarray):
+        grad[...] = 0
+    elif grad is not None:
+        grad.detach().zero_()

@@ -1,0 +1,122 @@
+"""What an optimizer keeps for its parameters, in the format that it is kept in."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import _core
+
+Array = npt.NDArray[Any]
+StateDtype = Literal["bfloat16", "int8"]
+
+SCALE_ELEMENTS = 64
+"""Elements of int8 state that share a scale."""
+
+
+class Stored:
+    """One array of state: float32 or float64 as it is, or coded.
+
+    Args:
+        values: what it holds at first.
+        state_dtype: "bfloat16" or "int8" for float32 values, None to keep them as they are.
+        is_signed: False for what is never negative, which gives int8 another bit for its exponent.
+    """
+
+    def __init__(self, values: Array, state_dtype: StateDtype | None, is_signed: bool) -> None:
+        self.is_signed = is_signed
+        self.coded = state_dtype is not None
+        self.scales: Array | None = None
+        self.array = values
+        if self.coded:
+            self.array = np.empty(values.shape, np.uint8 if state_dtype == "int8" else np.uint16)
+            if state_dtype == "int8":
+                self.scales = np.empty(-(-values.size // SCALE_ELEMENTS), np.float32)
+            self.write(values)
+
+    def read(self) -> Array:
+        """The values; where they are not coded, the array itself."""
+        return _core.decode_state(self.array, self.scales, self.is_signed) if self.coded else self.array
+
+    def write(self, values: Array) -> None:
+        """Replace the values; those of `read` are kept exactly."""
+        if self.coded:
+            _core.encode_state(values, self.array, self.scales, self.is_signed)
+        else:
+            np.copyto(self.array, values)
+
+
+class ParamState:
+    """What is kept for one parameter: the state's arrays by their names, the step count, and a number for the rule."""
+
+    def __init__(self, name: str, tensor: Any) -> None:
+        self.name = name
+        self.tensor = tensor
+        self.shape, self.element = _core.describe(tensor, name)
+        self.dtype: np.dtype[Any] = np.dtype(np.float64 if self.element == "float64" else np.float32)
+        self.arrays: dict[str, Stored] = {}
+
+
+def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array or a torch tensor as an array of this shape and dtype; bfloat16 is widened, nothing else is converted.
+
+    Raises:
+        TypeError: no array, or another dtype.
+        ValueError: another shape.
+    """
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    if not isinstance(value, np.ndarray) or value.dtype != dtype:
+        got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name}: got {got}, want a {dtype} array; convert it with np.asarray")
+    if value.shape != shape:
+        raise ValueError(f"{name}: got shape {value.shape}, want {shape}; load it into the model it was saved from")
+    return value
+
+
+def as_number(name: str, value: Any) -> float:
+    """A number or a one-element array or tensor as a float.
+
+    Raises:
+        TypeError: anything else.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name}: got {type(value).__name__}, want a number; save it again") from None
+
+
+def as_torch(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of a state dict in torch's types, arrays sharing their memory, for parameters that are torch's."""
+    torch = sys.modules["torch"]
+    return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else torch.tensor(float(v)) for k, v in entry.items()}
+
+
+def check_keys(name: str, got: Iterable[str], want: Sequence[str]) -> None:
+    """Refuse what is not exactly these keys.
+
+    Raises:
+        ValueError: the sentence names those that are missing and those that are unknown.
+    """
+    found = set(got)
+    missing, unknown = [k for k in want if k not in found], sorted(found - set(want))
+    if missing or unknown:
+        raise ValueError(f"{name}: got entries without {missing} and with unknown {unknown}, want exactly {list(want)}")
+
+
+def matched(saved: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]:
+    """The saved ids of a group's parameters in the order of `names`, by name where both have names, else by position.
+
+    Raises:
+        ValueError: another number of parameters, or another set of names.
+    """
+    ids = list(saved["params"])
+    saved_names = saved.get("param_names")
+    if names is None or saved_names is None:
+        return ids
+    check_keys("param_names", saved_names, names)
+    by_name = dict(zip(saved_names, ids, strict=True))
+    return [by_name[name] for name in names]
