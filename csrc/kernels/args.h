@@ -60,7 +60,7 @@ template <class Constants>
 struct StepArgs {
   const StepSegment<Constants>* segments;
   Index count;
-  Philox random;   // two blocks of bits per chunk, for state in less than float32
+  Philox random;   // a block of bits per chunk, for state in less than float32
   bool zero_grad;  // write zeros over the gradient once it has been read
 };
 

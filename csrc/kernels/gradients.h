@@ -11,9 +11,9 @@ namespace {
 // body(elements, n) -> whether they changed, for chunks of every piece of the gradients in a range.
 template <class Storage, class Body>
 inline void for_each_gradient_chunk(const GradientArgs& a, Index first, Index last, Body body) {
-  constexpr Index kMost = Storage::kConverts ? kChunk : kBlockElements;
+  constexpr Index kMost = Storage::kConverts ? kQuarter : kBlockElements;
   for_each_piece(a.segments, a.count, first, last, [=](const GradientSegment& s, Index begin, Index end, Index) {
-    typename Storage::Real buffer[Storage::kConverts ? kChunk : 1];
+    typename Storage::Real buffer[Storage::kConverts ? kQuarter : 1];
     for (; begin < end; begin += kMost) {
       const Index n = end - begin < kMost ? end - begin : kMost;
       auto* g = Storage::open(s.grad, begin, n, buffer);

@@ -22,8 +22,8 @@ struct Format {
 
 // Arguments come by value: behind a reference they might be what a store changes, and the compiler would load them again
 // for every vector.
-template <int states, class T, class Constants, class Step>
-inline void step_elements(Index n, T* theta, const T* g, T* s0, T* s1, T* s2, const Constants c, Step step) {
+template <int states, class Count, class T, class Constants, class Step>
+inline void step_elements(Count n, T* theta, const T* g, T* s0, T* s1, T* s2, const Constants c, Step step) {
 #pragma omp simd
   for (Index i = 0; i < n; ++i) {
     if constexpr (states == 0) step(c, theta[i], g[i]);
@@ -33,13 +33,12 @@ inline void step_elements(Index n, T* theta, const T* g, T* s0, T* s1, T* s2, co
   }
 }
 
-// n elements from `first` on; `position` is the place of the first one in the list.
-template <class F, int states, class Constants, class Step>
-inline void step_chunk(const StepArgs<Constants>& a, const StepSegment<Constants>& s, Index first, Index n, Index position,
-                       Step step) {
+// n elements from `first` on, in quarters of a chunk where something is converted; `words` are then the chunk's.
+template <class F, int states, class Count, class Constants, class Step>
+inline void step_run(const StepArgs<Constants>& a, const StepSegment<Constants>& s, Index first, Count n,
+                     const std::uint32_t* words, Step step) {
   using T = typename F::Real;
-  constexpr Index kRoom = F::kConverts ? kChunk : 1;
-  alignas(64) T buffer[2 + states][kRoom];
+  alignas(64) T buffer[2 + states][F::kConverts ? kQuarter : 1];
   T* theta = F::Param::open(s.theta, first, n, buffer[0]);
   const T* g = F::Param::open(s.grad, first, n, buffer[1]);
   T* state[3] = {};
@@ -49,22 +48,30 @@ inline void step_chunk(const StepArgs<Constants>& a, const StepSegment<Constants
   step_elements<states>(n, theta, g, state[0], state[1], state[2], *s.constants, step);
   F::Param::close(s.theta, first, n, theta);
   if constexpr (F::State::kConverts) {
-    alignas(64) std::uint32_t words[kBlockWords];
-    philox_block(words, a.random, std::uint64_t(position / kChunk));
+    alignas(64) std::uint32_t bits[kQuarter];
+    rounding_bits(bits, words, first / kQuarter);
     for (int k = 0; k < states; ++k) {
-      F::State::close(s.state[k], s.scales[k], s.is_signed[k], first, n, state[k], {words, k});
+      F::State::close(s.state[k], s.scales[k], s.is_signed[k], first, n, state[k], bits);
     }
   }
   if (a.zero_grad) F::Param::clear(s.grad, first, n);
 }
 
-// step(constants, theta, g, state ...) for every element of a piece.
+// step(constants, theta, g, state ...) for every element of a piece; `position` is the place of the first one in the list.
 template <class F, int states, class Constants, class Step>
 inline void step_piece(const StepArgs<Constants>& a, const StepSegment<Constants>& s, Index begin, Index end,
                        Index position, Step step) {
-  const Index most = F::kConverts ? kChunk : kBlockElements;
-  for (; begin < end; begin += most, position += most) {
-    step_chunk<F, states>(a, s, begin, end - begin < most ? end - begin : most, position, step);
+  if constexpr (!F::kConverts) return step_run<F, states>(a, s, begin, end - begin, nullptr, step);
+  alignas(64) std::uint32_t words[kBlockWords] = {};
+  for (Index first = begin; first < end; first += kQuarter) {
+    if (F::State::kConverts && (first - begin) % kChunk == 0) {
+      philox_block(words, a.random, std::uint64_t(position + first - begin) / kChunk);
+    }
+    if (first + kQuarter <= end) {
+      step_run<F, states>(a, s, first, Quarter(), words, step);
+    } else {
+      step_run<F, states>(a, s, first, end - first, words, step);
+    }
   }
 }
 

@@ -26,6 +26,12 @@ constexpr int kWordLanes = kWordVectorBytes / 8;
 typedef std::uint64_t WordVector __attribute__((vector_size(kWordVectorBytes)));
 typedef std::uint32_t HalfVector __attribute__((vector_size(kWordVectorBytes / 2)));
 
+constexpr WordVector lane_numbers() {
+  WordVector numbers = {};
+  for (int lane = 0; lane < kWordLanes; ++lane) numbers[lane] = std::uint64_t(lane);
+  return numbers;
+}
+
 inline WordVector multiply_low(WordVector a, WordVector b) {
 #if defined(__AVX512F__)
   // The masked form: GCC 12 warns of an uninitialised value inside its own unmasked one.
@@ -44,7 +50,7 @@ inline void philox_vector(std::uint32_t* words, const Philox& random, std::uint6
   using C = PhiloxConstants;
   WordVector x0, x1, x2, x3;
   const WordVector zero = {};
-  for (int lane = 0; lane < kWordLanes; ++lane) x0[lane] = first + std::uint64_t(lane);
+  x0 = lane_numbers() + first;
   x1 = zero + (first >> 32);
   x2 = zero + random.stream;
   x3 = zero + (random.stream >> 32);

@@ -2,34 +2,36 @@
 // elements from `first` on, either where they lie or converted into `buffer`; `close` brings a changed chunk back.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/args.h"
-#include "kernels/lanes.h"
 #include "kernels/philox.h"
 #include "steps/storage.h"
 
 namespace fastnn {
 namespace {
 
-// Bits for one chunk. Element e takes 16 of them from word e % 64, beginning at byte e / 64: a byte of its own above, and
-// below a byte that serves another element, where it decides next to nothing. Every state begins at another byte.
-struct RoundingBits {
-  const std::uint32_t* words;
-  int state;
-
-  int shift(Index quarter) const { return int(8 * ((quarter + state) % 4)); }
-};
-
-FASTNN_STEP std::uint32_t rounding_bits(std::uint32_t word, int shift) {
-  return ((word >> shift) | (word << ((32 - shift) & 31))) & 0xffff;
-}
-
+// What is converted goes in quarters of a chunk, whose size the compiler knows unless it is a tensor's last one: so few
+// that conversions run beside the divisions of the step, which bound it.
 constexpr Index kQuarter = kChunk / 4;
 static_assert(kQuarter == kBlockWords, "a chunk's quarter takes each word of a block of Philox once");
+using Quarter = std::integral_constant<Index, kQuarter>;
 
-// body(first, count, quarter's number) for the quarters of a chunk of n elements.
-template <class Body>
-inline void for_each_quarter(Index n, Body body) {
-  for (Index q = 0; q * kQuarter < n; ++q) body(q * kQuarter, n - q * kQuarter < kQuarter ? n - q * kQuarter : kQuarter, q);
+// Bits to round a quarter's elements with, 32 each. A quarter turns the words of the chunk's block of Philox by another
+// byte: the first byte, which decides nearly always, is one of the element's own, the others serve other elements too.
+template <int turn>
+inline void turned(std::uint32_t* bits, const std::uint32_t* words) {
+#pragma omp simd
+  for (Index i = 0; i < kQuarter; ++i) bits[i] = turn ? words[i] >> turn | words[i] << (32 - turn) : words[i];
+}
+
+inline void rounding_bits(std::uint32_t* bits, const std::uint32_t* words, Index quarter) {
+  switch (quarter % 4) {
+    case 0: return turned<0>(bits, words);
+    case 1: return turned<8>(bits, words);
+    case 2: return turned<16>(bits, words);
+    default: return turned<24>(bits, words);
+  }
 }
 
 // As it is computed with.
@@ -48,13 +50,15 @@ struct Plain {
 struct Brain {
   using Real = float;
   static constexpr bool kConverts = true;
-  static float* open(void* memory, Index first, Index n, float* buffer) {
+  template <class Count>
+  static float* open(void* memory, Index first, Count n, float* buffer) {
     const Bfloat16* x = static_cast<const Bfloat16*>(memory) + first;
 #pragma omp simd
     for (Index i = 0; i < n; ++i) buffer[i] = widen(x[i]);
     return buffer;
   }
-  static void close(void* memory, Index first, Index n, const float* buffer) {
+  template <class Count>
+  static void close(void* memory, Index first, Count n, const float* buffer) {
     Bfloat16* x = static_cast<Bfloat16*>(memory) + first;
 #pragma omp simd
     for (Index i = 0; i < n; ++i) x[i] = to_nearest(buffer[i]);
@@ -68,82 +72,75 @@ template <class T>
 struct PlainState {
   static constexpr bool kConverts = false;
   static T* open(void* memory, const float*, bool, Index first, Index, T*) { return static_cast<T*>(memory) + first; }
-  static void close(void*, float*, bool, Index, Index, const T*, RoundingBits) {}
+  static void close(void*, float*, bool, Index, Index, const T*, const std::uint32_t*) {}
 };
 
 // bfloat16, rounded at random.
 struct BrainState {
   static constexpr bool kConverts = true;
-  static float* open(void* memory, const float*, bool, Index first, Index n, float* buffer) {
+  template <class Count>
+  static float* open(void* memory, const float*, bool, Index first, Count n, float* buffer) {
     return Brain::open(memory, first, n, buffer);
   }
-  static void close(void* memory, float*, bool, Index first, Index n, const float* buffer, RoundingBits bits) {
+  template <class Count>
+  static void close(void* memory, float*, bool, Index first, Count n, const float* buffer, const std::uint32_t* bits) {
     Bfloat16* x = static_cast<Bfloat16*>(memory) + first;
-    for_each_quarter(n, [=](Index begin, Index count, Index quarter) {
-      const int shift = bits.shift(quarter);
 #pragma omp simd
-      for (Index i = 0; i < count; ++i) {
-        x[begin + i] = to_random(buffer[begin + i], rounding_bits(bits.words[i], shift));
-      }
-    });
+    for (Index i = 0; i < n; ++i) x[i] = to_random(buffer[i], bits[i]);
   }
 };
 
-// One byte, with a scale for every quarter of a chunk.
+// One byte, with a scale for every quarter of a chunk. On their way back bytes are packed in a loop of their own: in that of
+// the arithmetic they would set the vectors' length, and vectors of 64 bytes would have to be taken apart for it.
 struct ByteState {
   static constexpr bool kConverts = true;
 
-  static float* open(void* memory, const float* scales, bool is_signed, Index first, Index n, float* buffer) {
-    return is_signed ? decoded<true>(memory, scales, first, n, buffer) : decoded<false>(memory, scales, first, n, buffer);
-  }
-  static void close(void* memory, float* scales, bool is_signed, Index first, Index n, const float* buffer,
-                    RoundingBits bits) {
-    is_signed ? encoded<true>(memory, scales, first, n, buffer, bits)
-              : encoded<false>(memory, scales, first, n, buffer, bits);
-  }
-
-  template <bool is_signed>
-  static float* decoded(void* memory, const float* scales, Index first, Index n, float* buffer) {
-    const std::uint8_t* codes = static_cast<const std::uint8_t*>(memory) + first;
-    for_each_quarter(n, [=](Index begin, Index count, Index quarter) {
-      const float scale = scales[first / kQuarter + quarter];
-#pragma omp simd
-      for (Index i = 0; i < count; ++i) buffer[begin + i] = decode<is_signed>(codes[begin + i], scale);
-    });
+  template <class Count>
+  static float* open(void* memory, const float* scales, bool is_signed, Index first, Count n, float* buffer) {
+    const float scale = scales[first / kQuarter];
+    is_signed ? decoded<true>(static_cast<const std::int8_t*>(memory) + first, scale, n, buffer)
+              : decoded<false>(static_cast<const std::uint8_t*>(memory) + first, scale, n, buffer);
     return buffer;
   }
 
-  template <bool is_signed>
-  static void encoded(void* memory, float* scales, Index first, Index n, const float* buffer, RoundingBits bits) {
-    std::uint8_t* codes = static_cast<std::uint8_t*>(memory) + first;
-    for_each_quarter(n, [=](Index begin, Index count, Index quarter) {
-      const float* x = buffer + begin;
-      const float scale = block_scale(largest_magnitude(x, count)), inverse = inverse_power_of_two(scale);
-      scales[first / kQuarter + quarter] = scale;
-      const int shift = bits.shift(quarter);
+  template <class Count>
+  static void close(void* memory, float* scales, bool is_signed, Index first, Count n, const float* buffer,
+                    const std::uint32_t* bits) {
+    std::uint8_t* bytes = static_cast<std::uint8_t*>(memory) + first;
+    alignas(64) std::int32_t codes[kQuarter];
+    const float scale = block_scale(largest_magnitude(buffer, n));
+    scales[first / kQuarter] = scale;
+    is_signed ? encoded<true>(codes, scale, n, buffer, bits) : encoded<false>(codes, scale, n, buffer, bits);
 #pragma omp simd
-      for (Index i = 0; i < count; ++i) {
-        const auto round = std::int32_t(rounding_bits(bits.words[i], shift) << 4 | 8);
-        codes[begin + i] = encode<is_signed>(x[i], inverse, round);
-      }
-    });
+    for (Index i = 0; i < n; ++i) bytes[i] = std::uint8_t(codes[i]);
   }
 
-  // NaN and infinity passed over: they get a code of their own, and must not take the others with them.
-  static float largest_magnitude(const float* x, Index n) {
-    float lanes[kLanes] = {};
-    const auto take = [&](Index lane, float value) {
-      const float magnitude = value < 0 ? -value : value;
-      lanes[lane] = magnitude > lanes[lane] && magnitude < __builtin_inff() ? magnitude : lanes[lane];
-    };
-    Index i = 0;
-    for (; i + kLanes <= n; i += kLanes) {
+  template <bool is_signed, class Byte, class Count>
+  static void decoded(const Byte* bytes, float scale, Count n, float* x) {
+    const std::int32_t base = ByteCode<is_signed>::base(scale);
 #pragma omp simd
-      for (Index lane = 0; lane < kLanes; ++lane) take(lane, x[i + lane]);
+    for (Index i = 0; i < n; ++i) x[i] = decode<is_signed>(bytes[i], base);
+  }
+
+  template <bool is_signed, class Count>
+  static void encoded(std::int32_t* codes, float scale, Count n, const float* x, const std::uint32_t* bits) {
+    const std::int32_t base = ByteCode<is_signed>::base(scale);
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) codes[i] = encode<is_signed>(x[i], base, std::int32_t(bits[i] >> 12));
+  }
+
+  // What is not finite must not take its block's other numbers with it, and is rare.
+  template <class Count>
+  static std::int32_t largest_magnitude(const float* x, Count n) {
+    std::int32_t largest = 0;
+#pragma omp simd reduction(max : largest)
+    for (Index i = 0; i < n; ++i) largest = magnitude_bits(x[i]) > largest ? magnitude_bits(x[i]) : largest;
+    if (largest < kInfinityBits) return largest;
+    largest = 0;
+    for (Index i = 0; i < n; ++i) {
+      const std::int32_t bits = magnitude_bits(x[i]);
+      largest = bits > largest && bits < kInfinityBits ? bits : largest;
     }
-    for (Index lane = 0; i + lane < n; ++lane) take(lane, x[i + lane]);
-    float largest = 0;
-    for (float lane : lanes) largest = lane > largest ? lane : largest;
     return largest;
   }
 };

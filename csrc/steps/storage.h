@@ -20,56 +20,53 @@ FASTNN_STEP Bfloat16 to_nearest(float x) {
   return {std::uint16_t((x == x ? rounded : bits | 0x400000) >> 16)};
 }
 
-// Up with the probability of the bits dropped; random16 is uniform below 2^16. Neither infinity nor NaN is rounded.
-FASTNN_STEP Bfloat16 to_random(float x, std::uint32_t random16) {
+// Up with the probability of the bits dropped; `random` is 32 uniform bits. Neither infinity nor NaN is rounded; a NaN out
+// of arithmetic has its first mantissa bit set, and stays one.
+FASTNN_STEP Bfloat16 to_random(float x, std::uint32_t random) {
   const auto bits = std::uint32_t(to_bits(x));
   const bool finite = (bits & 0x7f800000) != 0x7f800000;
-  return {std::uint16_t((finite ? bits + random16 : (x == x ? bits : bits | 0x400000)) >> 16)};
+  return {std::uint16_t((bits + (finite ? random >> 16 : 0)) >> 16)};
 }
 
-// A byte holds a share of its block's scale, a power of two above all magnitudes of the block, as a float of three
-// mantissa bits: code = exponent and mantissa, counted from the least one. Shares from 2^-16 on for a signed number, the
-// sign in the byte's upper bit; from 2^-32 on for one that is never negative. 0 is zero, the last code NaN.
+// A byte holds a float of three mantissa bits, as a code that counts floats downwards from its block's scale, a power of
+// two not below any magnitude of the block: down to 2^-16 of the scale for a signed number, whose sign is the byte's upper
+// bit, and to 2^-32 for one that is never negative. Code 0 is zero for a signed number; the other kind is a divisor, and
+// keeps off zero. What is not finite takes the last code: the parameter that it has gone into says so for good.
 template <bool is_signed>
 struct ByteCode {
   static constexpr int kDropped = 20;
   static constexpr std::int32_t kLast = is_signed ? 127 : 255;
-  static constexpr std::int32_t kOne = 127 << 3;  // the upper bits of 1.0f
-  static constexpr std::int32_t kOffset = kOne - (kLast - 1);
+  static std::int32_t base(float scale) { return to_bits(scale) - ((kLast - 1) << kDropped); }
 };
 
+// `base` is that of the block; a signed number's byte comes with its sign extended.
 template <bool is_signed>
-FASTNN_STEP float decode(std::uint8_t byte, float scale) {
-  using C = ByteCode<is_signed>;
-  const std::int32_t code = byte & C::kLast;
-  const std::int32_t bits = (code + C::kOffset) << C::kDropped;
-  const std::int32_t value = code == 0 ? 0 : (code == C::kLast ? 0x7fc00000 : bits);
-  return from_bits<float>(is_signed ? value | (std::int32_t(byte & 0x80) << 24) : value) * scale;
+FASTNN_STEP float decode(std::int32_t byte, std::int32_t base) {
+  if constexpr (!is_signed) return from_bits<float>((byte << 20) + base);
+  const std::int32_t number = ((byte << 20) & std::int32_t(0x87f00000)) + base;
+  return from_bits<float>((byte & 0x7f) == 0 ? 0 : number);
 }
 
-// share = |x| / scale, at most 1; `round` is below 2^20: what is added before the dropped bits go. A number too small for
-// the first code becomes that code or zero, by chance; but one that is never negative is a divisor, and keeps off zero.
+// Up with the probability of the bits dropped; random20 is uniform below 2^20.
 template <bool is_signed>
-FASTNN_STEP std::uint8_t encode(float x, float inverse_scale, std::int32_t round) {
+FASTNN_STEP std::int32_t encode(float x, std::int32_t base, std::int32_t random20) {
   using C = ByteCode<is_signed>;
-  const float share = (x < 0 ? -x : x) * inverse_scale;
-  constexpr std::int32_t kLeastBits = (1 + C::kOffset) << C::kDropped;
-  const float least = from_bits<float>(kLeastBits);
-  const auto upper = std::int32_t((std::uint32_t(to_bits(share)) + std::uint32_t(round)) >> C::kDropped);
-  const std::int32_t small = is_signed ? (share * (0x1p20f / least) > float(round ^ 0xfffff) ? 1 : 0) : (share > 0 ? 1 : 0);
-  std::int32_t code = share < least ? small : upper - C::kOffset;
-  code = share <= 1 ? code : C::kLast;
-  return std::uint8_t(is_signed ? code | ((to_bits(x) >> 24) & 0x80) : code);
+  const std::int32_t above = (to_bits(x) & 0x7fffffff) - base + random20;
+  const std::int32_t code = (above < 0 ? 0 : above) >> C::kDropped;
+  const std::int32_t byte = code > C::kLast ? C::kLast : code;
+  return is_signed ? byte | std::int32_t(std::uint32_t(to_bits(x)) >> 24 & 0x80) : byte;
 }
 
-// The scale of a block whose largest magnitude is `largest`: the power of two above it, as far as it and its inverse are
-// normal numbers. What is larger still becomes NaN.
-FASTNN_STEP float block_scale(float largest) {
-  constexpr std::int32_t kLow = 32 << 23, kHigh = 252 << 23;
-  const std::int32_t exponent = to_bits(largest) & 0x7f800000;
-  return from_bits<float>((exponent < kLow ? kLow : (exponent > kHigh ? kHigh : exponent)) + (1 << 23));
+// The scale of a block whose largest finite magnitude has these bits; it ends where the codes would leave the normal
+// numbers.
+FASTNN_STEP float block_scale(std::int32_t largest) {
+  constexpr std::int32_t kLow = 33 << 23, kHigh = 252 << 23;
+  const std::int32_t power = (largest + 0x7fffff) & 0x7f800000;
+  return from_bits<float>(power < kLow ? kLow : (power > kHigh ? kHigh : power));
 }
 
-FASTNN_STEP float inverse_power_of_two(float scale) { return from_bits<float>((254 << 23) - to_bits(scale)); }
+static constexpr std::int32_t kInfinityBits = 0x7f800000;
+
+FASTNN_STEP std::int32_t magnitude_bits(float x) { return to_bits(x) & 0x7fffffff; }
 
 }  // namespace fastnn

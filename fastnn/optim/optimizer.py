@@ -16,7 +16,7 @@ from fastnn.random import BLOCK_WORDS, Generator, default_generator
 Gradients = Sequence[Any]
 
 CHUNK = 256
-"""Elements to which the kernels pad each parameter; a chunk of coded state takes two blocks of random words."""
+"""Elements to which the kernels pad each parameter; a chunk of coded state takes one block of random words."""
 
 
 class Extras(TypedDict, total=False):
@@ -203,7 +203,7 @@ class Optimizer(Stateful):
         dtype = self.state_dtype or ""
         self._stepper = type(self).rule(tensors, names, sizes, state, self._steps, self._memory, dtype)
         self._built = [self._needed(group) for group in self.param_groups]
-        self._words = sum(-(-size_of(s.shape) // CHUNK) for s in self._states) * 2 * BLOCK_WORDS
+        self._words = sum(-(-size_of(s.shape) // CHUNK) for s in self._states) * BLOCK_WORDS
         self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
         arrays = any(isinstance(p, np.ndarray) for p in self._params)
         self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")

@@ -1,0 +1,47 @@
+"""Learning-rate schedules, with PyTorch's names, argument order and defaults, and three that PyTorch lacks.
+
+All but `ReduceLROnPlateau` are pure functions of the step: one resumed at any step goes on with the same bits. So where
+PyTorch's multiply the rate of the moment, these do not see what was set from outside; `last_epoch=k` sets the rates of
+step k + 1 whatever stands in the optimizer; and PyTorch's deprecated `step(epoch)` is absent. What else differs is said
+by the class.
+"""
+
+from fastnn.optim.lr_scheduler.base import LRScheduler
+from fastnn.optim.lr_scheduler.composed import ChainedScheduler, SequentialLR, warmup_cosine
+from fastnn.optim.lr_scheduler.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
+from fastnn.optim.lr_scheduler.cyclic import CyclicLR
+from fastnn.optim.lr_scheduler.decay import (
+    ConstantLR,
+    ExponentialLR,
+    InverseSqrtLR,
+    InverseTimeLR,
+    LinearLR,
+    MultiStepLR,
+    PolynomialLR,
+    StepLR,
+)
+from fastnn.optim.lr_scheduler.manual import LambdaLR, ManualLR
+from fastnn.optim.lr_scheduler.onecycle import OneCycleLR
+from fastnn.optim.lr_scheduler.plateau import ReduceLROnPlateau
+
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "InverseSqrtLR",
+    "InverseTimeLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "ManualLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+    "warmup_cosine",
+]

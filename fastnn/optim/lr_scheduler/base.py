@@ -1,0 +1,228 @@
+"""What all schedules share: base rates, the step, state, preview and plot."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, SupportsFloat
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn.optim.lr_scheduler.checks import Checks, at_least, each, same_length
+from fastnn.optim.options import not_negative
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Curve = npt.NDArray[np.float64]
+
+_COMMON: Checks = {
+    "last_epoch": at_least(-1),
+    "base_lrs": each(not_negative),
+    "_last_lr": each(not_negative),
+}
+
+
+class HasGroups(Protocol):
+    """What a schedule asks of an optimizer; torch's have it too."""
+
+    @property
+    def param_groups(self) -> Sequence[MutableMapping[str, Any]]:
+        """One dict per group, with "lr"."""
+
+
+class LRScheduler(ABC):
+    """Sets the learning rate of every group of `optimizer`: at once for step `last_epoch + 1`, then at each `step()`.
+
+    A schedule of one's own defines `rate`. What sets a group's "lr" from outside lasts until the next step.
+
+    Args:
+        optimizer: its groups' rates of the moment become the base rates; a group that has "initial_lr" keeps that one.
+        last_epoch: the last step already done; -1 at the beginning. Otherwise every group must have "initial_lr".
+
+    Attributes:
+        last_epoch: the step that the rates of the moment belong to.
+        base_lrs: the base rate of each group.
+        checks: the options that are attributes and part of the state, each with its check.
+
+    Raises:
+        TypeError, ValueError: an option that has no meaning, or a rate that is not a finite number >= 0, at
+            construction or a later step. The optimizer has not been changed then.
+    """
+
+    checks: ClassVar[Checks] = {}
+    per_group: ClassVar[tuple[str, ...]] = ()
+    """The options that are lists with one entry per group."""
+    rebased: ClassVar[bool] = True
+    """Whether a SequentialLR that begins with this schedule gives it the groups' "initial_lr" of that moment."""
+
+    def __init__(self, optimizer: HasGroups, last_epoch: int = -1) -> None:
+        self.optimizer = with_groups(optimizer)
+        last_epoch = at_least(-1)("last_epoch", last_epoch)
+        self.base_lrs: list[float] = self._bases(last_epoch)
+        self._jump(last_epoch + 1)
+        for group, base in zip(optimizer.param_groups, self.base_lrs, strict=True):
+            if last_epoch == -1:
+                group["initial_lr"] = base
+
+    @abstractmethod
+    def rate(self, step: int, base: float) -> float:
+        """The learning rate after `step` steps of a group whose base rate is `base`.
+
+        Where the options differ by group, that of the first group.
+        """
+
+    @property
+    def scales(self) -> bool:
+        """Whether rate(step, base) == base * rate(step, 1), which ChainedScheduler needs."""
+        return False
+
+    def rates(self, step: int) -> list[float]:
+        """The learning rate of each group after `step` steps."""
+        return [self._rate(i, step, base) for i, base in enumerate(self.base_lrs)]
+
+    def step(self) -> None:
+        """Go on to the next step."""
+        self._go(self.last_epoch + 1)
+
+    def get_last_lr(self) -> list[float]:
+        """The rate of each group that the last `step()` set."""
+        return list(self._last_lr)
+
+    def preview(self, n: int) -> Curve:
+        """The rates of steps 0 to n - 1, as (n, groups); nothing is changed."""
+        rows = [self._valid(step) for step in range(at_least(0)("n", n))]
+        return np.array(rows, np.float64).reshape(n, len(self.base_lrs))
+
+    def plot(self, n: int, ax: Axes | None = None) -> Axes:
+        """Draw `preview(n)` into `ax`, by default into new axes; returns them.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        return draw(self.preview(n), ax)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step, the rates and the options, as numbers, strings and lists of them; functions are not saved."""
+        return {key: _copied(getattr(self, key)) for key in (*_COMMON, *self.checks)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where `state_dict()` was called. The optimizer is left alone; the next `step()` sets its rates.
+
+        Raises:
+            TypeError, ValueError: other keys than `state_dict()` has, or a value that has no meaning; nothing has been
+                changed then.
+        """
+        self._restore(self._read(state_dict))
+
+    def _set(self, **options: Any) -> None:
+        vars(self).update({name: self.checks[name](name, value) for name, value in options.items()})
+
+    def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The checked attributes that a state stands for."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state_dict: got {type(state).__name__}, want what state_dict() returns")
+        wanted = self.state_dict().keys()
+        if state.keys() != wanted:
+            raise ValueError(
+                f"state_dict: got the keys {list(state)}, want {list(wanted)}; load it into the class that saved it"
+            )
+        fresh = {key: check(key, state[key]) for key, check in {**_COMMON, **self.checks}.items()}
+        self._agree(fresh)
+        return fresh
+
+    def _agree(self, options: Mapping[str, Any]) -> None:
+        """Raise where options that pass their own checks do not fit together."""
+        for key in ("base_lrs", "_last_lr", *self.per_group):
+            if key in options:
+                same_length(key, options[key], len(self.optimizer.param_groups))
+
+    def _restore(self, fresh: dict[str, Any]) -> None:
+        vars(self).update(fresh)
+
+    def _bases(self, last_epoch: int) -> list[float]:
+        bases = []
+        for i, group in enumerate(self.optimizer.param_groups):
+            if last_epoch >= 0 and "initial_lr" not in group:
+                raise ValueError(
+                    f"last_epoch: got {last_epoch} and no 'initial_lr' in param_groups[{i}], want it where a schedule "
+                    f"is resumed; set it to the rate that the group began with"
+                )
+            bases.append(not_negative(f"initial_lr of param_groups[{i}]", self._initial(i, group)))
+        return bases
+
+    def _initial(self, i: int, group: Mapping[str, Any]) -> Any:
+        return group.get("initial_lr", group["lr"])
+
+    def _rate(self, group: int, step: int, base: float) -> float:
+        """`rate` of the group with that index."""
+        return self.rate(step, base)
+
+    def _valid(self, step: int) -> list[float]:
+        try:
+            rates = self.rates(step)
+        except OverflowError:
+            raise ValueError(f"lr at step {step}: got more than a double can hold, want a finite number >= 0") from None
+        return [not_negative(f"lr of param_groups[{i}] at step {step}", rate) for i, rate in enumerate(rates)]
+
+    def _go(self, step: int, metrics: SupportsFloat | None = None) -> None:
+        """Set the rates of `step`; only a schedule that is no pure function of it looks at `metrics`."""
+        self._take(step, self._valid(step))
+
+    def _jump(self, step: int) -> None:
+        """Leave everything as if all steps up to `step` had been done."""
+        self._go(step)
+
+    def _take(self, step: int, rates: list[float]) -> None:
+        groups = self.optimizer.param_groups
+        same_length("base_lrs", rates, len(groups))
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+        self.last_epoch, self._last_lr = step, rates
+
+
+class FactorLR(LRScheduler):
+    """A schedule that multiplies the base rate by a factor which depends on the step alone."""
+
+    @abstractmethod
+    def multiple(self, step: int) -> float:
+        """The factor after `step` steps."""
+
+    def rate(self, step: int, base: float) -> float:
+        """See `LRScheduler`."""
+        return base * self.multiple(step)
+
+    @property
+    def scales(self) -> bool:
+        """See `LRScheduler`."""
+        return True
+
+
+def with_groups(optimizer: HasGroups) -> HasGroups:
+    """The optimizer, which has groups that have rates."""
+    groups = getattr(optimizer, "param_groups", None)
+    if not isinstance(groups, Sequence) or not all(isinstance(g, MutableMapping) and "lr" in g for g in groups):
+        raise TypeError(f"optimizer: got {type(optimizer).__name__}, want an optimizer: param_groups with 'lr' in each")
+    return optimizer
+
+
+def draw(curve: Curve, ax: Axes | None) -> Axes:
+    """One line per group."""
+    if ax is None:
+        try:
+            from matplotlib import pyplot
+        except ImportError:
+            raise ImportError(
+                "matplotlib: got no such module, want it to plot a schedule; pip install matplotlib"
+            ) from None
+        ax = pyplot.subplots()[1]
+    for i, rates in enumerate(curve.T):
+        ax.plot(np.arange(len(rates)), rates, label=f"group {i}")
+    ax.set_xlabel("step")
+    ax.set_ylabel("learning rate")
+    return ax
+
+
+def _copied(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value

@@ -1,0 +1,200 @@
+"""The schedule that looks at a metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, SupportsFloat
+
+import numpy as np
+
+from fastnn.optim.lr_scheduler.base import Curve, HasGroups, LRScheduler, draw, with_groups
+from fastnn.optim.lr_scheduler.checks import Checks, at_least, below_one, choice, each, per_group, same_length
+from fastnn.optim.options import not_negative
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Run(NamedTuple):
+    """What has been seen and what the rates are now."""
+
+    best: float | None
+    bad: int
+    cooldown: int
+    rates: list[float]
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """Multiplies the rates of the moment by `factor` when a metric has not become better for `patience` steps.
+
+    A metric that is NaN or infinite is not better. Relative to a negative best, better means beyond it by
+    threshold * |best|; torch takes best * (1 - threshold) for "min" there, which is worse than the best.
+
+    Args:
+        mode: "min" or "max": which metric is better.
+        factor: in [0, 1).
+        patience: >= 0; the rate falls at the first step beyond.
+        threshold: how much better is better: >= 0, and < 1 for "min" and "rel".
+        threshold_mode: "rel", to the best, or "abs".
+        cooldown: steps after a fall in which no step counts as bad, >= 0.
+        min_lr: no rate falls below it, >= 0; one for all groups or a list.
+        eps: a fall of no more than this is left out, >= 0.
+    """
+
+    checks: ClassVar[Checks] = {
+        "mode": choice("min", "max"),
+        "factor": below_one,
+        "patience": at_least(0),
+        "threshold": not_negative,
+        "threshold_mode": choice("rel", "abs"),
+        "cooldown": at_least(0),
+        "min_lrs": each(not_negative),
+        "eps": not_negative,
+        "best": lambda name, value: None if value is None else _finite(name, value),
+        "num_bad_epochs": at_least(0),
+        "cooldown_counter": at_least(0),
+    }
+    per_group = ("min_lrs",)
+    mode: str
+    factor: float
+    patience: int
+    threshold: float
+    threshold_mode: str
+    cooldown: int
+    min_lrs: list[float]
+    eps: float
+    best: float | None
+    num_bad_epochs: int
+    cooldown_counter: int
+
+    def __init__(
+        self,
+        optimizer: HasGroups,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0,
+        eps: float = 1e-8,
+    ) -> None:
+        self.optimizer = with_groups(optimizer)
+        self.base_lrs = self._bases(-1)
+        self._set(
+            mode=mode,
+            factor=factor,
+            patience=patience,
+            threshold=threshold,
+            threshold_mode=threshold_mode,
+            cooldown=cooldown,
+            min_lrs=per_group("min_lr", min_lr, len(self.base_lrs), not_negative),
+            eps=eps,
+        )
+        self._agree(vars(self))
+        self.last_epoch = 0
+        self._keep(Run(None, 0, 0, self._now()))
+
+    def rate(self, step: int, base: float) -> float:
+        """There is none.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("rate: got ReduceLROnPlateau, want a schedule that depends on the step alone; preview(metrics)")
+
+    def step(self, metrics: SupportsFloat) -> None:  # type: ignore[override]
+        """Take the next metric into account."""
+        self._go(self.last_epoch + 1, metrics)
+
+    def preview(self, metrics: Sequence[SupportsFloat]) -> Curve:  # type: ignore[override]
+        """The rates now and after each further metric, as (len(metrics) + 1, groups); nothing is changed."""
+        runs = [Run(self.best, self.num_bad_epochs, self.cooldown_counter, self._now())]
+        for metric in metrics:
+            runs.append(self.after(runs[-1], metric))
+        return np.array([run.rates for run in runs], np.float64)
+
+    def plot(self, metrics: Sequence[SupportsFloat], ax: Axes | None = None) -> Axes:  # type: ignore[override]
+        """Draw `preview(metrics)`; see `LRScheduler`."""
+        return draw(self.preview(metrics), ax)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """See `LRScheduler`; the rates are the optimizer's, so load its state too."""
+        super().load_state_dict(state_dict)
+
+    def fresh(self) -> Run:
+        """The base rates, before any metric."""
+        return Run(None, 0, 0, list(self.base_lrs))
+
+    def after(self, run: Run, metrics: SupportsFloat) -> Run:
+        """What one metric makes of a run."""
+        best, bad, cooldown, rates = run
+        metric = _metric(metrics)
+        if self._is_better(metric, best):
+            best, bad = metric, 0
+        else:
+            bad += 1
+        if cooldown > 0:
+            cooldown, bad = cooldown - 1, 0
+        if bad > self.patience:
+            lower = [max(rate * self.factor, low) for rate, low in zip(rates, self.min_lrs, strict=True)]
+            rates = [new if old - new > self.eps else old for old, new in zip(rates, lower, strict=True)]
+            cooldown, bad = self.cooldown, 0
+        return Run(best, bad, cooldown, rates)
+
+    def _is_better(self, metric: float, best: float | None) -> bool:
+        if not math.isfinite(metric):
+            return False
+        if best is None:
+            return True
+        sign = 1.0 if self.mode == "max" else -1.0
+        if self.threshold_mode == "abs":
+            bound = best + sign * self.threshold
+        else:
+            bound = best * (1.0 + (sign if best >= 0 else -sign) * self.threshold)
+        return metric > bound if self.mode == "max" else metric < bound
+
+    def _agree(self, options: Mapping[str, Any]) -> None:
+        super()._agree(options)
+        if options["mode"] == "min" and options["threshold_mode"] == "rel" and options["threshold"] >= 1:
+            raise ValueError(f"threshold: got {options['threshold']!r}, want a number in [0, 1) for 'min' and 'rel'")
+
+    def _go(self, step: int, metrics: SupportsFloat | None = None) -> None:
+        if step == 0:
+            run = self.fresh()
+        elif metrics is None:
+            raise TypeError("metrics: got None, want a number while ReduceLROnPlateau is active; step(metrics)")
+        else:
+            run = self.after(Run(self.best, self.num_bad_epochs, self.cooldown_counter, self._now()), metrics)
+        self._take(step, run.rates)
+        self._keep(run)
+
+    def _jump(self, step: int) -> None:
+        self.last_epoch = step
+        if step == 0:
+            self._go(step)
+
+    def _keep(self, run: Run) -> None:
+        self.best, self.num_bad_epochs, self.cooldown_counter, self._last_lr = run
+
+    def _now(self) -> list[float]:
+        groups = self.optimizer.param_groups
+        same_length("base_lrs", self.base_lrs, len(groups))
+        return [not_negative(f"lr of param_groups[{i}]", group["lr"]) for i, group in enumerate(groups)]
+
+
+def _metric(value: Any) -> float:
+    scalar = isinstance(value, SupportsFloat) and getattr(value, "shape", ()) == ()
+    if not scalar or isinstance(value, bool | str | bytes):
+        raise TypeError(f"metrics: got {value!r}, want a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("metrics: got an integer that no double can hold, want a number") from None
+
+
+def _finite(name: str, value: Any) -> float:
+    if not math.isfinite(_metric(value)):
+        raise ValueError(f"{name}: got {value!r}, want a finite number or None")
+    return _metric(value)

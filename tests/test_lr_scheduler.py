@@ -1,0 +1,399 @@
+"""Learning-rate schedules, against torch's over 1,000 steps and against their own formulas."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import pytest
+from support import Array
+
+from fastnn import optim
+from fastnn.optim import lr_scheduler as ours
+from fastnn.optim.lr_scheduler import ReduceLROnPlateau as Plateau
+
+STEPS = 1000
+BASES = (0.1, 0.03)
+# Relative to torch, whose recursions round a few times per step.
+BOUND = 1e-12
+
+
+def make(kind: str = "SGD", package: Any = optim, bases: Sequence[float] = BASES) -> Any:
+    """An optimizer with one group per base rate, of this library or of torch."""
+    groups = [{"params": [np.zeros(1)], "lr": lr} for lr in bases]
+    if package is not optim:
+        torch = pytest.importorskip("torch")
+        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in bases]
+    options = {"momentum": 0.5} if kind == "SGD" else {"betas": (0.5, 0.9)}
+    return getattr(package, kind)(groups, lr=1.0, **options)
+
+
+def wave(step: int) -> float:
+    """A factor for LambdaLR."""
+    return 1 / (1 + step % 7)
+
+
+def _cosine(base: float, done: float) -> float:
+    return 1e-3 + (base - 1e-3) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+# Schedules that torch has: (module, optimizer, **last_epoch) -> schedule.
+TORCHS: dict[str, Callable[..., Any]] = {
+    "Lambda": lambda s, o, **k: s.LambdaLR(o, wave, **k),
+    "Lambda-list": lambda s, o, **k: s.LambdaLR(o, [wave, math.sqrt], **k),
+    "Step": lambda s, o, **k: s.StepLR(o, 30, 0.7, **k),
+    "Step-1": lambda s, o, **k: s.StepLR(o, 1, 1.003, **k),
+    "MultiStep": lambda s, o, **k: s.MultiStepLR(o, [0, 2, 500, 500, 998], **k),
+    "Constant": lambda s, o, **k: s.ConstantLR(o, **k),
+    "Constant-1": lambda s, o, **k: s.ConstantLR(o, 0.1, 1, **k),
+    "Linear-1": lambda s, o, **k: s.LinearLR(o, 0.01, 0.5, 1, **k),
+    "Linear-down": lambda s, o, **k: s.LinearLR(o, 1.0, 0.0, 990, **k),
+    "Linear-long": lambda s, o, **k: s.LinearLR(o, 1e-3, 0.9, 2000, **k),
+    "Exponential": lambda s, o, **k: s.ExponentialLR(o, 0.99, **k),
+    "Polynomial": lambda s, o, **k: s.PolynomialLR(o, **k),
+    "Polynomial-power": lambda s, o, **k: s.PolynomialLR(o, 900, 2.5, **k),
+    "Cosine": lambda s, o, **k: s.CosineAnnealingLR(o, 50, **k),
+    "Cosine-min": lambda s, o, **k: s.CosineAnnealingLR(o, 1, 0.05, **k),
+    "Cosine-long": lambda s, o, **k: s.CosineAnnealingLR(o, STEPS, 1e-4, **k),
+    "Restarts-1": lambda s, o, **k: s.CosineAnnealingWarmRestarts(o, 1, 1, 0.01, **k),
+    "Restarts-3": lambda s, o, **k: s.CosineAnnealingWarmRestarts(o, 4, 3, 1e-3, **k),
+    "Cyclic": lambda s, o, **k: s.CyclicLR(o, 0.01, 0.2, 20, **k),
+    "Cyclic-lists": lambda s, o, **k: s.CyclicLR(o, [0.01, 0.02], [0.2, 0.01], 3, 11, cycle_momentum=False, **k),
+    "Cyclic-2": lambda s, o, **k: s.CyclicLR(o, 0.01, 0.2, 5, mode="triangular2", base_momentum=[0.1, 0.2], **k),
+    "Cyclic-exp": lambda s, o, **k: s.CyclicLR(o, 0.0, 0.2, 1, 1, mode="exp_range", gamma=0.99, **k),
+    "Cyclic-fn": lambda s, o, **k: s.CyclicLR(o, 0.01, 0.2, 8, scale_fn=wave, scale_mode="iterations", **k),
+    "OneCycle": lambda s, o, **k: s.OneCycleLR(o, 0.5, STEPS + 1, **k),
+    "OneCycle-epochs": lambda s, o, **k: s.OneCycleLR(o, [0.5, 0.1], epochs=91, steps_per_epoch=11, **k),
+    "OneCycle-linear": lambda s, o, **k: s.OneCycleLR(o, 0.5, 700, anneal_strategy="linear", pct_start=0.77, **k),
+    "OneCycle-3": lambda s, o, **k: s.OneCycleLR(o, 0.5, 999, three_phase=True, div_factor=3, **k),
+    "OneCycle-3-linear": lambda s, o, **k: s.OneCycleLR(o, 0.5, 50, None, None, 0.6, "linear", three_phase=True, **k),
+    "OneCycle-short": lambda s, o, **k: s.OneCycleLR(o, 0.5, 1, max_momentum=[0.7, 0.9], **k),
+    "OneCycle-peak-last": lambda s, o, **k: s.OneCycleLR(o, 0.5, 60, pct_start=1.0, cycle_momentum=False, **k),
+    "OneCycle-peak-first": lambda s, o, **k: s.OneCycleLR(o, 0.5, 60, pct_start=0.0, final_div_factor=2.0, **k),
+    "Seq": lambda s, o, **k: s.SequentialLR(o, [s.LinearLR(o), s.CosineAnnealingLR(o, 3), s.StepLR(o, 9)], [5, 9], **k),
+    "Seq-closed": lambda s, o, **k: s.SequentialLR(
+        o, [s.LambdaLR(o, [wave, math.sqrt]), s.CosineAnnealingWarmRestarts(o, 7), s.PolynomialLR(o, 20)], [1, 300], **k
+    ),
+    "Bases": lambda s, o, **k: s.SequentialLR(o, [s.StepLR(o, 2), s.LinearLR(o), s.OneCycleLR(o, 1, 999)], [6, 9], **k),
+    "Seq3": lambda s, o, **k: s.SequentialLR(o, [s.StepLR(o, 3), s.CyclicLR(o, 0, 1, 7), s.StepLR(o, 9)], [3, 95], **k),
+    "Chained": lambda s, o, **k: s.ChainedScheduler(
+        [s.LinearLR(o, 0.1, **k), s.ExponentialLR(o, 0.99, **k), s.ConstantLR(o, 0.5, 90, **k)], o
+    ),
+    "Chained-steps": lambda s, o, **k: s.ChainedScheduler([s.StepLR(o, 40, 0.9, **k), s.MultiStepLR(o, [5, 5], **k)]),
+    "Chained-cosine": lambda s, o, **k: s.ChainedScheduler(
+        [s.CosineAnnealingLR(o, STEPS, **k), s.PolynomialLR(o, 1100, 0.5, **k), s.LinearLR(o, **k)]
+    ),
+}
+OWN: dict[str, Callable[..., Any]] = {
+    "InverseTime": lambda s, o, **k: s.InverseTimeLR(o, 0.3, **k),
+    "InverseTime-stairs": lambda s, o, **k: s.InverseTimeLR(o, 0.3, 10, True, **k),
+    "InverseSqrt": lambda s, o, **k: s.InverseSqrtLR(o, 40, **k),
+    "Manual": lambda s, o, **k: s.ManualLR(o, {300: 0.0, 5: 0.7}, **k),
+    "Seq-nested": lambda s, o, **k: s.SequentialLR(
+        o, [TORCHS["Chained"](s, o), TORCHS["Seq"](s, o), TORCHS["Seq-closed"](s, o)], [20, 300], **k
+    ),
+    "Chain-Lambda": lambda s, o, **k: s.ChainedScheduler([s.StepLR(o, 9, **k), s.LambdaLR(o, [wave, math.sqrt], **k)]),
+    "warmup_cosine": lambda s, o, **k: s.warmup_cosine(o, 20, 200, eta_min=1e-3),
+}
+PURE = TORCHS | OWN
+# The second lost its first "initial_lr" to OneCycleLR.
+NO_LAST_EPOCH = ("warmup_cosine", "Bases")
+
+
+def values(optimizer: Any) -> list[float]:
+    """What a schedule may set: rates and momenta of all groups."""
+    groups = optimizer.param_groups
+    return [g["lr"] for g in groups] + [g["betas"][0] if "betas" in g else g["momentum"] for g in groups]
+
+
+def snapshot(optimizer: Any) -> list[dict[str, Any]]:
+    """All groups but for their parameters."""
+    return [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+
+
+def run(schedule: Any, steps: int, step_optimizer: bool = False) -> Array:
+    """What stands in the optimizer from now on, as (steps + 1, values)."""
+    rows = [values(schedule.optimizer)]
+    for _ in range(steps):
+        if step_optimizer:
+            schedule.optimizer.step()
+        schedule.step()
+        assert schedule.get_last_lr() == [group["lr"] for group in schedule.optimizer.param_groups]
+        rows.append(values(schedule.optimizer))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", TORCHS)
+def test_torch(name: str, kind: str) -> None:
+    """Rates and momenta of all groups equal torch's over 1,000 steps; its optimizers get the same bits."""
+    torch = pytest.importorskip("torch")
+    schedule = TORCHS[name](ours, make(kind))
+    steps = min(STEPS, getattr(schedule, "total_steps", STEPS + 1) - 1)
+    want = run(TORCHS[name](torch.optim.lr_scheduler, make(kind, torch.optim)), steps, step_optimizer=True)
+    got = run(schedule, steps)
+    np.testing.assert_allclose(got, want, rtol=BOUND, atol=0)
+    np.testing.assert_array_equal(run(TORCHS[name](ours, make(kind, torch.optim)), steps), got)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_resume(name: str) -> None:
+    """Resumed at any step, by last_epoch or from a state that went through JSON, the rest has the same bits."""
+    schedule = PURE[name](ours, make())
+    steps = min(STEPS, getattr(schedule, "total_steps", STEPS + 1) - 1)
+    want = run(schedule, steps)
+    for done in sorted({0, 1, 5, 19, 20, 85, 300, 499, steps} & {*range(steps + 1)}):
+        optimizer = make()
+        schedule = PURE[name](ours, optimizer)
+        run(schedule, done)
+        state = json.loads(json.dumps(schedule.state_dict(), allow_nan=False))
+        fresh = PURE[name](ours, make())
+        before = snapshot(fresh.optimizer)
+        fresh.load_state_dict(state)
+        assert snapshot(fresh.optimizer) == before and fresh.get_last_lr() == schedule.get_last_lr()
+        assert fresh.state_dict() == schedule.state_dict() == state
+        for group, saved in zip(fresh.optimizer.param_groups, snapshot(optimizer), strict=True):
+            group.update(saved, lr=0.0)
+        np.testing.assert_array_equal(run(fresh, steps - done)[1:], want[done + 1 :])
+        if done and name not in NO_LAST_EPOCH:
+            resumed = PURE[name](ours, optimizer, last_epoch=done - 1)
+            np.testing.assert_array_equal(run(resumed, steps - done), want[done:])
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_preview(name: str) -> None:
+    """What stepping gives, bit for bit, from wherever it is asked; nothing is changed."""
+    schedule = PURE[name](ours, make())
+    steps = min(STEPS, getattr(schedule, "total_steps", STEPS + 1) - 1)
+    groups, state = snapshot(schedule.optimizer), schedule.state_dict()
+    before = schedule.preview(steps + 1)
+    assert snapshot(schedule.optimizer) == groups and schedule.state_dict() == state
+    assert before.dtype == np.float64 and before.shape == (steps + 1, 2) and schedule.preview(0).shape == (0, 2)
+    np.testing.assert_array_equal(run(schedule, steps)[:, :2], before)
+    np.testing.assert_array_equal(schedule.preview(steps + 1), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("InverseTime", lambda t, base: base / (1 + 0.3 * t)),
+        ("InverseTime-stairs", lambda t, base: base / (1 + 0.3 * (t // 10))),
+        ("InverseSqrt", lambda t, base: base * min((t + 1) / 40, (40 / (t + 1)) ** 0.5)),
+        ("Manual", lambda t, base: base if t < 5 else 0.7 if t < 300 else 0.0),
+        ("Chain-Lambda", lambda t, base: base * 0.1 ** (t // 9) * (wave(t) if base == 0.1 else t**0.5)),
+        ("warmup_cosine", lambda t, base: base * (1 + 99 * t / 20) / 100 if t < 20 else _cosine(base, (t - 20) / 180)),
+    ],
+)
+def test_formula(name: str, want: Callable[[int, float], float]) -> None:
+    """Schedules that torch lacks, written out."""
+    curve = [[want(t, base) for base in BASES] for t in range(STEPS)]
+    np.testing.assert_allclose(OWN[name](ours, make()).preview(STEPS), curve, rtol=BOUND)
+
+
+def test_edges() -> None:
+    """Ends that torch reaches only nearly, or not at all."""
+    assert ours.LinearLR(make(), 0.3, 1.0, 7).preview(8)[7].tolist() == list(BASES)
+    assert ours.ConstantLR(make(), 0.0, 2).preview(3)[:, 0].tolist() == [0, 0, 0.1]
+    assert ours.warmup_cosine(make(), 0, 10).preview(1)[0].tolist() == list(BASES)
+    cycle = ours.OneCycleLR(make(), 1.0, 10, pct_start=0.1, anneal_strategy="linear")  # 0 / 0 in torch
+    curve = run(cycle, 10)
+    assert curve[0, 0] == 1.0 and (curve[10] == curve[9]).all() and curve[9, 0] == pytest.approx(4e-6)
+    restarts = ours.CosineAnnealingWarmRestarts(make(), 4)
+    restarts.step(5.5)
+    assert restarts.last_epoch == 5 and restarts.get_last_lr()[0] == 0.1 * (1 + math.cos(math.pi * 1.5 / 4)) / 2
+
+
+# Lists of metrics by options of ReduceLROnPlateau; NaN counts as no better.
+PLATEAUS: list[dict[str, Any]] = [
+    {"patience": 2},
+    {"patience": 0, "factor": 0.9, "eps": 1e-3},
+    {"mode": "max", "patience": 1, "factor": 0.5, "threshold": 0.2, "cooldown": 3, "min_lr": [1e-3, 1e-5]},
+    {"mode": "min", "patience": 3, "factor": 0.8, "threshold": 0.05, "threshold_mode": "abs", "min_lr": 0.02},
+    {"mode": "max", "patience": 4, "factor": 0.7, "threshold_mode": "abs"},
+]
+
+
+@pytest.mark.parametrize("options", PLATEAUS, ids=str)
+def test_plateau(options: dict[str, Any]) -> None:
+    """Equals torch's on positive metrics and NaN; preview tells it before; a state resumes it at any step."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(5)
+    metrics = (rng.random(STEPS) + 1 / np.arange(1, STEPS + 1)).tolist()
+    metrics[7::50] = [math.nan] * 20
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(make("SGD", torch.optim), **options)
+    schedule = Plateau(make(), **options)
+    curve = schedule.preview(metrics)
+    for i, metric in enumerate(metrics):
+        assert schedule.get_last_lr() == theirs.get_last_lr() == curve[i].tolist()
+        if i % 10 == 3:
+            state = json.loads(json.dumps(schedule.state_dict(), allow_nan=False))
+            schedule = Plateau(make(bases=schedule.get_last_lr()), **options)
+            schedule.load_state_dict(state)
+            np.testing.assert_array_equal(schedule.preview(metrics[i:]), curve[i:])
+        schedule.step(np.float64(metric))
+        theirs.step(metric)
+    assert len(np.unique(curve[:, 0])) > 2
+
+
+@pytest.mark.parametrize(
+    ("options", "metrics", "falls"),
+    [
+        ({"mode": "min"}, [-1, -1, -1], 2),  # torch never falls here: -1 < -1 * (1 - 1e-4)
+        ({"mode": "min"}, [-1, -1.1, -1.2], 0),
+        ({"mode": "min", "threshold": 0.2}, [-1, -1.1, -1.3], 1),
+        ({"mode": "max"}, [-1, -0.9, -0.95], 1),
+        ({"mode": "max", "threshold": 0.2}, [-1, -0.9, -0.7], 1),
+        ({"mode": "min"}, [math.nan, math.nan, 1], 2),
+        ({"mode": "max"}, [math.inf, 1, 1], 2),
+        ({"mode": "min"}, [-math.inf, 2, 1], 1),
+    ],
+)
+def test_plateau_metrics(options: dict[str, Any], metrics: list[float], falls: int) -> None:
+    """Negative, NaN and infinite ones, with a patience of 0."""
+    curve = Plateau(make(), patience=0, **options).preview(metrics)
+    assert curve[-1, 0] == pytest.approx(0.1 * 0.1**falls)
+
+
+def test_plateau_in_a_sequence() -> None:
+    """It begins at its milestone with the base rates and takes the metrics after it; the others ignore theirs."""
+    metrics = [1.0, 0.9, 0.8, 0.5, 0.4, 0.6, 0.6, 0.3, 0.3, 0.3]
+
+    def build() -> Any:
+        o = make()
+        plateau = Plateau(o, patience=1)
+        return ours.SequentialLR(o, [ours.LinearLR(o, 0.5, 1.0, 4), plateau, ours.StepLR(o, 1)], [4, 9])
+
+    alone = Plateau(make(), patience=1).preview(metrics[4:8])
+    want = [*ours.LinearLR(make(), 0.5, 1.0, 4).preview(4), *alone, *ours.StepLR(make(), 1).preview(2)]
+    schedule = build()
+    np.testing.assert_array_equal(schedule.preview(11, metrics), want)
+    for i, metric in enumerate(metrics):
+        assert schedule.get_last_lr() == want[i].tolist()
+        schedule, old = build(), schedule
+        schedule.load_state_dict(json.loads(json.dumps(old.state_dict())))
+        for group, rate in zip(schedule.optimizer.param_groups, old.get_last_lr(), strict=True):
+            group["lr"] = rate
+        schedule.step(metric)
+    schedule.step()
+    assert schedule.last_epoch == 11 and schedule.get_last_lr()[0] == 0.1 * 0.1**2
+    with pytest.raises(ValueError, match="metrics: got 10, want 6 of them"):
+        schedule.preview(7, metrics)
+
+
+# Constructors with valid numbers, of which none may be one of BAD.
+NUMBERS: list[tuple[Any, dict[str, Any]]] = [
+    (ours.StepLR, {"step_size": 3, "gamma": 0.5, "last_epoch": -1}),
+    (ours.MultiStepLR, {"gamma": 0.5}),
+    (ours.ConstantLR, {"factor": 0.5, "total_iters": 5}),
+    (ours.LinearLR, {"start_factor": 0.5, "end_factor": 0.5, "total_iters": 5}),
+    (ours.ExponentialLR, {"gamma": 0.5}),
+    (ours.PolynomialLR, {"total_iters": 5, "power": 1}),
+    (ours.CosineAnnealingLR, {"T_max": 5, "eta_min": 0}),
+    (ours.CosineAnnealingWarmRestarts, {"T_0": 5, "T_mult": 1, "eta_min": 0}),
+    (ours.CyclicLR, {"base_lr": 0.1, "max_lr": 0.2, "step_size_up": 5, "gamma": 1, "base_momentum": 0.1}),
+    (ours.OneCycleLR, {"max_lr": 0.1, "pct_start": 0.1, "max_momentum": 0.9, "div_factor": 2, "final_div_factor": 2}),
+    (Plateau, {"factor": 0.5, "patience": 1, "threshold": 0, "cooldown": 0, "min_lr": 0, "eps": 0}),
+    (ours.InverseTimeLR, {"rate": 1, "decay_steps": 1}),
+    (ours.InverseSqrtLR, {"warmup_steps": 1}),
+    (ours.warmup_cosine, {"warmup_steps": 1, "total_steps": 3, "start_factor": 0.1, "eta_min": 0}),
+]
+BAD = (math.nan, math.inf, -math.inf, -2, True, "1", None, 10**400, [], np.ones(2))
+
+
+@pytest.mark.parametrize(("build", "numbers"), NUMBERS, ids=lambda v: getattr(v, "__name__", ""))
+def test_numbers_refused(build: Any, numbers: Mapping[str, Any]) -> None:
+    """What is no number with a meaning is named in the sentence, and the optimizer stays as it was."""
+    given = {"milestones": [1]} if build is ours.MultiStepLR else {"total_steps": 9} if build is ours.OneCycleLR else {}
+    build(make(), **given, **numbers)
+    for name in numbers:
+        for bad in BAD:
+            optimizer = make()
+            before = snapshot(optimizer)
+            with pytest.raises((TypeError, ValueError), match=rf"^{name}(\[0\])?: got .*, want "):
+                build(optimizer, **given, **{**numbers, name: bad})
+            assert snapshot(optimizer) == before
+
+
+REFUSED: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda o: ours.StepLR("SGD", 1), "optimizer: got str, want an optimizer"),
+    (lambda o: ours.StepLR(o, 1, last_epoch=3), r"last_epoch: got 3 and no 'initial_lr' in param_groups\[0\]"),
+    (lambda o: run(ours.ExponentialLR(o, 1e200), 2), "lr at step 2: got more than a double can hold"),
+    (lambda o: ours.MultiStepLR(o, [3, 2]), "milestones: got .*, want them sorted"),
+    (lambda o: ours.LinearLR(o, 0), r"start_factor: got 0, want a number in \(0, 1\]"),
+    (lambda o: ours.LambdaLR(o, [wave, lambda t: math.nan]), r"lr of param_groups\[1\] at step 0: got nan, want"),
+    (lambda o: run(ours.LambdaLR(o, lambda t: 1 - t), 3), r"lr of param_groups\[0\] at step 2: got -0.1, want"),
+    (lambda o: ours.CyclicLR(o, 0.1, [0.2]), "max_lr: got 1 values, want 2"),
+    (lambda o: ours.CyclicLR(o, 0.1, 0.2, step_size_down=0), "step_size_down: got 0, want a finite number > 0"),
+    (lambda o: ours.CyclicLR(o, 0.1, 0.2, scale_fn=1), "scale_fn: got 1, want a function"),
+    (lambda o: ours.OneCycleLR(o, 0.1), "total_steps: got None, want it or both of epochs and steps_per_epoch"),
+    (lambda o: run(ours.OneCycleLR(o, 0.1, 3), 4), "step: got 4, want at most total_steps = 3"),
+    (lambda o: Plateau(o, threshold=1), r"threshold: got 1.0, want a number in \[0, 1\) for"),
+    (lambda o: Plateau(o).rate(1, 0.1), "rate: got ReduceLROnPlateau, want"),
+    (lambda o: Plateau(o).step("1"), "metrics: got '1', want a number"),
+    (lambda o: ours.SequentialLR(o, [], []), r"schedulers: got \[\], want a list of one schedule at least"),
+    (lambda o: ours.SequentialLR(o, [ours.LinearLR(make())], []), r"schedulers\[0\]: got a schedule of another"),
+    (lambda o: ours.SequentialLR(o, [ours.LinearLR(o)], [3]), r"milestones: got \[3\], want 0"),
+    (lambda o: ours.SequentialLR(o, [ours.LinearLR(o)] * 2, [0]), r"milestones\[0\]: got 0, want an integer >= 1"),
+    (lambda o: ours.SequentialLR(o, [Plateau(o)], []).step(), "metrics: got None, want a number while"),
+    (lambda o: ours.SequentialLR(o, [Plateau(o)], [], 3), "last_epoch: got 3, a step of"),
+    (lambda o: ours.SequentialLR(o, [ours.SequentialLR(o, [Plateau(o)], [])], []), "schedulers: got a SequentialLR"),
+    (lambda o: ours.ChainedScheduler([ours.CosineAnnealingLR(o, 3, 0.1)]), r"schedulers\[0\]: got a Cosine.* whose"),
+    (lambda o: ours.ChainedScheduler([ours.LinearLR(o), ours.StepLR(o, 1, last_epoch=0)]), "schedulers: got steps"),
+    (lambda o: ours.ManualLR(o, {}), "table: got {}, want a dict"),
+    (lambda o: ours.ManualLR(o, {"3": 0.1}), "a step of table: got '3', want an integer >= 0"),
+    (lambda o: ours.warmup_cosine(o, 5, 5), "total_steps: got 5, want more than warmup_steps = 5"),
+    (lambda o: ours.LinearLR(o).preview(-1), "n: got -1, want an integer >= 0"),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED, ids=[sentence for _, sentence in REFUSED])
+def test_refused(call: Callable[[Any], Any], sentence: str) -> None:
+    """Every refusal says what was got and what is wanted."""
+    with pytest.raises((TypeError, ValueError), match=f"^{sentence}"):
+        call(make())
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_bad_states(name: str) -> None:
+    """A state with other keys or values is refused, and nothing is changed."""
+    schedule = PURE[name](ours, make())
+    run(schedule, 1)
+    state = schedule.state_dict()
+    schedule.state_dict()["base_lrs"].clear()
+    spoilt = [{**state, key: None} for key in state] + [{**state, "last_epoch": bad} for bad in (1.5, -2)]
+    spoilt += [{**state, "_last_lr": bad} for bad in ([0.1], [0.1, math.nan], "ab")]
+    spoilt += [{**state, "x": 1}, {k: v for k, v in state.items() if k != "base_lrs"}, {}]
+    if "schedulers" in state:
+        spoilt += [{**state, "schedulers": [*state["schedulers"][:-1], bad]} for bad in (None, {}, state)]
+    for bad in [*spoilt, None, [state]]:
+        with pytest.raises((TypeError, ValueError), match=r": got .*, want "):
+            schedule.load_state_dict(bad)
+        assert schedule.state_dict() == state and len(schedule.base_lrs) == 2
+
+
+def test_signatures() -> None:
+    """Names, order and defaults of the arguments are torch's."""
+    theirs = pytest.importorskip("torch").optim.lr_scheduler
+    both = [name for name in ours.__all__ if hasattr(theirs, name)]
+    assert set(theirs.__all__) - set(both) == {"MultiplicativeLR"}
+    for name in both:
+        mine, want = (signature(getattr(module, name)).parameters.values() for module in (ours, theirs))
+        assert [(p.name, p.default) for p in mine] == [(p.name, p.default) for p in want], name
+
+
+def test_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Axes come back with a line per group; without matplotlib the sentence says how to get it."""
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    for i, (schedule, what) in enumerate([(ours.LinearLR(make()), 9), (Plateau(make()), [0.1] * 8)]):
+        axes = figure.add_subplot(1, 2, i + 1)
+        assert schedule.plot(what, axes) is axes
+        assert [len(line.get_ydata()) for line in axes.get_lines()] == [9, 9]
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("agg")
+    pyplot.close(ours.LinearLR(make()).plot(3).figure)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="pip install matplotlib"):
+        ours.LinearLR(make()).plot(3)
