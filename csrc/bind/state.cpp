@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "bind/register.h"
 #include "bind/tensor_list.h"
@@ -25,10 +26,13 @@ py::tuple describe(py::handle tensor, const std::string& name) {
 template <bool is_signed>
 void encode_block(std::uint8_t* codes, float* scale, const float* x, Index n) {
   std::int32_t largest = 0;
-  for (Index i = 0; i < n; ++i) largest = std::max(largest, finite_magnitude(x[i]));
+  for (Index i = 0; i < n; ++i) {
+    if (std::isfinite(x[i])) largest = std::max(largest, magnitude_bits(x[i]));
+  }
   *scale = block_scale(largest);
-  constexpr std::uint32_t kHalf = 1u << 31;
-  for (Index i = 0; i < n; ++i) codes[i] = std::uint8_t(encode<is_signed>(x[i], ByteCode<is_signed>::base(*scale), kHalf));
+  using C = ByteCode<is_signed>;
+  constexpr std::int32_t kHalf = 1 << (C::kDropped - 1);
+  for (Index i = 0; i < n; ++i) codes[i] = std::uint8_t(encode<is_signed>(x[i], C::base(*scale), kHalf));
 }
 
 // codes: uint16 for bfloat16, or uint8 with scales. Values are rounded to nearest; those that came from decode_state
@@ -62,7 +66,8 @@ py::array_t<float> decode_state(const py::array& codes, py::handle scales, bool 
   const auto* scale = static_cast<const float*>(py::reinterpret_borrow<py::array>(scales).data());
   for (Index i = 0; i < values.size(); ++i) {
     const float s = scale[i / kScaleElements];
-    x[i] = is_signed ? decode<true>(bytes[i], ByteCode<true>::base(s)) : decode<false>(bytes[i], ByteCode<false>::base(s));
+    x[i] = is_signed ? decode<true>(std::int8_t(bytes[i]), ByteCode<true>::base(s))
+                     : decode<false>(bytes[i], ByteCode<false>::base(s));
   }
   return values;
 }
