@@ -15,7 +15,7 @@ import machine
 import pytest
 
 from fastnn import benchmark as timing
-from fastnn.benchmark.cases import Case, Side
+from fastnn.benchmark.case import Case, Side
 
 HERE = Path(__file__).parent
 ROWS: list[dict[str, object]] = []

@@ -15,7 +15,7 @@ import numpy as np
 
 import fastnn
 from fastnn.benchmark import ceiling, find_torch, interleave
-from fastnn.benchmark.cases import Pattern
+from fastnn.benchmark.case import Pattern
 
 PATTERNS: dict[Pattern, str] = {
     (1, 0, 0): "scale in place",

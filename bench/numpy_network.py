@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastnn.benchmark import numpy_rivals as rivals
-from fastnn.benchmark.cases import Array
+from fastnn.benchmark.case import Array
 
 
 class NumpyNetwork:
@@ -17,9 +17,10 @@ class NumpyNetwork:
     def __init__(self, state: dict[str, Array], p: float) -> None:
         names = [name for name in state if name.endswith((".weight", ".bias"))]
         self.w = {name: state[name].copy() for name in names}
-        self.m, self.v = ([np.zeros_like(w) for w in self.w.values()] for _ in range(2))
+        self.grads: list[Array] = [np.empty(0, np.float32)] * len(names)
+        self.adamw = rivals.STEPS["AdamW"](list(self.w.values()), self.grads, {})
         self.running = [np.zeros(256, np.float32), np.ones(256, np.float32)]
-        self.p, self.rng, self.steps = p, np.random.default_rng(0), 0
+        self.p, self.rng = p, np.random.default_rng(0)
 
     def step(self, x: Array, labels: Array) -> float:
         """Forward, loss, backward, optimizer; returns the loss. x (N, 784), labels (N,)."""
@@ -41,8 +42,8 @@ class NumpyNetwork:
         d1 = d2 @ w["4.weight"] * keep1 * (n1 > 0)
         d1, grads["1.weight"], grads["1.bias"] = rivals.norm_backward(d1, h1, 0, 0, w["1.weight"], *_statistics(h1, 0))
         grads["0.weight"], grads["0.bias"] = d1.T @ x, d1.sum(0)
-        self.steps += 1
-        rivals.adamw_step(list(w.values()), [grads[name] for name in w], self.m, self.v, self.steps)
+        self.grads[:] = [grads[name] for name in w]
+        self.adamw()
         return float(loss)
 
     def _keep(self, shape: tuple[int, ...]) -> Array:

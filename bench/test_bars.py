@@ -10,9 +10,11 @@ from pathlib import Path
 
 import machine
 import pytest
+from speeds import speeds
 from training_step import training_case
 
-from fastnn.benchmark import REST, cases, check, interleave, stream_side
+from fastnn.benchmark import REST, cases, check
+from fastnn.benchmark.optim_cases import step_case
 
 Bar = Callable[[str, float, str, float], None]
 HERE = Path(__file__).parent
@@ -24,38 +26,26 @@ def all_threads() -> Iterator[None]:
         yield
 
 
-def speeds(case: cases.Case, *rivals: str, seconds: float) -> dict[str, float]:
-    """How many times faster than each rival fastnn is; alternating, each sample after a rest that ends all spinning."""
-    check(case)
-    sides = {"ceiling": stream_side(case.pattern, case.elements)} if "ceiling" in rivals else {}
-    sides |= {name: case.sides[name] for name in ("fastnn", *rivals) if name != "ceiling"}
-    seconds = max(seconds, 0.5)
-    for kind, rest in (("beside busy pools", 0.0), ("rested", REST)):
-        times = {name: s.median for name, s in interleave(sides, seconds, rounds=9, rest=rest).items()}
-        print(f"{kind}: " + ", ".join(f"{name} {s * 1e6:.1f} us" for name, s in times.items()))
-    return {name: times[name] / times["fastnn"] for name in rivals}
-
-
 def test_adamw_many_small(bar: Bar, seconds: float) -> None:
     torch = pytest.importorskip("torch")
-    case = cases.adamw(400_000, torch, tensors=400)
+    case = step_case("AdamW", 400_000, torch, tensors=400)
     bar("AdamW, 400 x 1000, against torch fused", speeds(case, "torch fused", seconds=seconds)["torch fused"], ">=", 10)
 
 
 def test_adamw_in_cache(bar: Bar, seconds: float) -> None:
     torch = pytest.importorskip("torch")
-    case = cases.adamw(1 << 17, torch)
+    case = step_case("AdamW", 1 << 17, torch)
     bar("AdamW, 128k, against torch fused", speeds(case, "torch fused", seconds=seconds)["torch fused"], ">=", 2)
 
 
 def test_adamw_from_memory(bar: Bar, seconds: float) -> None:
     torch = pytest.importorskip("torch")
-    found = speeds(cases.adamw(1 << 24, torch), "torch fused", "ceiling", seconds=seconds)
+    found = speeds(step_case("AdamW", 1 << 24, torch), "torch fused", "ceiling", seconds=seconds)
     bar("AdamW, 16M, against torch fused", found["torch fused"], ">=", 0.95)
 
 
 def test_adamw_ceiling(bar: Bar, seconds: float) -> None:
-    found = speeds(cases.adamw(1 << 24, None), "ceiling", seconds=seconds)
+    found = speeds(step_case("AdamW", 1 << 24, None), "ceiling", seconds=seconds)
     bar("AdamW, 16M, share of the ceiling", found["ceiling"], ">=", 0.85)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from fastnn.benchmark import find_torch
-from fastnn.benchmark.cases import CASES, Case, softmax_cross_entropy
+from fastnn.benchmark.case import Case
+from fastnn.benchmark.cases import CASES, softmax_cross_entropy
 
 
 def test_many_classes(compare: Callable[[str, Case], None], elements: int) -> None:

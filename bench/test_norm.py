@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from fastnn.benchmark import find_torch
-from fastnn.benchmark.cases import CASES, Case
+from fastnn.benchmark.case import Case
+from fastnn.benchmark.cases import CASES
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "norm" in name and "init" not in name])

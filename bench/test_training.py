@@ -5,7 +5,7 @@ from collections.abc import Callable
 from training_step import products, training_case
 
 from fastnn.benchmark import check, find_torch
-from fastnn.benchmark.cases import Case, Side
+from fastnn.benchmark.case import Case, Side
 
 
 def test_step(compare: Callable[[str, Case, Side], None]) -> None:

@@ -8,6 +8,7 @@ from torch.optim import lr_scheduler
 
 from fastnn import demo
 from fastnn.data import load_digits
+from fastnn.optim.state import StateDtype
 from fastnn.random import manual_seed
 
 
@@ -50,11 +51,12 @@ def train_torch(seed: int, epochs: int = demo.EPOCHS) -> tuple[float, float]:
         return (model(test_x).argmax(1) == test_y).double().mean().item(), seconds
 
 
-def train_fastnn(seed: int, epochs: int = demo.EPOCHS) -> tuple[float, float]:
+def train_fastnn(seed: int, epochs: int = demo.EPOCHS, state_dtype: StateDtype | None = None) -> tuple[float, float]:
     """`demo.train` without its files and lines; returns what `train_torch` returns."""
     train_data, test_data = load_digits()
     manual_seed(seed)
-    trainer = demo.build_trainer(demo.build_model(), epochs * -(-len(train_data[0]) // demo.BATCH_SIZE))
+    steps = epochs * -(-len(train_data[0]) // demo.BATCH_SIZE)
+    trainer = demo.build_trainer(demo.build_model(), steps, state_dtype=state_dtype)
     started = time.perf_counter()
     trainer.fit(train_data, epochs=epochs, batch_size=demo.BATCH_SIZE)
     seconds = time.perf_counter() - started

@@ -6,7 +6,7 @@ import numpy as np
 from numpy_network import NumpyNetwork
 
 from fastnn import demo, nn, optim
-from fastnn.benchmark.cases import Arrays, Case, Side
+from fastnn.benchmark.case import Arrays, Case, Side
 
 BATCH = 128
 

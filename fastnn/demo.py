@@ -12,6 +12,7 @@ import numpy as np
 from fastnn import nn, optim
 from fastnn.data import load_digits
 from fastnn.optim import lr_scheduler
+from fastnn.optim.state import StateDtype
 from fastnn.random import manual_seed
 from fastnn.training import ProgressBar, Trainer
 
@@ -42,9 +43,11 @@ def build_model(p: float = DROPOUT) -> nn.Sequential:
     )
 
 
-def build_trainer(model: nn.Module, steps: int, progress: bool = False) -> Trainer:
+def build_trainer(
+    model: nn.Module, steps: int, progress: bool = False, state_dtype: StateDtype | None = None
+) -> Trainer:
     """AdamW with linear warm-up and cosine decay over `steps` optimizer steps, and cross-entropy."""
-    optimizer = optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
+    optimizer = optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY, state_dtype=state_dtype)
     warmup = max(1, int(steps * WARMUP))
     climb = lr_scheduler.LinearLR(optimizer, START_FACTOR, 1.0, warmup)
     descent = lr_scheduler.CosineAnnealingLR(optimizer, steps - warmup)

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 import fastnn
 from fastnn import _core
-from fastnn.benchmark.cases import CASES, Case, Pattern, Side
+from fastnn.benchmark.case import Case, Pattern, Side
+from fastnn.benchmark.cases import CASES
 
 REST = 0.05
 """Seconds after which the idle threads of OpenMP and OpenBLAS, left to their defaults, no longer spin."""

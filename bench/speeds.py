@@ -1,0 +1,23 @@
+"""How many times faster than its rivals fastnn is."""
+
+from collections.abc import Mapping
+
+from fastnn.benchmark import REST, check, interleave, stream_side
+from fastnn.benchmark.case import Case, Side
+
+
+def race(sides: Mapping[str, Side], seconds: float) -> dict[str, float]:
+    """Seconds of every side; alternating, each sample after a rest that ends all spinning."""
+    for kind, rest in (("beside busy pools", 0.0), ("rested", REST)):
+        times = {name: s.median for name, s in interleave(sides, max(seconds, 0.5), rounds=9, rest=rest).items()}
+        print(f"{kind}: " + ", ".join(f"{name} {s * 1e6:.1f} us" for name, s in times.items()))
+    return times
+
+
+def speeds(case: Case, *rivals: str, seconds: float) -> dict[str, float]:
+    """The times of rivals, "ceiling" among them if asked for, over that of fastnn; the answers are asserted first."""
+    check(case)
+    sides = {"ceiling": stream_side(case.pattern, case.elements)} if "ceiling" in rivals else {}
+    sides |= {name: case.sides[name] for name in ("fastnn", *rivals) if name != "ceiling"}
+    times = race(sides, seconds)
+    return {name: times[name] / times["fastnn"] for name in rivals}

@@ -1,0 +1,49 @@
+"""What a benchmark is made of."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Arrays = Sequence[Array]
+Side = Callable[[], object]
+Agree = Callable[[Arrays, Arrays], None]
+Pattern = tuple[int, int, int]
+"""How many arrays an operation updates (reads and writes), only writes, and only reads."""
+
+
+class Case(NamedTuple):
+    """One operation at one size, done by several sides.
+
+    `sides` maps "fastnn", "numpy" and, with torch, "torch" and its modes to a call; `agree(got, want)` raises
+    AssertionError unless the arrays one side returned agree with those of fastnn.
+    """
+
+    elements: int
+    pattern: Pattern
+    sides: dict[str, Side]
+    agree: Agree
+
+    @property
+    def bytes(self) -> int:
+        """The least traffic: each array once in and once out, as far as the operation reads and writes it."""
+        updated, written, read = self.pattern
+        return 4 * self.elements * (2 * updated + written + read)
+
+
+def normal_array(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Standard normal, float32."""
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def tensors_of(torch: Any, *arrays: Array) -> list[Any]:
+    """torch tensors over the same memory."""
+    return [torch.from_numpy(array) for array in arrays]
+
+
+def close(got: Arrays, want: Arrays) -> None:
+    """Equal to 1e-4 of the largest value."""
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(np.abs(b).max()))
