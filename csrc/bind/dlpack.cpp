@@ -1,6 +1,6 @@
 #include "bind/dlpack.h"
 
-#include <unordered_map>
+#include <vector>
 
 namespace fastnn {
 namespace {
@@ -17,12 +17,19 @@ struct ExchangeApi {
   int (*view)(void* object, DLTensor* out);
 };
 
-// Null for a type that has none. Types are kept, so that none of them is another one later at the same place.
+struct KnownType {
+  PyTypeObject* type;
+  const ExchangeApi* api;  // null for a type that has none
+};
+
+// A program has a few tensor types, so a list is searched fastest. Types are kept, so that none of them is another one
+// later at the same place.
 const ExchangeApi* exchange_api(py::handle object) {
-  static auto* known = new std::unordered_map<PyTypeObject*, const ExchangeApi*>;
+  static auto* known = new std::vector<KnownType>;
   PyTypeObject* type = Py_TYPE(object.ptr());
-  const auto found = known->find(type);
-  if (found != known->end()) return found->second;
+  for (const KnownType& k : *known) {
+    if (k.type == type) return k.api;
+  }
   const py::object capsule = py::getattr(reinterpret_cast<PyObject*>(type), "__dlpack_c_exchange_api__", py::none());
   const ExchangeApi* api = nullptr;
   if (PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) {
@@ -30,7 +37,7 @@ const ExchangeApi* exchange_api(py::handle object) {
     if (api->major != 1) api = nullptr;
   }
   Py_INCREF(type);
-  known->emplace(type, api);
+  known->push_back({type, api});
   return api;
 }
 
@@ -61,12 +68,15 @@ bool is_dlpack(py::handle object) {
   return exchange_api(object) || py::hasattr(py::type::of(object), "__dlpack__");
 }
 
-void view_dlpack(py::handle object, const std::function<void(const DLTensor&)>& look) {
+bool view_quickly(py::handle object, DLTensor& tensor) {
   const ExchangeApi* api = exchange_api(object);
-  if (!api) return view_capsule(object, look);
+  if (api && api->view(object.ptr(), &tensor) != 0) throw py::error_already_set();
+  return api != nullptr;
+}
+
+void view_dlpack(py::handle object, const std::function<void(const DLTensor&)>& look) {
   DLTensor tensor;
-  if (api->view(object.ptr(), &tensor) != 0) throw py::error_already_set();
-  look(tensor);
+  view_quickly(object, tensor) ? look(tensor) : view_capsule(object, look);
 }
 
 }  // namespace fastnn

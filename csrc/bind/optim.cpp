@@ -84,13 +84,17 @@ class Stepper {
         }
         memory_.mutable_data()[i] = known.after;
         const Tensor& p = tensors_.param(i);
-        StepSegment<Constants> s = {p.data, grads[i], {}, {}, {}, p.size, end += padded(p.size), &constants.back()};
+        StepSegment<Constants>& s = segments.emplace_back();
+        s.theta = p.data;
+        s.grad = grads[i];
+        s.size = p.size;
+        s.end = end += padded(p.size);
+        s.constants = &constants.back();
         for (std::size_t k = 0; k < kinds.size(); ++k) {
           s.state[k] = tensors_.state(kinds[k], i);
           s.scales[k] = tensors_.scales(kinds[k], i);
           s.is_signed[k] = tensors_.is_signed(kinds[k]);
         }
-        segments.push_back(s);
       }
     }
     if (segments.empty()) return;

@@ -40,6 +40,13 @@ bool is_as_before(py::handle grad, const Tensor& param, const void* before, bool
          std::equal(param.shape.begin(), param.shape.end(), g->dimensions, g->dimensions + g->nd);
 }
 
+// The same for a tensor of another library; false also where asking would take long.
+bool is_as_before(py::handle tensor, const Tensor& param, const void* before) {
+  DLTensor t;
+  return view_quickly(tensor, t) && t.begin() == before && t.device_type == DLTensor::kCpu && is_element(t, param.element) &&
+         std::equal(param.shape.begin(), param.shape.end(), t.shape, t.shape + t.ndim) && t.is_contiguous();
+}
+
 }  // namespace
 
 Tensor check_tensor(py::handle object, const std::string& name, Access access) {
@@ -113,13 +120,8 @@ void* TensorList::check_gradient(py::handle grad, std::size_t i, bool zero) {
   if (last_grads_[i]) {
     if (py::isinstance<py::array>(grad)) {
       if (py::isinstance<py::array>(p.object) && is_as_before(grad, p, last_grads_[i], zero)) return last_grads_[i];
-    } else if (is_dlpack(grad)) {
-      bool same = false;
-      view_dlpack(grad, [&](const DLTensor& t) {
-        same = t.begin() == last_grads_[i] && t.device_type == DLTensor::kCpu && is_element(t, p.element) &&
-               std::equal(p.shape.begin(), p.shape.end(), t.shape, t.shape + t.ndim) && t.is_contiguous();
-      });
-      if (same) return last_grads_[i];
+    } else if (is_as_before(grad, p, last_grads_[i])) {
+      return last_grads_[i];
     }
   }
   const Tensor g = check_tensor(grad, p.name + ".grad", zero ? Access::write : Access::read);
@@ -142,17 +144,13 @@ void TensorList::check_parameter(std::size_t i) {
     throw py::value_error(p.name + ": got a read-only array, want a writable one, since it is changed in place; "
                                    "call setflags(write=True)");
   }
-  bool same = false;
-  view_dlpack(p.object, [&](const DLTensor& t) {
-    same = t.begin() == p.data && is_element(t, p.element) &&
-           std::equal(p.shape.begin(), p.shape.end(), t.shape, t.shape + t.ndim) && t.is_contiguous();
-  });
-  if (same) return;
+  if (is_as_before(p.object, p, p.data)) return;
   Tensor moved = check_tensor(p.object, p.name, Access::write);  // its .data has been assigned
   if (moved.element != p.element || moved.shape != p.shape) {
     throw py::value_error(p.name + ": got another shape or dtype than when the optimizer was made, want the same; make a new "
                                    "optimizer");
   }
+  if (moved.data == p.data) return;
   std::swap(p, moved);
   try {
     note_extents();
