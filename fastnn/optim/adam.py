@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 from fastnn import _core
 from fastnn.optim.optimizer import Extras, Optimizer
-from fastnn.optim.options import ParamGroup, betas, choice, flag, never, not_negative
+from fastnn.optim.options import ParamGroup
 
 
 class Adam(Optimizer):
@@ -33,19 +33,6 @@ class Adam(Optimizer):
     "On the convergence of Adam and beyond", ICLR 2018, algorithm 2.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "betas": betas,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "amsgrad": flag,
-        "foreach": choice,
-        "maximize": flag,
-        "capturable": flag,
-        "differentiable": never,
-        "fused": choice,
-        "decoupled_weight_decay": flag,
-    }
     kinds = {"exp_avg": True, "exp_avg_sq": False, "max_exp_avg_sq": False}  # noqa: RUF012
     rule = _core.Adam
 
@@ -66,20 +53,7 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "foreach": foreach,
-            "maximize": maximize,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "fused": fused,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
         return tuple(self.kinds)[: 3 if group["amsgrad"] else 2]

@@ -5,7 +5,6 @@ from typing import Any, Unpack
 
 from fastnn import _core
 from fastnn.optim.optimizer import Extras, Optimizer
-from fastnn.optim.options import betas, choice, flag, never, not_negative
 
 
 class Adamax(Optimizer):
@@ -30,16 +29,6 @@ class Adamax(Optimizer):
     Source: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 2.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "betas": betas,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "foreach": choice,
-        "maximize": flag,
-        "differentiable": never,
-        "capturable": flag,
-    }
     kinds = {"exp_avg": True, "exp_inf": False}  # noqa: RUF012
     rule = _core.Adamax
 
@@ -57,17 +46,7 @@ class Adamax(Optimizer):
         capturable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-            "capturable": capturable,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)
 
 
 class NAdam(Optimizer):
@@ -95,18 +74,6 @@ class NAdam(Optimizer):
     Source: T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "betas": betas,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "momentum_decay": not_negative,
-        "decoupled_weight_decay": flag,
-        "foreach": choice,
-        "maximize": flag,
-        "capturable": flag,
-        "differentiable": never,
-    }
     kinds = {"exp_avg": True, "exp_avg_sq": False}  # noqa: RUF012
     rule = _core.NAdam
     memory_name = "mu_product"
@@ -127,19 +94,7 @@ class NAdam(Optimizer):
         differentiable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum_decay": momentum_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-            "foreach": foreach,
-            "maximize": maximize,
-            "capturable": capturable,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)
 
 
 class RAdam(Optimizer):
@@ -167,17 +122,6 @@ class RAdam(Optimizer):
     Source: L. Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "betas": betas,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "decoupled_weight_decay": flag,
-        "foreach": choice,
-        "maximize": flag,
-        "capturable": flag,
-        "differentiable": never,
-    }
     kinds = {"exp_avg": True, "exp_avg_sq": False}  # noqa: RUF012
     rule = _core.RAdam
 
@@ -196,15 +140,4 @@ class RAdam(Optimizer):
         differentiable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-            "foreach": foreach,
-            "maximize": maximize,
-            "capturable": capturable,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 from fastnn import _core
 from fastnn.optim.optimizer import Extras, Optimizer
-from fastnn.optim.options import ParamGroup, choice, flag, never, not_negative, share
+from fastnn.optim.options import ParamGroup
 
 
 class Adagrad(Optimizer):
@@ -29,17 +29,6 @@ class Adagrad(Optimizer):
     optimization", JMLR 12 (2011), figure 1, diagonal.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "lr_decay": not_negative,
-        "weight_decay": not_negative,
-        "initial_accumulator_value": not_negative,
-        "eps": not_negative,
-        "foreach": choice,
-        "maximize": flag,
-        "differentiable": never,
-        "fused": choice,
-    }
     kinds = {"sum": False}  # noqa: RUF012
     rule = _core.Adagrad
 
@@ -58,18 +47,7 @@ class Adagrad(Optimizer):
         fused: bool | None = None,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-            "fused": fused,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)
 
     def _initial(self, group: ParamGroup) -> float:
         value: float = group["initial_accumulator_value"]
@@ -100,16 +78,6 @@ class Adadelta(Optimizer):
     Source: M. D. Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "rho": share,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "foreach": choice,
-        "capturable": flag,
-        "maximize": flag,
-        "differentiable": never,
-    }
     kinds = {"square_avg": False, "acc_delta": False}  # noqa: RUF012
     rule = _core.Adadelta
 
@@ -127,17 +95,7 @@ class Adadelta(Optimizer):
         differentiable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "rho": rho,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "foreach": foreach,
-            "capturable": capturable,
-            "maximize": maximize,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)
 
 
 class RMSprop(Optimizer):
@@ -164,18 +122,6 @@ class RMSprop(Optimizer):
     recurrent neural networks", 2013, equations 38 to 45.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "alpha": share,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "momentum": not_negative,
-        "centered": flag,
-        "capturable": flag,
-        "foreach": choice,
-        "maximize": flag,
-        "differentiable": never,
-    }
     kinds = {"square_avg": False, "momentum_buffer": True, "grad_avg": True}  # noqa: RUF012
     rule = _core.RMSprop
 
@@ -194,19 +140,7 @@ class RMSprop(Optimizer):
         differentiable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-            "capturable": capturable,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
         wanted = {"momentum_buffer": group["momentum"], "grad_avg": group["centered"]}

@@ -5,7 +5,6 @@ from typing import Any, Unpack
 
 from fastnn import _core
 from fastnn.optim.optimizer import Extras, Optimizer
-from fastnn.optim.options import betas, flag, not_negative
 
 
 class Lion(Optimizer):
@@ -27,12 +26,6 @@ class Lion(Optimizer):
     Source: X. Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "betas": betas,
-        "weight_decay": not_negative,
-        "maximize": flag,
-    }
     kinds = {"exp_avg": True}  # noqa: RUF012
     rule = _core.Lion
 
@@ -46,10 +39,4 @@ class Lion(Optimizer):
         maximize: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 
 from fastnn.nn.module import Parameter
-from fastnn.optim.options import ParamGroup, flag, not_negative, state_dtype
+from fastnn.optim.options import CHECKS, ParamGroup, flag, not_negative, state_dtype
 from fastnn.optim.params import as_groups, as_named, checked_grad, size_of, tensor_of, zero
 from fastnn.optim.state import ParamState, StateDtype, Stored
 from fastnn.optim.state_dict import Stateful
@@ -46,7 +46,7 @@ class Optimizer(Stateful):
             dense CPU tensors of PyTorch (float32, float64, or bfloat16 with its state in float32), which are stepped
             where they lie; of (name, parameter) pairs; or of dicts with such a list under "params" and options of
             their own.
-        defaults: the options of groups that do not set them.
+        options: those of groups that do not set them; other names are passed over.
         extras: see `Extras`.
 
     Attributes:
@@ -63,7 +63,13 @@ class Optimizer(Stateful):
     rule: ClassVar[Callable[..., Any]]
     """The compiled side."""
 
-    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any], **extras: Any) -> None:
+    def __init_subclass__(cls) -> None:
+        """The options are those arguments of the constructor that `options.CHECKS` knows."""
+        code = cls.__init__.__code__
+        arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        cls.checks = getattr(cls, "checks", {}) | {name: CHECKS[name] for name in arguments if name in CHECKS}
+
+    def __init__(self, params: Iterable[Any], options: Mapping[str, Any], **extras: Any) -> None:
         unknown = extras.keys() - Extras.__annotations__.keys()
         if unknown:
             raise TypeError(
@@ -75,7 +81,7 @@ class Optimizer(Stateful):
         self.error_if_nonfinite = flag("error_if_nonfinite", extras.get("error_if_nonfinite", False))
         self.last_grad_norm: float | None = None
         self.skipped_steps = 0
-        self.defaults = dict(defaults)
+        self.defaults = {name: options[name] for name in self.checks}
         self.param_groups: list[ParamGroup] = []
         self._params: list[Any] = []
         self._states: list[ParamState] = []

@@ -69,6 +69,31 @@ def _number(name: str, value: Any) -> float:
         raise ValueError(f"{name}: got a number of {len(str(value))} digits, want one that a double can hold") from None
 
 
+CHECKS: dict[str, Check] = {
+    "lr": not_negative,
+    "weight_decay": not_negative,
+    "momentum": not_negative,
+    "dampening": not_negative,
+    "nesterov": flag,
+    "betas": betas,
+    "eps": not_negative,
+    "amsgrad": flag,
+    "decoupled_weight_decay": flag,
+    "momentum_decay": not_negative,
+    "lr_decay": not_negative,
+    "initial_accumulator_value": not_negative,
+    "rho": share,
+    "alpha": share,
+    "centered": flag,
+    "maximize": flag,
+    "foreach": choice,
+    "fused": choice,
+    "capturable": flag,
+    "differentiable": never,
+}
+"""Every option that an optimizer here has, and what checks it."""
+
+
 class ParamGroup(dict[str, Any]):
     """A dict of "params" and options; setting an option checks it and changes nothing where it is refused.
 

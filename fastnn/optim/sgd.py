@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.optim.optimizer import Extras, Optimizer
-from fastnn.optim.options import ParamGroup, choice, flag, never, not_negative
+from fastnn.optim.options import ParamGroup
 
 
 class SGD(Optimizer):
@@ -31,17 +31,6 @@ class SGD(Optimizer):
     the velocity free of the learning rate, as PyTorch has it.
     """
 
-    checks = {  # noqa: RUF012
-        "lr": not_negative,
-        "momentum": not_negative,
-        "dampening": not_negative,
-        "weight_decay": not_negative,
-        "nesterov": flag,
-        "maximize": flag,
-        "foreach": choice,
-        "differentiable": never,
-        "fused": choice,
-    }
     kinds = {"momentum_buffer": True}  # noqa: RUF012
     rule = _core.SGD
     counts_steps = False
@@ -61,18 +50,7 @@ class SGD(Optimizer):
         fused: bool | None = None,
         **extras: Unpack[Extras],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-            "foreach": foreach,
-            "differentiable": differentiable,
-            "fused": fused,
-        }
-        super().__init__(params, defaults, **extras)
+        super().__init__(params, locals(), **extras)
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
         if group["nesterov"] and (not group["momentum"] or group["dampening"]):

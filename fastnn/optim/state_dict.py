@@ -14,7 +14,7 @@ from fastnn.random import Generator
 class Stateful:
     """The part of an optimizer that saves and loads."""
 
-    checks: ClassVar[Mapping[str, Check]]
+    checks: ClassVar[dict[str, Check]]
     """For each option of a group what checks its value."""
     kinds: ClassVar[Mapping[str, bool]]
     """The state's names, as PyTorch has them, each with whether it can be negative."""
