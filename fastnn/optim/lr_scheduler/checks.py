@@ -5,7 +5,7 @@ from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
-from fastnn.optim.options import not_negative
+from fastnn.optim.options import not_negative, share
 
 Check = Callable[[str, Any], Any]
 Checks = Mapping[str, Check]
@@ -31,14 +31,6 @@ def positive(name: str, value: Any) -> float:
     number = not_negative(name, value)
     if number == 0:
         raise ValueError(f"{name}: got {value!r}, want a finite number > 0")
-    return number
-
-
-def share(name: str, value: Any) -> float:
-    """A number in [0, 1]."""
-    number = not_negative(name, value)
-    if number > 1:
-        raise ValueError(f"{name}: got {value!r}, want a number in [0, 1]")
     return number
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from fastnn.optim.lr_scheduler.base import FactorLR, HasGroups
-from fastnn.optim.lr_scheduler.checks import Checks, at_least, positive_share, share, sorted_steps
-from fastnn.optim.options import flag, not_negative
+from fastnn.optim.lr_scheduler.checks import Checks, at_least, positive_share, sorted_steps
+from fastnn.optim.options import flag, not_negative, share
 
 
 class StepLR(FactorLR):

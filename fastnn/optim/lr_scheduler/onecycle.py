@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from fastnn.optim.lr_scheduler.base import HasGroups
-from fastnn.optim.lr_scheduler.checks import Checks, at_least, choice, positive, share
+from fastnn.optim.lr_scheduler.checks import Checks, at_least, choice, positive
 from fastnn.optim.lr_scheduler.cyclic import CYCLE_CHECKS, CYCLE_LISTS, CycleLR
-from fastnn.optim.options import flag
+from fastnn.optim.options import flag, share
 
 
 class OneCycleLR(CycleLR):
