@@ -2,6 +2,8 @@
 // none may overlap. Elements are independent: same bits for any split.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/flush.h"
 #include "kernels/pieces.h"
 #include "kernels/storage.h"
@@ -33,46 +35,71 @@ inline void step_elements(Count n, T* theta, const T* g, T* s0, T* s1, T* s2, co
   }
 }
 
-// n elements from `first` on, in quarters of a chunk where something is converted; `words` are then the chunk's.
+using Quarter = std::integral_constant<Index, kQuarter>;
+
+// n elements from `first` on; a Quarter of them where something is converted, with `bits` to round them.
 template <class F, int states, class Count, class Constants, class Step>
-inline void step_run(const StepArgs<Constants>& a, const StepSegment<Constants>& s, Index first, Count n,
-                     const std::uint32_t* words, Step step) {
+inline void step_run(const StepSegment<Constants>& s, Index first, Count n, const std::uint32_t* bits, Step step) {
   using T = typename F::Real;
   alignas(64) T buffer[2 + states][F::kConverts ? kQuarter : 1];
   T* theta = F::Param::open(s.theta, first, n, buffer[0]);
   const T* g = F::Param::open(s.grad, first, n, buffer[1]);
   T* state[3] = {};
   for (int k = 0; k < states; ++k) {
-    state[k] = F::State::open(s.state[k], s.scales[k], s.is_signed[k], first, n, buffer[2 + k]);
+    state[k] = F::State::open(s.state[k], s.scales[k], s.is_signed[k], first, buffer[2 + k]);
   }
   step_elements<states>(n, theta, g, state[0], state[1], state[2], *s.constants, step);
   F::Param::close(s.theta, first, n, theta);
-  if constexpr (F::State::kConverts) {
-    alignas(64) std::uint32_t bits[kQuarter];
-    rounding_bits(bits, words, first / kQuarter);
-    for (int k = 0; k < states; ++k) {
-      F::State::close(s.state[k], s.scales[k], s.is_signed[k], first, n, state[k], bits);
-    }
+  for (int k = 0; k < states; ++k) F::State::close(s.state[k], s.scales[k], s.is_signed[k], first, state[k], bits);
+}
+
+// The last n elements of a tensor, less than a quarter, in memory that has room for one.
+template <class F, int states, class Constants, class Step>
+inline void step_rest(const StepSegment<Constants>& s, Index first, Index n, const std::uint32_t* bits, Step step) {
+  typename F::Param::Memory theta[kQuarter] = {}, grad[kQuarter] = {};
+  typename F::State::Memory state[states + 1][kQuarter] = {};
+  StepSegment<Constants> whole = s;
+  const auto copy = [=](void* room, void* memory, std::size_t item, bool in) {
+    char* place = static_cast<char*>(memory) + std::size_t(first) * item;
+    __builtin_memcpy(in ? room : place, in ? place : room, std::size_t(n) * item);
+  };
+  const auto copy_all = [&](bool in) {
+    copy(theta, s.theta, sizeof theta[0], in);
+    for (int k = 0; k < states; ++k) copy(state[k], s.state[k], sizeof state[0][0], in);
+  };
+  copy_all(true);
+  copy(grad, s.grad, sizeof grad[0], true);
+  whole.theta = theta;
+  whole.grad = grad;
+  for (int k = 0; k < states; ++k) {
+    whole.state[k] = state[k];
+    if (s.scales[k]) whole.scales[k] = s.scales[k] + first / kQuarter;
   }
-  if (a.zero_grad) F::Param::clear(s.grad, first, n);
+  step_run<F, states>(whole, 0, Quarter(), bits, step);
+  copy_all(false);
 }
 
 // step(constants, theta, g, state ...) for every element of a piece; `position` is the place of the first one in the list.
 template <class F, int states, class Constants, class Step>
 inline void step_piece(const StepArgs<Constants>& a, const StepSegment<Constants>& s, Index begin, Index end,
                        Index position, Step step) {
-  if constexpr (!F::kConverts) return step_run<F, states>(a, s, begin, end - begin, nullptr, step);
-  alignas(64) std::uint32_t words[kBlockWords] = {};
-  for (Index first = begin; first < end; first += kQuarter) {
-    if (F::State::kConverts && (first - begin) % kChunk == 0) {
-      philox_block(words, a.random, std::uint64_t(position + first - begin) / kChunk);
-    }
-    if (first + kQuarter <= end) {
-      step_run<F, states>(a, s, first, Quarter(), words, step);
-    } else {
-      step_run<F, states>(a, s, first, end - first, words, step);
+  if constexpr (!F::kConverts) {
+    step_run<F, states>(s, begin, end - begin, nullptr, step);
+  } else {
+    alignas(64) std::uint32_t words[kBlockWords], bits[kQuarter];
+    for (Index first = begin; first < end; first += kQuarter, position += kQuarter) {
+      if constexpr (F::State::kConverts) {
+        if (position % kChunk == 0) philox_block(words, a.random, std::uint64_t(position / kChunk));
+        rounding_bits(bits, words, position / kQuarter);
+      }
+      if (first + kQuarter <= end) {
+        step_run<F, states>(s, first, Quarter(), bits, step);
+      } else {
+        step_rest<F, states>(s, first, end - first, bits, step);
+      }
     }
   }
+  if (a.zero_grad) F::Param::clear(s.grad, begin, end - begin);
 }
 
 template <int count>

@@ -2,8 +2,6 @@
 // elements from `first` on, either where they lie or converted into `buffer`; `close` brings a changed chunk back.
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/args.h"
 #include "kernels/philox.h"
 #include "steps/storage.h"
@@ -11,11 +9,10 @@
 namespace fastnn {
 namespace {
 
-// What is converted goes in quarters of a chunk, whose size the compiler knows unless it is a tensor's last one: so few
-// that conversions run beside the divisions of the step, which bound it.
+// What is converted goes in quarters of a chunk: so few elements that conversions run beside the divisions of the step,
+// which bound it, and a number that the compiler knows.
 constexpr Index kQuarter = kChunk / 4;
 static_assert(kQuarter == kBlockWords, "a chunk's quarter takes each word of a block of Philox once");
-using Quarter = std::integral_constant<Index, kQuarter>;
 
 // Bits to round a quarter's elements with, 32 each. A quarter turns the words of the chunk's block of Philox by another
 // byte: the first byte, which decides nearly always, is one of the element's own, the others serve other elements too.
@@ -38,6 +35,7 @@ inline void rounding_bits(std::uint32_t* bits, const std::uint32_t* words, Index
 template <class T>
 struct Plain {
   using Real = T;
+  using Memory = T;
   static constexpr bool kConverts = false;
   static T* open(void* memory, Index first, Index, T*) { return static_cast<T*>(memory) + first; }
   static void close(void*, Index, Index, const T*) {}
@@ -49,16 +47,15 @@ struct Plain {
 // bfloat16 rounded to nearest: parameters of torch models.
 struct Brain {
   using Real = float;
+  using Memory = Bfloat16;
   static constexpr bool kConverts = true;
-  template <class Count>
-  static float* open(void* memory, Index first, Count n, float* buffer) {
+  static float* open(void* memory, Index first, Index n, float* buffer) {
     const Bfloat16* x = static_cast<const Bfloat16*>(memory) + first;
 #pragma omp simd
     for (Index i = 0; i < n; ++i) buffer[i] = widen(x[i]);
     return buffer;
   }
-  template <class Count>
-  static void close(void* memory, Index first, Count n, const float* buffer) {
+  static void close(void* memory, Index first, Index n, const float* buffer) {
     Bfloat16* x = static_cast<Bfloat16*>(memory) + first;
 #pragma omp simd
     for (Index i = 0; i < n; ++i) x[i] = to_nearest(buffer[i]);
@@ -68,76 +65,75 @@ struct Brain {
   }
 };
 
+// State that is converted comes in whole quarters.
 template <class T>
 struct PlainState {
+  using Memory = T;
   static constexpr bool kConverts = false;
-  static T* open(void* memory, const float*, bool, Index first, Index, T*) { return static_cast<T*>(memory) + first; }
-  static void close(void*, float*, bool, Index, Index, const T*, const std::uint32_t*) {}
+  static T* open(void* memory, const float*, bool, Index first, T*) { return static_cast<T*>(memory) + first; }
+  static void close(void*, float*, bool, Index, const T*, const std::uint32_t*) {}
 };
 
 // bfloat16, rounded at random.
 struct BrainState {
+  using Memory = Bfloat16;
   static constexpr bool kConverts = true;
-  template <class Count>
-  static float* open(void* memory, const float*, bool, Index first, Count n, float* buffer) {
-    return Brain::open(memory, first, n, buffer);
+  static float* open(void* memory, const float*, bool, Index first, float* buffer) {
+    return Brain::open(memory, first, kQuarter, buffer);
   }
-  template <class Count>
-  static void close(void* memory, float*, bool, Index first, Count n, const float* buffer, const std::uint32_t* bits) {
+  static void close(void* memory, float*, bool, Index first, const float* buffer, const std::uint32_t* bits) {
     Bfloat16* x = static_cast<Bfloat16*>(memory) + first;
 #pragma omp simd
-    for (Index i = 0; i < n; ++i) x[i] = to_random(buffer[i], bits[i]);
+    for (Index i = 0; i < kQuarter; ++i) x[i] = to_random(buffer[i], bits[i]);
   }
 };
 
 // One byte, with a scale for every quarter of a chunk. On their way back bytes are packed in a loop of their own: in that of
 // the arithmetic they would set the vectors' length, and vectors of 64 bytes would have to be taken apart for it.
 struct ByteState {
+  using Memory = std::uint8_t;
   static constexpr bool kConverts = true;
 
-  template <class Count>
-  static float* open(void* memory, const float* scales, bool is_signed, Index first, Count n, float* buffer) {
+  static float* open(void* memory, const float* scales, bool is_signed, Index first, float* buffer) {
     const float scale = scales[first / kQuarter];
-    is_signed ? decoded<true>(static_cast<const std::int8_t*>(memory) + first, scale, n, buffer)
-              : decoded<false>(static_cast<const std::uint8_t*>(memory) + first, scale, n, buffer);
+    is_signed ? decoded<true>(static_cast<const std::int8_t*>(memory) + first, scale, buffer)
+              : decoded<false>(static_cast<const std::uint8_t*>(memory) + first, scale, buffer);
     return buffer;
   }
 
-  template <class Count>
-  static void close(void* memory, float* scales, bool is_signed, Index first, Count n, const float* buffer,
+  static void close(void* memory, float* scales, bool is_signed, Index first, const float* buffer,
                     const std::uint32_t* bits) {
     std::uint8_t* bytes = static_cast<std::uint8_t*>(memory) + first;
     alignas(64) std::int32_t codes[kQuarter];
-    const float scale = block_scale(largest_magnitude(buffer, n));
+    const float scale = block_scale(largest_magnitude(buffer));
     scales[first / kQuarter] = scale;
-    is_signed ? encoded<true>(codes, scale, n, buffer, bits) : encoded<false>(codes, scale, n, buffer, bits);
+    is_signed ? encoded<true>(codes, scale, buffer, bits) : encoded<false>(codes, scale, buffer, bits);
 #pragma omp simd
-    for (Index i = 0; i < n; ++i) bytes[i] = std::uint8_t(codes[i]);
+    for (Index i = 0; i < kQuarter; ++i) bytes[i] = std::uint8_t(codes[i]);
   }
 
-  template <bool is_signed, class Byte, class Count>
-  static void decoded(const Byte* bytes, float scale, Count n, float* x) {
+  template <bool is_signed, class Byte>
+  static void decoded(const Byte* bytes, float scale, float* x) {
     const std::int32_t base = ByteCode<is_signed>::base(scale);
 #pragma omp simd
-    for (Index i = 0; i < n; ++i) x[i] = decode<is_signed>(bytes[i], base);
+    for (Index i = 0; i < kQuarter; ++i) x[i] = decode<is_signed>(bytes[i], base);
   }
 
-  template <bool is_signed, class Count>
-  static void encoded(std::int32_t* codes, float scale, Count n, const float* x, const std::uint32_t* bits) {
+  template <bool is_signed>
+  static void encoded(std::int32_t* codes, float scale, const float* x, const std::uint32_t* bits) {
     const std::int32_t base = ByteCode<is_signed>::base(scale);
 #pragma omp simd
-    for (Index i = 0; i < n; ++i) codes[i] = encode<is_signed>(x[i], base, std::int32_t(bits[i] >> 12));
+    for (Index i = 0; i < kQuarter; ++i) codes[i] = encode<is_signed>(x[i], base, std::int32_t(bits[i] >> 12));
   }
 
   // What is not finite must not take its block's other numbers with it, and is rare.
-  template <class Count>
-  static std::int32_t largest_magnitude(const float* x, Count n) {
+  static std::int32_t largest_magnitude(const float* x) {
     std::int32_t largest = 0;
 #pragma omp simd reduction(max : largest)
-    for (Index i = 0; i < n; ++i) largest = magnitude_bits(x[i]) > largest ? magnitude_bits(x[i]) : largest;
+    for (Index i = 0; i < kQuarter; ++i) largest = magnitude_bits(x[i]) > largest ? magnitude_bits(x[i]) : largest;
     if (largest < kInfinityBits) return largest;
     largest = 0;
-    for (Index i = 0; i < n; ++i) {
+    for (Index i = 0; i < kQuarter; ++i) {
       const std::int32_t bits = magnitude_bits(x[i]);
       largest = bits > largest && bits < kInfinityBits ? bits : largest;
     }
