@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import pictures
 import pytest
 
 from fastnn import benchmark as timing
@@ -156,3 +157,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     data = {"run": command, "machine": machine.describe(), "bars": BARS, "rows": ROWS, "traffic": traffic, "gemm": gemm}
     (results / "latest.json").write_text(json.dumps(data, indent=1) + "\n")
     (results / "latest.md").write_text(text)
+    if any(row["op"] == "AdamW" for row in ROWS):
+        pictures.draw(data, results / "optimizers.png")

@@ -6,8 +6,27 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- bench: written by `make readme` from bench/results/latest.json -->\n", "<!-- /bench -->\n"
+OPTIMIZERS_BEGIN = "<!-- optimizers: written by `make readme` from bench/results/latest.json -->\n"
 SIZES = {"128k": "in cache, 128k elements", "16M": "from memory, 16M elements"}
 OPS = ("AdamW", "SGD, momentum", "dropout", "layer_norm", "layer_norm backward", "batch_norm image", "init.normal_")
+OPTIMIZERS = ("Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Lion")
+
+
+def optimizers(results: dict[str, Any]) -> str:
+    """The other optimizers from memory, and every bar of theirs, the missed ones too."""
+    threads = max(row["threads"] for row in results["rows"])
+    rows = {r["op"]: r for r in results["rows"] if r["threads"] == threads and r["elements"] == "16M"}
+    lines = ["| 16M parameters | ns/element | of the ceiling | x NumPy | x torch |", "|---|---|---|---|---|"]
+    for op in OPTIMIZERS:
+        peers = [rows[op][key] for key in ("x numpy", "x torch")]
+        cells = [rows[op]["ns/element"], rows[op]["of ceiling"], *("-" if x is None else x for x in peers)]
+        lines.append(f"| {op} | " + " | ".join(map(str, cells)) + " |")
+    lines += ["", "| promised | measured | bar | |", "|---|---|---|---|"]
+    steps = ("AdamW", "SGD", "digits with", *OPTIMIZERS)
+    for bar in results["bars"]:
+        if bar["what"].startswith(steps):
+            lines.append(f"| {bar['what']} | {bar['measured']} | {bar['bar']} | {bar['verdict']} |")
+    return "\n".join(lines) + "\n"
 
 
 def table(results: dict[str, Any]) -> str:
@@ -38,9 +57,11 @@ def table(results: dict[str, Any]) -> str:
 
 
 def filled(readme: str, results: dict[str, Any]) -> str:
-    """The README's text with the table in its place."""
-    before, rest = readme.split(BEGIN)
-    return before + BEGIN + table(results) + END + rest.split(END, 1)[1]
+    """The README's text with the tables in their places."""
+    for begin, text in ((BEGIN, table(results)), (OPTIMIZERS_BEGIN, optimizers(results))):
+        before, rest = readme.split(begin)
+        readme = before + begin + text + END + rest.split(END, 1)[1]
+    return readme
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 import readme
 
 TEXT = (readme.ROOT / "README.md").read_text()
+OPTIMIZERS = (readme.ROOT / "docs/optimizers.md").read_text()
 
 
 def test_table_is_the_measured_one():
@@ -28,6 +29,14 @@ def test_code_runs():
         names |= {name: array(*shape) for name, shape in shapes.items()} | {"weight": array(768), "bias": array(768)}
         exec(block, names)
     assert np.isfinite(names["dx"]).all()
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", OPTIMIZERS, re.DOTALL))
+def test_code_of_the_optimizers_page_runs(block):
+    """Each block by itself."""
+    if "import torch" in block:
+        pytest.importorskip("torch")
+    exec(block, {"array": lambda *shape: np.ones(shape, np.float32)})
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", TEXT))

@@ -26,7 +26,7 @@ constexpr int kWordLanes = kWordVectorBytes / 8;
 typedef std::uint64_t WordVector __attribute__((vector_size(kWordVectorBytes)));
 typedef std::uint32_t HalfVector __attribute__((vector_size(kWordVectorBytes / 2)));
 
-constexpr WordVector lane_numbers() {
+inline WordVector lane_numbers() {
   WordVector numbers = {};
   for (int lane = 0; lane < kWordLanes; ++lane) numbers[lane] = std::uint64_t(lane);
   return numbers;

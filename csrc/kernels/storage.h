@@ -19,7 +19,7 @@ static_assert(kQuarter == kBlockWords, "a chunk's quarter takes each word of a b
 template <int turn>
 inline void turned(std::uint32_t* bits, const std::uint32_t* words) {
 #pragma omp simd
-  for (Index i = 0; i < kQuarter; ++i) bits[i] = turn ? words[i] >> turn | words[i] << (32 - turn) : words[i];
+  for (Index i = 0; i < kQuarter; ++i) bits[i] = words[i] >> turn | words[i] << (-turn & 31);
 }
 
 inline void rounding_bits(std::uint32_t* bits, const std::uint32_t* words, Index quarter) {
