@@ -1,5 +1,6 @@
 #include "bind/dlpack.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace fastnn {
@@ -54,10 +55,9 @@ void view_capsule(py::handle object, const std::function<void(const DLTensor&)>&
 }  // namespace
 
 bool DLTensor::is_contiguous() const {
-  if (!strides) return true;
+  if (!strides || std::find(shape, shape + ndim, 0) != shape + ndim) return true;
   std::int64_t expected = 1;
   for (std::int32_t axis = ndim - 1; axis >= 0; --axis) {
-    if (shape[axis] == 0) return true;
     if (shape[axis] != 1 && strides[axis] != expected) return false;
     expected *= shape[axis];
   }
@@ -70,8 +70,10 @@ bool is_dlpack(py::handle object) {
 
 bool view_quickly(py::handle object, DLTensor& tensor) {
   const ExchangeApi* api = exchange_api(object);
-  if (api && api->view(object.ptr(), &tensor) != 0) throw py::error_already_set();
-  return api != nullptr;
+  if (!api) return false;
+  if (api->view(object.ptr(), &tensor) == 0) return true;
+  PyErr_Clear();  // who asks slowly will hear why
+  return false;
 }
 
 void view_dlpack(py::handle object, const std::function<void(const DLTensor&)>& look) {

@@ -29,7 +29,7 @@ struct DLTensor {
 // Whether the object's type can export its tensors.
 bool is_dlpack(pybind11::handle object);
 
-// Where the tensor lies, in tens of nanoseconds, for types that can say so; false for those that cannot.
+// Where the tensor lies, in tens of nanoseconds, for types that can say so; false for those that cannot or will not.
 bool view_quickly(pybind11::handle object, DLTensor& tensor);
 
 // look(where the tensor lies), which holds while `look` runs. Throws what the exporter raises.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "bind/register.h"
 #include "kernels/parallel.h"
@@ -16,11 +17,26 @@ const GradientKernels& kernels_of(int element) {
   return element == int(Element::float32) ? t.gradient_f32 : element == int(Element::float64) ? t.gradient_f64 : t.gradient_bf16;
 }
 
+// In the order given, which a sum depends on; a gradient that comes twice counts once.
 Gradients checked(const py::sequence& grads, const std::vector<std::string>& names) {
+  std::vector<Tensor> tensors;
+  for (std::size_t i = 0; i < names.size(); ++i) tensors.push_back(check_tensor(grads[i], names[i], Access::write));
+  std::vector<std::size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), std::size_t(0));
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return tensors[i].data < tensors[j].data; });
+  for (std::size_t k = 1; k < order.size(); ++k) {
+    const Tensor& before = tensors[order[k - 1]];
+    Tensor& g = tensors[order[k]];
+    if (before.size == 0 || g.size == 0 || before.data + before.bytes() <= g.data) continue;
+    if (before.data != g.data || before.bytes() != g.bytes()) {
+      throw py::value_error(g.name + ": got memory that overlaps " + before.name + ", want memory of its own; pass a copy of it");
+    }
+    std::swap(order[k - 1], order[k]);  // the next one is compared with the first of them
+    g.size = 0;
+  }
   Gradients list;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const Tensor g = check_tensor(grads[i], names[i], Access::write);
-    list.add(g.element, g.data, g.size);
+  for (const Tensor& g : tensors) {
+    if (g.size) list.add(g.element, g.data, g.size);
   }
   return list;
 }
@@ -79,6 +95,7 @@ double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm
 void register_gradients(py::module_& m) {
   using namespace py::literals;
   m.def("clip_norm", &clip_norm, "grads"_a, "names"_a, "max_norm"_a);
+  m.def("clip_factor", &clip_factor, "norm"_a, "max_norm"_a);
   m.def("scale", &scale, "grads"_a, "names"_a, "factor"_a);
   m.def("clamp", &clamp, "grads"_a, "names"_a, "low"_a, "high"_a);
 }

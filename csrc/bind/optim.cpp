@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <stdexcept>
 
 #include "bind/gradients.h"
 #include "bind/optim_rules.h"
@@ -26,7 +27,9 @@ class Stepper {
   // The gradients' norm where max_norm is given, else nothing. A norm that is not finite leaves everything as it was.
   std::optional<double> step(const py::tuple& grads, const py::sequence& groups, std::optional<double> max_norm, bool zero_grad,
                              std::uint64_t seed, std::uint64_t stream, std::uint64_t block) {
-    const std::vector<void*>& found = tensors_.check_gradients(grads, zero_grad);
+    if (busy_) throw std::runtime_error("optimizer: got a step while another thread's is not over, want one at a time");
+    const Busy busy(busy_);
+    const std::vector<void*> found = tensors_.check_gradients(grads, zero_grad);
     double scale = 1;
     std::optional<double> norm;
     if (max_norm) {
@@ -46,6 +49,17 @@ class Stepper {
   }
 
  private:
+  // The kernels run without the interpreter's lock, under which this is set and asked for.
+  class Busy {
+   public:
+    explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
+    ~Busy() { flag_ = false; }
+    Busy(const Busy&) = delete;
+
+   private:
+    bool& flag_;
+  };
+
   static std::vector<StateArrays> of(const State& state) {
     std::vector<StateArrays> kinds;
     for (const auto& [arrays, scales, is_signed] : state) kinds.push_back({arrays, scales, is_signed});
@@ -106,6 +120,7 @@ class Stepper {
   py::array_t<Index> steps_;
   py::array_t<double> memory_;
   StateDtype state_dtype_;
+  bool busy_ = false;
 };
 
 template <class R>

@@ -2,29 +2,15 @@
 // kinds of state that its step takes, in the step's order. Some rules remember one number per parameter, 1 at first.
 #pragma once
 
-#include <pybind11/pybind11.h>
-
 #include <cmath>
 #include <vector>
 
+#include "bind/group.h"
 #include "kernels/table.h"
 
 namespace fastnn {
 
 using Kinds = std::vector<std::size_t>;
-
-// A dict of options; the Python side has checked them when they were set.
-class Group {
- public:
-  explicit Group(pybind11::handle dict) : dict_(dict) {}
-
-  double number(const char* name) const { return PyFloat_AsDouble(PyDict_GetItemString(dict_.ptr(), name)); }
-  bool flag(const char* name) const { return PyDict_GetItemString(dict_.ptr(), name) == Py_True; }
-  double beta(int i) const { return PyFloat_AsDouble(PyTuple_GET_ITEM(PyDict_GetItemString(dict_.ptr(), "betas"), i)); }
-
- private:
-  pybind11::handle dict_;
-};
 
 // A parameter's step: its number, from 1, and what the rule remembered before and remembers from now on.
 struct Moment {

@@ -12,15 +12,9 @@
 namespace fastnn {
 namespace {
 
-constexpr Index kScaleElements = 64;
-
-const char* format_of(Element element) {
-  return element == Element::float64 ? "float64" : element == Element::float32 ? "float32" : "bfloat16";
-}
-
 py::tuple describe(py::handle tensor, const std::string& name) {
   const Tensor t = check_tensor(tensor, name, Access::write);
-  return py::make_tuple(py::tuple(py::cast(t.shape)), format_of(t.element));
+  return py::make_tuple(py::tuple(py::cast(t.shape)), element_name(t.element));
 }
 
 template <bool is_signed>
@@ -76,6 +70,8 @@ py::array_t<float> decode_state(const py::array& codes, py::handle scales, bool 
 
 void register_state(py::module_& m) {
   using namespace py::literals;
+  m.attr("CHUNK") = kChunk;
+  m.attr("SCALE_ELEMENTS") = kScaleElements;
   m.def("describe", &describe, "tensor"_a, "name"_a);
   m.def("encode_state", &encode_state, "values"_a, "codes"_a, "scales"_a, "is_signed"_a);
   m.def("decode_state", &decode_state, "codes"_a, "scales"_a, "is_signed"_a);

@@ -42,6 +42,7 @@ struct FillArgs {
 // A list of tensors is laid end to end, each padded to whole chunks, so that 400 small ones are cut into ranges like one
 // large one; `end` is the running total of padded sizes.
 constexpr Index kChunk = 256;
+constexpr Index kScaleElements = kChunk / 4;  // of state in bytes: as many share a scale
 constexpr Index padded(Index size) { return (size + kChunk - 1) / kChunk * kChunk; }
 
 // One parameter of an optimizer; what the pointers point to depends on the table that the kernel is taken from.
@@ -50,7 +51,7 @@ struct StepSegment {
   void* theta;
   void* grad;
   void* state[3];    // as many as the rule has
-  float* scales[3];  // of state in bytes: one per 64 elements
+  float* scales[3];  // of state in bytes
   bool is_signed[3];
   Index size, end;
   const Constants* constants;

@@ -11,7 +11,7 @@ namespace {
 
 // What is converted goes in quarters of a chunk: so few elements that conversions run beside the divisions of the step,
 // which bound it, and a number that the compiler knows.
-constexpr Index kQuarter = kChunk / 4;
+constexpr Index kQuarter = kScaleElements;
 static_assert(kQuarter == kBlockWords, "a chunk's quarter takes each word of a block of Philox once");
 
 // Bits to round a quarter's elements with, 32 each. A quarter turns the words of the chunk's block of Philox by another

@@ -14,7 +14,7 @@ struct Averages {
 template <class T>
 FASTNN_STEP void average(const Averages<T>& a, T g, T& m, T& v) {
   m = a.beta1 * m + a.one_minus_beta1 * g;
-  v = a.beta2 * v + a.one_minus_beta2 * (g * g);
+  v = a.beta2 * v + a.one_minus_beta2 * g * g;
 }
 
 // D. P. Kingma, J. Ba, "Adam", ICLR 2015, algorithm 1: step_size = lr / (1 - beta1^t),

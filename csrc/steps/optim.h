@@ -71,9 +71,9 @@ struct AdadeltaConstants {
 template <class T>
 FASTNN_STEP void adadelta_step(const AdadeltaConstants<T>& c, T& theta, T g, T& square_avg, T& acc_delta) {
   g = effective_gradient(c.decay, g, theta);
-  square_avg = c.rho * square_avg + c.one_minus_rho * (g * g);
+  square_avg = c.rho * square_avg + c.one_minus_rho * g * g;
   const T delta = square_root(acc_delta + c.eps) / square_root(square_avg + c.eps) * g;
-  acc_delta = c.rho * acc_delta + c.one_minus_rho * (delta * delta);
+  acc_delta = c.rho * acc_delta + c.one_minus_rho * delta * delta;
   theta -= c.lr * delta;
 }
 
@@ -96,7 +96,7 @@ FASTNN_STEP T centered_root(T square_avg, T grad_avg) {
 template <bool has_momentum, class T>
 FASTNN_STEP void rmsprop_step(const RmspropConstants<T>& c, T& theta, T g, T& square_avg, T& other) {
   g = effective_gradient(c.decay, g, theta);
-  square_avg = c.alpha * square_avg + c.one_minus_alpha * (g * g);
+  square_avg = c.alpha * square_avg + c.one_minus_alpha * g * g;
   if constexpr (has_momentum) {
     other = c.momentum * other + g / (square_root(square_avg) + c.eps);
     theta -= c.lr * other;
@@ -109,14 +109,14 @@ FASTNN_STEP void rmsprop_step(const RmspropConstants<T>& c, T& theta, T g, T& sq
 template <class T>
 FASTNN_STEP void rmsprop_step(const RmspropConstants<T>& c, T& theta, T g, T& square_avg) {
   g = effective_gradient(c.decay, g, theta);
-  square_avg = c.alpha * square_avg + c.one_minus_alpha * (g * g);
+  square_avg = c.alpha * square_avg + c.one_minus_alpha * g * g;
   theta -= c.lr * (g / (square_root(square_avg) + c.eps));
 }
 
 template <class T>
 FASTNN_STEP void rmsprop_step(const RmspropConstants<T>& c, T& theta, T g, T& square_avg, T& b, T& grad_avg) {
   g = effective_gradient(c.decay, g, theta);
-  square_avg = c.alpha * square_avg + c.one_minus_alpha * (g * g);
+  square_avg = c.alpha * square_avg + c.one_minus_alpha * g * g;
   grad_avg = c.alpha * grad_avg + c.one_minus_alpha * g;
   b = c.momentum * b + g / (centered_root(square_avg, grad_avg) + c.eps);
   theta -= c.lr * b;

@@ -29,9 +29,9 @@ FASTNN_STEP Bfloat16 to_random(float x, std::uint32_t random) {
 }
 
 // A byte holds a float of three mantissa bits, as a code that counts floats downwards from its block's scale, a power of
-// two not below any magnitude of the block: down to 2^-16 of the scale for a signed number, whose sign is the byte's upper
-// bit, and to 2^-32 for one that is never negative. Code 0 is zero for a signed number; the other kind is a divisor, and
-// keeps off zero. What is not finite takes the last code: the parameter that it has gone into says so for good.
+// two not below any finite magnitude of the block: down to 2^-16 of the scale for a signed number, whose sign is the
+// byte's upper bit, and to 2^-32 for one that is never negative. Code 0 is zero for a signed number; the other kind is a
+// divisor, and keeps off zero. The last code is infinity, and what NaN becomes: its parameter is NaN by then.
 template <bool is_signed>
 struct ByteCode {
   static constexpr int kDropped = 20;
@@ -39,12 +39,16 @@ struct ByteCode {
   static std::int32_t base(float scale) { return to_bits(scale) - ((kLast - 1) << kDropped); }
 };
 
+static constexpr std::int32_t kInfinityBits = 0x7f800000;
+
 // `base` is that of the block; a signed number's byte comes with its sign extended.
 template <bool is_signed>
 FASTNN_STEP float decode(std::int32_t byte, std::int32_t base) {
-  if constexpr (!is_signed) return from_bits<float>((byte << 20) + base);
-  const std::int32_t number = ((byte << 20) & std::int32_t(0x87f00000)) + base;
-  return from_bits<float>((byte & 0x7f) == 0 ? 0 : number);
+  using C = ByteCode<is_signed>;
+  const std::int32_t code = byte & C::kLast;
+  const std::int32_t number = code == C::kLast ? kInfinityBits : (code << C::kDropped) + base;
+  if constexpr (!is_signed) return from_bits<float>(number);
+  return from_bits<float>(code == 0 ? 0 : number | (byte & std::int32_t(0x80000000)));
 }
 
 // Up with the probability of the bits dropped; random20 is uniform below 2^20.
@@ -64,8 +68,6 @@ FASTNN_STEP float block_scale(std::int32_t largest) {
   const std::int32_t power = (largest + 0x7fffff) & 0x7f800000;
   return from_bits<float>(power < kLow ? kLow : (power > kHigh ? kHigh : power));
 }
-
-static constexpr std::int32_t kInfinityBits = 0x7f800000;
 
 FASTNN_STEP std::int32_t magnitude_bits(float x) { return to_bits(x) & 0x7fffffff; }
 

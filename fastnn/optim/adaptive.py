@@ -1,6 +1,6 @@
 """Rates that adapt to each element: Adagrad, Adadelta, RMSprop."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 from fastnn import _core
@@ -111,7 +111,7 @@ class RMSprop(Optimizer):
         alpha: decay rate of the means, in [0, 1].
         eps: finite, >= 0; outside the root.
         weight_decay, momentum: finite, >= 0.
-        centered: divide by an estimate of the standard deviation.
+        centered: divide by an estimate of the standard deviation; not with `state_dtype`.
         maximize: climb instead of descend.
         foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
@@ -141,6 +141,12 @@ class RMSprop(Optimizer):
         **extras: Unpack[Extras],
     ) -> None:
         super().__init__(params, locals(), **extras)
+
+    def _agree(self, options: Mapping[str, Any]) -> None:
+        if options["centered"] and self.state_dtype is not None:
+            raise ValueError(
+                f"centered: got True, want False with state_dtype={self.state_dtype!r}; keep state in full"
+            )
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
         wanted = {"momentum_buffer": group["momentum"], "grad_avg": group["centered"]}

@@ -25,7 +25,7 @@ def clip_grad_norm_(
 
     Args:
         parameters: one or many `fastnn.nn.Parameter` or torch tensors, whose `grad` is scaled, None passed over; or
-            NumPy arrays, which are gradients themselves.
+            NumPy arrays, which are gradients themselves. A gradient that comes twice counts once.
         max_norm: >= 0; infinity only measures.
         norm_type: p of the p-norm, > 0; math.inf for the largest magnitude. 2 takes one pass to measure and at most one
             to scale, others go through NumPy.
@@ -51,7 +51,7 @@ def clip_grad_norm_(
         norm = _core.clip_norm(grads, names, limit)
     else:
         norm = _norm(grads, names, p)
-        factor = min(1.0, limit / (norm + 1e-6))
+        factor = _core.clip_factor(norm, limit)
         if math.isfinite(norm) and factor != 1:
             _core.scale(grads, names, factor)
     if error_if_nonfinite and not math.isfinite(norm):
@@ -79,6 +79,8 @@ def _gradients(parameters: Any) -> tuple[list[Any], list[str]]:
     single = hasattr(parameters, "__dlpack__") or not isinstance(parameters, Iterable)
     found: dict[int, tuple[Any, str]] = {}
     for i, p in enumerate([parameters] if single else parameters):
+        if not isinstance(p, np.ndarray) and not hasattr(p, "grad"):
+            raise TypeError(f"parameters[{i}]: got {type(p).__name__}, want a parameter with a grad, or an array")
         grad = p if isinstance(p, np.ndarray) else p.grad
         if grad is not None:
             found.setdefault(id(grad), (grad, f"parameters[{i}]{'' if grad is p else '.grad'}"))
@@ -86,12 +88,18 @@ def _gradients(parameters: Any) -> tuple[list[Any], list[str]]:
 
 
 def _norm(grads: list[Any], names: list[str], p: float) -> float:
-    parts = []
-    for grad, name in zip(grads, names, strict=True):
-        shape, element = _core.describe(grad, name)
-        values = np.abs(as_array(name, grad, shape, np.dtype("float64" if element == "float64" else "float32")))
-        if values.size:
-            parts.append(float(values.max() if math.isinf(p) else np.sum(values.astype(np.float64) ** p)))
-    if math.isinf(p):
-        return max(parts, default=0.0) if not any(map(math.isnan, parts)) else math.nan
-    return math.fsum(parts) ** (1 / p) if all(map(math.isfinite, parts)) else sum(parts)
+    parts = [_values(grad, name) for grad, name in zip(grads, names, strict=True)]
+    largest = float(np.max([part.max() for part in parts if part.size], initial=0.0))
+    if largest == 0 or math.isinf(p) or not math.isfinite(largest):
+        return largest
+    total = sum(float(np.sum((part / largest) ** p)) for part in parts)  # of shares of 1, whose powers do not overflow
+    try:
+        return float(largest * total ** (1 / p))
+    except OverflowError:
+        return math.inf
+
+
+def _values(grad: Any, name: str) -> Any:
+    shape, element = _core.describe(grad, name)
+    values = as_array(name, grad, shape, np.dtype("float64" if element == "float64" else "float32"))
+    return np.abs(values.astype(np.float64))

@@ -1,11 +1,14 @@
 """What all optimizers share: parameter groups, state, and one call into the kernels per step."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 
+from fastnn import _core
 from fastnn.nn.module import Parameter
 from fastnn.optim.options import CHECKS, ParamGroup, flag, not_negative, state_dtype
 from fastnn.optim.params import as_groups, as_named, checked_grad, size_of, tensor_of, zero
@@ -14,9 +17,6 @@ from fastnn.optim.state_dict import Stateful
 from fastnn.random import BLOCK_WORDS, Generator, default_generator
 
 Gradients = Sequence[Any]
-
-CHUNK = 256
-"""Elements to which the kernels pad each parameter; a chunk of coded state takes one block of random words."""
 
 
 class Extras(TypedDict, total=False):
@@ -60,7 +60,7 @@ class Optimizer(Stateful):
             another one; an option that has no meaning. Nothing is written before all of that has been checked.
     """
 
-    rule: ClassVar[Callable[..., Any]]
+    rule: ClassVar[type["_core._Stepper"]]
     """The compiled side."""
 
     def __init_subclass__(cls) -> None:
@@ -75,10 +75,10 @@ class Optimizer(Stateful):
             raise TypeError(
                 f"{type(self).__name__}: got unknown arguments {sorted(unknown)}, see help({type(self).__name__})"
             )
-        self.state_dtype = state_dtype("state_dtype", extras.get("state_dtype"))
+        self._state_dtype = state_dtype("state_dtype", extras.get("state_dtype"))
         self.clip_grad_norm = extras.get("clip_grad_norm")
-        self.zero_grad_after_step = flag("zero_grad_after_step", extras.get("zero_grad_after_step", False))
-        self.error_if_nonfinite = flag("error_if_nonfinite", extras.get("error_if_nonfinite", False))
+        self.zero_grad_after_step = extras.get("zero_grad_after_step", False)
+        self.error_if_nonfinite = extras.get("error_if_nonfinite", False)
         self.last_grad_norm: float | None = None
         self.skipped_steps = 0
         self.defaults = {name: options[name] for name in self.checks}
@@ -86,29 +86,37 @@ class Optimizer(Stateful):
         self._params: list[Any] = []
         self._states: list[ParamState] = []
         self._steps, self._memory = np.zeros(0, np.int64), np.ones(0)
-        self._generator = extras.get("generator")
-        if self.state_dtype is not None and self._generator is None:
-            self._generator = Generator(default_generator.seed, 2**63 + default_generator.reserve(1))
+        self._generator = _generator(extras.get("generator"), self.state_dtype)
         for group in as_groups(params):
             self._append(group)
-        self._build()
+        self._build(self.param_groups)
+        self._keep(self.param_groups)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "clip_grad_norm" and value is not None:
-            value = not_negative(name, value)
-        super().__setattr__(name, value)
+        check = {"clip_grad_norm": _limit, "zero_grad_after_step": flag, "error_if_nonfinite": flag}.get(name)
+        super().__setattr__(name, check(name, value) if check else value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_stepper"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._keep(self.param_groups)
+        self._build(self.param_groups)
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add a dict with parameters under "params" and options of their own; where it is refused, nothing changes."""
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise TypeError(f"param_group: got a {type(param_group).__name__} without 'params', want a dict with it")
         before, groups = dict(vars(self)), self.param_groups
         try:
             self._append(param_group)
-            self._build()
+            self._build(self.param_groups)
         except BaseException:
             vars(self).update(before)
             raise
-        groups.append(self.param_groups[-1])
-        self.param_groups = groups  # the same list as ever, for those who hold it
+        fresh, self.param_groups = self.param_groups, groups  # the same list as ever, for those who hold it
+        self._keep(fresh)
 
     def step(self, grads: Gradients | None = None, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -126,14 +134,19 @@ class Optimizer(Stateful):
         if callable(grads):
             grads, closure = None, grads
         loss = closure() if closure is not None else None
-        if self._built != [self._needed(group) for group in self.param_groups]:
-            self._build()
+        groups = self.param_groups
+        if [*map(id, groups)] != self._kept:
+            raise ValueError(
+                "param_groups: got groups replaced, moved or taken away, want the optimizer's own in their order; set "
+                "options in them, or call add_param_group"
+            )
+        if self._built != [self._needed(group) for group in groups]:
+            self._build(groups)
         given = tuple(map(self._get_grad, self._params) if grads is None else grads)
         write_zeros = self.zero_grad_after_step and not (grads is None and self._are_parameters)
-        seed, stream, block = self._reserve()
-        norm = self._stepper.step(given, self.param_groups, self.clip_grad_norm, write_zeros, seed, stream, block)
+        norm = self._run(given, write_zeros)
         self.last_grad_norm = norm
-        if norm is not None and not np.isfinite(norm):
+        if norm is not None and not math.isfinite(norm):
             if self.error_if_nonfinite:
                 raise FloatingPointError(f"grads: got a norm of {norm}, want a finite one; look for NaN in the model")
             self.skipped_steps += 1
@@ -170,51 +183,78 @@ class Optimizer(Stateful):
                 return {"step": int(self._steps[i])} | {k: s.read() for k, s in self._states[i].arrays.items()}
         raise KeyError("param: got an object that is no parameter of this optimizer")
 
+    def _run(self, grads: tuple[Any, ...], write_zeros: bool) -> float | None:
+        groups, limit = self.param_groups, self.clip_grad_norm
+        g = self._generator
+        if g is None:
+            return self._stepper.step(grads, groups, limit, write_zeros, 0, 0, 0)
+        block = g.reserve(self._words)
+        norm: float | None = math.nan
+        try:
+            norm = self._stepper.step(grads, groups, limit, write_zeros, g.seed, g.stream, block)
+        finally:
+            if norm is not None and not math.isfinite(norm):  # no step has been taken
+                g.give_back(block, self._words)
+        return norm
+
     def _append(self, spec: Mapping[str, Any]) -> None:
-        unknown = spec.keys() - self.defaults.keys() - {"params"}
+        unknown = spec.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
         if unknown:
             raise ValueError(f"params: got a group with {sorted(unknown)}, want options among {sorted(self.defaults)}")
-        names, tensors, are_named = as_named(spec["params"], len(self._params))
-        options = {**self.defaults, **{k: v for k, v in spec.items() if k != "params"}}
-        group = ParamGroup(tensors, options, self.checks)
-        if are_named:
-            group["param_names"] = names
+        names, tensors, are_named = as_named(spec, len(self._params))
+        options = {**self.defaults, **{k: v for k, v in spec.items() if k not in ("params", "param_names")}}
+        options |= {"param_names": names} if are_named else {}
+        group = ParamGroup(tensors, options, self.checks, self._agree)
         states = [ParamState(name, tensor_of(p)) for name, p in zip(names, tensors, strict=True)]
         for state in states:
             if self.state_dtype is not None and state.element != "float32":
                 raise TypeError(
                     f"{state.name}: got {state.element}, want float32, since state_dtype is {self.state_dtype}"
                 )
-        self._needed(group)
         self.param_groups = [*self.param_groups, group]
         self._params = [*self._params, *tensors]
         self._states = [*self._states, *states]
         self._steps = np.concatenate([self._steps, np.zeros(len(tensors), np.int64)])
         self._memory = np.concatenate([self._memory, np.ones(len(tensors))])
 
-    def _build(self) -> None:
-        """Make the compiled side, with whatever state the options of the moment need."""
-        for group, members, needed in self._grouped():
-            for own in (self._states[i] for i in members):
-                for kind in needed:
+    def _build(self, groups: Sequence[ParamGroup]) -> None:
+        """Make the compiled side anew, with whatever state the options of the moment need."""
+        states = iter(self._states)
+        for group in groups:
+            for own in islice(states, len(group["params"])):
+                for kind in self._needed(group):
                     if kind not in own.arrays:
                         values = np.full(own.shape, self._initial(group), own.dtype)
                         own.arrays[kind] = Stored(values, self.state_dtype, self.kinds[kind])
         state = []
         for kind, is_signed in self.kinds.items():
             stored = [s.arrays.get(kind) for s in self._states]
-            state.append(([x and x.array for x in stored], [x and x.scales for x in stored], is_signed))
+            state.append(
+                ([x.array if x else None for x in stored], [x.scales if x else None for x in stored], is_signed)
+            )
         names, tensors = [s.name for s in self._states], [s.tensor for s in self._states]
-        sizes = [len(group["params"]) for group in self.param_groups]
+        sizes = [len(group["params"]) for group in groups]
         dtype = self.state_dtype or ""
         self._stepper = type(self).rule(tensors, names, sizes, state, self._steps, self._memory, dtype)
-        self._built = [self._needed(group) for group in self.param_groups]
-        self._words = sum(-(-size_of(s.shape) // CHUNK) for s in self._states) * BLOCK_WORDS
+        self._built = [self._needed(group) for group in groups]
+        self._words = sum(-(-size_of(s.shape) // _core.CHUNK) for s in self._states) * BLOCK_WORDS
         self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
         arrays = any(isinstance(p, np.ndarray) for p in self._params)
         self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")
 
-    def _reserve(self) -> tuple[int, int, int]:
-        if self.state_dtype is None or self._generator is None:
-            return 0, 0, 0
-        return self._generator.seed, self._generator.stream, self._generator.reserve(self._words)
+    def _keep(self, groups: Sequence[ParamGroup]) -> None:
+        self.param_groups[:] = groups
+        self._kept = [*map(id, groups)]
+
+
+def _limit(name: str, value: Any) -> float | None:
+    return None if value is None else not_negative(name, value)
+
+
+def _generator(given: Any, state_dtype: StateDtype | None) -> Generator | None:
+    """What rounds the state; no rounding, no generator."""
+    if given is not None and not isinstance(given, Generator):
+        raise TypeError(f"generator: got {type(given).__name__}, want a fastnn.Generator; fastnn.Generator(seed)")
+    if state_dtype is None:
+        return None
+    return given or Generator(default_generator.seed, 2**63 + default_generator.reserve(1))

@@ -1,18 +1,23 @@
 """The options of a parameter group, checked whenever one is set: at construction, by a schedule, by hand."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any, Literal, Self
 
 Check = Callable[[str, Any], Any]
+Agree = Callable[[Mapping[str, Any]], None]
+
+FLOAT32_MAX = 3.4028234663852886e38
 
 
 def not_negative(name: str, value: Any) -> float:
-    """A finite number >= 0."""
+    """A finite number >= 0, within what float32 holds."""
     number = _number(name, value)
     if not 0 <= number < math.inf:
         raise ValueError(f"{name}: got {value!r}, want a finite number >= 0")
+    if number > FLOAT32_MAX:
+        raise ValueError(f"{name}: got {value!r}, want a number that float32 can hold; {FLOAT32_MAX} is the largest")
     return number
 
 
@@ -98,25 +103,33 @@ class ParamGroup(dict[str, Any]):
     """A dict of "params" and options; setting an option checks it and changes nothing where it is refused.
 
     Args:
-        params: the parameters of the group.
+        params: the parameters of the group; they stay.
         options: the value of every option.
         checks: for each option a function (name, value) -> value, which raises TypeError or ValueError.
+        agree: raises ValueError where options that pass their own checks do not fit together.
     """
 
-    def __init__(self, params: list[Any], options: Mapping[str, Any], checks: Mapping[str, Check]) -> None:
-        super().__init__(params=params)
-        self._checks = checks
-        for name, value in options.items():
-            self[name] = value
+    def __init__(
+        self, params: Iterable[Any], options: Mapping[str, Any], checks: Mapping[str, Check], agree: Agree
+    ) -> None:
+        super().__init__(params=tuple(params))
+        self._checks, self._agree = checks, agree
+        self.update(options)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        check = self._checks.get(name)
-        super().__setitem__(name, check(name, value) if check else value)
+        self.update({name: value})
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several options; each is checked before any is set."""
-        fresh = dict(*args, **kwargs)
-        super().update({name: self._checks.get(name, _unchecked)(name, value) for name, value in fresh.items()})
+        """Set several options; all are checked before any is set."""
+        fresh = {name: self._checks.get(name, _unchecked)(name, value) for name, value in dict(*args, **kwargs).items()}
+        if "params" in fresh:
+            raise TypeError("params: got other ones, want the group's own for good; use add_param_group")
+        self._agree({**self, **fresh})
+        super().update(fresh)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {name: value for name, value in self.items() if name != "params"}
+        return ParamGroup, (self["params"], options, self._checks, self._agree)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
         self.update(other)

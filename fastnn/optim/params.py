@@ -1,6 +1,7 @@
 """What an optimizer may be given as parameters and gradients."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,15 +34,20 @@ def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
     return entries
 
 
-def as_named(params: Any, offset: int) -> tuple[list[str], list[Any], bool]:
+def as_named(group: Mapping[str, Any], offset: int) -> tuple[list[str], list[Any], bool]:
     """The names and parameters of a group, and whether the names were given; `offset` numbers those without."""
-    single = isinstance(params, np.ndarray | Parameter) or hasattr(params, "__dlpack__")
+    params = group["params"]
+    single = isinstance(params, np.ndarray | Parameter) or is_torch(params)
+    if not single and not isinstance(params, Iterable):
+        raise TypeError(f"params: got {type(params).__name__}, want a list of parameters; [parameter]")
     entries = [params] if single else list(params)
+    if group.get("param_names") is not None:
+        entries = list(zip(group["param_names"], entries, strict=True))
     names, tensors, named = [], [], []
     for i, entry in enumerate(entries):
         pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
         name, tensor = entry if pair else (f"params[{offset + i}]", entry)
-        if not isinstance(tensor, np.ndarray | Parameter) and not hasattr(tensor, "__dlpack__"):
+        if not isinstance(tensor, np.ndarray | Parameter) and not is_torch(tensor):
             raise TypeError(
                 f"{name}: got {type(tensor).__name__}, want a fastnn.nn.Parameter, a numpy.ndarray of float32 or "
                 "float64 or a torch tensor; convert it with np.asarray"
@@ -51,7 +57,15 @@ def as_named(params: Any, offset: int) -> tuple[list[str], list[Any], bool]:
         named.append(pair)
     if any(named) and not all(named):
         raise ValueError("params: got some parameters with names and some without, want all or none of a group named")
-    return names, tensors, bool(named) and all(named)
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"params: got the names {twice} twice, want a name of its own for each parameter of a group")
+    return names, tensors, any(named)
+
+
+def is_torch(value: Any) -> bool:
+    """Whether it behaves as a tensor of torch."""
+    return hasattr(value, "__dlpack__") and hasattr(value, "detach")
 
 
 def tensor_of(param: Any) -> Any:

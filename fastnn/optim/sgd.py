@@ -1,6 +1,6 @@
 """Stochastic gradient descent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 import numpy as np
@@ -25,7 +25,7 @@ class SGD(Optimizer):
         foreach, fused: kept for PyTorch's sake, without effect. differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
 
-    State: "momentum_buffer", the shape of its parameter, from the first step with momentum on.
+    State: "momentum_buffer", the shape of its parameter, once there is momentum; None in a state dict until a step.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, with
     the velocity free of the learning rate, as PyTorch has it.
@@ -52,22 +52,23 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(params, locals(), **extras)
 
-    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
-        if group["nesterov"] and (not group["momentum"] or group["dampening"]):
+    def _agree(self, options: Mapping[str, Any]) -> None:
+        if options["nesterov"] and (not options["momentum"] or options["dampening"]):
             raise ValueError("nesterov: got True, want it only with momentum > 0 and dampening = 0")
+
+    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
     # The rule remembers 1 until the velocity has begun, for which PyTorch has None instead of a buffer.
-    def _entry(self, i: int, needed: tuple[str, ...]) -> dict[str, Any]:
-        entry = super()._entry(i, needed)
+    def _entry(self, i: int) -> dict[str, Any]:
+        entry = super()._entry(i)
         return dict.fromkeys(entry) if self._memory[i] else entry
 
-    def _checked_entry(self, i: int, entry: Any, needed: tuple[str, ...]) -> dict[str, Any]:
+    def _checked_entry(self, i: int, entry: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:
         if entry.get("momentum_buffer", 0) is None:
             return {}
         return super()._checked_entry(i, entry, needed)
 
-    def _write_entry(self, i: int, entry: dict[str, Any] | None, needed: tuple[str, ...]) -> None:
-        begun = bool(entry) and bool(needed)
-        super()._write_entry(i, entry if begun else None, needed)
-        self._memory[i] = np.float64(not begun)
+    def _write_entry(self, i: int, entry: Mapping[str, Any], group: ParamGroup) -> None:
+        super()._write_entry(i, entry, group)
+        self._memory[i] = np.float64("momentum_buffer" not in entry)

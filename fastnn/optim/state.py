@@ -12,9 +12,6 @@ from fastnn import _core
 Array = npt.NDArray[Any]
 StateDtype = Literal["bfloat16", "int8"]
 
-SCALE_ELEMENTS = 64
-"""Elements of int8 state that share a scale."""
-
 
 class Stored:
     """One array of state: float32 or float64 as it is, or coded.
@@ -33,7 +30,7 @@ class Stored:
         if self.coded:
             self.array = np.empty(values.shape, np.uint8 if state_dtype == "int8" else np.uint16)
             if state_dtype == "int8":
-                self.scales = np.empty(-(-values.size // SCALE_ELEMENTS), np.float32)
+                self.scales = np.empty(-(-values.size // _core.SCALE_ELEMENTS), np.float32)
             self.write(values)
 
     def read(self) -> Array:
@@ -92,19 +89,25 @@ def as_number(name: str, value: Any) -> float:
 def as_torch(entry: dict[str, Any]) -> dict[str, Any]:
     """An entry of a state dict in torch's types, arrays sharing their memory, for parameters that are torch's."""
     torch = sys.modules["torch"]
-    return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else torch.tensor(float(v)) for k, v in entry.items()}
+
+    def tensor(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(value)
+        return value if value is None else torch.tensor(float(value), dtype=torch.float64)
+
+    return {key: tensor(value) for key, value in entry.items()}
 
 
-def check_keys(name: str, got: Iterable[str], want: Sequence[str]) -> None:
-    """Refuse what is not exactly these keys.
+def check_keys(name: str, got: Iterable[str], want: Sequence[str], may: Iterable[str] = ()) -> None:
+    """Refuse what has not all keys of `want`, or others that are not in `may`.
 
     Raises:
         ValueError: the sentence names those that are missing and those that are unknown.
     """
     found = set(got)
-    missing, unknown = [k for k in want if k not in found], sorted(found - set(want))
+    missing, unknown = [k for k in want if k not in found], sorted(found - set(want) - set(may))
     if missing or unknown:
-        raise ValueError(f"{name}: got entries without {missing} and with unknown {unknown}, want exactly {list(want)}")
+        raise ValueError(f"{name}: got entries without {missing} and with unknown {unknown}, want {list(want)}")
 
 
 def matched(saved: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]:

@@ -1,0 +1,32 @@
+// A parameter group as the compiled side reads it.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fastnn {
+
+// A dict of options; the Python side has checked them when they were set.
+class Group {
+ public:
+  explicit Group(pybind11::handle dict) : dict_(dict) {}
+
+  double number(const char* name) const { return as_double(item(name)); }
+  bool flag(const char* name) const { return item(name).ptr() == Py_True; }
+  double beta(int i) const { return as_double(pybind11::tuple(pybind11::reinterpret_borrow<pybind11::object>(item("betas")))[i]); }
+
+ private:
+  pybind11::handle item(const char* name) const {
+    PyObject* value = PyDict_GetItemString(dict_.ptr(), name);
+    if (!value) throw pybind11::key_error(name);
+    return value;
+  }
+  static double as_double(pybind11::handle value) {
+    const double number = PyFloat_AsDouble(value.ptr());
+    if (number == -1 && PyErr_Occurred()) throw pybind11::error_already_set();
+    return number;
+  }
+
+  pybind11::handle dict_;
+};
+
+}  // namespace fastnn

@@ -1,0 +1,31 @@
+// What an optimizer takes for a tensor: a NumPy array, or a CPU tensor of a library that speaks DLPack.
+#pragma once
+
+#include "bind/arrays.h"
+#include "bind/dlpack.h"
+
+namespace fastnn {
+
+enum class Element { float32, float64, bfloat16 };
+
+// A tensor that may be read, or written in place: dense, C-contiguous, on the CPU.
+struct Tensor {
+  std::string name;
+  py::handle object;
+  char* data = nullptr;
+  Index size = 0;
+  Shape shape;
+  Element element = Element::float32;
+
+  Index bytes() const { return size * (element == Element::float64 ? 8 : element == Element::float32 ? 4 : 2); }
+};
+
+const char* element_name(Element element);
+
+Tensor check_tensor(py::handle object, const std::string& name, Access access);
+
+// Whether it is still where it was, in one look: `before` is where, `like` of which shape and dtype. False also for what
+// would take longer to find out.
+bool is_as_before(py::handle tensor, const Tensor& like, const void* before, Access access);
+
+}  // namespace fastnn
