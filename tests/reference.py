@@ -124,63 +124,6 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Float64]
     return float((log_sum - z[rows, labels]).mean()), gradient / len(labels)
 
 
-def sgd(
-    param: Array,
-    grad: Array,
-    buffer: Array | None,
-    lr: float = 1e-3,
-    momentum: float = 0,
-    dampening: float = 0,
-    weight_decay: float = 0,
-    nesterov: bool = False,
-    maximize: bool = False,
-) -> tuple[Float64, Float64 | None]:
-    """The next param and momentum buffer. Sutskever et al., ICML 2013, in the form that torch.optim.SGD documents.
-
-    A buffer of None is the first step's, which takes the gradient undamped.
-    """
-    g = (-wide(grad) if maximize else wide(grad)) + weight_decay * wide(param)
-    new = None
-    if momentum:
-        new = g if buffer is None else momentum * wide(buffer) + (1 - dampening) * g
-        g = g + momentum * new if nesterov else new
-    return wide(param) - lr * g, new
-
-
-def adam(
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    step: int,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0,
-    maximize: bool = False,
-    decoupled: bool = False,
-) -> tuple[Float64, Float64, Float64]:
-    """The next param, first and second moment; `step` counts from 1. Kingma, Ba, ICLR 2015, algorithm 1.
-
-    Weight decay is added to the gradient (L2), or taken off the parameter where `decoupled`: Loshchilov, Hutter,
-    "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2. eps is outside the root, after bias correction.
-    """
-    p, g = wide(param), -wide(grad) if maximize else wide(grad)
-    if decoupled:
-        p = p - lr * weight_decay * p
-    else:
-        g = g + weight_decay * p
-    m = betas[0] * wide(m) + (1 - betas[0]) * g
-    v = betas[1] * wide(v) + (1 - betas[1]) * g * g
-    m_hat, v_hat = m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)
-    return p - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
-
-
-def adamw(param: Array, grad: Array, m: Array, v: Array, step: int, **options: Any) -> tuple[Float64, Float64, Float64]:
-    """`adam` with decoupled weight decay, 0.01 unless told."""
-    return adam(param, grad, m, v, step, **{"weight_decay": 1e-2, "decoupled": True, **options})
-
-
 _LOW = np.uint64(0xFFFFFFFF)
 
 

@@ -9,25 +9,19 @@ import numpy as np
 import pytest
 from calls import EXTRA_AXIS, FORTRAN, OTHER_DTYPE, OTHER_SHAPE, READ_ONLY, WRONG
 from support import Array
+from variants import NAMES, everything, full_state
 
 from fastnn import nn, optim
 
 NAN, INF = math.nan, math.inf
-NAMES = ["SGD", "Adam", "AdamW"]
 
 
 def _make(name: str, params: Any, **options: Any) -> Any:
-    return getattr(optim, name)(params, **({"momentum": 0.9} if name == "SGD" else {}) | options)
+    return getattr(optim, name)(params, **full_state(name) | options)
 
 
 def _arrays(*shapes: tuple[int, ...]) -> list[Array]:
     return [np.random.default_rng(2).uniform(0.5, 2, shape) for shape in shapes]
-
-
-def _everything(optimizer: Any, params: list[Array]) -> list[Any]:
-    """Bytes of parameters and state, and step counts."""
-    states = [value for p in params for value in optimizer.state_of(p).values()]
-    return [v if isinstance(v, int) else v.tobytes() for v in (*params, *states)]
 
 
 def _kinds(*more: tuple[str, Any]) -> list[Any]:
@@ -57,10 +51,10 @@ def test_wrong_gradient(name: str, spoil: Callable[[Array], Any], error: type[Ex
     params, grads = _arrays((3, 4), (2, 2), (3, 4)), _arrays((3, 4), (2, 2), (3, 4))
     optimizer = _make(name, [{"params": params[:1]}, {"params": params[1:]}])
     optimizer.step(grads)
-    before = _everything(optimizer, params)
+    before = everything(optimizer, params)
     with pytest.raises(error, match=rf"^params\[2\]\.grad: {sentence}.*; .+"):
         optimizer.step([*grads[:2], spoil(grads[2])])
-    assert _everything(optimizer, params) == before
+    assert everything(optimizer, params) == before
     optimizer.step(grads)
     assert [optimizer.state_of(p)["step"] for p in params] == [2, 2, 2]
 
@@ -97,12 +91,12 @@ def test_overlapping_gradient(name: str, groups: bool) -> None:
     optimizer = _make(name, [{"params": [p]} for p in params] if groups else params)
     good = np.ones(5)
     state = next(v for v in optimizer.state_of(params[0]).values() if isinstance(v, np.ndarray))
-    before = _everything(optimizer, params)
+    before = everything(optimizer, params)
     for bad in (params[0], params[1], buffer[4:9], buffer[6:11], buffer[14:19], state):
         for grads in ([bad, good], [good, bad]):
             with pytest.raises(ValueError, match=r"overlaps.*, want .*; .+"):
                 optimizer.step(grads)
-            assert _everything(optimizer, params) == before
+            assert everything(optimizer, params) == before
     optimizer.step([buffer[5:10], buffer[15:20]])
 
 
@@ -111,13 +105,13 @@ def test_number_of_gradients(name: str) -> None:
     """Too few, too many, none at all for arrays."""
     params = _arrays((3,), (2,))
     optimizer = _make(name, params)
-    before = _everything(optimizer, params)
+    before = everything(optimizer, params)
     for count in (0, 1, 3):
         with pytest.raises(ValueError, match=f"^grads: got {count} gradients, want 2"):
             optimizer.step([None] * count)
     with pytest.raises(TypeError, match=r"^grads: got none, want one per parameter"):
         optimizer.step()
-    assert _everything(optimizer, params) == before
+    assert everything(optimizer, params) == before
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -126,10 +120,10 @@ def test_parameter_made_read_only_later(name: str) -> None:
     params = _arrays((3,), (2,))
     optimizer = _make(name, params)
     params[1].flags.writeable = False
-    before = _everything(optimizer, params)
+    before = everything(optimizer, params)
     with pytest.raises(ValueError, match=r"^params\[1\]: got a read-only array, want a writable one"):
         optimizer.step(_arrays((3,), (2,)))
-    assert _everything(optimizer, params) == before
+    assert everything(optimizer, params) == before
 
 
 @pytest.mark.parametrize("params", [[], None, 3, [[]], [{"lr": 1.0}], [("a",)], ["a"]])
@@ -139,42 +133,87 @@ def test_no_parameters(params: Any) -> None:
         optim.AdamW(params)
 
 
+_NUMBER: list[Any] = [NAN, INF, -INF, -1, -1e-9, "x", None, True, 10**400, 1e39, 1j, [0.1]]
+_FLAG: list[Any] = [1, 0, None, "yes", NAN]
+_PAIRS = [pair for x in [*_NUMBER, 1, 1.5] for pair in ((x, 0.9), (0.9, x))]
+_NUMBERS = (
+    "lr",
+    "weight_decay",
+    "eps",
+    "momentum",
+    "dampening",
+    "lr_decay",
+    "initial_accumulator_value",
+    "momentum_decay",
+)
+_FLAGS = ("maximize", "nesterov", "amsgrad", "centered", "capturable", "decoupled_weight_decay")
 BAD: dict[str, list[Any]] = {
-    "lr": [NAN, INF, -INF, -1e-9, "1", None, True, 10**400],
-    "weight_decay": [NAN, INF, -1.0, "1", None, False],
-    "eps": [NAN, INF, -1e-8, None],
-    "momentum": [NAN, INF, -0.1, None],
-    "dampening": [NAN, INF, -0.1],
-    "betas": [(NAN, 0.9), (0.9, NAN), (-0.1, 0.9), (1.0, 0.9), (0.9, 1.0), (INF, 0.9), (0.9,), (0.9, 0.9, 0.9), None],
-    "maximize": [1, None, "yes"],
-    "nesterov": [1, None],
+    **{option: _NUMBER for option in _NUMBERS},
+    **{option: [*_NUMBER, 1.0000001] for option in ("rho", "alpha")},
+    "betas": [*_PAIRS, (), (0.9,), (0.9, 0.9, 0.9), None, 0.9, "ab", {0.8, 0.9}],
+    **{option: _FLAG for option in _FLAGS},
+    **{option: [1, 0, "yes", NAN] for option in ("foreach", "fused")},
+    "differentiable": [*_FLAG, True],
 }
+_ALL = ["lr", "weight_decay", "maximize"]
+_TORCHS = [*_ALL, "eps", "foreach", "differentiable"]
 OPTIONS = {
-    "SGD": ["lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"],
-    "Adam": ["lr", "betas", "eps", "weight_decay", "maximize"],
-    "AdamW": ["lr", "betas", "eps", "weight_decay", "maximize"],
+    "SGD": [*_ALL, "momentum", "dampening", "nesterov", "foreach", "differentiable", "fused"],
+    "Adam": [*_TORCHS, "betas", "amsgrad", "capturable", "fused", "decoupled_weight_decay"],
+    "AdamW": [*_TORCHS, "betas", "amsgrad", "capturable", "fused", "decoupled_weight_decay"],
+    "Adamax": [*_TORCHS, "betas", "capturable"],
+    "NAdam": [*_TORCHS, "betas", "momentum_decay", "decoupled_weight_decay", "capturable"],
+    "RAdam": [*_TORCHS, "betas", "decoupled_weight_decay", "capturable"],
+    "Adagrad": [*_TORCHS, "lr_decay", "initial_accumulator_value", "fused"],
+    "Adadelta": [*_TORCHS, "rho", "capturable"],
+    "RMSprop": [*_TORCHS, "alpha", "momentum", "centered", "capturable"],
+    "Lion": [*_ALL, "betas"],
 }
 CASES: list[Any] = [(name, option, value) for name in NAMES for option in OPTIONS[name] for value in BAD[option]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_options_are_in_the_table(name: str) -> None:
+    """Nothing is left unchecked."""
+    assert sorted(OPTIONS[name]) == sorted(_make(name, _arrays((3,))).param_groups[0].keys() - {"params"})
 
 
 @pytest.mark.parametrize(("name", "option", "value"), CASES, ids=lambda v: str(v)[:20])
 def test_options(name: str, option: str, value: Any) -> None:
     """Refused at construction, in a group, and when set later; the old value stays then."""
     params = _arrays((3,), (2,))
-    sentence = rf"^{option}: got (a number of|{re.escape(repr(value))}).*, want "
+    named = [value, *value] if isinstance(value, tuple) else [value]  # a pair, or the number in it that is none
+    sentence = rf"^{option}: got (a number of|{'|'.join(re.escape(repr(x)) for x in named if x != 10**400)}).*, want "
     error = (TypeError, ValueError)
-    with pytest.raises(error, match=sentence):
-        _make(name, params, **{option: value})
+    if (name, option) != ("AdamW", "decoupled_weight_decay"):  # AdamW has no such argument
+        with pytest.raises(error, match=sentence):
+            _make(name, params, **{option: value})
     with pytest.raises(error, match=sentence):
         _make(name, [{"params": params[:1]}, {"params": params[1:], option: value}])
     optimizer = _make(name, [{"params": params[:1]}, {"params": params[1:]}])
     kept = dict(optimizer.param_groups[1])
-    before = _everything(optimizer, params)
+    before = everything(optimizer, params)
     with pytest.raises(error, match=sentence):
         optimizer.param_groups[1][option] = value
     with pytest.raises(error, match=sentence):
         optimizer.param_groups[1].update({option: value})
-    assert optimizer.param_groups[1] == kept and _everything(optimizer, params) == before
+    with pytest.raises(error, match=sentence):
+        optimizer.add_param_group({"params": _arrays((4,)), option: value})
+    assert optimizer.param_groups[1] == kept and everything(optimizer, params) == before
+    assert len(optimizer.param_groups) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_good_options(name: str) -> None:
+    """Ends of the ranges, integers and NumPy's numbers."""
+    (param,) = _arrays((3,))
+    for zero in (0, np.float32(0), np.int64(0)):
+        group = _make(name, [param], lr=zero, weight_decay=zero).param_groups[0]
+        assert group["lr"] == 0 and type(group["lr"]) is float
+    edges = {"betas": [0, 0], "rho": 1, "alpha": 1, "foreach": None, "fused": True, "capturable": True}
+    optimizer = _make(name, [param], **{k: v for k, v in edges.items() if k in OPTIONS[name]})
+    optimizer.step([np.ones(3)])
+    assert np.isfinite(param).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -182,9 +221,10 @@ def test_options_merged_in(name: str) -> None:
     """`group |= options` is checked like any other way of setting them."""
     optimizer = _make(name, _arrays((3,)))
     group = optimizer.param_groups[0]
+    before = dict(group)
     with pytest.raises(ValueError, match=r"^lr: got nan, want "):
-        group |= {"lr": NAN}
-    assert optimizer.param_groups[0]["lr"] == 1e-3
+        group |= {"maximize": True, "lr": NAN}
+    assert optimizer.param_groups[0] == before
 
 
 def test_unknown_option_and_nesterov() -> None:
