@@ -320,7 +320,12 @@ def test_numbers_refused(build: Any, numbers: Mapping[str, Any]) -> None:
 REFUSED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda o: ours.StepLR("SGD", 1), "optimizer: got str, want an optimizer"),
     (lambda o: ours.StepLR(o, 1, last_epoch=3), r"last_epoch: got 3 and no 'initial_lr' in param_groups\[0\]"),
-    (lambda o: run(ours.ExponentialLR(o, 1e200), 2), "lr at step 2: got more than a double can hold"),
+    (
+        lambda o: run(ours.ExponentialLR(o, 1e38), 2),
+        r"lr of param_groups\[0\] at step 2: got .*, want a number that float32",
+    ),
+    (lambda o: ours.ExponentialLR(o, 1e38).preview(99), "lr of param.* at step 2: got .*, want a number that float32"),
+    (lambda o: ours.ExponentialLR(o, 1e38)._go(99), "lr at step 99: got more than a double can hold"),
     (lambda o: ours.MultiStepLR(o, [3, 2]), "milestones: got .*, want them sorted"),
     (lambda o: ours.LinearLR(o, 0), r"start_factor: got 0, want a number in \(0, 1\]"),
     (lambda o: ours.LambdaLR(o, [wave, lambda t: math.nan]), r"lr of param_groups\[1\] at step 0: got nan, want"),
