@@ -56,6 +56,7 @@ def stream(updated: Sequence[_Array], written: Sequence[_Array], read: Sequence[
 CHUNK: int
 SCALE_ELEMENTS: int
 
+def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> _Stored: ...
 def describe(tensor: object, name: str) -> tuple[tuple[int, ...], str]: ...
 def encode_state(
     values: npt.NDArray[np.float32],

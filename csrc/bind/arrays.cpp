@@ -129,7 +129,10 @@ std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes) 
 }
 
 py::array new_array(const Shape& shape, bool is_double) {
-  const py::dtype dtype = is_double ? py::dtype::of<double>() : py::dtype::of<float>();
+  return new_array(shape, is_double ? py::dtype::of<double>() : py::dtype::of<float>());
+}
+
+py::array new_array(const Shape& shape, const py::dtype& dtype) {
   const auto bytes = std::accumulate(shape.begin(), shape.end(), std::size_t(dtype.itemsize()), std::multiplies<>());
   if (bytes < kHugePage) return py::array(dtype, shape);
   void* block = acquire_block(bytes);

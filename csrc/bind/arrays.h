@@ -64,6 +64,7 @@ struct Result {
 Result result(py::handle out, const Array& like, const std::vector<const Array*>& same,
               const std::vector<const Array*>& others = {});
 py::array new_array(const Shape& shape, bool is_double);
+py::array new_array(const Shape& shape, const py::dtype& dtype);
 
 // Neither shares memory with the other.
 void check_apart(const Array& written, const Array& other);

@@ -72,6 +72,7 @@ void register_state(py::module_& m) {
   using namespace py::literals;
   m.attr("CHUNK") = kChunk;
   m.attr("SCALE_ELEMENTS") = kScaleElements;
+  m.def("empty", [](const Shape& shape, const py::dtype& dtype) { return new_array(shape, dtype); }, "shape"_a, "dtype"_a);
   m.def("describe", &describe, "tensor"_a, "name"_a);
   m.def("encode_state", &encode_state, "values"_a, "codes"_a, "scales"_a, "is_signed"_a);
   m.def("decode_state", &decode_state, "codes"_a, "scales"_a, "is_signed"_a);

@@ -224,14 +224,13 @@ class Optimizer(Stateful):
             for own in islice(states, len(group["params"])):
                 for kind in self._needed(group):
                     if kind not in own.arrays:
-                        values = np.full(own.shape, self._initial(group), own.dtype)
-                        own.arrays[kind] = Stored(values, self.state_dtype, self.kinds[kind])
+                        stored = Stored(own.shape, own.dtype, self.state_dtype, self.kinds[kind])
+                        stored.write(self._initial(group))
+                        own.arrays[kind] = stored
         state = []
         for kind, is_signed in self.kinds.items():
-            stored = [s.arrays.get(kind) for s in self._states]
-            state.append(
-                ([x.array if x else None for x in stored], [x.scales if x else None for x in stored], is_signed)
-            )
+            kept = [s.arrays.get(kind) for s in self._states]
+            state.append(([x.array if x else None for x in kept], [x.scales if x else None for x in kept], is_signed))
         names, tensors = [s.name for s in self._states], [s.tensor for s in self._states]
         sizes = [len(group["params"]) for group in groups]
         dtype = self.state_dtype or ""

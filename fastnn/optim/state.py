@@ -14,32 +14,36 @@ StateDtype = Literal["bfloat16", "int8"]
 
 
 class Stored:
-    """One array of state: float32 or float64 as it is, or coded.
+    """One array of state: float32 or float64 as it is, or coded. What it holds at first means nothing: write it.
 
     Args:
-        values: what it holds at first.
+        shape, dtype: of its values.
         state_dtype: "bfloat16" or "int8" for float32 values, None to keep them as they are.
         is_signed: False for what is never negative, which gives int8 another bit for its exponent.
     """
 
-    def __init__(self, values: Array, state_dtype: StateDtype | None, is_signed: bool) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], state_dtype: StateDtype | None, is_signed: bool
+    ) -> None:
         self.is_signed = is_signed
         self.coded = state_dtype is not None
         self.scales: Array | None = None
-        self.array = values
-        if self.coded:
-            self.array = np.empty(values.shape, np.uint8 if state_dtype == "int8" else np.uint16)
-            if state_dtype == "int8":
-                self.scales = np.empty(-(-values.size // _core.SCALE_ELEMENTS), np.float32)
-            self.write(values)
+        if state_dtype is not None:
+            dtype = np.dtype(np.uint8 if state_dtype == "int8" else np.uint16)
+        # In huge pages, without which one thread takes a fifth longer for a step from memory.
+        self.array = _core.empty(shape, dtype)
+        if state_dtype == "int8":
+            blocks = -(-self.array.size // _core.SCALE_ELEMENTS)
+            self.scales = _core.empty((blocks,), np.dtype(np.float32))
 
     def read(self) -> Array:
         """The values; where they are not coded, the array itself."""
         return _core.decode_state(self.array, self.scales, self.is_signed) if self.coded else self.array
 
-    def write(self, values: Array) -> None:
-        """Replace the values; those of `read` are kept exactly."""
+    def write(self, values: Array | float) -> None:
+        """Replace the values, by one for all or by an array; those of `read` are kept exactly."""
         if self.coded:
+            values = np.broadcast_to(np.float32(values), self.array.shape)
             _core.encode_state(values, self.array, self.scales, self.is_signed)
         else:
             np.copyto(self.array, values)

@@ -184,11 +184,9 @@ class Stateful:
         self._steps[i] = int(entry.get("step", 0))
         self._memory[i] = entry.get(self.memory_name or "", 1.0)
         for kind in own.arrays.keys() | (entry.keys() & self.kinds.keys()):
-            values = entry[kind] if kind in entry else np.full(own.shape, self._initial(group), own.dtype)
-            if kind in own.arrays:
-                own.arrays[kind].write(values)
-            else:  # the options of the moment do not need it, those to come may
-                own.arrays[kind] = Stored(np.array(values), self.state_dtype, self.kinds[kind])
+            if kind not in own.arrays:  # the options of the moment do not need it, those to come may
+                own.arrays[kind] = Stored(own.shape, own.dtype, self.state_dtype, self.kinds[kind])
+            own.arrays[kind].write(entry[kind] if kind in entry else self._initial(group))
 
     def _grouped(self) -> Iterable[tuple[ParamGroup, range]]:
         """Every group with the indices of its parameters."""
