@@ -12,7 +12,9 @@ class Group {
 
   double number(const char* name) const { return as_double(item(name)); }
   bool flag(const char* name) const { return item(name).ptr() == Py_True; }
-  double beta(int i) const { return as_double(pybind11::tuple(pybind11::reinterpret_borrow<pybind11::object>(item("betas")))[i]); }
+  double beta(std::size_t i) const {
+    return as_double(pybind11::tuple(pybind11::reinterpret_borrow<pybind11::object>(item("betas")))[i]);
+  }
 
  private:
   pybind11::handle item(const char* name) const {
