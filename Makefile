@@ -29,7 +29,7 @@ $(BIN)/cmake --build build/lint-$(notdir $(1))
 
 endef
 
-# Measures for six minutes, beside torch where that is installed in .venv, and writes bench/results/.
+# Measures for nine minutes, beside torch where that is installed in .venv, and writes bench/results/.
 bench: $(VENV)/.installed
 	$(BIN)/pytest bench --save
 

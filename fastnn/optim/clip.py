@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.optim.options import not_negative
+from fastnn.optim.params import check_norm
 from fastnn.optim.state import as_array
 
 
@@ -54,8 +55,8 @@ def clip_grad_norm_(
         factor = _core.clip_factor(norm, limit)
         if math.isfinite(norm) and factor != 1:
             _core.scale(grads, names, factor)
-    if error_if_nonfinite and not math.isfinite(norm):
-        raise FloatingPointError(f"grads: got a norm of {norm}, want a finite one; look for NaN in the model")
+    if error_if_nonfinite:
+        check_norm(norm)
     return norm
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.nn.module import Parameter
 from fastnn.optim.options import CHECKS, ParamGroup, flag, not_negative, state_dtype
-from fastnn.optim.params import as_groups, as_named, checked_grad, size_of, tensor_of, zero
+from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, tensor_of, zero
 from fastnn.optim.state import ParamState, StateDtype, Stored
 from fastnn.optim.state_dict import Stateful
 from fastnn.random import BLOCK_WORDS, Generator, default_generator
@@ -148,7 +148,7 @@ class Optimizer(Stateful):
         self.last_grad_norm = norm
         if norm is not None and not math.isfinite(norm):
             if self.error_if_nonfinite:
-                raise FloatingPointError(f"grads: got a norm of {norm}, want a finite one; look for NaN in the model")
+                check_norm(norm)
             self.skipped_steps += 1
             if write_zeros:
                 for grad in given:
@@ -236,7 +236,7 @@ class Optimizer(Stateful):
         dtype = self.state_dtype or ""
         self._stepper = type(self).rule(tensors, names, sizes, state, self._steps, self._memory, dtype)
         self._built = [self._needed(group) for group in groups]
-        self._words = sum(-(-size_of(s.shape) // _core.CHUNK) for s in self._states) * BLOCK_WORDS
+        self._words = sum(-(-math.prod(s.shape) // _core.CHUNK) for s in self._states) * BLOCK_WORDS
         self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
         arrays = any(isinstance(p, np.ndarray) for p in self._params)
         self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")

@@ -10,11 +10,6 @@ import numpy as np
 from fastnn.nn.module import Parameter
 
 
-def size_of(shape: tuple[int, ...]) -> int:
-    """The number of elements."""
-    return math.prod(shape)
-
-
 def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
     """What an optimizer is given, as a list of groups."""
     if (
@@ -78,6 +73,12 @@ def checked_grad(param: Any) -> Any:
     if isinstance(param, np.ndarray):
         raise TypeError("grads: got none, want one per parameter, since NumPy arrays carry no gradient; step(grads)")
     return param.grad
+
+
+def check_norm(norm: float) -> None:
+    """Raise FloatingPointError for gradients whose norm is NaN or infinite."""
+    if not math.isfinite(norm):
+        raise FloatingPointError(f"grads: got a norm of {norm}, want a finite one; look for NaN in the model")
 
 
 def zero(grad: Any) -> None:

@@ -50,7 +50,7 @@ class Stored:
 
 
 class ParamState:
-    """What is kept for one parameter: the state's arrays by their names, the step count, and a number for the rule."""
+    """One parameter's tensor, what is known of it, and the arrays of its state by their names."""
 
     def __init__(self, name: str, tensor: Any) -> None:
         self.name = name
