@@ -5,11 +5,13 @@
 PYBIND11_MODULE(_core, m) {
   fastnn::kernel_table();  // FASTNN_ISA that names an impossible ISA fails the import, not the first call
   fastnn::prepare_threads();
+  fastnn::register_activation(m);
+  fastnn::register_batch_norm(m);
   fastnn::register_config(m);
-  fastnn::register_elementwise(m);
+  fastnn::register_dropout(m);
   fastnn::register_gradients(m);
+  fastnn::register_layer_norm(m);
   fastnn::register_loss(m);
-  fastnn::register_norm(m);
   fastnn::register_optim(m);
   fastnn::register_random(m);
   fastnn::register_state(m);

@@ -5,11 +5,13 @@
 
 namespace fastnn {
 
+void register_activation(pybind11::module_& m);
+void register_batch_norm(pybind11::module_& m);
 void register_config(pybind11::module_& m);
-void register_elementwise(pybind11::module_& m);
+void register_dropout(pybind11::module_& m);
 void register_gradients(pybind11::module_& m);
+void register_layer_norm(pybind11::module_& m);
 void register_loss(pybind11::module_& m);
-void register_norm(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_random(pybind11::module_& m);
 void register_state(pybind11::module_& m);

@@ -2,7 +2,7 @@
 // gradients take it again from cache. y may be x, dx may be dy.
 #pragma once
 
-#include "kernels/lanes.h"
+#include "kernels/moments.h"
 #include "kernels/parallel.h"
 #include "steps/norm.h"
 
@@ -25,12 +25,11 @@ inline void norm_row(const RowNormArgs<T>& a, Index row) {
   const Index n = a.columns;
   const T* x = a.x + row * n;
   T* y = a.y + row * n;
-  const double mean = sum(n, [=](Index i) { return double(x[i]); }) / double(n);
-  const double variance = sum(n, [=](Index i) { return (double(x[i]) - mean) * (double(x[i]) - mean); }) / double(n);
-  const double rstd = reciprocal_deviation(variance, a.eps);
-  a.mean[row] = mean;
+  const MeanVariance s = mean_variance(x, n);
+  const double rstd = reciprocal_deviation(s.variance, a.eps);
+  a.mean[row] = s.mean;
   a.rstd[row] = rstd;
-  const Moments<T> m = moments<T>(mean, rstd);
+  const Moments<T> m = moments<T>(s.mean, rstd);
   const T *weight = a.weight, *bias = a.bias;
 #pragma omp simd
   for (Index i = 0; i < n; ++i) y[i] = normalise(x[i], m) * weight_at(weight, i) + bias_at(bias, i);

@@ -1,7 +1,7 @@
 """Losses: called with what the network says and what is right, they return the loss and its gradient."""
 
 from fastnn import functional as F
-from fastnn.functional import Labels
+from fastnn.functional._types import Labels
 from fastnn.nn.module import Array
 
 

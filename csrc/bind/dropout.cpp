@@ -1,4 +1,3 @@
-// relu, dropout.
 #include <cmath>
 
 #include "bind/arrays.h"
@@ -8,25 +7,6 @@ namespace fastnn {
 namespace {
 
 constexpr char kX[] = "x", kDy[] = "dy";
-
-py::object relu(py::handle x_, py::handle out) {
-  const Array x = check(x_, "x");
-  const Result y = result(out, x, {&x});
-  by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().relu, MapArgs<T>{y.array.as<T>(), x.as<T>(), nullptr, x.size});
-  });
-  return y.object;
-}
-
-py::object relu_backward(py::handle dy_, py::handle x_, py::handle out) {
-  const Array x = check(x_, "x");
-  const Array dy = check(dy_, "dy", x, x.shape);
-  const Result dx = result(out, x, {&dy, &x});
-  by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().relu_backward, MapArgs<T>{dx.array.as<T>(), x.as<T>(), dy.as<T>(), x.size});
-  });
-  return dx.object;
-}
 
 // Forward and backward are one function; `name` is the argument's in sentences.
 template <const char* name>
@@ -46,10 +26,8 @@ py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t st
 
 }  // namespace
 
-void register_elementwise(py::module_& m) {
+void register_dropout(py::module_& m) {
   using namespace py::literals;
-  m.def("relu", &relu, "x"_a, "out"_a);
-  m.def("relu_backward", &relu_backward, "dy"_a, "x"_a, "out"_a);
   m.def("dropout", &dropout<kX>, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
   m.def("dropout_backward", &dropout<kDy>, "dy"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
 }

@@ -1,0 +1,15 @@
+// What every family of kernels knows.
+#pragma once
+
+#include <cstdint>
+
+namespace fastnn {
+
+using Index = std::int64_t;
+
+// Where in a random stream a kernel begins to draw.
+struct Philox {
+  std::uint64_t seed, stream, block;
+};
+
+}  // namespace fastnn

@@ -1,0 +1,35 @@
+// Arguments of what goes element by element: activations, dropout, random fills.
+#pragma once
+
+#include "kernels/args/common.h"
+
+namespace fastnn {
+
+// Elementwise. y may be x, dx may be dy.
+template <class T>
+struct MapArgs {
+  T* y;
+  const T* x;
+  const T* dy;  // backward only
+  Index size;
+};
+
+template <class T>
+struct DropoutArgs {
+  T* y;  // may be x
+  const T* x;
+  Index size;
+  Philox random;
+  std::uint32_t threshold;  // drop where 16 random bits are below
+  T scale;
+};
+
+template <class T>
+struct FillArgs {
+  T* y;
+  Index size;
+  Philox random;
+  T shift, scale, largest;  // shift + scale * value, at most `largest`
+};
+
+}  // namespace fastnn

@@ -1,0 +1,21 @@
+// Mean and biased variance of a run of elements, in two passes: E[x^2] - mean^2 would cancel, and overflow at 1e30.
+#pragma once
+
+#include "kernels/lanes.h"
+
+namespace fastnn {
+namespace {
+
+struct MeanVariance {
+  double mean, variance;
+};
+
+template <class T>
+inline MeanVariance mean_variance(const T* x, Index n) {
+  const double mean = sum(n, [=](Index i) { return double(x[i]); }) / double(n);
+  const double squares = sum(n, [=](Index i) { return (double(x[i]) - mean) * (double(x[i]) - mean); });
+  return {mean, squares / double(n)};
+}
+
+}  // namespace
+}  // namespace fastnn

@@ -1,0 +1,74 @@
+"""Norms over the trailing axes of each sample."""
+
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.functional._types import Array, Float64
+
+
+@overload
+def layer_norm(
+    x: Array,
+    normalized_shape: int | Sequence[int],
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    eps: float = ...,
+    *,
+    out: Array | None = ...,
+    return_stats: Literal[False] = ...,
+) -> Array: ...
+@overload
+def layer_norm(
+    x: Array,
+    normalized_shape: int | Sequence[int],
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    eps: float = ...,
+    *,
+    out: Array | None = ...,
+    return_stats: Literal[True],
+) -> tuple[Array, Float64, Float64]: ...
+def layer_norm(
+    x: Array,
+    normalized_shape: int | Sequence[int],
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+    *,
+    out: Array | None = None,
+    return_stats: bool = False,
+) -> Array | tuple[Array, Float64, Float64]:
+    """y = (x - mean) / sqrt(var + eps) * weight + bias over the trailing `normalized_shape`.
+
+    The variance is biased and taken in two passes. Statistics are float64 for either dtype.
+
+    Args:
+        x: (..., *normalized_shape).
+        normalized_shape: the trailing shape that is normalised; an int for one axis.
+        weight, bias: normalized_shape, or None for ones and zeros.
+        eps: finite, >= 0, added to the variance.
+        out: where to write; may be `x`.
+        return_stats: also return mean and rstd = 1 / sqrt(var + eps), each of shape (...).
+
+    Source: J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, equation 3.
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else normalized_shape
+    y, mean, rstd = _core.layer_norm(x, shape, weight, bias, eps, out)
+    return (y, mean, rstd) if return_stats else y
+
+
+def layer_norm_backward(
+    dy: Array, x: Array, weight: Array | None, mean: Float64, rstd: Float64, *, out: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """dx, dweight, dbias of `layer_norm`.
+
+    Args:
+        dy, x: the shape of the forward call.
+        weight: as in forward.
+        mean, rstd: what forward returned with `return_stats=True`.
+        out: where dx goes; may be `dy`.
+    """
+    return _core.layer_norm_backward(dy, x, weight, mean, rstd, out)

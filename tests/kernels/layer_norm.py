@@ -1,0 +1,51 @@
+"""Norms over trailing axes."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import reference
+
+from fastnn import functional as F
+from kernels.table import GRADIENTS, ROWS, Array, Arrays, Kernel, Shape, normals
+
+
+def _layer_norm_inputs(names: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    a = normals(names, shape, dtype, rng) | normals("weight bias", shape[1:], dtype, rng)
+    x = a["x"].astype(np.float64)
+    if "dy" in a and x.size:
+        _, a["mean"], a["rstd"] = reference.layer_norm(x, 1)
+    elif "dy" in a:
+        a["mean"], a["rstd"] = np.zeros(shape[0]), np.ones(shape[0])
+    return a
+
+
+def _layer_norm(a: Arrays, out: Array) -> Arrays:
+    y = F.layer_norm(a["x"], a["x"].shape[1:], a["weight"], a["bias"], out=out, return_stats=True)
+    return dict(zip(("y", "mean", "rstd"), y, strict=True))
+
+
+def _layer_norm_reference(a: Arrays) -> Arrays:
+    return dict(zip(("y", "mean", "rstd"), reference.layer_norm(a["x"], 1, a["weight"], a["bias"]), strict=True))
+
+
+def _layer_norm_backward(a: Arrays, out: Array) -> Arrays:
+    d = F.layer_norm_backward(a["dy"], a["x"], a["weight"], a["mean"], a["rstd"], out=out)
+    return dict(zip(GRADIENTS, d, strict=True))
+
+
+def _layer_norm_backward_reference(a: Arrays) -> Arrays:
+    return dict(zip(GRADIENTS, reference.layer_norm_backward(a["dy"], a["x"], 1, a["weight"]), strict=True))
+
+
+KERNELS = {
+    "layer_norm": Kernel(ROWS, partial(_layer_norm_inputs, "x"), _layer_norm, _layer_norm_reference, 3, in_place="x"),
+    "layer_norm_backward": Kernel(
+        ROWS,
+        partial(_layer_norm_inputs, "dy x"),
+        _layer_norm_backward,
+        _layer_norm_backward_reference,
+        6,
+        in_place="dy",
+    ),
+}

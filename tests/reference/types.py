@@ -1,0 +1,14 @@
+"""What references take and give."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+
+
+def wide(x: Any) -> Float64:
+    """A float64 copy of `x`."""
+    return np.array(x, dtype=np.float64)
