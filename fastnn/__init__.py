@@ -9,6 +9,7 @@ from fastnn._config import (
     supported_isas,
     use_isa,
 )
+from fastnn._memory import empty_cache, memory_stats, set_cache_limit
 from fastnn.random import Generator, manual_seed
 from fastnn.training import Trainer
 
@@ -17,14 +18,17 @@ __version__ = _core.build_info()["version"]
 __all__ = [
     "Generator",
     "Trainer",
+    "empty_cache",
     "functional",
     "get_num_threads",
     "init",
     "isa",
     "manual_seed",
+    "memory_stats",
     "nn",
     "optim",
     "random",
+    "set_cache_limit",
     "set_num_threads",
     "show_config",
     "supported_isas",

@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import functional as F
+from fastnn import nn, optim
 
 SIZES = [0, 1, 7, 1000, 16_384, 300_000, 1_100_000]
 
@@ -95,3 +98,86 @@ for n in range(10 << 20, 40 << 20, 1 << 20):
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_stats_tell_what_happens() -> None:
+    """A block is made once, kept when let go, used again, and given back on demand."""
+    fastnn.empty_cache()
+    before = fastnn.memory_stats()
+    assert before["cached_blocks"] == before["cached_bytes"] == 0
+    x = np.ones(1_000_000, np.float32)
+    y = F.relu(x)
+    first = fastnn.memory_stats()
+    assert first["system_allocations"] == before["system_allocations"] + 1
+    assert first["used_blocks"] == before["used_blocks"] + 1
+    size = first["used_bytes"] - before["used_bytes"]
+    assert x.nbytes <= size <= x.nbytes + (2 << 20)
+    view = y[5:9]
+    del y
+    assert fastnn.memory_stats() == first, "a view keeps the block"
+    del view
+    kept = fastnn.memory_stats()
+    assert (kept["cached_blocks"], kept["cached_bytes"], kept["used_bytes"]) == (1, size, before["used_bytes"])
+    y = F.relu(x)
+    again = fastnn.memory_stats()
+    assert again["reuses"] == first["reuses"] + 1 and again["system_allocations"] == first["system_allocations"]
+    del y
+    assert fastnn.empty_cache() == size
+    assert fastnn.memory_stats()["cached_bytes"] == 0
+
+
+def test_cache_limit() -> None:
+    """No more than the limit is kept, what is too much goes at once, and 0 keeps nothing."""
+    limit = fastnn.memory_stats()["limit_bytes"]
+    x = np.ones(1_000_000, np.float32)
+    try:
+        fastnn.empty_cache()
+        fastnn.set_cache_limit(9_000_000)
+        held = [F.relu(x) for _ in range(4)]
+        held.clear()
+        assert fastnn.memory_stats()["cached_blocks"] == 2
+        fastnn.set_cache_limit(5_000_000)
+        assert fastnn.memory_stats()["cached_blocks"] == 1
+        fastnn.set_cache_limit(0)
+        assert fastnn.memory_stats()["cached_bytes"] == 0
+        F.relu(x)
+        assert fastnn.memory_stats()["cached_bytes"] == 0
+    finally:
+        fastnn.set_cache_limit(limit)
+
+
+@pytest.mark.parametrize("value", [-1, 2**70, True])
+def test_cache_limit_refuses(value: int) -> None:
+    """What is no size is refused, and the limit stays."""
+    limit = fastnn.memory_stats()["limit_bytes"]
+    with pytest.raises(ValueError, match=r"bytes: got .*, want a number of bytes >= 0"):
+        fastnn.set_cache_limit(value)
+    assert fastnn.memory_stats()["limit_bytes"] == limit
+
+
+def test_a_training_loop_allocates_nothing() -> None:
+    """Of a fixed shape: from the second step on no block comes from the system, and NumPy allocates no large array."""
+    model = nn.Sequential(
+        nn.Linear(300, 500), nn.BatchNorm1d(500), nn.ReLU(), nn.Dropout(0.2), nn.LayerNorm(500), nn.Linear(500, 200)
+    )
+    criterion, optimizer = nn.CrossEntropyLoss(), optim.AdamW(model.parameters())
+    x = np.random.default_rng(0).standard_normal((2000, 300), dtype=np.float32)
+    labels = np.arange(2000) % 200
+
+    def step() -> None:
+        logits, backward = model(x)
+        _, dlogits = criterion(logits, labels)
+        optimizer.zero_grad()
+        backward(dlogits)
+        optimizer.step()
+
+    step()
+    allocations = fastnn.memory_stats()["system_allocations"]
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            step()
+        assert tracemalloc.get_traced_memory()[1] < 128 << 10
+    finally:
+        tracemalloc.stop()
+    assert fastnn.memory_stats()["system_allocations"] == allocations

@@ -134,7 +134,7 @@ py::array new_array(const Shape& shape, bool is_double) {
 
 py::array new_array(const Shape& shape, const py::dtype& dtype) {
   const auto bytes = std::accumulate(shape.begin(), shape.end(), std::size_t(dtype.itemsize()), std::multiplies<>());
-  if (bytes < kHugePage) return py::array(dtype, shape);
+  if (bytes < kLeastBlock) return py::array(dtype, shape);
   void* block = acquire_block(bytes);
   if (!block) throw std::bad_alloc();
   // The capsule gives the block back, and its context is the block's size.

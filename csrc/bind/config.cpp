@@ -1,8 +1,9 @@
-// Which code runs: instruction set, threads, how the module was built. And the memory probe.
+// Which code runs: instruction set, threads, how the module was built. What memory is kept. And the memory probe.
 #include <pybind11/stl.h>
 
 #include "bind/arrays.h"
 #include "bind/register.h"
+#include "core/memory.h"
 #include "core/threads.h"
 
 #define FASTNN_TEXT_(x) #x
@@ -37,6 +38,28 @@ py::dict build_info() {
   info["threads_engine"] = thread_engine();
   info["pybind11"] = FASTNN_TEXT(PYBIND11_VERSION_MAJOR) "." FASTNN_TEXT(PYBIND11_VERSION_MINOR);
   return info;
+}
+
+py::dict memory_stats_dict() {
+  const MemoryStats s = memory_stats();
+  py::dict d;
+  d["used_blocks"] = s.used_blocks;
+  d["used_bytes"] = s.used_bytes;
+  d["cached_blocks"] = s.cached_blocks;
+  d["cached_bytes"] = s.cached_bytes;
+  d["system_allocations"] = s.system_allocations;
+  d["reuses"] = s.reuses;
+  d["limit_bytes"] = s.limit_bytes;
+  return d;
+}
+
+void checked_set_cache_limit(py::int_ bytes_) {
+  const std::size_t bytes = py::isinstance<py::bool_>(bytes_) ? std::size_t(-1) : PyLong_AsSize_t(bytes_.ptr());
+  if (bytes == std::size_t(-1)) {
+    PyErr_Clear();
+    throw py::value_error("bytes: got " + std::string(py::repr(bytes_)) + ", want a number of bytes >= 0; 0 keeps none");
+  }
+  set_cache_limit(bytes);
 }
 
 void stream(const py::sequence& updated, const py::sequence& written, const py::sequence& read) {
@@ -81,6 +104,9 @@ void register_config(py::module_& m) {
   m.def("get_num_threads", &get_num_threads);
   m.def("set_num_threads", &checked_set_num_threads, "n"_a);
   m.def("build_info", &build_info);
+  m.def("memory_stats", &memory_stats_dict);
+  m.def("empty_cache", &empty_cache);
+  m.def("set_cache_limit", &checked_set_cache_limit, "bytes"_a);
   m.def("stream", &stream, "updated"_a, "written"_a, "read"_a);
 }
 

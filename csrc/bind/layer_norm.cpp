@@ -1,10 +1,10 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "core/memory.h"
 
 namespace fastnn {
 namespace {
@@ -46,7 +46,7 @@ py::tuple layer_norm_backward(py::handle dy_, py::handle x_, py::handle weight_,
   py::array dweight = new_array(normalized, x.is_double()), dbias = new_array(normalized, x.is_double());
   const Index rows = product(outer), columns = product(normalized);
   by_dtype(x, [&]<class T>(T) {
-    const std::unique_ptr<T[]> partial(new T[std::size_t(2 * columns * row_norm_blocks(rows))]);
+    const Scratch<T> partial(2 * columns * row_norm_blocks(rows));
     run(kernels_for<T>().row_norm_backward,
         RowNormBackwardArgs<T>{dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()),
                                static_cast<T*>(dbias.mutable_data()), partial.get(), dy.as<T>(), x.as<T>(),

@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "core/cgroup.h"
 #include "core/threads.h"
 
 namespace fastnn {
@@ -41,24 +42,10 @@ int quota_v1(const std::string& folder) {
   return cpus_of(quota, period);
 }
 
-// The tightest quota between the process's group and the root, for either version of cgroups.
 int cgroup_quota() {
   int cpus = cpus_of(0, 0);
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {  // id:controllers:/path
-    const auto first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    std::string controllers = line.substr(first, second - first + 1);
-    std::replace(controllers.begin(), controllers.end(), ':', ',');
-    const bool v2 = controllers == ",,";
-    if (!v2 && controllers.find(",cpu,") == std::string::npos) continue;
-    std::string path = line.substr(second + 1);
-    while (true) {
-      if (path == "/") path.clear();
-      cpus = std::min(cpus, v2 ? quota_v2("/sys/fs/cgroup" + path) : quota_v1("/sys/fs/cgroup/cpu" + path));
-      if (path.empty()) break;
-      path.erase(path.find_last_of('/'));
-    }
+  for (const ControlGroup& group : control_groups("cpu")) {
+    cpus = std::min(cpus, group.v2 ? quota_v2(group.folder) : quota_v1(group.folder));
   }
   return cpus;
 }

@@ -3,62 +3,101 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <mutex>
-#include <new>
+
+#include "core/cgroup.h"
 
 namespace fastnn {
 namespace {
 
-std::size_t rounded(std::size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
+constexpr std::size_t kPage = std::size_t(4) << 10, kHugePage = std::size_t(2) << 20;
+
+std::size_t rounded(std::size_t bytes) {
+  const std::size_t unit = bytes < kHugePage ? kPage : kHugePage;
+  return bytes ? (bytes + unit - 1) / unit * unit : unit;
+}
+
+// What the process may have: the machine's memory, or less where a control group says so.
+std::size_t available_bytes() {
+  std::size_t bytes = std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGESIZE));
+  for (const ControlGroup& group : control_groups("memory")) {
+    std::size_t limit = 0;  // stays 0 for "max"
+    std::ifstream(group.folder + (group.v2 ? "/memory.max" : "/memory.limit_in_bytes")) >> limit;
+    if (limit) bytes = std::min(bytes, limit);
+  }
+  return bytes;
+}
 
 class BlockPool {
  public:
   void* acquire(std::size_t size) noexcept {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      const auto found = free_.find(size);
-      if (found != free_.end()) {
-        void* block = found->second;
-        free_.erase(found);
-        kept_ -= size;
-        return block;
-      }
-    }
-    void* block = std::aligned_alloc(kHugePage, size);
+    void* block = take(size);
     if (!block) {
-      drop_all();
-      block = std::aligned_alloc(kHugePage, size);
+      block = fresh(size);
+      if (!block && empty()) block = fresh(size);
+      if (!block) return nullptr;
     }
-    if (block) madvise(block, size, MADV_HUGEPAGE);
+    std::lock_guard<std::mutex> lock(mutex_);
+    stats_.used_blocks += 1;
+    stats_.used_bytes += size;
     return block;
   }
 
   void release(void* block, std::size_t size) noexcept {
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      if (size <= bound_) {
+      stats_.used_blocks -= 1;
+      stats_.used_bytes -= size;
+      if (size <= stats_.limit_bytes) {
         // Sizes that nobody asks for any more must not fill the pool.
-        while (kept_ + size > bound_) drop(free_.begin());
+        shrink(stats_.limit_bytes - size);
         if (keep(block, size)) return;
       }
     }
     std::free(block);
   }
 
+  std::size_t empty() noexcept {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return shrink(0);
+  }
+
+  void set_limit(std::size_t bytes) noexcept {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stats_.limit_bytes = bytes;
+    shrink(bytes);
+  }
+
+  MemoryStats stats() noexcept {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return stats_;
+  }
+
  private:
   using Blocks = std::multimap<std::size_t, void*>;
 
-  void drop(Blocks::iterator position) noexcept {
-    kept_ -= position->first;
-    std::free(position->second);
-    free_.erase(position);
+  void* take(std::size_t size) noexcept {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = free_.find(size);
+    if (found == free_.end()) return nullptr;
+    void* block = found->second;
+    forget(found);
+    stats_.reuses += 1;
+    return block;
   }
 
-  void drop_all() noexcept {
+  void* fresh(std::size_t size) noexcept {
+    const bool huge = size >= kHugePage;
+    void* block = std::aligned_alloc(huge ? kHugePage : kPage, size);
+    if (!block) return nullptr;
+    if (huge) madvise(block, size, MADV_HUGEPAGE);
     std::lock_guard<std::mutex> lock(mutex_);
-    while (!free_.empty()) drop(free_.begin());
+    stats_.system_allocations += 1;
+    return block;
   }
 
   bool keep(void* block, std::size_t size) noexcept {
@@ -67,15 +106,31 @@ class BlockPool {
     } catch (const std::bad_alloc&) {
       return false;
     }
-    kept_ += size;
+    stats_.cached_blocks += 1;
+    stats_.cached_bytes += size;
     return true;
+  }
+
+  void forget(Blocks::iterator position) noexcept {
+    stats_.cached_blocks -= 1;
+    stats_.cached_bytes -= position->first;
+    free_.erase(position);
+  }
+
+  // Until no more than `most` bytes are kept; says how many went.
+  std::size_t shrink(std::size_t most) noexcept {
+    const std::size_t before = stats_.cached_bytes;
+    while (stats_.cached_bytes > most) {
+      std::free(free_.begin()->second);
+      forget(free_.begin());
+    }
+    return before - stats_.cached_bytes;
   }
 
   std::mutex mutex_;
   Blocks free_;
-  std::size_t kept_ = 0;
-  // An eighth of the machine: several generations of a training step's results, and no danger to its neighbours.
-  const std::size_t bound_ = std::size_t(sysconf(_SC_PHYS_PAGES)) / 8 * std::size_t(sysconf(_SC_PAGESIZE));
+  // An eighth of what there is: several generations of a training step's results, and no danger to its neighbours.
+  MemoryStats stats_ = {.limit_bytes = available_bytes() / 8};
 };
 
 // Never destroyed: arrays may outlive main.
@@ -87,7 +142,9 @@ BlockPool& block_pool() {
 }  // namespace
 
 void* acquire_block(std::size_t bytes) noexcept { return block_pool().acquire(rounded(bytes)); }
-
 void release_block(void* block, std::size_t bytes) noexcept { block_pool().release(block, rounded(bytes)); }
+MemoryStats memory_stats() noexcept { return block_pool().stats(); }
+std::size_t empty_cache() noexcept { return block_pool().empty(); }
+void set_cache_limit(std::size_t bytes) noexcept { block_pool().set_limit(bytes); }
 
 }  // namespace fastnn

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnn import _core, init
 from fastnn import functional as F
-from fastnn import init
 from fastnn.nn.module import FLOATS, Array, Backward, Module, Parameter
 from fastnn.random import Generator
 
@@ -58,7 +58,7 @@ class Linear(Module):
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"x: got shape {x.shape}, want (..., {self.in_features}); features lie on the last axis")
         rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
-        y = np.matmul(rows, weight.data.T)
+        y = np.matmul(rows, weight.data.T, out=_core.empty((len(rows), self.out_features), x.dtype))
         if bias is not None:
             y += bias.data
         y_shape = (*x.shape[:-1], self.out_features)
@@ -70,7 +70,9 @@ class Linear(Module):
             weight.accumulate(lambda out: np.matmul(dy_rows.T, rows, out=out))
             if bias is not None:
                 bias.accumulate(lambda out: np.add.reduce(dy_rows, axis=0, out=out))
-            return np.matmul(dy_rows, weight.data).reshape(x.shape) if input_grad else None
+            if not input_grad:
+                return None
+            return np.matmul(dy_rows, weight.data, out=_core.empty(rows.shape, x.dtype)).reshape(x.shape)
 
         return y if x.ndim == 2 else y.reshape(y_shape), backward
 
