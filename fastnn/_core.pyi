@@ -43,11 +43,24 @@ def batch_norm(
     training: bool,
     momentum: float,
     eps: float,
+    residual: _Array | None,
+    activation: str | None,
+    channels_last: bool,
+    unbiased: bool,
     out: _Array | None,
 ) -> tuple[_Array, _Float64, _Float64]: ...
 def batch_norm_backward(
-    dy: _Array, x: _Array, weight: _Array | None, mean: _Float64, rstd: _Float64, training: bool, out: _Array | None
-) -> tuple[_Array, _Array, _Array]: ...
+    dy: _Array,
+    x: _Array,
+    weight: _Array | None,
+    mean: _Float64,
+    rstd: _Float64,
+    training: bool,
+    y: _Array | None,
+    residual: bool,
+    channels_last: bool,
+    out: _Array | None,
+) -> tuple[_Array, _Array, _Array, Any]: ...
 def softmax_cross_entropy(
     logits: _Array, labels: npt.NDArray[np.integer], out: _Array | None
 ) -> tuple[float, _Array]: ...

@@ -1,82 +1,70 @@
-#include <algorithm>
-
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "core/memory.h"
 
 namespace fastnn {
 namespace {
 
-// (N, C, ...) as outer, channels, inner.
-struct Channels {
-  Index outer, channels, inner;
-
-  explicit Channels(const Array& x) {
-    if (x.shape.size() < 2) throw py::value_error("x: got shape " + text(x.shape) + ", want (N, C) or (N, C, ...)");
-    outer = x.shape[0];
-    channels = x.shape[1];
-    inner = product(Shape(x.shape.begin() + 2, x.shape.end()));
-  }
-  Shape shape() const { return {channels}; }
-};
+// What follows the norm in the same pass; relu is the only one so far.
+bool check_activation(py::handle activation) {
+  if (activation.is_none()) return false;
+  if (py::isinstance<py::str>(activation) && std::string(py::str(activation)) == "relu") return true;
+  throw py::value_error("activation: got " + std::string(py::repr(activation)) + ", want None or 'relu'");
+}
 
 py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running_var_, py::handle weight_,
-                     py::handle bias_, bool training, double momentum, double eps, py::handle out) {
+                     py::handle bias_, bool training, double momentum, double eps, py::handle residual_,
+                     py::handle activation, bool channels_last, bool unbiased, py::handle out) {
   const Array x = check(x_, "x");
-  const Channels c(x);
-  const Access access = training ? Access::write : Access::read;
-  const Array running_mean = check_optional(running_mean_, "running_mean", x, c.shape(), access);
-  const Array running_var = check_optional(running_var_, "running_var", x, c.shape(), access);
-  if (running_mean.given() != running_var.given() || (!training && !running_mean.given())) {
-    throw py::value_error("running_mean, running_var: got " + std::string(running_mean.given() ? "the first" : "no mean") +
-                          ", want both, or in training neither");
-  }
+  const Channels c(x, channels_last);
+  const Running running(running_mean_, running_var_, x, c.shape(), training);
   const Array weight = check_optional(weight_, "weight", x, c.shape());
   const Array bias = check_optional(bias_, "bias", x, c.shape());
+  const Array residual = check_optional(residual_, "residual", x, x.shape);
+  const bool relu = check_activation(activation);
   check_range(momentum, "momentum", 0, 1);
   check_not_negative(eps, "eps");
   if (training && c.outer * c.inner == 1) {
     throw py::value_error("x: got one value per channel, shape " + text(x.shape) +
                           ", want two at least in training, where a variance is taken; use a larger batch or eval mode");
   }
-  if (training && running_mean.given()) {
-    check_apart(running_mean, running_var);
-    for (const Array* other : {&x, &weight, &bias}) {
-      check_apart(running_mean, *other);
-      check_apart(running_var, *other);
-    }
-  }
-  const Result y = result(out, x, {&x}, {&running_mean, &running_var, &weight, &bias});
+  if (training) running.check_written_apart({&x, &weight, &bias, &residual});
+  const Result y = result(out, x, {&x, &residual}, {&running.mean, &running.var, &weight, &bias});
   Statistics s(c.shape());
   if (training && x.size == 0) {  // no batch, no statistics
-    std::fill_n(s.mean.mutable_data(), c.channels, 0.0);
-    std::fill_n(s.rstd.mutable_data(), c.channels, 0.0);
+    s.set_zero();
     return py::make_tuple(y.object, s.mean, s.rstd);
   }
+  const Scratch<double> partial(channel_norm_partial(c.outer, c.channels, c.inner));
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().channel_norm,
-        ChannelNormArgs<T>{y.array.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running_mean.as<T>(),
-                           running_var.as<T>(), x.as<T>(), weight.as<T>(), bias.as<T>(), c.outer, c.channels, c.inner,
-                           momentum, eps, training});
+        ChannelNormArgs<T>{y.array.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running.mean.as<T>(),
+                           running.var.as<T>(), partial.get(), x.as<T>(), weight.as<T>(), bias.as<T>(), residual.as<T>(),
+                           c.outer, c.channels, c.inner, momentum, eps, training, unbiased, relu});
   });
   return py::make_tuple(y.object, s.mean, s.rstd);
 }
 
 py::tuple batch_norm_backward(py::handle dy_, py::handle x_, py::handle weight_, py::handle mean_, py::handle rstd_,
-                              bool training, py::handle out) {
+                              bool training, py::handle y_, bool residual, bool channels_last, py::handle out) {
   const Array x = check(x_, "x");
   const Array dy = check(dy_, "dy", x, x.shape);
-  const Channels c(x);
+  const Array y = check_optional(y_, "y", x, x.shape);
+  const Channels c(x, channels_last);
   const Array weight = check_optional(weight_, "weight", x, c.shape());
   const Array mean = check_double(mean_, "mean", c.shape()), rstd = check_double(rstd_, "rstd", c.shape());
-  const Result dx = result(out, x, {&dy, &x}, {&weight, &mean, &rstd});
+  const Result dx = result(out, x, {&dy, &x, &y}, {&weight, &mean, &rstd});
   py::array dweight = new_array(c.shape(), x.is_double()), dbias = new_array(c.shape(), x.is_double());
+  const Result dresidual = residual ? result(py::none(), x, {}) : Result{py::none(), {}};
+  const Scratch<double> partial(channel_norm_partial(c.outer, c.channels, c.inner));
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().channel_norm_backward,
-        ChannelNormBackwardArgs<T>{dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()),
-                                   static_cast<T*>(dbias.mutable_data()), dy.as<T>(), x.as<T>(), weight.as<T>(),
-                                   mean.as<double>(), rstd.as<double>(), c.outer, c.channels, c.inner, training});
+        ChannelNormBackwardArgs<T>{dx.array.as<T>(), dresidual.array.as<T>(), static_cast<T*>(dweight.mutable_data()),
+                                   static_cast<T*>(dbias.mutable_data()), partial.get(), dy.as<T>(), x.as<T>(), y.as<T>(),
+                                   weight.as<T>(), mean.as<double>(), rstd.as<double>(), c.outer, c.channels, c.inner,
+                                   training});
   });
-  return py::make_tuple(dx.object, dweight, dbias);
+  return py::make_tuple(dx.object, dweight, dbias, dresidual.object);
 }
 
 }  // namespace
@@ -84,9 +72,9 @@ py::tuple batch_norm_backward(py::handle dy_, py::handle x_, py::handle weight_,
 void register_batch_norm(py::module_& m) {
   using namespace py::literals;
   m.def("batch_norm", &batch_norm, "x"_a, "running_mean"_a, "running_var"_a, "weight"_a, "bias"_a, "training"_a,
-        "momentum"_a, "eps"_a, "out"_a);
-  m.def("batch_norm_backward", &batch_norm_backward, "dy"_a, "x"_a, "weight"_a, "mean"_a, "rstd"_a, "training"_a,
-        "out"_a);
+        "momentum"_a, "eps"_a, "residual"_a, "activation"_a, "channels_last"_a, "unbiased"_a, "out"_a);
+  m.def("batch_norm_backward", &batch_norm_backward, "dy"_a, "x"_a, "weight"_a, "mean"_a, "rstd"_a, "training"_a, "y"_a,
+        "residual"_a, "channels_last"_a, "out"_a);
 }
 
 }  // namespace fastnn

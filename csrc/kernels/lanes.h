@@ -13,10 +13,14 @@ struct Pair {
   double first, second;
 };
 
-// Both sums of term(i) -> Pair in one sweep, i in [0, n).
-template <class Term>
-inline Pair sum_pairs(Index n, Term term) {
+struct Lanes {
   double first[kLanes] = {}, second[kLanes] = {};
+};
+
+// Adds both parts of term(i) -> Pair, i in [0, n).
+template <class Term>
+inline void add_pairs(Lanes& lanes, Index n, Term term) {
+  double *first = lanes.first, *second = lanes.second;
   Index i = 0;
   for (; i + kLanes <= n; i += kLanes) {
 #pragma omp simd
@@ -31,13 +35,23 @@ inline Pair sum_pairs(Index n, Term term) {
     first[lane] += t.first;
     second[lane] += t.second;
   }
+}
+
+inline Pair folded(Lanes lanes) {
   for (Index half = kLanes / 2; half > 0; half /= 2) {
     for (Index lane = 0; lane < half; ++lane) {
-      first[lane] += first[lane + half];
-      second[lane] += second[lane + half];
+      lanes.first[lane] += lanes.first[lane + half];
+      lanes.second[lane] += lanes.second[lane + half];
     }
   }
-  return {first[0], second[0]};
+  return {lanes.first[0], lanes.second[0]};
+}
+
+template <class Term>
+inline Pair sum_pairs(Index n, Term term) {
+  Lanes lanes;
+  add_pairs(lanes, n, term);
+  return folded(lanes);
 }
 
 template <class Term>

@@ -25,6 +25,14 @@ FASTNN_STEP T normalise(T x, const Moments<T>& m) {
   return ((x - m.mean_high) - m.mean_low) * m.rstd;
 }
 
+// The mean and the sum of squared deviations of n elements together with `more` others.
+// Source: T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", Am. Stat. 37 (1983), section 3.
+FASTNN_STEP void merge_moments(double n, double& mean, double& squares, double more, double mean_more, double squares_more) {
+  const double delta = mean_more - mean, share = more / (n + more);
+  mean += delta * share;
+  squares += squares_more + delta * delta * n * share;
+}
+
 // d loss / d x of y = weight * normalise(x) when mean and rstd depend on x: g = dy * weight,
 // mean_g and mean_gx are the means of g and of g * normalised over the elements that share the statistics.
 template <class T>

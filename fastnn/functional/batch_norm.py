@@ -17,6 +17,10 @@ def batch_norm(
     momentum: float = ...,
     eps: float = ...,
     *,
+    residual: Array | None = ...,
+    activation: Literal["relu"] | None = ...,
+    channels_last: bool = ...,
+    unbiased: bool = ...,
     out: Array | None = ...,
     return_stats: Literal[False] = ...,
 ) -> Array: ...
@@ -31,6 +35,10 @@ def batch_norm(
     momentum: float = ...,
     eps: float = ...,
     *,
+    residual: Array | None = ...,
+    activation: Literal["relu"] | None = ...,
+    channels_last: bool = ...,
+    unbiased: bool = ...,
     out: Array | None = ...,
     return_stats: Literal[True],
 ) -> tuple[Array, Float64, Float64]: ...
@@ -44,22 +52,31 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     *,
+    residual: Array | None = None,
+    activation: Literal["relu"] | None = None,
+    channels_last: bool = False,
+    unbiased: bool = True,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Float64, Float64]:
-    """Normalise each channel over the batch and all trailing axes.
+    """Normalise each channel over the batch and all other axes, then add `residual`, then apply the activation.
 
     In training the statistics are the batch's own, and the running ones, if given, are updated in place:
-    running = (1 - momentum) * running + momentum * new, the variance unbiased there and biased in y, as in
-    PyTorch. Otherwise the running ones are used.
+    running = (1 - momentum) * running + momentum * new, as in PyTorch. Otherwise the running ones are used.
 
     Args:
-        x: (N, C) or (N, C, ...).
+        x: (N, C) or (N, C, ...); with `channels_last` (N, ..., C).
         running_mean, running_var: (C,); needed when not training.
         weight, bias: (C,), or None for ones and zeros.
-        momentum: share of the new value, in [0, 1].
+        momentum: share of the new value, in [0, 1]. For a cumulative average pass 1 / (number of batches so far, this
+            one included), as `nn.BatchNorm2d(momentum=None)` does.
         eps: finite, >= 0, added to the variance.
-        out: where to write; may be `x`.
+        residual: like x, added to the norm's result in the same pass.
+        activation: "relu" makes y = max(norm + residual, 0) in the same pass.
+        channels_last: whether channels are the last axis.
+        unbiased: whether the running variance divides by one less than the number of values, as in PyTorch, or by that
+            number, as in ONNX and Keras. In y the variance is always biased.
+        out: where to write; may be `x` or `residual`.
         return_stats: also return the mean and rstd = 1 / sqrt(var + eps) that were used, float64, (C,).
 
     Raises:
@@ -69,10 +86,41 @@ def batch_norm(
 
     Source: S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, algorithms 1 and 2.
     """
-    y, mean, rstd = _core.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps, out)
+    y, mean, rstd = _core.batch_norm(
+        x, running_mean, running_var, weight, bias, training, momentum, eps,
+        residual, activation, channels_last, unbiased, out,
+    )  # fmt: skip
     return (y, mean, rstd) if return_stats else y
 
 
+@overload
+def batch_norm_backward(
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    mean: Float64,
+    rstd: Float64,
+    training: bool = ...,
+    *,
+    y: Array | None = ...,
+    residual: Literal[False] = ...,
+    channels_last: bool = ...,
+    out: Array | None = ...,
+) -> tuple[Array, Array, Array]: ...
+@overload
+def batch_norm_backward(
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    mean: Float64,
+    rstd: Float64,
+    training: bool = ...,
+    *,
+    y: Array | None = ...,
+    residual: Literal[True],
+    channels_last: bool = ...,
+    out: Array | None = ...,
+) -> tuple[Array, Array, Array, Array]: ...
 def batch_norm_backward(
     dy: Array,
     x: Array,
@@ -81,7 +129,24 @@ def batch_norm_backward(
     rstd: Float64,
     training: bool = True,
     *,
+    y: Array | None = None,
+    residual: bool = False,
+    channels_last: bool = False,
     out: Array | None = None,
-) -> tuple[Array, Array, Array]:
-    """dx, dweight, dbias of `batch_norm`; arguments as in `layer_norm_backward`, `training` as in forward."""
-    return _core.batch_norm_backward(dy, x, weight, mean, rstd, training, out)
+) -> tuple[Array, Array, Array] | tuple[Array, Array, Array, Array]:
+    """dx, dweight, dbias of `batch_norm`, and the gradient by `residual` where that is asked for.
+
+    Args:
+        dy, x: the shape of the forward call.
+        weight: as in forward.
+        mean, rstd: what forward returned with `return_stats=True`.
+        training: as in forward.
+        y: what forward returned, where it had an activation; None otherwise.
+        residual: whether forward had one; then its gradient, an array like x, comes as a fourth result.
+        channels_last: as in forward.
+        out: where dx goes; may be `dy`, `x` or `y`.
+    """
+    dx, dweight, dbias, dresidual = _core.batch_norm_backward(
+        dy, x, weight, mean, rstd, training, y, residual, channels_last, out
+    )
+    return (dx, dweight, dbias, dresidual) if residual else (dx, dweight, dbias)

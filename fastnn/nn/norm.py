@@ -21,7 +21,7 @@ class _BatchNorm(Module):
     Args:
         num_features: number of channels C.
         eps: finite, >= 0, added to the variance.
-        momentum: share of the new value in the running statistics, in [0, 1].
+        momentum: share of the new value in the running statistics, in [0, 1]; None gives all batches so far the same.
         affine: False leaves weight and bias out.
         track_running_stats: False keeps no running statistics; the batch's own serve in evaluation too.
         dtype: float32 or float64, of the parameters and of all x.
@@ -38,7 +38,7 @@ class _BatchNorm(Module):
         self,
         num_features: int,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         *,
@@ -69,7 +69,7 @@ class _BatchNorm(Module):
         shift = None if bias is None else bias.data
         own = self.training or self.running_mean is None
         y, mean, rstd = F.batch_norm(
-            x, self.running_mean, self.running_var, scale, shift, own, self.momentum, self.eps, return_stats=True
+            x, self.running_mean, self.running_var, scale, shift, own, self._share(), self.eps, return_stats=True
         )
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
@@ -81,6 +81,11 @@ class _BatchNorm(Module):
             return dx if input_grad else None
 
         return y, backward
+
+    def _share(self) -> float:
+        if self.momentum is not None:
+            return self.momentum
+        return 0.0 if self.num_batches_tracked is None else 1 / (int(self.num_batches_tracked) + 1)
 
     def _options(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.weight is not None}"

@@ -30,7 +30,8 @@ def batch_norm(
     new_var = None if running_var is None else wide(running_var)
     if training:
         count = x.size // x.shape[1]
-        mean, var = x.mean(over), x.var(over)
+        exact = x.astype(np.longdouble)  # a plain float64 sum down 100,000 rows loses digits that the kernel keeps
+        mean, var = wide(exact.mean(over)), wide(exact.var(over))
         new_mean = None if new_mean is None else (1 - momentum) * new_mean + momentum * mean
         new_var = None if new_var is None else (1 - momentum) * new_var + momentum * var * count / (count - 1)
     else:

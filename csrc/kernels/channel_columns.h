@@ -1,0 +1,152 @@
+// Channels of a batch norm side by side, x being (rows, channels). Sums go down the columns of tiles that fit the second
+// cache, row by row as they lie in memory; those of the tiles are then merged in order.
+#pragma once
+
+#include "kernels/channel_shared.h"
+
+namespace fastnn {
+namespace {
+
+struct Tile {
+  Index block, begin, end, column, width;  // rows [begin, end) are the block's
+};
+
+template <class Body>
+inline void for_each_tile(Index rows, Index channels, Body body) noexcept {
+  const Index height = tile_rows(channels), strips = (channels + kTileColumns - 1) / kTileColumns;
+  for_each_block(tile_row_blocks(rows, channels) * strips, rows * channels, [=](Index i) {
+    const Index block = i / strips, column = i % strips * kTileColumns, begin = block * height;
+    const Index end = begin + height < rows ? begin + height : rows;
+    body(Tile{block, begin, end, column, channels - column < kTileColumns ? channels - column : kTileColumns});
+  });
+}
+
+// first[c] and second[c] become the sums of both parts of term(i, c) down the tile; c counts from the tile's column on.
+template <class Term>
+inline void column_sums(double* first, double* second, const Tile& tile, Index channels, Term term) {
+  const Index width = tile.width;
+  for (Index c = 0; c < width; ++c) first[c] = second[c] = 0;
+  for (Index row = tile.begin; row < tile.end; ++row) {
+    const Index at = row * channels + tile.column;
+#pragma omp simd
+    for (Index c = 0; c < width; ++c) {
+      const Pair t = term(at + c, c);
+      first[c] += t.first;
+      second[c] += t.second;
+    }
+  }
+}
+
+template <class T>
+inline void column_statistics(const ChannelNormArgs<T>& a) noexcept {
+  const Index channels = a.channels, height = tile_rows(channels), blocks = tile_row_blocks(a.outer, channels);
+  double* partial = a.partial;
+  const T* x = a.x;
+  for_each_tile(a.outer, channels, [=](const Tile& tile) {
+    double *mean = partial + 2 * tile.block * channels + tile.column, *squares = mean + channels;
+    column_sums(mean, squares, tile, channels, [=](Index i, Index) { return Pair{double(x[i]), 0.0}; });
+    const double rows = double(tile.end - tile.begin);
+    double means[kTileColumns];
+    for (Index c = 0; c < tile.width; ++c) means[c] = mean[c] / rows;
+    column_sums(mean, squares, tile, channels, [&means, x](Index i, Index c) {
+      const double d = double(x[i]) - means[c];
+      return Pair{0.0, d * d};
+    });
+    for (Index c = 0; c < tile.width; ++c) mean[c] = means[c];
+  });
+  double *mean = partial, *squares = partial + channels;
+  for (Index block = 1; block < blocks; ++block) {
+    const double *m = partial + 2 * block * channels, *q = m + channels;
+    const double before = double(block * height), rows = double(a.outer) - before;
+    const double more = rows < double(height) ? rows : double(height);
+#pragma omp simd
+    for (Index c = 0; c < channels; ++c) merge_moments(before, mean[c], squares[c], more, m[c], q[c]);
+  }
+  for (Index c = 0; c < channels; ++c) close_statistics(a, c, mean[c], squares[c]);
+}
+
+// Per channel arrays behind the sums in scratch, one for each number that an element's arithmetic takes.
+template <class T, class Args>
+inline T* channel_numbers(const Args& a) {
+  return reinterpret_cast<T*>(a.partial + 2 * tile_row_blocks(a.outer, a.channels) * a.channels);
+}
+
+template <class After, class T>
+void norm_columns(const ChannelNormArgs<T>& a) noexcept {
+  const Index n = a.channels;
+  if (a.training) {
+    column_statistics(a);
+  } else {
+    for (Index c = 0; c < n; ++c) close_statistics(a, c, 0, 0);
+  }
+  T *high = channel_numbers<T>(a), *low = high + n, *rstd = low + n, *weight = rstd + n, *bias = weight + n;
+  for (Index c = 0; c < n; ++c) {
+    const Moments<T> m = moments<T>(a.mean[c], a.rstd[c]);
+    high[c] = m.mean_high;
+    low[c] = m.mean_low;
+    rstd[c] = m.rstd;
+    weight[c] = weight_at(a.weight, c);
+    bias[c] = bias_at(a.bias, c);
+  }
+  const T *x = a.x, *residual = a.residual;
+  T* y = a.y;
+  for_each_range(a.outer, n, [=](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row) {
+      const Index at = row * n;
+#pragma omp simd
+      for (Index c = 0; c < n; ++c) {
+        const Moments<T> m = {high[c], low[c], rstd[c]};
+        y[at + c] = After::forward(normalise(x[at + c], m) * weight[c] + bias[c], residual, at + c);
+      }
+    }
+  });
+}
+
+template <class After, class T>
+void norm_columns_backward(const ChannelNormBackwardArgs<T>& a) noexcept {
+  const Index n = a.channels, blocks = tile_row_blocks(a.outer, n);
+  double* partial = a.partial;
+  T *high = channel_numbers<T>(a), *low = high + n, *rstd = low + n, *mean_g = rstd + n, *mean_gx = mean_g + n,
+    *scale = mean_gx + n;
+  for (Index c = 0; c < n; ++c) {
+    const Moments<T> m = moments<T>(a.mean[c], a.rstd[c]);
+    high[c] = m.mean_high;
+    low[c] = m.mean_low;
+    rstd[c] = m.rstd;
+  }
+  const T *x = a.x, *dy = a.dy, *y = a.y;
+  for_each_tile(a.outer, n, [=](const Tile& tile) {
+    double* sums = partial + 2 * tile.block * n + tile.column;
+    const T *h = high + tile.column, *l = low + tile.column, *r = rstd + tile.column;
+    column_sums(sums, sums + n, tile, n, [=](Index i, Index c) {
+      const T g = After::backward(dy, y, i);
+      return Pair{double(g), double(g * normalise(x[i], Moments<T>{h[c], l[c], r[c]}))};
+    });
+  });
+  for (Index block = 1; block < blocks; ++block) {
+#pragma omp simd
+    for (Index c = 0; c < 2 * n; ++c) partial[c] += partial[2 * block * n + c];
+  }
+  for (Index c = 0; c < n; ++c) {
+    const GradientMeans<T> k = close_gradient(a, c, partial[c], partial[n + c]);
+    mean_g[c] = k.mean_g;
+    mean_gx[c] = k.mean_gx;
+    scale[c] = k.scale;
+  }
+  T *dx = a.dx, *dresidual = a.dresidual;
+  for_each_range(a.outer, n, [=](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row) {
+      const Index at = row * n;
+#pragma omp simd
+      for (Index c = 0; c < n; ++c) {
+        const T g = After::backward(dy, y, at + c);
+        const T normalised = normalise(x[at + c], Moments<T>{high[c], low[c], rstd[c]});
+        After::keep(dresidual, at + c, g);
+        dx[at + c] = normalise_gradient(g, normalised, mean_g[c], mean_gx[c], scale[c]);
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace fastnn
