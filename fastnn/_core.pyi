@@ -21,19 +21,59 @@ def empty_cache() -> int: ...
 def set_cache_limit(bytes: int) -> None: ...
 def relu(x: _Array, out: _Array | None) -> _Array: ...
 def relu_backward(dy: _Array, x: _Array, out: _Array | None) -> _Array: ...
-def dropout(x: _Array, p: float, seed: int, stream: int, block: int, out: _Array | None) -> _Array: ...
-def dropout_backward(dy: _Array, p: float, seed: int, stream: int, block: int, out: _Array | None) -> _Array: ...
-def layer_norm(
+def dropout(
+    x: _Array,
+    p: float,
+    seed: int,
+    stream: int,
+    block: int,
+    scale: float | None,
+    leading: int,
+    name: str,
+    out: _Array | None,
+) -> _Array: ...
+def alpha_dropout(
+    x: _Array, p: float, seed: int, stream: int, block: int, backward: bool, out: _Array | None
+) -> _Array: ...
+def row_norm(
     x: _Array,
     normalized_shape: Sequence[int],
     weight: _Array | None,
     bias: _Array | None,
     eps: float,
+    rms: bool,
     out: _Array | None,
 ) -> tuple[_Array, _Float64, _Float64]: ...
-def layer_norm_backward(
-    dy: _Array, x: _Array, weight: _Array | None, mean: _Float64, rstd: _Float64, out: _Array | None
+def row_norm_backward(
+    dy: _Array, x: _Array, weight: _Array | None, mean: _Float64 | None, rstd: _Float64, out: _Array | None
 ) -> tuple[_Array, _Array, _Array]: ...
+def residual_norm(
+    x: _Array,
+    residual: _Array | None,
+    normalized_shape: Sequence[int] | None,
+    weight: _Array | None,
+    bias: _Array | None,
+    p: float,
+    seed: int,
+    stream: int,
+    block: int,
+    eps: float,
+    keep_sum: bool,
+    out: _Array | None,
+) -> tuple[_Array, _Array, _Float64, _Float64]: ...
+def residual_norm_backward(
+    dy: _Array,
+    sum: _Array,
+    weight: _Array | None,
+    mean: _Float64,
+    rstd: _Float64,
+    p: float,
+    seed: int,
+    stream: int,
+    block: int,
+    dsum: _Array | None,
+    out: _Array | None,
+) -> tuple[_Array, _Array, _Array, _Array]: ...
 def batch_norm(
     x: _Array,
     running_mean: _Array | None,

@@ -168,8 +168,11 @@ def test_special_reductions(name: str, value: float, dtype: Any, isa: str) -> No
         _check(kernel, case, _call(kernel, case), dtype)
 
 
+DRAWN = {"dropout_backward", "dropout2d_backward", "drawn", "trailing"}
+
+
 def test_table_covers_the_functions() -> None:
     """No operation of `fastnn.functional` is without a row in the table."""
     members = inspect.getmembers(functional, inspect.isfunction)
     public = {name for name, f in members if f.__module__.startswith(functional.__name__) and not name.startswith("_")}
-    assert public == {name.split("-")[0] for name in KERNELS} - {"uniform", "normal"} | {"dropout_backward"}
+    assert public == {name.split("-")[0] for name in KERNELS} - {"uniform", "normal"} | DRAWN

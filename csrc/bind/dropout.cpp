@@ -1,3 +1,5 @@
+#include "bind/dropout.h"
+
 #include <cmath>
 
 #include "bind/arrays.h"
@@ -6,20 +8,48 @@
 namespace fastnn {
 namespace {
 
-constexpr char kX[] = "x", kDy[] = "dy";
+// How the elements that stay are scaled: None keeps the expected value.
+double check_scale(py::handle scale, double p) {
+  if (scale.is_none()) return p < 1 ? 1 / (1 - p) : 0;
+  return check_not_negative(py::cast<double>(scale), "scale");
+}
 
-// Forward and backward are one function; `name` is the argument's in sentences.
-template <const char* name>
+// Forward and backward are one function, and x is what sentences call dy then.
 py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
-                   py::handle out) {
+                   py::handle scale_, int leading, const std::string& name, py::handle out) {
   const Array x = check(x_, name);
   check_range(p, "p", 0, 1);
+  const double scale = check_scale(scale_, p);
+  Index inner = 1;
+  if (leading) {
+    if (Index(x.shape.size()) < leading) {
+      throw py::value_error(name + ": got shape " + text(x.shape) + ", want (N, C, ...), whose channels are dropped whole");
+    }
+    for (std::size_t axis = std::size_t(leading); axis < x.shape.size(); ++axis) inner *= x.shape[axis];
+  }
   const Result y = result(out, x, {&x});
-  const auto threshold = std::uint32_t(std::lround(p * 65536));
+  if (x.size == 0) return y.object;
   by_dtype(x, [&]<class T>(T) {
-    const T scale = p < 1 ? T(1 / (1 - p)) : T(0);
-    run(kernels_for<T>().dropout,
-        DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, {seed, stream, block}, threshold, scale});
+    const auto& kernels = kernels_for<T>();
+    run(leading ? kernels.channel_dropout : kernels.dropout,
+        DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, inner, {seed, stream, block}, drop_threshold(p), T(scale), 0, 0});
+  });
+  return y.object;
+}
+
+// With a in front of what stays and b added: G. Klambauer et al., "Self-Normalizing Neural Networks", NIPS 2017, section 3,
+// "new dropout technique". Everything dropped is zeros, as in torch.
+py::object alpha_dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
+                         bool backward, py::handle out) {
+  const Array x = check(x_, backward ? "dy" : "x");
+  check_range(p, "p", 0, 1);
+  constexpr double kSaturation = -1.7580993408473766;  // the limit of SELU at minus infinity
+  const double a = p < 1 ? 1 / std::sqrt((1 - p) * (1 + p * kSaturation * kSaturation)) : 0;
+  const double b = backward ? 0 : -a * p * kSaturation, dropped = backward ? 0 : a * kSaturation + b;
+  const Result y = result(out, x, {&x});
+  by_dtype(x, [&]<class T>(T) {
+    run(kernels_for<T>().alpha_dropout,
+        DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, 1, {seed, stream, block}, drop_threshold(p), T(a), T(b), T(dropped)});
   });
   return y.object;
 }
@@ -28,8 +58,8 @@ py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t st
 
 void register_dropout(py::module_& m) {
   using namespace py::literals;
-  m.def("dropout", &dropout<kX>, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
-  m.def("dropout_backward", &dropout<kDy>, "dy"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
+  m.def("dropout", &dropout, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "scale"_a, "leading"_a, "name"_a, "out"_a);
+  m.def("alpha_dropout", &alpha_dropout, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "backward"_a, "out"_a);
 }
 
 }  // namespace fastnn

@@ -5,6 +5,7 @@
 #include "kernels/loss.h"
 #include "kernels/optim.h"
 #include "kernels/random.h"
+#include "kernels/residual_norm.h"
 #include "kernels/row_norm.h"
 #include "kernels/stream.h"
 #include "kernels/table.h"

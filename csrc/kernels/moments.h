@@ -17,5 +17,10 @@ inline MeanVariance mean_variance(const T* x, Index n) {
   return {mean, squares / double(n)};
 }
 
+template <class T>
+inline double mean_square(const T* x, Index n) {
+  return sum(n, [=](Index i) { return double(x[i]) * double(x[i]); }) / double(n);
+}
+
 }  // namespace
 }  // namespace fastnn

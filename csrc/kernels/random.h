@@ -7,8 +7,8 @@
 // Normals come in pairs from the two uniforms 16 apart.
 #pragma once
 
+#include "kernels/mask.h"
 #include "kernels/parallel.h"
-#include "kernels/philox.h"
 #include "steps/random.h"
 
 namespace fastnn {
@@ -41,6 +41,38 @@ void dropout_kernel(const DropoutArgs<T>& a) noexcept {
     for (Index j = low; j < count; ++j) {
       y[j] = keep_or_drop(x[j], words[j - kBlockWords] >> 16, threshold, scale);
     }
+  });
+}
+
+template <class T>
+void alpha_dropout_kernel(const DropoutArgs<T>& a) noexcept {
+  for_each_range(a.size, 1, [=](Index begin, Index end) {
+    for_each_masked_run(begin, end, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
+      const T* x = a.x + first;
+      T* y = a.y + first;
+      const std::uint32_t threshold = a.threshold;
+      const T scale = a.scale, shift = a.shift, dropped = a.dropped;
+#pragma omp simd
+      for (Index i = 0; i < count; ++i) y[i] = keep_or_replace(x[i], bits16[i], threshold, scale, shift, dropped);
+    });
+  });
+}
+
+// Element e is here the e-th run of `inner`.
+template <class T>
+void channel_dropout_kernel(const DropoutArgs<T>& a) noexcept {
+  for_each_range(a.size / a.inner, a.inner, [=](Index begin, Index end) {
+    for_each_masked_run(begin, end, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
+      const std::uint32_t threshold = a.threshold;
+      const T scale = a.scale;
+      for (Index run = 0; run < count; ++run) {
+        const T* x = a.x + (first + run) * a.inner;
+        T* y = a.y + (first + run) * a.inner;
+        const std::uint32_t bits = bits16[run];
+#pragma omp simd
+        for (Index i = 0; i < a.inner; ++i) y[i] = keep_or_drop(x[i], bits, threshold, scale);
+      }
+    });
   });
 }
 

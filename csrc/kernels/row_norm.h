@@ -1,5 +1,5 @@
-// Layer norm: x is (rows, columns), statistics per row. A row is read from memory once: variance, result and
-// gradients take it again from cache. y may be x, dx may be dy.
+// Layer norm and rms norm: x is (rows, columns), statistics per row. A row is read from memory once: variance, result and
+// gradients take it again from cache. y may be x, dx may be dy or x.
 #pragma once
 
 #include "kernels/moments.h"
@@ -25,9 +25,9 @@ inline void norm_row(const RowNormArgs<T>& a, Index row) {
   const Index n = a.columns;
   const T* x = a.x + row * n;
   T* y = a.y + row * n;
-  const MeanVariance s = mean_variance(x, n);
+  const MeanVariance s = a.mean ? mean_variance(x, n) : MeanVariance{0.0, mean_square(x, n)};
   const double rstd = reciprocal_deviation(s.variance, a.eps);
-  a.mean[row] = s.mean;
+  if (a.mean) a.mean[row] = s.mean;
   a.rstd[row] = rstd;
   const Moments<T> m = moments<T>(s.mean, rstd);
   const T *weight = a.weight, *bias = a.bias;
@@ -47,12 +47,12 @@ inline void norm_row_backward(const RowNormBackwardArgs<T>& a, T* dweight, T* db
   const Index n = a.columns;
   const T *x = a.x + row * n, *dy = a.dy + row * n, *weight = a.weight;
   T* dx = a.dx + row * n;
-  const Moments<T> m = moments<T>(a.mean[row], a.rstd[row]);
+  const Moments<T> m = moments<T>(a.mean ? a.mean[row] : 0.0, a.rstd[row]);
   const Pair sums = sum_pairs(n, [=](Index i) {
     const T g = dy[i] * weight_at(weight, i);
     return Pair{double(g), double(g * normalise(x[i], m))};
   });
-  const T mean_g = T(sums.first / double(n)), mean_gx = T(sums.second / double(n));
+  const T mean_g = a.mean ? T(sums.first / double(n)) : T(0), mean_gx = T(sums.second / double(n));
 #pragma omp simd
   for (Index i = 0; i < n; ++i) {
     const T normalised = normalise(x[i], m), g = dy[i];
@@ -62,25 +62,48 @@ inline void norm_row_backward(const RowNormBackwardArgs<T>& a, T* dweight, T* db
   }
 }
 
-// The gradients of weight and bias are summed over 64 rows in the element's type, then over those parts in double.
+// The parts of the gradients of weight and bias that for_each_row_part left, in double.
 template <class T>
-void row_norm_backward_kernel(const RowNormBackwardArgs<T>& a) noexcept {
+inline void add_row_parts(const RowNormBackwardArgs<T>& a) {
   const Index n = a.columns, parts = row_norm_blocks(a.rows);
-  for_each_block(parts, a.rows * n, [=](Index part) {
+  for_each_range(n, 2 * parts, [=](Index begin, Index end) {
+    constexpr Index kWidth = 64;
+    for (Index first = begin; first < end; first += kWidth) {
+      const Index width = end - first < kWidth ? end - first : kWidth;
+      double dweight[kWidth] = {}, dbias[kWidth] = {};
+      for (Index part = 0; part < parts; ++part) {
+        const T *w = a.partial + part * 2 * n + first, *b = w + n;
+#pragma omp simd
+        for (Index i = 0; i < width; ++i) {
+          dweight[i] += double(w[i]);
+          dbias[i] += double(b[i]);
+        }
+      }
+      for (Index i = 0; i < width; ++i) {
+        a.dweight[first + i] = T(dweight[i]);
+        a.dbias[first + i] = T(dbias[i]);
+      }
+    }
+  });
+}
+
+// The gradients of weight and bias are summed over 64 rows in the element's type, then over those parts in double.
+// body(dweight, dbias, row) for every row, with the sums of the row's part.
+template <class T, class Body>
+inline void for_each_row_part(const RowNormBackwardArgs<T>& a, Body body) {
+  const Index n = a.columns;
+  for_each_block(row_norm_blocks(a.rows), a.rows * n, [=](Index part) {
     T *dweight = a.partial + part * 2 * n, *dbias = dweight + n;
     for (Index i = 0; i < 2 * n; ++i) dweight[i] = 0;
     const Index end = (part + 1) * kRowsPerPartial < a.rows ? (part + 1) * kRowsPerPartial : a.rows;
-    for (Index row = part * kRowsPerPartial; row < end; ++row) norm_row_backward(a, dweight, dbias, row);
+    for (Index row = part * kRowsPerPartial; row < end; ++row) body(dweight, dbias, row);
   });
-  for (Index i = 0; i < n; ++i) {
-    double dweight = 0, dbias = 0;
-    for (Index part = 0; part < parts; ++part) {
-      dweight += double(a.partial[part * 2 * n + i]);
-      dbias += double(a.partial[part * 2 * n + n + i]);
-    }
-    a.dweight[i] = T(dweight);
-    a.dbias[i] = T(dbias);
-  }
+  add_row_parts(a);
+}
+
+template <class T>
+void row_norm_backward_kernel(const RowNormBackwardArgs<T>& a) noexcept {
+  for_each_row_part(a, [=](T* dweight, T* dbias, Index row) { norm_row_backward(a, dweight, dbias, row); });
 }
 
 }  // namespace

@@ -29,6 +29,12 @@ FASTNN_STEP T keep_or_drop(T x, std::uint32_t bits16, std::uint32_t threshold, T
   return bits16 < threshold ? T(0) : x * scale;
 }
 
+// Alpha dropout: what is dropped becomes a constant, and an affine map keeps mean and variance.
+template <class T>
+FASTNN_STEP T keep_or_replace(T x, std::uint32_t bits16, std::uint32_t threshold, T scale, T shift, T dropped) {
+  return bits16 < threshold ? dropped : x * scale + shift;
+}
+
 // Uniform in [0, 1), a multiple of 2^-24 or 2^-53.
 FASTNN_STEP float unit(std::uint32_t a) { return float(std::int32_t(a >> 8)) * 0x1p-24f; }
 

@@ -10,19 +10,37 @@ read-only target, overlap or an option outside its range.
 
 from fastnn.functional.activation import relu, relu_backward
 from fastnn.functional.batch_norm import batch_norm, batch_norm_backward
-from fastnn.functional.dropout import DropoutMask, dropout, dropout_backward
-from fastnn.functional.layer_norm import layer_norm, layer_norm_backward
+from fastnn.functional.dropout import (
+    DropoutMask,
+    alpha_dropout,
+    alpha_dropout_backward,
+    dropout,
+    dropout2d,
+    dropout2d_backward,
+    dropout_backward,
+)
+from fastnn.functional.layer_norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from fastnn.functional.loss import softmax_cross_entropy
+from fastnn.functional.residual_norm import NormedSum, dropout_add_layer_norm, dropout_add_layer_norm_backward
 
 __all__ = [
     "DropoutMask",
+    "NormedSum",
+    "alpha_dropout",
+    "alpha_dropout_backward",
     "batch_norm",
     "batch_norm_backward",
     "dropout",
+    "dropout2d",
+    "dropout2d_backward",
+    "dropout_add_layer_norm",
+    "dropout_add_layer_norm_backward",
     "dropout_backward",
     "layer_norm",
     "layer_norm_backward",
     "relu",
     "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "softmax_cross_entropy",
 ]

@@ -1,6 +1,9 @@
 """Dropout, forward and backward."""
 
-from typing import Literal, NamedTuple, overload
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, overload
+
+import numpy as np
 
 from fastnn import _core
 from fastnn.functional._types import Array
@@ -8,12 +11,16 @@ from fastnn.random import Generator, default_generator
 
 
 class DropoutMask(NamedTuple):
-    """All that backward needs to draw a dropout mask again: no mask is ever stored."""
+    """All that backward needs to draw a dropout mask again: no mask is ever stored.
+
+    `scale` multiplies what stays; None stands for 1 / (1 - p).
+    """
 
     p: float
     seed: int
     stream: int
     block: int
+    scale: float | None = None
 
 
 @overload
@@ -22,6 +29,7 @@ def dropout(
     p: float = ...,
     training: bool = ...,
     *,
+    inverted: bool = ...,
     generator: Generator | None = ...,
     out: Array | None = ...,
     return_mask: Literal[False] = ...,
@@ -32,6 +40,7 @@ def dropout(
     p: float = ...,
     training: bool = ...,
     *,
+    inverted: bool = ...,
     generator: Generator | None = ...,
     out: Array | None = ...,
     return_mask: Literal[True],
@@ -41,6 +50,7 @@ def dropout(
     p: float = 0.5,
     training: bool = True,
     *,
+    inverted: bool = True,
     generator: Generator | None = None,
     out: Array | None = None,
     return_mask: bool = False,
@@ -54,23 +64,134 @@ def dropout(
         x: any shape.
         p: probability of dropping, in [0, 1].
         training: False copies x unchanged.
+        inverted: False is the form of older texts: in training what stays is left as it is, and otherwise everything is
+            multiplied by 1 - p.
         generator: where the bits come from; the default generator if None.
         out: where to write; may be `x`.
         return_mask: also return what `dropout_backward` needs.
 
-    Source: N. Srivastava et al., "Dropout", JMLR 15 (2014), in the inverted form that needs no work at inference.
+    Source: N. Srivastava et al., "Dropout", JMLR 15 (2014), section 10 for the form that needs no work at inference.
     """
-    g = default_generator if generator is None else generator
-    words = -(-getattr(x, "size", 0) // 2) if training else 0
-    mask = DropoutMask(p if training else 0.0, g.seed, g.stream, g.reserve(words))
-    try:
-        y = _core.dropout(x, *mask, out)
-    except BaseException:
-        g.give_back(mask.block, words)
-        raise
+    scale = None if inverted else 1.0
+    if not (training or inverted):
+        scale = 1 - p if 0 <= p <= 1 else None  # what is no probability is refused by name below
+    kept = p if training or not 0 <= p <= 1 else 0.0
+    y, mask = drawn(generator, kept, np.size(x), scale, lambda mask: _core.dropout(x, *mask, 0, "x", out))
     return (y, mask) if return_mask else y
 
 
 def dropout_backward(dy: Array, mask: DropoutMask, *, out: Array | None = None) -> Array:
-    """dx = dy / (1 - p) where `mask` kept the element, else 0. `out` may be `dy`."""
-    return _core.dropout_backward(dy, *mask, out)
+    """dx = dy times what `dropout` multiplied the element by, or 0 where it was dropped. `out` may be `dy`."""
+    return _core.dropout(dy, *mask, 0, "dy", out)
+
+
+@overload
+def dropout2d(
+    x: Array,
+    p: float = ...,
+    training: bool = ...,
+    *,
+    generator: Generator | None = ...,
+    out: Array | None = ...,
+    return_mask: Literal[False] = ...,
+) -> Array: ...
+@overload
+def dropout2d(
+    x: Array,
+    p: float = ...,
+    training: bool = ...,
+    *,
+    generator: Generator | None = ...,
+    out: Array | None = ...,
+    return_mask: Literal[True],
+) -> tuple[Array, DropoutMask]: ...
+def dropout2d(
+    x: Array,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    generator: Generator | None = None,
+    out: Array | None = None,
+    return_mask: bool = False,
+) -> Array | tuple[Array, DropoutMask]:
+    """Dropout of whole channels: all elements of x[n, c] share their fate.
+
+    Args:
+        x: (N, C) or (N, C, ...), as images are (N, C, H, W).
+        p, training, generator, out, return_mask: as for `dropout`.
+
+    Source: J. Tompson et al., "Efficient Object Localization Using Convolutional Networks", CVPR 2015, section 3.2.
+    """
+    channels = int(np.prod(np.shape(x)[:2]))
+    kept = p if training or not 0 <= p <= 1 else 0.0
+    y, mask = drawn(generator, kept, channels, None, lambda mask: _core.dropout(x, *mask, 2, "x", out))
+    return (y, mask) if return_mask else y
+
+
+def dropout2d_backward(dy: Array, mask: DropoutMask, *, out: Array | None = None) -> Array:
+    """dx = dy / (1 - p) in the channels that `dropout2d` kept, else 0. `out` may be `dy`."""
+    return _core.dropout(dy, *mask, 2, "dy", out)
+
+
+@overload
+def alpha_dropout(
+    x: Array,
+    p: float = ...,
+    training: bool = ...,
+    *,
+    generator: Generator | None = ...,
+    out: Array | None = ...,
+    return_mask: Literal[False] = ...,
+) -> Array: ...
+@overload
+def alpha_dropout(
+    x: Array,
+    p: float = ...,
+    training: bool = ...,
+    *,
+    generator: Generator | None = ...,
+    out: Array | None = ...,
+    return_mask: Literal[True],
+) -> tuple[Array, DropoutMask]: ...
+def alpha_dropout(
+    x: Array,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    generator: Generator | None = None,
+    out: Array | None = None,
+    return_mask: bool = False,
+) -> Array | tuple[Array, DropoutMask]:
+    """Dropout that keeps mean and variance of activations that have mean 0 and variance 1, for networks of SELU.
+
+    With alpha = -1.7580993408473766, the limit of SELU, a = ((1 - p) (1 + p alpha**2))**-0.5 and b = -a p alpha, an
+    element becomes a x + b, or a alpha + b where it is dropped. p = 1 gives zeros, as in PyTorch.
+
+    Args:
+        x: any shape.
+        p, training, generator, out, return_mask: as for `dropout`.
+
+    Source: G. Klambauer et al., "Self-Normalizing Neural Networks", NIPS 2017, section 3.
+    """
+    kept = p if training or not 0 <= p <= 1 else 0.0
+    y, mask = drawn(generator, kept, np.size(x), None, lambda mask: _core.alpha_dropout(x, *mask[:4], False, out))
+    return (y, mask) if return_mask else y
+
+
+def alpha_dropout_backward(dy: Array, mask: DropoutMask, *, out: Array | None = None) -> Array:
+    """dx = a dy where `alpha_dropout` kept the element, else 0. `out` may be `dy`."""
+    return _core.alpha_dropout(dy, *mask[:4], True, out)
+
+
+def drawn(
+    generator: Generator | None, p: float, elements: int, scale: float | None, run: Callable[[DropoutMask], Any]
+) -> tuple[Any, DropoutMask]:
+    """run(mask) with a fresh mask for so many elements; what it does not use, since it raises, is given back."""
+    g = default_generator if generator is None else generator
+    words = -(-elements // 2) if p else 0
+    mask = DropoutMask(p, g.seed, g.stream, g.reserve(words), scale)
+    try:
+        return run(mask), mask
+    except BaseException:
+        g.give_back(mask.block, words)
+        raise

@@ -55,8 +55,7 @@ def layer_norm(
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, equation 3.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else normalized_shape
-    y, mean, rstd = _core.layer_norm(x, shape, weight, bias, eps, out)
+    y, mean, rstd = _core.row_norm(x, trailing(normalized_shape), weight, bias, eps, False, out)
     return (y, mean, rstd) if return_stats else y
 
 
@@ -69,6 +68,64 @@ def layer_norm_backward(
         dy, x: the shape of the forward call.
         weight: as in forward.
         mean, rstd: what forward returned with `return_stats=True`.
-        out: where dx goes; may be `dy`.
+        out: where dx goes; may be `dy` or `x`.
     """
-    return _core.layer_norm_backward(dy, x, weight, mean, rstd, out)
+    return _core.row_norm_backward(dy, x, weight, mean, rstd, out)
+
+
+@overload
+def rms_norm(
+    x: Array,
+    normalized_shape: int | Sequence[int],
+    weight: Array | None = ...,
+    eps: float | None = ...,
+    *,
+    out: Array | None = ...,
+    return_stats: Literal[False] = ...,
+) -> Array: ...
+@overload
+def rms_norm(
+    x: Array,
+    normalized_shape: int | Sequence[int],
+    weight: Array | None = ...,
+    eps: float | None = ...,
+    *,
+    out: Array | None = ...,
+    return_stats: Literal[True],
+) -> tuple[Array, Float64]: ...
+def rms_norm(
+    x: Array,
+    normalized_shape: int | Sequence[int],
+    weight: Array | None = None,
+    eps: float | None = None,
+    *,
+    out: Array | None = None,
+    return_stats: bool = False,
+) -> Array | tuple[Array, Float64]:
+    """y = x / sqrt(mean(x**2) + eps) * weight over the trailing `normalized_shape`.
+
+    Args:
+        x: (..., *normalized_shape).
+        normalized_shape, weight, out: as for `layer_norm`.
+        eps: finite, >= 0, added to the mean square; None is the distance from 1 to the next number of x's dtype.
+        return_stats: also return rrms = 1 / sqrt(mean(x**2) + eps), float64, of shape (...).
+
+    Source: B. Zhang, R. Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019, equation 4.
+    """
+    if eps is None:
+        eps = float(np.finfo(x.dtype).eps) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else 0.0
+    y, _, rrms = _core.row_norm(x, trailing(normalized_shape), weight, None, eps, True, out)
+    return (y, rrms) if return_stats else y
+
+
+def rms_norm_backward(
+    dy: Array, x: Array, weight: Array | None, rrms: Float64, *, out: Array | None = None
+) -> tuple[Array, Array]:
+    """dx, dweight of `rms_norm`; arguments as in `layer_norm_backward`, rrms as forward returned it."""
+    dx, dweight, _ = _core.row_norm_backward(dy, x, weight, None, rrms, out)
+    return dx, dweight
+
+
+def trailing(normalized_shape: int | Sequence[int]) -> Sequence[int]:
+    """A shape, of a shape or the size of one axis."""
+    return (int(normalized_shape),) if isinstance(normalized_shape, int | np.integer) else normalized_shape

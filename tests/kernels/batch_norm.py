@@ -7,7 +7,7 @@ import numpy as np
 import reference
 
 from fastnn import functional as F
-from kernels.table import CHANNELS, GRADIENTS, Array, Arrays, Kernel, Shape, normals
+from kernels.table import CHANNELS, GRADIENTS, SIZES, Array, Arrays, Kernel, Shape, normals
 
 
 def _batch_norm_inputs(names: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
@@ -69,6 +69,91 @@ for _training, _inputs in ((True, _train_inputs), (False, _batch_norm_inputs)):
         partial(_inputs, "dy x"),
         partial(_batch_norm_backward, _training),
         partial(_batch_norm_backward_reference, _training),
+        6,
+        in_place="dy",
+    )
+
+
+def _last(x: Array) -> Array:
+    """(N, ..., C) -> (N, C, ...), as the reference wants it."""
+    return np.ascontiguousarray(np.moveaxis(x, -1, 1))
+
+
+def _fused_inputs(last: bool, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    a = _batch_norm_inputs("x residual", (shape[0], shape[-1 if last else 1]), dtype, rng)
+    return a | normals("x residual", shape, dtype, rng)
+
+
+def _fused(last: bool, a: Arrays, out: Array) -> Arrays:
+    mean, var = a["running_mean"], a["running_var"]
+    y = F.batch_norm(
+        a["x"], mean, var, a["weight"], a["bias"], True, 0.3, out=out, return_stats=True,
+        residual=a["residual"], activation="relu", channels_last=last, unbiased=False,
+    )  # fmt: skip
+    return dict(zip(BATCH, (*y, mean, var), strict=True))
+
+
+def _fused_reference(last: bool, a: Arrays) -> Arrays:
+    x = _last(a["x"]) if last else a["x"]
+    names = ("running_mean", "running_var", "weight", "bias")
+    y, mean, rstd, new_mean, _ = reference.batch_norm(x, **{name: a[name] for name in names}, momentum=0.3)
+    y = np.moveaxis(y, 1, -1) if last else y
+    over = (0, *range(2, x.ndim))
+    new_var = 0.7 * reference.wide(a["running_var"]) + 0.3 * reference.wide(x).var(over)
+    y = np.maximum(y + reference.wide(a["residual"]), 0)
+    return dict(zip(BATCH, (y, mean, rstd, new_mean, new_var), strict=True))
+
+
+FUSED = ("dx", "dresidual", "dweight", "dbias")
+
+
+def _fused_backward_inputs(last: bool, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    a = normals("dy x y", shape, dtype, rng) | normals("weight", (shape[-1 if last else 1],), dtype, rng)
+    a["y"] = np.maximum(a["y"], 0)
+    if a["x"].size:
+        _, a["mean"], a["rstd"], _, _ = reference.batch_norm(_last(a["x"]) if last else a["x"])
+    else:
+        a["mean"] = a["rstd"] = np.zeros(a["weight"].shape)
+    return a
+
+
+def _fused_backward(last: bool, a: Arrays, out: Array) -> Arrays:
+    dx, dweight, dbias, dresidual = F.batch_norm_backward(
+        a["dy"], a["x"], a["weight"], a["mean"], a["rstd"], y=a["y"], residual=True, channels_last=last, out=out
+    )
+    return dict(zip(FUSED, (dx, dresidual, dweight, dbias), strict=True))
+
+
+def _fused_backward_reference(last: bool, a: Arrays) -> Arrays:
+    g = np.where(a["y"] > 0, reference.wide(a["dy"]), 0.0)
+    x, dy = (_last(a["x"]), _last(g)) if last else (a["x"], g)
+    dx, dweight, dbias = reference.batch_norm_backward(dy, x, a["weight"], a["mean"], a["rstd"])
+    return dict(zip(FUSED, (np.moveaxis(dx, 1, -1) if last else dx, g, dweight, dbias), strict=True))
+
+
+LAST = (
+    *((2, 3, 1, n) for n in SIZES),
+    *((n + 2, 3) for n in SIZES[::7]),
+    (2, 70, 300, 3),
+    (40, 50, 1, 70),
+    (3, 2, 5000),
+)
+for _channels_last, _shapes in ((False, CHANNELS[1::9]), (True, LAST)):
+    _layout = "last" if _channels_last else "first"
+    KERNELS[f"batch_norm-fused_{_layout}"] = Kernel(
+        _shapes,
+        partial(_fused_inputs, _channels_last),
+        partial(_fused, _channels_last),
+        partial(_fused_reference, _channels_last),
+        3,
+        updated=("running_mean", "running_var"),
+        in_place="residual",
+    )
+    KERNELS[f"batch_norm_backward-fused_{_layout}"] = Kernel(
+        _shapes,
+        partial(_fused_backward_inputs, _channels_last),
+        partial(_fused_backward, _channels_last),
+        partial(_fused_backward_reference, _channels_last),
         6,
         in_place="dy",
     )

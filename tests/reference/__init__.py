@@ -6,14 +6,25 @@ float32 result of a kernel is compared with the exact value of the same float32 
 
 from reference.activation import relu, relu_backward
 from reference.batch_norm import batch_norm, batch_norm_backward
-from reference.layer_norm import layer_norm, layer_norm_backward
+from reference.layer_norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from reference.loss import softmax_cross_entropy
-from reference.random import dropout, dropout_keep, normal01, philox4x32, philox_blocks, uniform01
+from reference.random import (
+    alpha_dropout,
+    alpha_dropout_backward,
+    dropout,
+    dropout_keep,
+    normal01,
+    philox4x32,
+    philox_blocks,
+    uniform01,
+)
 from reference.types import Array, Float64, wide
 
 __all__ = [
     "Array",
     "Float64",
+    "alpha_dropout",
+    "alpha_dropout_backward",
     "batch_norm",
     "batch_norm_backward",
     "dropout",
@@ -25,6 +36,8 @@ __all__ = [
     "philox_blocks",
     "relu",
     "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "softmax_cross_entropy",
     "uniform01",
     "wide",

@@ -30,3 +30,24 @@ def layer_norm_backward(
     g = wide(dy) if weight is None else wide(dy) * wide(weight)
     dx = rstd * (g - g.mean(over, keepdims=True) - xhat * (g * xhat).mean(over, keepdims=True))
     return dx, (wide(dy) * xhat).sum(lead), wide(dy).sum(lead)
+
+
+def rms_norm(x: Array, axes: int, weight: Array | None = None, eps: float = 1e-5) -> tuple[Float64, Float64]:
+    """y, rrms over the last `axes` axes. Zhang, Sennrich, NeurIPS 2019, equation 4."""
+    x, over = wide(x), tuple(range(x.ndim - axes, x.ndim))
+    rrms = 1 / np.sqrt((x**2).mean(over, keepdims=True) + eps)
+    y = x * rrms if weight is None else x * rrms * wide(weight)
+    return y, rrms.reshape(x.shape[: x.ndim - axes])
+
+
+def rms_norm_backward(
+    dy: Array, x: Array, axes: int, weight: Array | None = None, eps: float = 1e-5
+) -> tuple[Float64, Float64]:
+    """dx, dweight: d rrms / d x_j = -rrms**3 x_j / n, by the chain rule."""
+    over, lead = tuple(range(x.ndim - axes, x.ndim)), tuple(range(x.ndim - axes))
+    _, rrms = rms_norm(x, axes, eps=eps)
+    rrms = rrms.reshape(rrms.shape + (1,) * axes)
+    x = wide(x)
+    g = wide(dy) if weight is None else wide(dy) * wide(weight)
+    dx = rrms * g - rrms**3 * x * (g * x).mean(over, keepdims=True)
+    return dx, (wide(dy) * x * rrms).sum(lead)

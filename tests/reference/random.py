@@ -79,3 +79,16 @@ def normal01(size: int, dtype: Any, seed: int, stream: int, block: int) -> Float
 def dropout(x: Array, p: float, keep: npt.NDArray[np.bool_]) -> Float64:
     """x / (1 - p) where `keep`, else exactly 0. Srivastava et al., JMLR 15 (2014), the inverted form."""
     return np.where(keep, wide(x) / (1 - p), 0.0) if p < 1 else np.zeros(x.shape)
+
+
+def alpha_dropout(x: Array, p: float, keep: npt.NDArray[np.bool_]) -> Float64:
+    """a x + b, x being -1.758... where dropped. Klambauer et al., NIPS 2017, section 3."""
+    alpha = -1.7580993408473766
+    a = ((1 - p) * (1 + p * alpha**2)) ** -0.5
+    return a * np.where(keep, wide(x), alpha) - a * p * alpha
+
+
+def alpha_dropout_backward(dy: Array, p: float, keep: npt.NDArray[np.bool_]) -> Float64:
+    """a dy where kept."""
+    a = ((1 - p) * (1 + p * 1.7580993408473766**2)) ** -0.5
+    return np.where(keep, a * wide(dy), 0.0)

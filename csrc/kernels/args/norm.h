@@ -5,11 +5,11 @@
 
 namespace fastnn {
 
-// x is (rows, columns); statistics are per row.
+// x is (rows, columns); statistics are per row. Without a mean it is the root mean square that a row is divided by.
 template <class T>
 struct RowNormArgs {
   T* y;  // may be x
-  double* mean;
+  double* mean;  // null for rms norm
   double* rstd;
   const T* x;
   const T* weight;  // may be null
@@ -20,16 +20,39 @@ struct RowNormArgs {
 
 template <class T>
 struct RowNormBackwardArgs {
-  T* dx;  // may be dy
+  T* dx;  // may be dy or x
   T* dweight;
-  T* dbias;
+  T* dbias;    // zeros for rms norm
   T* partial;  // (row_norm_blocks(rows), 2, columns)
   const T* dy;
   const T* x;
-  const T* weight;  // may be null
-  const double* mean;
+  const T* weight;     // may be null
+  const double* mean;  // null for rms norm
   const double* rstd;
   Index rows, columns;
+};
+
+// What a norm is fused with: sum = residual + dropout(x), of which norm.x is the norm's input.
+template <class T>
+struct ResidualNormArgs {
+  RowNormArgs<T> norm;  // without y there is no norm
+  T* sum;               // may be x or residual
+  const T* x;
+  const T* residual;  // may be null
+  Philox random;
+  std::uint32_t threshold;
+  T scale;
+};
+
+// The norm's dx is the gradient by residual; that by x is the same where dropout kept it.
+template <class T>
+struct ResidualNormBackwardArgs {
+  RowNormBackwardArgs<T> norm;
+  T* dx;          // may be null
+  const T* dsum;  // added to the norm's dx; may be null
+  Philox random;
+  std::uint32_t threshold;
+  T scale;
 };
 
 constexpr Index kRowsPerPartial = 64;

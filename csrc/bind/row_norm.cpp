@@ -1,0 +1,150 @@
+// Layer norm, rms norm, and layer norm with dropout and a residual ahead of it.
+#include <pybind11/stl.h>
+
+#include <algorithm>
+
+#include "bind/dropout.h"
+#include "bind/norm.h"
+#include "bind/register.h"
+#include "core/memory.h"
+
+namespace fastnn {
+namespace {
+
+// The leading axes of x, whose trailing ones are `normalized`.
+Shape leading(const Array& x, const Shape& normalized) {
+  const std::size_t lead = x.shape.size() - std::min(x.shape.size(), normalized.size());
+  if (normalized.empty() || Shape(x.shape.begin() + std::ptrdiff_t(lead), x.shape.end()) != normalized) {
+    throw py::value_error("x: got shape " + text(x.shape) + ", want one that ends in normalized_shape " + text(normalized));
+  }
+  return Shape(x.shape.begin(), x.shape.begin() + std::ptrdiff_t(lead));
+}
+
+template <class T>
+RowNormArgs<T> norm_args(const Array& y, Statistics& s, bool rms, const Array& x, const Array& weight, const Array& bias,
+                         const Shape& outer, const Shape& normalized, double eps) {
+  return {y.as<T>(),     rms ? nullptr : s.mean.mutable_data(), s.rstd.mutable_data(), x.as<T>(),
+          weight.as<T>(), bias.as<T>(),                          product(outer),        product(normalized), eps};
+}
+
+py::tuple row_norm(py::handle x_, const Shape& normalized, py::handle weight_, py::handle bias_, double eps, bool rms,
+                   py::handle out) {
+  const Array x = check(x_, "x");
+  const Shape outer = leading(x, normalized);
+  const Array weight = check_optional(weight_, "weight", x, normalized);
+  const Array bias = check_optional(bias_, "bias", x, normalized);
+  check_not_negative(eps, "eps");
+  const Result y = result(out, x, {&x}, {&weight, &bias});
+  Statistics s(outer);
+  by_dtype(x, [&]<class T>(T) {
+    run(kernels_for<T>().row_norm, norm_args<T>(y.array, s, rms, x, weight, bias, outer, normalized, eps));
+  });
+  return py::make_tuple(y.object, s.mean, s.rstd);
+}
+
+// What every backward of rows takes and gives; mean is None for rms norm.
+struct Backward {
+  Array x, dy, weight, mean, rstd;
+  Result dx;
+  py::array dweight, dbias;
+  Index rows, columns;
+
+  Backward(const char* name, py::handle dy_, py::handle x_, py::handle weight_, py::handle mean_, py::handle rstd_,
+           py::handle out) {
+    x = check(x_, name);
+    dy = check(dy_, "dy", x, x.shape);
+    const Shape lead = check(rstd_, "rstd").shape;
+    if (lead.size() >= x.shape.size()) {
+      throw py::value_error("rstd: got shape " + text(lead) + ", want the leading axes of " + name + "'s shape " +
+                            text(x.shape));
+    }
+    const auto split = x.shape.begin() + std::ptrdiff_t(lead.size());
+    const Shape outer(x.shape.begin(), split), normalized(split, x.shape.end());
+    if (!mean_.is_none()) mean = check_double(mean_, "mean", outer);
+    rstd = check_double(rstd_, "rstd", outer);
+    weight = check_optional(weight_, "weight", x, normalized);
+    dx = result(out, x, {&dy, &x}, {&weight, &mean, &rstd});
+    dweight = new_array(normalized, x.is_double());
+    dbias = new_array(normalized, x.is_double());
+    rows = product(outer);
+    columns = product(normalized);
+  }
+
+  template <class T>
+  RowNormBackwardArgs<T> args(T* partial) {
+    return {dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()), static_cast<T*>(dbias.mutable_data()), partial,
+            dy.as<T>(),       x.as<T>(), weight.as<T>(), mean.as<double>(), rstd.as<double>(), rows, columns};
+  }
+  Index partial_size() const { return 2 * columns * row_norm_blocks(rows); }
+};
+
+py::tuple row_norm_backward(py::handle dy, py::handle x, py::handle weight, py::handle mean, py::handle rstd,
+                            py::handle out) {
+  Backward b("x", dy, x, weight, mean, rstd, out);
+  by_dtype(b.x, [&]<class T>(T) {
+    const Scratch<T> partial(b.partial_size());
+    run(kernels_for<T>().row_norm_backward, b.args(partial.get()));
+  });
+  return py::make_tuple(b.dx.object, b.dweight, b.dbias);
+}
+
+py::tuple residual_norm(py::handle x_, py::handle residual_, const std::optional<Shape>& normalized, py::handle weight_,
+                        py::handle bias_, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
+                        double eps, bool keep_sum, py::handle out) {
+  const Array x = check(x_, "x");
+  const Array residual = check_optional(residual_, "residual", x, x.shape);
+  const Shape shape = normalized.value_or(Shape(x.shape.end() - (x.shape.empty() ? 0 : 1), x.shape.end()));
+  const Shape outer = leading(x, shape);
+  const Array weight = check_optional(weight_, "weight", x, shape);
+  const Array bias = check_optional(bias_, "bias", x, shape);
+  check_range(p, "p", 0, 1);
+  check_not_negative(eps, "eps");
+  const Result y = result(out, x, {&x, &residual}, {&weight, &bias});
+  const std::uint32_t threshold = drop_threshold(p);
+  const bool adds = residual.given() || threshold > 0;
+  // With a norm the sum is an array of its own where somebody wants it, and else lies in y until y is written over it.
+  const Result sum = !adds ? Result{py::reinterpret_borrow<py::object>(x_), x}
+                     : normalized && keep_sum ? result(py::none(), x, {}) : y;
+  Statistics s(outer);
+  by_dtype(x, [&]<class T>(T) {
+    RowNormArgs<T> norm = norm_args<T>(y.array, s, false, sum.array, weight, bias, outer, shape, eps);
+    if (!adds && normalized) return run(kernels_for<T>().row_norm, norm);
+    if (!normalized) norm.y = nullptr;
+    run(kernels_for<T>().residual_norm,
+        ResidualNormArgs<T>{norm, (normalized ? sum : y).array.as<T>(), x.as<T>(), residual.as<T>(), {seed, stream, block},
+                            threshold, p < 1 ? T(1 / (1 - p)) : T(0)});
+  });
+  return py::make_tuple(y.object, sum.object, s.mean, s.rstd);
+}
+
+py::tuple residual_norm_backward(py::handle dy, py::handle sum, py::handle weight, py::handle mean, py::handle rstd,
+                                 double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
+                                 py::handle dsum_, py::handle out) {
+  check_range(p, "p", 0, 1);
+  Backward b("sum", dy, sum, weight, mean, rstd, out);
+  const Array dsum = check_optional(dsum_, "dsum", b.x, b.x.shape);
+  check_apart(b.dx.array, dsum);
+  const std::uint32_t threshold = drop_threshold(p);
+  const Result dx = threshold ? result(py::none(), b.x, {}) : Result{b.dx.object, {}};
+  by_dtype(b.x, [&]<class T>(T) {
+    const Scratch<T> partial(b.partial_size());
+    run(kernels_for<T>().residual_norm_backward,
+        ResidualNormBackwardArgs<T>{b.args(partial.get()), dx.array.as<T>(), dsum.as<T>(), {seed, stream, block}, threshold,
+                                    p < 1 ? T(1 / (1 - p)) : T(0)});
+  });
+  return py::make_tuple(dx.object, b.dx.object, b.dweight, b.dbias);
+}
+
+}  // namespace
+
+void register_row_norm(py::module_& m) {
+  using namespace py::literals;
+  m.def("row_norm", &row_norm, "x"_a, "normalized_shape"_a, "weight"_a, "bias"_a, "eps"_a, "rms"_a, "out"_a);
+  m.def("row_norm_backward", &row_norm_backward, "dy"_a, "x"_a, "weight"_a, "mean"_a, "rstd"_a, "out"_a);
+  m.def("residual_norm", &residual_norm, "x"_a, "residual"_a, "normalized_shape"_a, "weight"_a, "bias"_a, "p"_a, "seed"_a,
+        "stream"_a, "block"_a, "eps"_a, "keep_sum"_a, "out"_a);
+  m.def("residual_norm_backward", &residual_norm_backward, "dy"_a, "sum"_a, "weight"_a, "mean"_a, "rstd"_a, "p"_a,
+        "seed"_a, "stream"_a, "block"_a, "dsum"_a, "out"_a);
+}
+
+}  // namespace fastnn

@@ -1,0 +1,70 @@
+// sum = residual + dropout(x) and its norm in one pass over rows, each part optional. The sum is kept: it is what goes on
+// where the norm comes before the next layer (R. Xiong et al., "On Layer Normalization in the Transformer Architecture",
+// ICML 2020), and what backward needs in either order.
+#pragma once
+
+#include "kernels/mask.h"
+#include "kernels/row_norm.h"
+
+namespace fastnn {
+namespace {
+
+template <bool has_residual, class T>
+inline void add_row(const ResidualNormArgs<T>& a, Index row) {
+  const Index n = a.norm.columns;
+  const T *x = a.x, *residual = a.residual;
+  T* sum = a.sum;
+  const T scale = a.scale;
+  const std::uint32_t threshold = a.threshold;
+  if (threshold == 0) {
+#pragma omp simd
+    for (Index i = row * n; i < row * n + n; ++i) sum[i] = x[i] * scale + (has_residual ? residual[i] : T(0));
+    return;
+  }
+  for_each_masked_run(row * n, row * n + n, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
+#pragma omp simd
+    for (Index i = 0; i < count; ++i) {
+      const T kept = keep_or_drop(x[first + i], bits16[i], threshold, scale);
+      sum[first + i] = has_residual ? kept + residual[first + i] : kept;
+    }
+  });
+}
+
+template <class T>
+void residual_norm_kernel(const ResidualNormArgs<T>& a) noexcept {
+  for_each_range(a.norm.rows, a.norm.columns, [=](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row) {
+      a.residual ? add_row<true>(a, row) : add_row<false>(a, row);
+      if (a.norm.y) norm_row(a.norm, row);
+    }
+  });
+}
+
+// The gradient by the sum lies in norm.dx; what came for the sum itself is added, and what dropout dropped is taken out.
+template <class T>
+inline void split_row(const ResidualNormBackwardArgs<T>& a, Index row) {
+  const Index begin = row * a.norm.columns, end = begin + a.norm.columns;
+  T *dresidual = a.norm.dx, *dx = a.dx;
+  const T *dsum = a.dsum, scale = a.scale;
+  const std::uint32_t threshold = a.threshold;
+  if (dsum) {
+#pragma omp simd
+    for (Index i = begin; i < end; ++i) dresidual[i] += dsum[i];
+  }
+  if (!dx) return;
+  for_each_masked_run(begin, end, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
+#pragma omp simd
+    for (Index i = 0; i < count; ++i) dx[first + i] = keep_or_drop(dresidual[first + i], bits16[i], threshold, scale);
+  });
+}
+
+template <class T>
+void residual_norm_backward_kernel(const ResidualNormBackwardArgs<T>& a) noexcept {
+  for_each_row_part(a.norm, [=](T* dweight, T* dbias, Index row) {
+    norm_row_backward(a.norm, dweight, dbias, row);
+    split_row(a, row);
+  });
+}
+
+}  // namespace
+}  // namespace fastnn

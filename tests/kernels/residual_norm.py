@@ -1,0 +1,89 @@
+"""Residual, dropout and layer norm in one pass."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import reference
+
+from fastnn import _core
+from fastnn import functional as F
+from kernels.table import BLOCK, ROWS, SEED, STREAM, Array, Arrays, Kernel, P, Shape, normals
+
+MASK = F.DropoutMask(P, SEED, STREAM, BLOCK)
+
+
+def _sum(a: Arrays, p: float) -> Array:
+    keep = reference.dropout_keep(a["x"].size, p, SEED, STREAM, BLOCK).reshape(a["x"].shape)
+    return reference.dropout(a["x"], p, keep) + reference.wide(a.get("residual", 0.0))
+
+
+def _inputs(names: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    return normals(names, shape, dtype, rng) | normals("weight bias", shape[1:], dtype, rng)
+
+
+def _forward(p: float, a: Arrays, out: Array) -> Arrays:
+    shape = a["x"].shape[1:]
+    y = _core.residual_norm(
+        a["x"], a.get("residual"), shape, a["weight"], a["bias"], p, SEED, STREAM, BLOCK, 1e-5, True, out
+    )
+    return dict(zip(("y", "sum", "mean", "rstd"), y, strict=True))
+
+
+def _forward_reference(p: float, a: Arrays) -> Arrays:
+    total = _sum(a, p)
+    y, mean, rstd = reference.layer_norm(total, 1, a["weight"], a["bias"])
+    return {"y": y, "sum": total, "mean": mean, "rstd": rstd}
+
+
+def _backward_inputs(shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    a = _inputs("dy x dsum", shape, dtype, rng)
+    _, a["mean"], a["rstd"] = (
+        reference.layer_norm(a["x"], 1) if a["x"].size else (0, np.zeros(shape[0]), np.ones(shape[0]))
+    )
+    return a
+
+
+NAMES = ("dresidual", "dx", "dweight", "dbias")
+
+
+def _backward(a: Arrays, out: Array) -> Arrays:
+    dx, dresidual, dweight, dbias = F.dropout_add_layer_norm_backward(
+        a["dy"], a["x"], a["weight"], a["mean"], a["rstd"], MASK, dsum=a["dsum"], out=out
+    )
+    return dict(zip(NAMES, (dresidual, dx, dweight, dbias), strict=True))
+
+
+def _backward_reference(a: Arrays) -> Arrays:
+    dx, dweight, dbias = reference.layer_norm_backward(a["dy"], a["x"], 1, a["weight"])
+    total = dx + reference.wide(a["dsum"])
+    keep = reference.dropout_keep(total.size, P, SEED, STREAM, BLOCK).reshape(total.shape)
+    return dict(zip(NAMES, (total, reference.dropout(total, P, keep), dweight, dbias), strict=True))
+
+
+def _sum_only(a: Arrays, out: Array) -> Arrays:
+    return {
+        "y": _core.residual_norm(a["x"], a["residual"], None, None, None, P, SEED, STREAM, BLOCK, 0.0, False, out)[0]
+    }
+
+
+KERNELS = {
+    "dropout_add_layer_norm": Kernel(
+        ROWS, partial(_inputs, "x residual"), partial(_forward, P), partial(_forward_reference, P), 4, in_place="x"
+    ),
+    "dropout_add_layer_norm-no_residual": Kernel(
+        ROWS[::5], partial(_inputs, "x"), partial(_forward, P), partial(_forward_reference, P), 4, in_place="x"
+    ),
+    "dropout_add_layer_norm-no_dropout": Kernel(
+        ROWS[::5],
+        partial(_inputs, "x residual"),
+        partial(_forward, 0.0),
+        partial(_forward_reference, 0.0),
+        4,
+        in_place="x",
+    ),
+    "dropout_add_layer_norm-no_norm": Kernel(
+        ROWS[::5], partial(_inputs, "x residual"), _sum_only, lambda a: {"y": _sum(a, P)}, 2, in_place="residual"
+    ),
+    "dropout_add_layer_norm_backward": Kernel(ROWS, _backward_inputs, _backward, _backward_reference, 7, in_place="dy"),
+}
