@@ -1,35 +1,14 @@
-#include <algorithm>
-
 #include "bind/norm.h"
 #include "bind/register.h"
 
 namespace fastnn {
 namespace {
 
-// (N, C, ...) as outer, channels, inner.
-struct Channels {
-  Index outer, channels, inner;
-
-  explicit Channels(const Array& x) {
-    if (x.shape.size() < 2) throw py::value_error("x: got shape " + text(x.shape) + ", want (N, C) or (N, C, ...)");
-    outer = x.shape[0];
-    channels = x.shape[1];
-    inner = product(Shape(x.shape.begin() + 2, x.shape.end()));
-  }
-  Shape shape() const { return {channels}; }
-};
-
 py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running_var_, py::handle weight_,
                      py::handle bias_, bool training, double momentum, double eps, py::handle out) {
   const Array x = check(x_, "x");
   const Channels c(x);
-  const Access access = training ? Access::write : Access::read;
-  const Array running_mean = check_optional(running_mean_, "running_mean", x, c.shape(), access);
-  const Array running_var = check_optional(running_var_, "running_var", x, c.shape(), access);
-  if (running_mean.given() != running_var.given() || (!training && !running_mean.given())) {
-    throw py::value_error("running_mean, running_var: got " + std::string(running_mean.given() ? "the first" : "no mean") +
-                          ", want both, or in training neither");
-  }
+  const Running running(running_mean_, running_var_, x, c.shape(), training);
   const Array weight = check_optional(weight_, "weight", x, c.shape());
   const Array bias = check_optional(bias_, "bias", x, c.shape());
   check_range(momentum, "momentum", 0, 1);
@@ -38,24 +17,17 @@ py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running
     throw py::value_error("x: got one value per channel, shape " + text(x.shape) +
                           ", want two at least in training, where a variance is taken; use a larger batch or eval mode");
   }
-  if (training && running_mean.given()) {
-    check_apart(running_mean, running_var);
-    for (const Array* other : {&x, &weight, &bias}) {
-      check_apart(running_mean, *other);
-      check_apart(running_var, *other);
-    }
-  }
-  const Result y = result(out, x, {&x}, {&running_mean, &running_var, &weight, &bias});
+  if (training) running.check_written_apart({&x, &weight, &bias});
+  const Result y = result(out, x, {&x}, {&running.mean, &running.var, &weight, &bias});
   Statistics s(c.shape());
   if (training && x.size == 0) {  // no batch, no statistics
-    std::fill_n(s.mean.mutable_data(), c.channels, 0.0);
-    std::fill_n(s.rstd.mutable_data(), c.channels, 0.0);
+    s.set_zero();
     return py::make_tuple(y.object, s.mean, s.rstd);
   }
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().channel_norm,
-        ChannelNormArgs<T>{y.array.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running_mean.as<T>(),
-                           running_var.as<T>(), x.as<T>(), weight.as<T>(), bias.as<T>(), c.outer, c.channels, c.inner,
+        ChannelNormArgs<T>{y.array.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running.mean.as<T>(),
+                           running.var.as<T>(), x.as<T>(), weight.as<T>(), bias.as<T>(), c.outer, c.channels, c.inner,
                            momentum, eps, training});
   });
   return py::make_tuple(y.object, s.mean, s.rstd);
