@@ -11,8 +11,10 @@ read-only target, overlap or an option outside its range.
 from fastnn.functional.activation import relu, relu_backward
 from fastnn.functional.batch_norm import batch_norm, batch_norm_backward
 from fastnn.functional.dropout import DropoutMask, dropout, dropout_backward
+from fastnn.functional.group_norm import group_norm, group_norm_backward, instance_norm, instance_norm_backward
 from fastnn.functional.layer_norm import layer_norm, layer_norm_backward
 from fastnn.functional.loss import softmax_cross_entropy
+from fastnn.functional.weight_norm import weight_norm, weight_norm_backward
 
 __all__ = [
     "DropoutMask",
@@ -20,9 +22,15 @@ __all__ = [
     "batch_norm_backward",
     "dropout",
     "dropout_backward",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
+    "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
     "relu",
     "relu_backward",
     "softmax_cross_entropy",
+    "weight_norm",
+    "weight_norm_backward",
 ]

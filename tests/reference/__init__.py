@@ -6,10 +6,12 @@ float32 result of a kernel is compared with the exact value of the same float32 
 
 from reference.activation import relu, relu_backward
 from reference.batch_norm import batch_norm, batch_norm_backward
+from reference.group_norm import group_norm, group_norm_backward, instance_norm
 from reference.layer_norm import layer_norm, layer_norm_backward
 from reference.loss import softmax_cross_entropy
 from reference.random import dropout, dropout_keep, normal01, philox4x32, philox_blocks, uniform01
 from reference.types import Array, Float64, wide
+from reference.weight_norm import weight_norm, weight_norm_backward
 
 __all__ = [
     "Array",
@@ -18,6 +20,9 @@ __all__ = [
     "batch_norm_backward",
     "dropout",
     "dropout_keep",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
     "layer_norm",
     "layer_norm_backward",
     "normal01",
@@ -27,5 +32,7 @@ __all__ = [
     "relu_backward",
     "softmax_cross_entropy",
     "uniform01",
+    "weight_norm",
+    "weight_norm_backward",
     "wide",
 ]
