@@ -1,5 +1,6 @@
-// Sums with a fixed order: lane i % 16 takes term i, and the lanes are folded in halves. The order is the same
-// whether a vector holds two doubles or eight, and so are the bits.
+// Sums with a fixed order: lane i % 16 takes term i, the lanes are folded in halves, and the n % 16 last terms are added
+// one by one: stored into lanes as scalars and loaded again as vectors they would stall. The order is the same whether a
+// vector holds two doubles or eight, and so are the bits.
 #pragma once
 
 #include "kernels/args.h"
@@ -26,18 +27,19 @@ inline Pair sum_pairs(Index n, Term term) {
       second[lane] += t.second;
     }
   }
-  for (Index lane = 0; i + lane < n; ++lane) {
-    const Pair t = term(i + lane);
-    first[lane] += t.first;
-    second[lane] += t.second;
-  }
   for (Index half = kLanes / 2; half > 0; half /= 2) {
     for (Index lane = 0; lane < half; ++lane) {
       first[lane] += first[lane + half];
       second[lane] += second[lane + half];
     }
   }
-  return {first[0], second[0]};
+  Pair total = {first[0], second[0]};
+  for (; i < n; ++i) {
+    const Pair t = term(i);
+    total.first += t.first;
+    total.second += t.second;
+  }
+  return total;
 }
 
 template <class Term>
