@@ -101,6 +101,35 @@ def batch_norm_backward(
     channels_last: bool,
     out: _Array | None,
 ) -> tuple[_Array, _Array, _Array, Any]: ...
+def group_norm(
+    x: _Array, num_groups: int, weight: _Array | None, bias: _Array | None, eps: float, out: _Array | None
+) -> tuple[_Array, _Float64, _Float64]: ...
+def group_norm_backward(
+    dy: _Array,
+    x: _Array,
+    num_groups: int,
+    weight: _Array | None,
+    mean: _Float64,
+    rstd: _Float64,
+    out: _Array | None,
+) -> tuple[_Array, _Array, _Array]: ...
+def instance_norm(
+    x: _Array,
+    running_mean: _Array | None,
+    running_var: _Array | None,
+    weight: _Array | None,
+    bias: _Array | None,
+    momentum: float,
+    eps: float,
+    out: _Array | None,
+) -> tuple[_Array, _Float64, _Float64]: ...
+def instance_norm_backward(
+    dy: _Array, x: _Array, weight: _Array | None, mean: _Float64, rstd: _Float64, out: _Array | None
+) -> tuple[_Array, _Array, _Array]: ...
+def weight_norm(v: _Array, g: _Array, dim: int | None, out: _Array | None) -> tuple[_Array, _Float64]: ...
+def weight_norm_backward(
+    dw: _Array, v: _Array, g: _Array, norm: _Float64, dim: int | None, out: _Array | None
+) -> tuple[_Array, _Array]: ...
 def softmax_cross_entropy(
     logits: _Array, labels: npt.NDArray[np.integer], out: _Array | None
 ) -> tuple[float, _Array]: ...

@@ -45,6 +45,7 @@ class Call:
 
 
 X, ROW, COLUMN = (ROWS, COLUMNS), (ROWS,), (COLUMNS,)
+IMAGE = (*X, 3)
 _STATS = {"running_mean": COLUMN, "running_var": COLUMN}
 _AFFINE = {"weight": COLUMN, "bias": COLUMN}
 _NORM_GRADIENT = {"x": X, "dy": X, "weight": COLUMN}
@@ -86,6 +87,39 @@ CALLS = {
         ("out",),
         ("weight", "out"),
         ("x", "dy"),
+    ),
+    "group_norm": Call(
+        F.group_norm, {"x": X, **_AFFINE, "out": X}, ("out",), ("weight", "bias", "out"), ("x",), {"num_groups": 2}
+    ),
+    "group_norm_backward": Call(
+        F.group_norm_backward,
+        {**_NORM_GRADIENT, "mean": (ROWS, 2), "rstd": (ROWS, 2), "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("x", "dy"),
+        {"num_groups": 2},
+    ),
+    "instance_norm": Call(
+        F.instance_norm,
+        {"x": IMAGE, **_STATS, **_AFFINE, "out": IMAGE},
+        ("running_mean", "running_var", "out"),
+        ("weight", "bias", "out"),
+        ("x",),
+    ),
+    "instance_norm_backward": Call(
+        F.instance_norm_backward,
+        {"x": IMAGE, "dy": IMAGE, "weight": COLUMN, "mean": X, "rstd": X, "out": IMAGE},
+        ("out",),
+        ("weight", "out"),
+        ("x", "dy"),
+    ),
+    "weight_norm": Call(F.weight_norm, {"v": X, "g": (ROWS, 1), "out": X}, ("out",), ("out",), ("v",)),
+    "weight_norm_backward": Call(
+        F.weight_norm_backward,
+        {"v": X, "dw": X, "g": (ROWS, 1), "norm": (ROWS, 1), "out": X},
+        ("out",),
+        ("out",),
+        ("v", "dw"),
     ),
     "softmax_cross_entropy": Call(
         F.softmax_cross_entropy, {"logits": X, "labels": ROW, "out": X}, ("out",), ("out",), ("logits",)

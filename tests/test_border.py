@@ -49,7 +49,7 @@ def _wrong_arguments() -> list[Any]:
         first = next(iter(call.shapes))
         for argument, shape in call.shapes.items():
             kinds = {} if argument == "labels" else dict(WRONG)
-            kinds |= {"fortran": FORTRAN} if len(shape) > 1 and kinds else {}
+            kinds |= {"fortran": FORTRAN} if sum(n > 1 for n in shape) > 1 and kinds else {}
             kinds |= {"read-only": READ_ONLY} if argument in call.written else {}
             if argument != first:
                 kinds |= {"shape": OTHER_SHAPE, "axis": EXTRA_AXIS}

@@ -62,7 +62,7 @@ def row(request: pytest.FixtureRequest) -> Row:
         return Row(kernel, dtype, [(case, _call(kernel, case)) for case in cases])
 
 
-SUMS = ("dweight", "dbias", "loss")
+SUMS = ("dweight", "dbias", "dg", "norm", "loss")
 
 
 def _largest(a: Any) -> float:
@@ -83,7 +83,7 @@ def _check(kernel: Kernel, case: Case, outputs: Arrays, dtype: Any) -> None:
     for name, got in outputs.items():
         got = np.asarray(got, dtype=dtype if name == "loss" else None)
         terms = case.out.array.size // np.size(want[name])
-        slack = math.sqrt(terms) / 2 if name in SUMS and dtype == np.float64 else 0.0
+        slack = math.sqrt(terms) / 2 if name in SUMS and got.dtype == np.float64 else 0.0
         error = error_in_ulps(got, want[name], _largest(want[name]) * magnified)
         assert error <= kernel.bound + slack, (name, case.out.array.shape)
 
@@ -149,6 +149,11 @@ REDUCTIONS = {
     "layer_norm": (1, "x"),
     "layer_norm_backward": (1, "dy"),
     "softmax_cross_entropy": (1, "logits"),
+    "group_norm": (1, "x"),
+    "group_norm_backward": (1, "dy"),
+    "weight_norm-first": (1, "v"),
+    "weight_norm-last": (0, "v"),
+    "weight_norm_backward-first": (1, "dw"),
     "batch_norm-train": (0, "x"),
     "batch_norm_backward-train": (0, "dy"),
 }

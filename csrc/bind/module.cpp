@@ -10,9 +10,11 @@ PYBIND11_MODULE(_core, m) {
   fastnn::register_config(m);
   fastnn::register_dropout(m);
   fastnn::register_gradients(m);
+  fastnn::register_group_norm(m);
   fastnn::register_loss(m);
   fastnn::register_optim(m);
   fastnn::register_random(m);
   fastnn::register_row_norm(m);
   fastnn::register_state(m);
+  fastnn::register_weight_norm(m);
 }

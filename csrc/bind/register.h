@@ -10,10 +10,12 @@ void register_batch_norm(pybind11::module_& m);
 void register_config(pybind11::module_& m);
 void register_dropout(pybind11::module_& m);
 void register_gradients(pybind11::module_& m);
+void register_group_norm(pybind11::module_& m);
 void register_loss(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_random(pybind11::module_& m);
 void register_row_norm(pybind11::module_& m);
 void register_state(pybind11::module_& m);
+void register_weight_norm(pybind11::module_& m);
 
 }  // namespace fastnn

@@ -2,6 +2,7 @@
 #include "kernels/activation.h"
 #include "kernels/channel_norm.h"
 #include "kernels/gradients.h"
+#include "kernels/group_norm.h"
 #include "kernels/loss.h"
 #include "kernels/optim.h"
 #include "kernels/random.h"
@@ -9,6 +10,7 @@
 #include "kernels/row_norm.h"
 #include "kernels/stream.h"
 #include "kernels/table.h"
+#include "kernels/weight_norm.h"
 
 #define FASTNN_TEXT_(x) #x
 #define FASTNN_TEXT(x) FASTNN_TEXT_(x)

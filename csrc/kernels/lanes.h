@@ -15,6 +15,7 @@ struct Pair {
 
 struct Lanes {
   double first[kLanes] = {}, second[kLanes] = {};
+  Pair rest = {};  // what does not fill the lanes: as scalars, since a vector load of them would wait for their stores
 };
 
 // Adds both parts of term(i) -> Pair, i in [0, n).
@@ -30,11 +31,13 @@ inline void add_pairs(Lanes& lanes, Index n, Term term) {
       second[lane] += t.second;
     }
   }
-  for (Index lane = 0; i + lane < n; ++lane) {
-    const Pair t = term(i + lane);
-    first[lane] += t.first;
-    second[lane] += t.second;
+  Pair rest = lanes.rest;
+  for (; i < n; ++i) {
+    const Pair t = term(i);
+    rest.first += t.first;
+    rest.second += t.second;
   }
+  lanes.rest = rest;
 }
 
 inline Pair folded(Lanes lanes) {
@@ -44,7 +47,7 @@ inline Pair folded(Lanes lanes) {
       lanes.second[lane] += lanes.second[lane + half];
     }
   }
-  return {lanes.first[0], lanes.second[0]};
+  return {lanes.first[0] + lanes.rest.first, lanes.second[0] + lanes.rest.second};
 }
 
 template <class Term>

@@ -19,9 +19,11 @@ from fastnn.functional.dropout import (
     dropout2d_backward,
     dropout_backward,
 )
+from fastnn.functional.group_norm import group_norm, group_norm_backward, instance_norm, instance_norm_backward
 from fastnn.functional.layer_norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from fastnn.functional.loss import softmax_cross_entropy
 from fastnn.functional.residual_norm import NormedSum, dropout_add_layer_norm, dropout_add_layer_norm_backward
+from fastnn.functional.weight_norm import weight_norm, weight_norm_backward
 
 __all__ = [
     "DropoutMask",
@@ -36,6 +38,10 @@ __all__ = [
     "dropout_add_layer_norm",
     "dropout_add_layer_norm_backward",
     "dropout_backward",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
+    "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
     "relu",
@@ -43,4 +49,6 @@ __all__ = [
     "rms_norm",
     "rms_norm_backward",
     "softmax_cross_entropy",
+    "weight_norm",
+    "weight_norm_backward",
 ]

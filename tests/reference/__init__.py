@@ -6,6 +6,7 @@ float32 result of a kernel is compared with the exact value of the same float32 
 
 from reference.activation import relu, relu_backward
 from reference.batch_norm import batch_norm, batch_norm_backward
+from reference.group_norm import group_norm, group_norm_backward, instance_norm
 from reference.layer_norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from reference.loss import softmax_cross_entropy
 from reference.random import (
@@ -19,6 +20,7 @@ from reference.random import (
     uniform01,
 )
 from reference.types import Array, Float64, wide
+from reference.weight_norm import weight_norm, weight_norm_backward
 
 __all__ = [
     "Array",
@@ -29,6 +31,9 @@ __all__ = [
     "batch_norm_backward",
     "dropout",
     "dropout_keep",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
     "layer_norm",
     "layer_norm_backward",
     "normal01",
@@ -40,5 +45,7 @@ __all__ = [
     "rms_norm_backward",
     "softmax_cross_entropy",
     "uniform01",
+    "weight_norm",
+    "weight_norm_backward",
     "wide",
 ]

@@ -1,0 +1,130 @@
+#include <cstring>
+#include <memory>
+
+#include "bind/norm.h"
+#include "bind/register.h"
+
+namespace fastnn {
+namespace {
+
+// (N, C, ...) with C in groups.
+struct Groups : Channels {
+  Index groups;
+
+  Groups(const Array& x, Index num_groups) : Channels(x), groups(num_groups) {
+    if (num_groups >= 1 && channels % num_groups == 0) return;
+    throw py::value_error("num_groups: got " + std::to_string(num_groups) + ", want a divisor, 1 at least, of the " +
+                          std::to_string(channels) + " channels of x");
+  }
+  // Each channel is a group.
+  explicit Groups(const Array& x) : Channels(x), groups(channels) {}
+
+  Shape statistics() const { return {outer, groups}; }
+};
+
+struct Affine {
+  Array weight, bias;
+  Affine(py::handle weight_, py::handle bias_, const Array& x, const Groups& g)
+      : weight(check_optional(weight_, "weight", x, g.shape())), bias(check_optional(bias_, "bias", x, g.shape())) {}
+};
+
+// `running` as in GroupNormArgs: none, or one for each group.
+template <class T>
+void forward(const Array& y, Statistics& s, T* running_mean, T* running_var, const Array& x, const Affine& affine,
+             const Groups& g, double momentum, double eps) {
+  const std::unique_ptr<double[]> variance(running_mean ? new double[std::size_t(g.outer * g.groups)] : nullptr);
+  run(kernels_for<T>().group_norm,
+      GroupNormArgs<T>{y.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), variance.get(), running_mean, running_var,
+                       x.as<T>(), affine.weight.as<T>(), affine.bias.as<T>(), g.outer, g.channels, g.groups, g.inner,
+                       momentum, eps});
+}
+
+py::tuple backward(const Array& x, py::handle dy_, py::handle weight_, py::handle mean_, py::handle rstd_, const Groups& g,
+                   py::handle out) {
+  const Array dy = check(dy_, "dy", x, x.shape);
+  const Array weight = check_optional(weight_, "weight", x, g.shape());
+  const Array mean = check_double(mean_, "mean", g.statistics()), rstd = check_double(rstd_, "rstd", g.statistics());
+  const Result dx = result(out, x, {&dy, &x}, {&weight, &mean, &rstd});
+  py::array dweight = new_array(g.shape(), x.is_double()), dbias = new_array(g.shape(), x.is_double());
+  if (x.size == 0) {
+    for (py::array* gradient : {&dweight, &dbias}) std::memset(gradient->mutable_data(), 0, std::size_t(gradient->nbytes()));
+    return py::make_tuple(dx.object, dweight, dbias);
+  }
+  const std::size_t partial_size = std::size_t(2 * g.channels * group_norm_parts(g.outer, g.inner));
+  const std::unique_ptr<double[]> partial(new double[partial_size]);
+  by_dtype(x, [&]<class T>(T) {
+    run(kernels_for<T>().group_norm_backward,
+        GroupNormBackwardArgs<T>{dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()),
+                                 static_cast<T*>(dbias.mutable_data()), partial.get(), dy.as<T>(), x.as<T>(),
+                                 weight.as<T>(), mean.as<double>(), rstd.as<double>(), g.outer, g.channels, g.groups,
+                                 g.inner});
+  });
+  return py::make_tuple(dx.object, dweight, dbias);
+}
+
+py::tuple group_norm(py::handle x_, Index num_groups, py::handle weight_, py::handle bias_, double eps, py::handle out) {
+  const Array x = check(x_, "x");
+  const Groups g(x, num_groups);
+  const Affine affine(weight_, bias_, x, g);
+  check_not_negative(eps, "eps");
+  const Result y = result(out, x, {&x}, {&affine.weight, &affine.bias});
+  Statistics s(g.statistics());
+  if (x.size == 0) {
+    s.set_zero();
+  } else {
+    by_dtype(x, [&]<class T>(T) { forward<T>(y.array, s, nullptr, nullptr, x, affine, g, 0, eps); });
+  }
+  return py::make_tuple(y.object, s.mean, s.rstd);
+}
+
+py::tuple group_norm_backward(py::handle dy, py::handle x_, Index num_groups, py::handle weight, py::handle mean,
+                              py::handle rstd, py::handle out) {
+  const Array x = check(x_, "x");
+  return backward(x, dy, weight, mean, rstd, Groups(x, num_groups), out);
+}
+
+// With the input's own statistics; with the running ones it is batch norm in evaluation.
+py::tuple instance_norm(py::handle x_, py::handle running_mean, py::handle running_var, py::handle weight_,
+                        py::handle bias_, double momentum, double eps, py::handle out) {
+  const Array x = check(x_, "x");
+  const Groups g(x);
+  const Running running(running_mean, running_var, x, g.shape(), true);
+  const Affine affine(weight_, bias_, x, g);
+  check_range(momentum, "momentum", 0, 1);
+  check_not_negative(eps, "eps");
+  if (g.inner == 1) {
+    throw py::value_error("x: got one value per instance, shape " + text(x.shape) +
+                          ", want two at least where a variance is taken; use larger inputs or use_input_stats=False");
+  }
+  running.check_written_apart({&x, &affine.weight, &affine.bias});
+  const Result y = result(out, x, {&x}, {&running.mean, &running.var, &affine.weight, &affine.bias});
+  Statistics s(g.statistics());
+  if (x.size == 0) {
+    s.set_zero();
+  } else {
+    by_dtype(x, [&]<class T>(T) {
+      forward<T>(y.array, s, running.mean.as<T>(), running.var.as<T>(), x, affine, g, momentum, eps);
+    });
+  }
+  return py::make_tuple(y.object, s.mean, s.rstd);
+}
+
+py::tuple instance_norm_backward(py::handle dy, py::handle x_, py::handle weight, py::handle mean, py::handle rstd,
+                                 py::handle out) {
+  const Array x = check(x_, "x");
+  return backward(x, dy, weight, mean, rstd, Groups(x), out);
+}
+
+}  // namespace
+
+void register_group_norm(py::module_& m) {
+  using namespace py::literals;
+  m.def("group_norm", &group_norm, "x"_a, "num_groups"_a, "weight"_a, "bias"_a, "eps"_a, "out"_a);
+  m.def("group_norm_backward", &group_norm_backward, "dy"_a, "x"_a, "num_groups"_a, "weight"_a, "mean"_a, "rstd"_a,
+        "out"_a);
+  m.def("instance_norm", &instance_norm, "x"_a, "running_mean"_a, "running_var"_a, "weight"_a, "bias"_a, "momentum"_a,
+        "eps"_a, "out"_a);
+  m.def("instance_norm_backward", &instance_norm_backward, "dy"_a, "x"_a, "weight"_a, "mean"_a, "rstd"_a, "out"_a);
+}
+
+}  // namespace fastnn

@@ -1,0 +1,79 @@
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "bind/norm.h"
+#include "bind/register.h"
+
+namespace fastnn {
+namespace {
+
+// v as outer, channels, inner, and the shape that its norms have.
+struct Axis {
+  Index outer = 1, channels = 1, inner = 1;
+  Shape shape;
+
+  Axis(const Array& v, std::optional<Index> dim) : shape(v.shape.size(), 1) {
+    const Index axes = Index(v.shape.size());
+    if (!dim) {
+      inner = v.size;
+      return;
+    }
+    if (*dim < 0 || *dim >= axes) {
+      throw py::value_error("dim: got " + std::to_string(*dim) + ", want an axis in [0, " + std::to_string(axes) +
+                            ") of v, or None for one norm over everything (-1 in torch)");
+    }
+    const auto at = v.shape.begin() + *dim;
+    outer = product(Shape(v.shape.begin(), at));
+    channels = *at;
+    inner = product(Shape(at + 1, v.shape.end()));
+    shape[std::size_t(*dim)] = channels;
+  }
+};
+
+// Of g: the norm over everything may also come without axes.
+Shape norm_shape(py::handle g, const Axis& axis, std::optional<Index> dim) {
+  const bool bare = !dim && py::isinstance<py::array>(g) && py::reinterpret_borrow<py::array>(g).ndim() == 0;
+  return bare ? Shape{} : axis.shape;
+}
+
+py::tuple weight_norm(py::handle v_, py::handle g_, std::optional<Index> dim, py::handle out) {
+  const Array v = check(v_, "v");
+  const Axis axis(v, dim);
+  const Shape shape = norm_shape(g_, axis, dim);
+  const Array g = check(g_, "g", v, shape);
+  const Result w = result(out, v, {&v}, {&g});
+  py::array_t<double> norm(shape);
+  by_dtype(v, [&]<class T>(T) {
+    run(kernels_for<T>().weight_norm, WeightNormArgs<T>{w.array.as<T>(), norm.mutable_data(), v.as<T>(), g.as<T>(),
+                                                        axis.outer, axis.channels, axis.inner});
+  });
+  return py::make_tuple(w.object, norm);
+}
+
+py::tuple weight_norm_backward(py::handle dw_, py::handle v_, py::handle g_, py::handle norm_, std::optional<Index> dim,
+                               py::handle out) {
+  const Array v = check(v_, "v");
+  const Array dw = check(dw_, "dw", v, v.shape);
+  const Axis axis(v, dim);
+  const Shape shape = norm_shape(g_, axis, dim);
+  const Array g = check(g_, "g", v, shape), norm = check_double(norm_, "norm", shape);
+  const Result dv = result(out, v, {&dw, &v}, {&g, &norm});
+  py::array dg = new_array(shape, v.is_double());
+  by_dtype(v, [&]<class T>(T) {
+    run(kernels_for<T>().weight_norm_backward,
+        WeightNormBackwardArgs<T>{dv.array.as<T>(), static_cast<T*>(dg.mutable_data()), dw.as<T>(), v.as<T>(), g.as<T>(),
+                                  norm.as<double>(), axis.outer, axis.channels, axis.inner});
+  });
+  return py::make_tuple(dv.object, dg);
+}
+
+}  // namespace
+
+void register_weight_norm(py::module_& m) {
+  using namespace py::literals;
+  m.def("weight_norm", &weight_norm, "v"_a, "g"_a, "dim"_a, "out"_a);
+  m.def("weight_norm_backward", &weight_norm_backward, "dw"_a, "v"_a, "g"_a, "norm"_a, "dim"_a, "out"_a);
+}
+
+}  // namespace fastnn

@@ -1,0 +1,96 @@
+// (outer, channels, inner) cut by channels: with inner > 1 a tile is one channel, `outer` runs of `inner` elements; with
+// inner == 1 it is 64 columns side by side, at the end 8 or one. For arrays whose tiles fit the cache, such as weights.
+#pragma once
+
+#include "kernels/lanes.h"
+#include "kernels/parallel.h"
+
+namespace fastnn {
+namespace {
+
+template <Index width>
+struct PerChannel {
+  double first[width], second[width];
+};
+
+struct TileRuns {
+  static constexpr Index kWidth = 1;
+  Index channel, outer, channels, inner;
+
+  double count() const { return double(outer) * double(inner); }
+
+  // Sums of both parts of term(i, c): i the element's index in x, c its channel's number in the tile.
+  template <class Term>
+  PerChannel<1> sums(Term term) const {
+    PerChannel<1> total = {};
+    for (Index run = 0; run < outer; ++run) {
+      const Index begin = (run * channels + channel) * inner;
+      const Pair part = sum_pairs(inner, [=](Index i) { return term(begin + i, Index(0)); });
+      total.first[0] += part.first;
+      total.second[0] += part.second;
+    }
+    return total;
+  }
+
+  template <class Body>
+  void each(Body body) const {
+    for (Index run = 0; run < outer; ++run) {
+      const Index begin = (run * channels + channel) * inner;
+#pragma omp simd
+      for (Index i = begin; i < begin + inner; ++i) body(i, Index(0));
+    }
+  }
+};
+
+template <Index width>
+struct TileColumns {
+  static constexpr Index kWidth = width;
+  Index channel, outer, channels;
+
+  double count() const { return double(outer); }
+
+  template <class Term>
+  PerChannel<width> sums(Term term) const {
+    PerChannel<width> total = {};
+    for (Index row = 0; row < outer; ++row) {
+      const Index begin = row * channels + channel;
+#pragma omp simd
+      for (Index c = 0; c < width; ++c) {
+        const Pair t = term(begin + c, c);
+        total.first[c] += t.first;
+        total.second[c] += t.second;
+      }
+    }
+    return total;
+  }
+
+  template <class Body>
+  void each(Body body) const {
+    for (Index row = 0; row < outer; ++row) {
+      const Index begin = row * channels + channel;
+#pragma omp simd
+      for (Index c = 0; c < width; ++c) body(begin + c, c);
+    }
+  }
+};
+
+// body(tile) for tiles that cover all channels.
+template <class Args, class Body>
+inline void for_each_channel_tile(const Args& a, Body body) noexcept {
+  if (a.inner != 1) {
+    return for_each_range(a.channels, a.outer * a.inner, [=](Index begin, Index end) {
+      for (Index c = begin; c < end; ++c) body(TileRuns{c, a.outer, a.channels, a.inner});
+    });
+  }
+  constexpr Index kWide = 64, kNarrow = 8;
+  for_each_range((a.channels + kWide - 1) / kWide, a.outer * kWide, [=](Index begin, Index end) {
+    const Index last = end * kWide < a.channels ? end * kWide : a.channels;
+    Index c = begin * kWide;
+    for (; c + kWide <= last; c += kWide) body(TileColumns<kWide>{c, a.outer, a.channels});
+    for (; c + kNarrow <= last; c += kNarrow) body(TileColumns<kNarrow>{c, a.outer, a.channels});
+    for (; c < last; ++c) body(TileColumns<1>{c, a.outer, a.channels});
+  });
+}
+
+}  // namespace
+}  // namespace fastnn

@@ -1,0 +1,173 @@
+"""Norms of each sample over groups of its channels, or over each of them."""
+
+from typing import Literal, overload
+
+from fastnn import _core
+from fastnn.functional._types import Array, Float64
+
+
+@overload
+def group_norm(
+    x: Array,
+    num_groups: int,
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    eps: float = ...,
+    *,
+    out: Array | None = ...,
+    return_stats: Literal[False] = ...,
+) -> Array: ...
+@overload
+def group_norm(
+    x: Array,
+    num_groups: int,
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    eps: float = ...,
+    *,
+    out: Array | None = ...,
+    return_stats: Literal[True],
+) -> tuple[Array, Float64, Float64]: ...
+def group_norm(
+    x: Array,
+    num_groups: int,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+    *,
+    out: Array | None = None,
+    return_stats: bool = False,
+) -> Array | tuple[Array, Float64, Float64]:
+    """Normalise each sample over groups of C / num_groups neighbouring channels and all trailing axes.
+
+    A group of one value has no variance and gives the bias, whatever the batch (PyTorch refuses it in a batch of one).
+
+    Args:
+        x: (N, C) or (N, C, ...).
+        num_groups: a divisor of C, at least 1.
+        weight, bias: (C,), or None for ones and zeros.
+        eps: finite, >= 0, added to the biased variance.
+        out: where to write; may be `x`.
+        return_stats: also return mean and rstd = 1 / sqrt(var + eps), float64, (N, num_groups); zeros for an empty x.
+
+    Source: Y. Wu, K. He, "Group Normalization", ECCV 2018, equations 1, 2, 6 and 7.
+    """
+    y, mean, rstd = _core.group_norm(x, num_groups, weight, bias, eps, out)
+    return (y, mean, rstd) if return_stats else y
+
+
+def group_norm_backward(
+    dy: Array,
+    x: Array,
+    num_groups: int,
+    weight: Array | None,
+    mean: Float64,
+    rstd: Float64,
+    *,
+    out: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """dx, dweight, dbias of `group_norm`.
+
+    Args:
+        dy, x: the shape of the forward call.
+        num_groups, weight: as in forward.
+        mean, rstd: what forward returned with `return_stats=True`.
+        out: where dx goes; may be `dy` or `x`.
+    """
+    return _core.group_norm_backward(dy, x, num_groups, weight, mean, rstd, out)
+
+
+@overload
+def instance_norm(
+    x: Array,
+    running_mean: Array | None = ...,
+    running_var: Array | None = ...,
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    use_input_stats: bool = ...,
+    momentum: float = ...,
+    eps: float = ...,
+    *,
+    out: Array | None = ...,
+    return_stats: Literal[False] = ...,
+) -> Array: ...
+@overload
+def instance_norm(
+    x: Array,
+    running_mean: Array | None = ...,
+    running_var: Array | None = ...,
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    use_input_stats: bool = ...,
+    momentum: float = ...,
+    eps: float = ...,
+    *,
+    out: Array | None = ...,
+    return_stats: Literal[True],
+) -> tuple[Array, Float64, Float64]: ...
+def instance_norm(
+    x: Array,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    out: Array | None = None,
+    return_stats: bool = False,
+) -> Array | tuple[Array, Float64, Float64]:
+    """Normalise each channel of each sample over all trailing axes.
+
+    The running statistics, if given, are updated in place as in PyTorch: running = (1 - momentum) * running +
+    momentum * new, where new is the mean over the batch, of the means and of the unbiased variances. With
+    `use_input_stats=False` they are read instead, and this is `batch_norm` in evaluation.
+
+    Args:
+        x: (N, C) or (N, C, ...).
+        running_mean, running_var: (C,); both or neither, and needed with `use_input_stats=False`.
+        weight, bias: (C,), or None for ones and zeros.
+        momentum: share of the new value, in [0, 1].
+        eps: finite, >= 0, added to the variance, which is biased in y.
+        out: where to write; may be `x`.
+        return_stats: also return the mean and rstd = 1 / sqrt(var + eps) that were used, float64: (N, C), or (C,)
+            with `use_input_stats=False`.
+
+    Raises:
+        ValueError: also for one value per instance with `use_input_stats`, which has no variance.
+
+    An empty x leaves the running statistics alone.
+
+    Source: D. Ulyanov, A. Vedaldi, V. Lempitsky, "Instance Normalization", 2016, equation 3.
+    """
+    if use_input_stats:
+        y, mean, rstd = _core.instance_norm(x, running_mean, running_var, weight, bias, momentum, eps, out)
+    else:
+        y, mean, rstd = _core.batch_norm(
+            x, running_mean, running_var, weight, bias, False, momentum, eps, None, None, False, True, out
+        )
+    return (y, mean, rstd) if return_stats else y
+
+
+def instance_norm_backward(
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    mean: Float64,
+    rstd: Float64,
+    use_input_stats: bool = True,
+    *,
+    out: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """dx, dweight, dbias of `instance_norm`.
+
+    Args:
+        dy, x: the shape of the forward call.
+        weight, use_input_stats: as in forward.
+        mean, rstd: what forward returned with `return_stats=True`.
+        out: where dx goes; may be `dy` or `x`.
+    """
+    if use_input_stats:
+        return _core.instance_norm_backward(dy, x, weight, mean, rstd, out)
+    return _core.batch_norm_backward(dy, x, weight, mean, rstd, False, None, False, False, out)[:3]
