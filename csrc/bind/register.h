@@ -7,6 +7,7 @@ namespace fastnn {
 
 void register_activation(pybind11::module_& m);
 void register_batch_norm(pybind11::module_& m);
+void register_class_loss(pybind11::module_& m);
 void register_config(pybind11::module_& m);
 void register_dropout(pybind11::module_& m);
 void register_gradients(pybind11::module_& m);
@@ -14,6 +15,7 @@ void register_layer_norm(pybind11::module_& m);
 void register_loss(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_random(pybind11::module_& m);
+void register_softmax(pybind11::module_& m);
 void register_state(pybind11::module_& m);
 
 }  // namespace fastnn

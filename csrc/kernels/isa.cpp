@@ -1,11 +1,14 @@
 // Compiled once per ISA, with FASTNN_ISA as its name. There is nothing else to decide here.
 #include "kernels/activation.h"
 #include "kernels/channel_norm.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/gradients.h"
 #include "kernels/loss.h"
 #include "kernels/optim.h"
 #include "kernels/random.h"
 #include "kernels/row_norm.h"
+#include "kernels/softmax.h"
+#include "kernels/softmax_columns.h"
 #include "kernels/stream.h"
 #include "kernels/table.h"
 

@@ -10,19 +10,31 @@ read-only target, overlap or an option outside its range.
 
 from fastnn.functional.activation import relu, relu_backward
 from fastnn.functional.batch_norm import batch_norm, batch_norm_backward
+from fastnn.functional.class_loss import nll_loss, softmax_cross_entropy
 from fastnn.functional.dropout import DropoutMask, dropout, dropout_backward
 from fastnn.functional.layer_norm import layer_norm, layer_norm_backward
-from fastnn.functional.loss import softmax_cross_entropy
+from fastnn.functional.loss import binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss
+from fastnn.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
     "DropoutMask",
     "batch_norm",
     "batch_norm_backward",
+    "binary_cross_entropy_with_logits",
     "dropout",
     "dropout_backward",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
     "layer_norm_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "mse_loss",
+    "nll_loss",
     "relu",
     "relu_backward",
+    "softmax",
+    "softmax_backward",
     "softmax_cross_entropy",
 ]
