@@ -148,7 +148,14 @@ def test_special_elementwise(name: str, value: float, dtype: Any, isa: str) -> N
 REDUCTIONS = {
     "layer_norm": (1, "x"),
     "layer_norm_backward": (1, "dy"),
+    "softmax": (1, "x"),
+    "softmax_backward": (1, "dy"),
+    "log_softmax": (1, "x"),
+    "log_softmax_backward": (1, "dy"),
     "softmax_cross_entropy": (1, "logits"),
+    "softmax_cross_entropy-weight": (1, "logits"),
+    "softmax_cross_entropy-smooth": (1, "logits"),
+    "softmax_cross_entropy-soft": (1, "logits"),
     "batch_norm-train": (0, "x"),
     "batch_norm_backward-train": (0, "dy"),
 }

@@ -7,8 +7,17 @@ float32 result of a kernel is compared with the exact value of the same float32 
 from reference.activation import relu, relu_backward
 from reference.batch_norm import batch_norm, batch_norm_backward
 from reference.layer_norm import layer_norm, layer_norm_backward
-from reference.loss import softmax_cross_entropy
+from reference.loss import (
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    softmax_cross_entropy,
+)
 from reference.random import dropout, dropout_keep, normal01, philox4x32, philox_blocks, uniform01
+from reference.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from reference.types import Array, Float64, wide
 
 __all__ = [
@@ -16,15 +25,25 @@ __all__ = [
     "Float64",
     "batch_norm",
     "batch_norm_backward",
+    "binary_cross_entropy_with_logits",
     "dropout",
     "dropout_keep",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
     "layer_norm_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "mse_loss",
+    "nll_loss",
     "normal01",
     "philox4x32",
     "philox_blocks",
     "relu",
     "relu_backward",
+    "softmax",
+    "softmax_backward",
     "softmax_cross_entropy",
     "uniform01",
     "wide",
