@@ -168,6 +168,19 @@ def test_binary_cross_entropy_far_out(dtype: Any, isa: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_divergence_of_nothing(dtype: Any, isa: str) -> None:
+    """Where the target is 0 (or its logarithm far below) nothing is added, but NaN stays NaN."""
+    x = np.array([-1, -np.inf, np.finfo(dtype).max, -2], dtype)
+    target = np.array([0, 0, 0, 0.5], dtype)
+    want = 0.5 * (math.log(0.5) + 2)
+    assert F.kl_div(x, target, "sum")[0] == pytest.approx(want, rel=1e-6)
+    log_target = np.array([-np.inf, -np.inf, np.finfo(dtype).min, np.log(0.5)], dtype)
+    assert F.kl_div(x, log_target, "sum", True)[0] == pytest.approx(want, rel=1e-6)
+    x[0] = np.nan
+    assert math.isnan(F.kl_div(x, target, "sum")[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_huge_differences(dtype: Any, isa: str) -> None:
     """A square that float32 cannot hold is a float64 loss."""
     x = np.full(3, 1e30, dtype)
