@@ -25,6 +25,7 @@ class Call:
         optional: arguments that may be None.
         same: inputs that `out` may be.
         options: what else is passed.
+        labels: arguments that hold classes.
     """
 
     run: Callable[..., Any]
@@ -33,12 +34,13 @@ class Call:
     optional: tuple[str, ...] = ()
     same: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, Array]:
         """Fresh arguments."""
         rng = np.random.default_rng(1)
         made = {name: rng.uniform(0.5, 2, shape) for name, shape in self.shapes.items()}
-        return {name: np.zeros(a.shape, np.int64) if name == "labels" else a for name, a in made.items()}
+        return {name: np.zeros(a.shape, np.int64) if name in self.labels else a for name, a in made.items()}
 
     def __call__(self, **arrays: Any) -> Any:
         return self.run(**arrays, **self.options)
@@ -122,7 +124,38 @@ CALLS = {
         ("v", "dw"),
     ),
     "softmax_cross_entropy": Call(
-        F.softmax_cross_entropy, {"logits": X, "labels": ROW, "out": X}, ("out",), ("out",), ("logits",)
+        F.softmax_cross_entropy,
+        {"logits": X, "labels": ROW, "weight": COLUMN, "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("logits",),
+        labels=("labels",),
+    ),
+    "softmax_cross_entropy-probabilities": Call(
+        F.softmax_cross_entropy, {"logits": X, "labels": X, "out": X}, ("out",), ("out",), ("logits",)
+    ),
+    "nll_loss": Call(
+        F.nll_loss,
+        {"input": X, "target": ROW, "weight": COLUMN, "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("input",),
+        labels=("target",),
+    ),
+    "softmax": Call(F.softmax, {"x": X, "out": X}, ("out",), ("out",), ("x",)),
+    "softmax_backward": Call(F.softmax_backward, {"y": X, "dy": X, "out": X}, ("out",), ("out",), ("y", "dy")),
+    "log_softmax": Call(F.log_softmax, {"x": X, "out": X}, ("out",), ("out",), ("x",)),
+    "log_softmax_backward": Call(F.log_softmax_backward, {"y": X, "dy": X, "out": X}, ("out",), ("out",), ("y", "dy")),
+    **{
+        f.__name__: Call(f, {"input": X, "target": X, "out": X}, ("out",), ("out",), ("input",))
+        for f in (F.mse_loss, F.l1_loss, F.huber_loss, F.kl_div)
+    },
+    "binary_cross_entropy_with_logits": Call(
+        F.binary_cross_entropy_with_logits,
+        {"input": X, "target": X, "weight": X, "pos_weight": COLUMN, "out": X},
+        ("out",),
+        ("weight", "pos_weight", "out"),
+        ("input",),
     ),
     "uniform_": Call(init.uniform_, {"tensor": X}, ("tensor",)),
     "normal_": Call(init.normal_, {"tensor": X}, ("tensor",)),

@@ -48,14 +48,16 @@ def _wrong_arguments() -> list[Any]:
     for name, call in CALLS.items():
         first = next(iter(call.shapes))
         for argument, shape in call.shapes.items():
-            kinds = {} if argument == "labels" else dict(WRONG)
+            kinds = {} if argument in call.labels else dict(WRONG)
+            if name == "softmax_cross_entropy-probabilities" and argument == "labels":  # else these are labels
+                kinds = {k: v for k, v in WRONG.items() if v[1] is ValueError}
             kinds |= {"fortran": FORTRAN} if sum(n > 1 for n in shape) > 1 and kinds else {}
             kinds |= {"read-only": READ_ONLY} if argument in call.written else {}
             if argument != first:
                 kinds |= {"shape": OTHER_SHAPE, "axis": EXTRA_AXIS}
-                kinds |= {} if argument == "labels" else {"dtype": OTHER_DTYPE}
+                kinds |= {} if argument in call.labels else {"dtype": OTHER_DTYPE}
             if argument in call.optional or argument.startswith("running"):  # for these see test_shapes
-                del kinds["None"]
+                kinds.pop("None", None)
             if name == "kaiming_normal_":  # the shape is asked for before the border sees it
                 kinds = {k: v for k, v in kinds.items() if v[1] is ValueError}
             cases += [pytest.param(call, argument, *how, id=f"{name}-{argument}-{k}") for k, how in kinds.items()]
@@ -69,7 +71,7 @@ def test_wrong_array(
     """Named, with what came, what is wanted, and a remedy."""
     arrays = call.arrays()
     arrays[argument] = spoil(arrays[argument])
-    remedy = "" if argument in ("labels", "mean") and "shape" in sentence else ".*; .+"
+    remedy = "" if argument in ("labels", "target", "mean") and "shape" in sentence else ".*; .+"
     _refused(lambda: call(**arrays), arrays, error, f"^{argument}: {sentence}{remedy}")
 
 

@@ -117,13 +117,14 @@ Array check_labels(py::handle object, const std::string& name, py::ssize_t rows)
   return labels;
 }
 
-std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes) {
+std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes, std::int64_t ignored) {
   const auto* given = labels.as<const std::int64_t>();
   std::vector<std::int64_t> copy(given, given + labels.size);
   for (std::size_t row = 0; row < copy.size(); ++row) {
-    if (0 <= copy[row] && copy[row] < classes) continue;
-    throw py::index_error(got(labels.name + "[" + std::to_string(row) + "]", std::to_string(copy[row])) + "a class in [0, " +
-                          std::to_string(classes) + ")");
+    if (copy[row] == ignored) copy[row] = -1;
+    else if (!(0 <= copy[row] && copy[row] < classes))
+      throw py::index_error(got(labels.name + "[" + std::to_string(row) + "]", std::to_string(copy[row])) + "a class in [0, " +
+                            std::to_string(classes) + ") or ignore_index " + std::to_string(ignored));
   }
   return copy;
 }

@@ -52,8 +52,9 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
 // One class per row, int64.
 Array check_labels(py::handle object, const std::string& name, py::ssize_t rows);
 
-// The labels, each in [0, classes): a copy, since an index must not change between this check and its use.
-std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes);
+// The labels, each in [0, classes), or -1 where it is `ignored`: a copy, since an index must not change between this check
+// and its use.
+std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes, std::int64_t ignored);
 
 // Where a result goes: the caller's `out`, or a new array shaped like `like`. `out` may be one of `same` entirely,
 // and must be apart from those and from all of `others`.

@@ -1,35 +1,148 @@
-#include <cmath>
-#include <limits>
-#include <vector>
+#include "bind/loss.h"
 
-#include "bind/arrays.h"
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "bind/norm.h"
 #include "bind/register.h"
+#include "kernels/parallel.h"
 
 namespace fastnn {
+
+Reduction check_reduction(py::handle given, std::initializer_list<Reduction> known) {
+  static constexpr const char* kNames[] = {"mean", "sum", "none", "batchmean"};
+  std::string names;
+  for (const Reduction r : known) {
+    const char* name = kNames[std::size_t(r)];
+    if (py::isinstance<py::str>(given) && given.cast<std::string>() == name) return r;
+    names += std::string(names.empty() ? "'" : ", '") + name + "'";
+  }
+  throw py::value_error("reduction: got " + std::string(py::repr(given)) + ", want one of " + names);
+}
+
+double total_of(const std::vector<double>& parts) {
+  double lanes[8] = {};  // eight sums, since one would wait for itself at every addition
+  for (std::size_t i = 0; i < parts.size(); ++i) lanes[i % 8] += parts[i];
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
 namespace {
 
-py::tuple softmax_cross_entropy(py::handle logits_, py::handle labels_, py::handle out) {
-  const Array logits = check(logits_, "logits");
-  if (logits.shape.size() != 2) throw py::value_error("logits: got shape " + text(logits.shape) + ", want (N, C)");
-  const Index rows = logits.shape[0], classes = logits.shape[1];
-  const Array labels = check_labels(labels_, "labels", rows);
-  const std::vector<Index> safe_labels = copy_labels(labels, classes);
-  const Result dlogits = result(out, logits, {&logits}, {&labels});
-  std::vector<double> row_loss(std::size_t(rows), 0.0);
-  by_dtype(logits, [&]<class T>(T) {
-    run(kernels_for<T>().cross_entropy,
-        CrossEntropyArgs<T>{dlogits.array.as<T>(), row_loss.data(), logits.as<T>(), safe_labels.data(), rows, classes});
+constexpr auto kUsual = {Reduction::mean, Reduction::sum};
+
+// A weight as the kernel reads it: `data` may be read from begin % period on for as long as a block is.
+template <class T>
+struct Repeated {
+  std::unique_ptr<T[]> copy;
+  const T* data;
+  Index period;
+
+  // Ones if `weight` is not given.
+  Repeated(const Array& weight, Index size) : data(weight.as<T>()), period(weight.given() ? weight.size : 1) {
+    if (period == size && data) return;
+    const Index length = std::min(size, period + kBlockElements);
+    copy.reset(new T[std::size_t(length)]);
+    for (Index i = 0; i < length; ++i) copy[std::size_t(i)] = weight.given() ? weight.as<T>()[i % period] : T(1);
+    data = copy.get();
+  }
+};
+
+// Of the input's shape or its last axes.
+Array check_trailing(py::handle object, const char* name, const Array& input) {
+  if (object.is_none()) return {};
+  Array a = check(object, name);
+  const std::size_t axes = a.shape.size(), all = input.shape.size();
+  const bool fits = axes <= all && std::equal(a.shape.begin(), a.shape.end(), input.shape.end() - std::ptrdiff_t(axes));
+  if (!fits) {
+    throw py::value_error(std::string(name) + ": got shape " + text(a.shape) + ", want " + text(input.shape) +
+                          " or its last axes; reshape it, nothing is broadcast");
+  }
+  return check(object, name, input, a.shape);
+}
+
+struct Call {
+  Array input, target, weight, pos_weight;
+  Result dinput;
+  double divisor;
+  double delta = 0;
+  bool log_target = false;
+};
+
+Call check_call(py::handle input_, py::handle target_, py::handle weight_, py::handle pos_weight_, Reduction reduction,
+                py::handle out) {
+  Call c;
+  c.input = check(input_, "input");
+  c.target = check(target_, "target", c.input, c.input.shape);
+  c.weight = check_trailing(weight_, "weight", c.input);
+  c.pos_weight = check_trailing(pos_weight_, "pos_weight", c.input);
+  c.dinput = result(out, c.input, {&c.input}, {&c.target, &c.weight, &c.pos_weight});
+  c.divisor = reduction == Reduction::mean ? double(c.input.size) : 1.0;
+  return c;
+}
+
+// (loss, dinput, number of elements); `kernel` picks one out of a table.
+template <class Kernel>
+py::tuple run_loss(const Call& c, Kernel kernel) {
+  std::vector<double> partial(std::size_t((c.input.size + kBlockElements - 1) / kBlockElements), 0.0);
+  by_dtype(c.input, [&]<class T>(T) {
+    LossArgs<T> args{c.dinput.array.as<T>(), partial.data(), c.input.as<T>(), c.target.as<T>(), nullptr,    nullptr,
+                     c.input.size,           1,              1,               1 / c.divisor,    c.delta, c.log_target};
+    if (!c.weight.given() && !c.pos_weight.given()) return run(kernel(kernels_for<T>()), args);
+    const Repeated<T> weight(c.weight, c.input.size), pos_weight(c.pos_weight, c.input.size);
+    args.weight = weight.data, args.weight_period = weight.period;
+    args.pos_weight = pos_weight.data, args.pos_weight_period = pos_weight.period;
+    run(kernel(kernels_for<T>()), args);
   });
-  double total = 0;
-  for (double loss : row_loss) total += loss;
-  return py::make_tuple(rows ? total / double(rows) : std::numeric_limits<double>::quiet_NaN(), dlogits.object);
+  return py::make_tuple(total_of(partial) / c.divisor, c.dinput.object, c.input.size);
+}
+
+py::tuple mse_loss(py::handle input, py::handle target, py::handle reduction, py::handle out) {
+  const Call c = check_call(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
+  return run_loss(c, [](const auto& table) { return table.mse; });
+}
+
+py::tuple l1_loss(py::handle input, py::handle target, py::handle reduction, py::handle out) {
+  const Call c = check_call(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
+  return run_loss(c, [](const auto& table) { return table.l1; });
+}
+
+py::tuple huber_loss(py::handle input, py::handle target, py::handle reduction, double delta, py::handle out) {
+  if (!(0 < delta && std::isfinite(delta))) {
+    throw py::value_error("delta: got " + std::string(py::repr(py::float_(delta))) + ", want a finite number > 0");
+  }
+  Call c = check_call(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
+  c.delta = delta;
+  return run_loss(c, [](const auto& table) { return table.huber; });
+}
+
+py::tuple binary_cross_entropy_with_logits(py::handle input, py::handle target, py::handle weight, py::handle reduction,
+                                           py::handle pos_weight, py::handle out) {
+  const Call c = check_call(input, target, weight, pos_weight, check_reduction(reduction, kUsual), out);
+  return run_loss(c, [](const auto& table) { return table.binary_cross_entropy; });
+}
+
+py::tuple kl_div(py::handle input, py::handle target, py::handle reduction_, bool log_target, py::handle out) {
+  const Reduction reduction = check_reduction(reduction_, {Reduction::mean, Reduction::sum, Reduction::batchmean});
+  Call c = check_call(input, target, py::none(), py::none(), reduction, out);
+  if (reduction == Reduction::batchmean) {
+    if (c.input.shape.empty()) throw py::value_error("input: got shape (), want a batch axis for reduction 'batchmean'");
+    c.divisor = std::max(double(c.input.shape[0]), 1.0);
+  }
+  c.log_target = log_target;
+  return run_loss(c, [](const auto& table) { return table.kl_div; });
 }
 
 }  // namespace
 
 void register_loss(py::module_& m) {
   using namespace py::literals;
-  m.def("softmax_cross_entropy", &softmax_cross_entropy, "logits"_a, "labels"_a, "out"_a);
+  m.def("mse_loss", &mse_loss, "input"_a, "target"_a, "reduction"_a, "out"_a);
+  m.def("l1_loss", &l1_loss, "input"_a, "target"_a, "reduction"_a, "out"_a);
+  m.def("huber_loss", &huber_loss, "input"_a, "target"_a, "reduction"_a, "delta"_a, "out"_a);
+  m.def("binary_cross_entropy_with_logits", &binary_cross_entropy_with_logits, "input"_a, "target"_a, "weight"_a,
+        "reduction"_a, "pos_weight"_a, "out"_a);
+  m.def("kl_div", &kl_div, "input"_a, "target"_a, "reduction"_a, "log_target"_a, "out"_a);
 }
 
 }  // namespace fastnn

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
   fastnn::prepare_threads();
   fastnn::register_activation(m);
   fastnn::register_batch_norm(m);
+  fastnn::register_class_loss(m);
   fastnn::register_config(m);
   fastnn::register_dropout(m);
   fastnn::register_gradients(m);
@@ -15,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
   fastnn::register_optim(m);
   fastnn::register_random(m);
   fastnn::register_row_norm(m);
+  fastnn::register_softmax(m);
   fastnn::register_state(m);
   fastnn::register_weight_norm(m);
 }

@@ -7,6 +7,7 @@ namespace fastnn {
 
 void register_activation(pybind11::module_& m);
 void register_batch_norm(pybind11::module_& m);
+void register_class_loss(pybind11::module_& m);
 void register_config(pybind11::module_& m);
 void register_dropout(pybind11::module_& m);
 void register_gradients(pybind11::module_& m);
@@ -15,6 +16,7 @@ void register_loss(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_random(pybind11::module_& m);
 void register_row_norm(pybind11::module_& m);
+void register_softmax(pybind11::module_& m);
 void register_state(pybind11::module_& m);
 void register_weight_norm(pybind11::module_& m);
 

@@ -1,6 +1,7 @@
 // Compiled once per ISA, with FASTNN_ISA as its name. There is nothing else to decide here.
 #include "kernels/activation.h"
 #include "kernels/channel_norm.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/gradients.h"
 #include "kernels/group_norm.h"
 #include "kernels/loss.h"
@@ -8,6 +9,8 @@
 #include "kernels/random.h"
 #include "kernels/residual_norm.h"
 #include "kernels/row_norm.h"
+#include "kernels/softmax.h"
+#include "kernels/softmax_columns.h"
 #include "kernels/stream.h"
 #include "kernels/table.h"
 #include "kernels/weight_norm.h"

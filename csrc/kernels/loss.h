@@ -1,62 +1,95 @@
-// Softmax cross-entropy and its gradient: loss = ln(sum_j e^(z_j - max)) - (z_label - max), and softmax(z) - one_hot(label)
-// over the number of rows. logits and dlogits are (rows, classes), labels (rows). dlogits may be logits; row_loss takes the
-// loss of each row, whose mean the caller sums in row order. The shift by the maximum keeps e^z from overflowing.
-// Source: J. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
+// Losses element by element and their gradients, any shape, in one sweep; dinput may be input. The loss is summed over
+// blocks of kBlockElements, whose sums the caller adds.
 #pragma once
 
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
-#include "steps/math.h"
+#include "steps/loss.h"
 
 namespace fastnn {
 namespace {
 
-// The largest element, NaN passed over: the sum of exponentials will be NaN in any case.
-template <class T>
-inline T maximum(const T* x, Index n) {
-  T lanes[kLanes];
-  for (T& lane : lanes) lane = T(-__builtin_inf());
-  Index i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-#pragma omp simd
-    for (Index lane = 0; lane < kLanes; ++lane) lanes[lane] = x[i + lane] > lanes[lane] ? x[i + lane] : lanes[lane];
-  }
-  T largest = lanes[0];
-  for (Index lane = 1; lane < kLanes; ++lane) largest = lanes[lane] > largest ? lanes[lane] : largest;
-  for (; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
-  return largest;
+// rule(i, place in the block, gradient) gives the loss of element i, and its gradient before `scale`.
+template <class T, class Rule>
+inline void loss_blocks(const LossArgs<T>& a, Rule rule) noexcept {
+  T* dinput = a.dinput;
+  double* partial = a.partial;
+  const T scale = T(a.scale);
+  for_each_range(a.size, 1, [=](Index begin, Index end) {
+    partial[begin / kBlockElements] = sum(end - begin, [=](Index place) {
+      T gradient;
+      const double loss = rule(begin + place, place, gradient);
+      dinput[begin + place] = gradient * scale;
+      return loss;
+    });
+  });
 }
 
-// In three sweeps over rows that stay in the first cache: the exponentials are taken over all of them at once, since a
-// row of ten classes would not fill a vector.
-template <class T>
-inline void cross_entropy_rows(const CrossEntropyArgs<T> a, Index begin, Index end) {
-  const Index n = a.classes;
-  for (Index row = begin; row < end; ++row) {
-    const T* logits = a.logits + row * n;
-    T* shifted = a.dlogits + row * n;
-    const T shift = maximum(logits, n);
-#pragma omp simd
-    for (Index i = 0; i < n; ++i) shifted[i] = logits[i] - shift;
-    a.row_loss[row] = -double(shifted[a.labels[row]]);
-  }
-#pragma omp simd
-  for (Index i = begin * n; i < end * n; ++i) a.dlogits[i] = exponential(a.dlogits[i]);
-  for (Index row = begin; row < end; ++row) {
-    T* dlogits = a.dlogits + row * n;
-    const double total = sum(n, [=](Index i) { return double(dlogits[i]); });
-    a.row_loss[row] += logarithm(total);
-    const T scale = T(1.0 / (total * double(a.rows)));
-#pragma omp simd
-    for (Index i = 0; i < n; ++i) dlogits[i] *= scale;
-    dlogits[a.labels[row]] -= T(1.0 / double(a.rows));
-  }
+// Of a difference.
+template <class Step, class T>
+inline void difference_loss(const LossArgs<T>& a) noexcept {
+  const T *input = a.input, *target = a.target;
+  loss_blocks(a, [=](Index i, Index, T& gradient) {
+    const T d = input[i] - target[i];
+    gradient = Step::gradient(d);
+    return Step::loss(d);
+  });
 }
 
 template <class T>
-void cross_entropy_kernel(const CrossEntropyArgs<T>& a) noexcept {
-  for_each_range(a.rows, 4 * a.classes,
-                 [=](Index begin, Index end) { cross_entropy_rows(a, begin, end); });
+void mse_kernel(const LossArgs<T>& a) noexcept {
+  difference_loss<Squared<T>>(a);
+}
+
+template <class T>
+void l1_kernel(const LossArgs<T>& a) noexcept {
+  difference_loss<Absolute<T>>(a);
+}
+
+template <class T>
+void huber_kernel(const LossArgs<T>& a) noexcept {
+  const T *input = a.input, *target = a.target, limit = T(a.delta);
+  const double delta = a.delta;
+  loss_blocks(a, [=](Index i, Index, T& gradient) {
+    const T d = input[i] - target[i];
+    gradient = Huber<T>::gradient(d, limit);
+    return Huber<T>::loss(d, delta);
+  });
+}
+
+template <class T>
+void binary_cross_entropy_kernel(const LossArgs<T>& a) noexcept {
+  using Step = BinaryCrossEntropy<T>;
+  const T *input = a.input, *target = a.target, *weight = a.weight, *positive = a.pos_weight;
+  if (!weight) {
+    return loss_blocks(a, [=](Index i, Index, T& gradient) {
+      gradient = Step::gradient(input[i], target[i], T(1));
+      return Step::loss(input[i], target[i], T(1));
+    });
+  }
+  const Index period = a.weight_period, positive_period = a.pos_weight_period;
+  loss_blocks(a, [=](Index i, Index place, T& gradient) {
+    const Index begin = i - place;
+    const T w = weight[begin % period + place], p = positive[begin % positive_period + place];
+    gradient = w * Step::gradient(input[i], target[i], p);
+    return double(w) * Step::loss(input[i], target[i], p);
+  });
+}
+
+template <class T>
+void kl_div_kernel(const LossArgs<T>& a) noexcept {
+  const T *input = a.input, *target = a.target;
+  if (a.log_target) {
+    return loss_blocks(a, [=](Index i, Index, T& gradient) {
+      const T q = exponential(target[i]);
+      gradient = -q;
+      return divergence(q, target[i], input[i]);
+    });
+  }
+  loss_blocks(a, [=](Index i, Index, T& gradient) {
+    gradient = -target[i];
+    return divergence(target[i], logarithm(target[i]), input[i]);
+  });
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ read-only target, overlap or an option outside its range.
 
 from fastnn.functional.activation import relu, relu_backward
 from fastnn.functional.batch_norm import batch_norm, batch_norm_backward
+from fastnn.functional.class_loss import nll_loss, softmax_cross_entropy
 from fastnn.functional.dropout import (
     DropoutMask,
     alpha_dropout,
@@ -21,8 +22,9 @@ from fastnn.functional.dropout import (
 )
 from fastnn.functional.group_norm import group_norm, group_norm_backward, instance_norm, instance_norm_backward
 from fastnn.functional.layer_norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
-from fastnn.functional.loss import softmax_cross_entropy
+from fastnn.functional.loss import binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss
 from fastnn.functional.residual_norm import NormedSum, dropout_add_layer_norm, dropout_add_layer_norm_backward
+from fastnn.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastnn.functional.weight_norm import weight_norm, weight_norm_backward
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "alpha_dropout_backward",
     "batch_norm",
     "batch_norm_backward",
+    "binary_cross_entropy_with_logits",
     "dropout",
     "dropout2d",
     "dropout2d_backward",
@@ -40,14 +43,23 @@ __all__ = [
     "dropout_backward",
     "group_norm",
     "group_norm_backward",
+    "huber_loss",
     "instance_norm",
     "instance_norm_backward",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
     "layer_norm_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "mse_loss",
+    "nll_loss",
     "relu",
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "softmax",
+    "softmax_backward",
     "softmax_cross_entropy",
     "weight_norm",
     "weight_norm_backward",

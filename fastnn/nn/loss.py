@@ -1,28 +1,67 @@
 """Losses: called with what the network says and what is right, they return the loss and its gradient."""
 
+from typing import Literal
+
 from fastnn import functional as F
 from fastnn.functional._types import Labels
 from fastnn.nn.module import Array
 
 
 class CrossEntropyLoss:
-    """Softmax and cross-entropy in one, the mean over the batch; see `fastnn.functional.softmax_cross_entropy`."""
+    """Softmax and cross-entropy in one; see `fastnn.functional.softmax_cross_entropy`, also for the options.
 
-    def __call__(self, logits: Array, labels: Labels) -> tuple[float, Array]:
+    Args:
+        weight: (C,), or None for ones.
+        ignore_index: a label whose rows do not count.
+        reduction: "mean" or "sum".
+        label_smoothing: in [0, 1].
+
+    Raises:
+        ValueError: an option outside its range.
+        TypeError: an ignore_index that is no integer.
+    """
+
+    def __init__(
+        self,
+        weight: Array | None = None,
+        ignore_index: int = -100,
+        reduction: Literal["mean", "sum"] = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        if reduction not in ("mean", "sum"):
+            raise ValueError(
+                f"reduction: got {reduction!r}, want 'mean' or 'sum', since a layer's gradient is one loss's"
+            )
+        self.weight = weight
+        self.ignore_index = ignore_index
+        self.reduction: Literal["mean", "sum"] = reduction
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, logits: Array, labels: Labels | Array) -> tuple[float, Array]:
         """The loss, and its gradient by the logits.
 
         Args:
             logits: (N, C), float32 or float64.
-            labels: (N,), integers in [0, C).
+            labels: (N,), integers in [0, C); or probabilities, (N, C).
 
         Returns:
-            loss: NaN for an empty batch.
+            loss: the mean over nothing is NaN.
             dlogits: (N, C), to be given to the model's backward.
 
         Raises:
-            IndexError: a label outside [0, C).
+            IndexError: a label outside [0, C) that is not `ignore_index`.
         """
-        return F.softmax_cross_entropy(logits, labels)
+        return F.softmax_cross_entropy(
+            logits, labels, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        )
 
     def __repr__(self) -> str:
-        return "CrossEntropyLoss()"
+        given = {
+            "weight": self.weight,
+            "ignore_index": self.ignore_index,
+            "reduction": self.reduction,
+            "label_smoothing": self.label_smoothing,
+        }
+        usual = {"weight": None, "ignore_index": -100, "reduction": "mean", "label_smoothing": 0.0}
+        shown = [f"{k}={v!r}" for k, v in given.items() if v is not usual[k] and (k == "weight" or v != usual[k])]
+        return f"CrossEntropyLoss({', '.join(shown)})"

@@ -4,11 +4,33 @@ Every entry gets its inputs as a dict of arrays and hands back a dict of outputs
 names; so one test body serves them all.
 """
 
-from kernels import activation, batch_norm, dropout, fill, group_norm, layer_norm, loss, residual_norm, weight_norm
+from kernels import (
+    activation,
+    batch_norm,
+    dropout,
+    fill,
+    group_norm,
+    layer_norm,
+    loss,
+    residual_norm,
+    softmax,
+    weight_norm,
+)
 from kernels.table import Arrays, Kernel, Shape
 
 __all__ = ["KERNELS", "Arrays", "Kernel", "Shape"]
 
 KERNELS: dict[str, Kernel] = {}
-for _family in (activation, batch_norm, dropout, fill, group_norm, layer_norm, loss, residual_norm, weight_norm):
+for _family in (
+    activation,
+    batch_norm,
+    dropout,
+    fill,
+    group_norm,
+    layer_norm,
+    loss,
+    residual_norm,
+    softmax,
+    weight_norm,
+):
     KERNELS |= _family.KERNELS

@@ -8,7 +8,15 @@ from reference.activation import relu, relu_backward
 from reference.batch_norm import batch_norm, batch_norm_backward
 from reference.group_norm import group_norm, group_norm_backward, instance_norm
 from reference.layer_norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
-from reference.loss import softmax_cross_entropy
+from reference.loss import (
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    softmax_cross_entropy,
+)
 from reference.random import (
     alpha_dropout,
     alpha_dropout_backward,
@@ -19,6 +27,7 @@ from reference.random import (
     philox_blocks,
     uniform01,
 )
+from reference.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from reference.types import Array, Float64, wide
 from reference.weight_norm import weight_norm, weight_norm_backward
 
@@ -29,13 +38,21 @@ __all__ = [
     "alpha_dropout_backward",
     "batch_norm",
     "batch_norm_backward",
+    "binary_cross_entropy_with_logits",
     "dropout",
     "dropout_keep",
     "group_norm",
     "group_norm_backward",
+    "huber_loss",
     "instance_norm",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
     "layer_norm_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "mse_loss",
+    "nll_loss",
     "normal01",
     "philox4x32",
     "philox_blocks",
@@ -43,6 +60,8 @@ __all__ = [
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "softmax",
+    "softmax_backward",
     "softmax_cross_entropy",
     "uniform01",
     "weight_norm",

@@ -1,16 +1,105 @@
-"""Losses."""
+"""Losses: each gives the loss and its gradient by the first argument."""
 
 import numpy as np
 
+from reference.softmax import log_softmax
 from reference.types import Array, Float64, wide
 
+Pair = tuple[Float64, Float64]
 
-def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Float64]:
-    """Mean of -log softmax(logits)[label] and its gradient. Goodfellow et al., "Deep Learning", 2016, 6.2.2.3."""
-    z, rows = wide(logits), np.arange(len(labels))
-    with np.errstate(invalid="ignore"):
-        z = z - z.max(1, keepdims=True)
-        log_sum = np.log(np.exp(z).sum(1))
-        gradient = np.exp(z - log_sum[:, None])
-    gradient[rows, labels] -= 1
-    return float((log_sum - z[rows, labels]).mean()), gradient / len(labels)
+
+def _reduced(losses: Float64, gradient: Float64, divisor: float) -> Pair:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(losses.sum() / divisor), gradient / divisor
+
+
+def softmax_cross_entropy(
+    logits: Array,
+    labels: Array,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Pair:
+    """-sum of w t log softmax(logits), t the smoothed target. Goodfellow et al., "Deep Learning", 2016, 6.2.2.3."""
+    z, (rows, classes) = wide(logits), logits.shape
+    w = np.ones(classes) if weight is None else wide(weight)
+    if labels.dtype.kind == "f":
+        target, counts = wide(labels), np.ones(rows, bool)
+        divisor = float(rows)
+    else:
+        counts = labels != ignore_index
+        target = np.zeros((rows, classes))
+        target[np.flatnonzero(counts), labels[counts]] = 1
+        divisor = float(w[labels[counts]].sum())
+    t = w * ((1 - label_smoothing) * target + label_smoothing / max(classes, 1)) * counts[:, None]
+    log_p = log_softmax(z, 1) if classes else z
+    used = np.where((t == 0) & np.isneginf(log_p), 0, log_p)
+    used, p = np.where(counts[:, None], used, 0), np.where(counts[:, None], np.exp(log_p), 0)
+    losses, gradient = -(t * used).sum(1), p * t.sum(1, keepdims=True) - t
+    if reduction == "none":
+        return losses, gradient
+    return _reduced(losses, gradient, divisor if reduction == "mean" else 1.0)
+
+
+def nll_loss(
+    input: Array, target: Array, weight: Array | None = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Pair:
+    """-w[target] * input[target]."""
+    losses, gradient, divisor = np.zeros(len(input)), np.zeros(input.shape), 0.0
+    for row, label in enumerate(target):
+        if label != ignore_index:
+            w = 1.0 if weight is None else float(weight[label])
+            losses[row], gradient[row, label] = -w * float(input[row, label]), -w
+            divisor += w
+    if reduction == "none":
+        return losses, gradient
+    return _reduced(losses, gradient, divisor if reduction == "mean" else 1.0)
+
+
+def _divisor(x: Array, reduction: str) -> float:
+    return {"mean": float(x.size), "sum": 1.0, "batchmean": float(len(x)) if x.ndim else 1.0}[reduction]
+
+
+def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Pair:
+    """The square of the difference."""
+    d = wide(input) - wide(target)
+    return _reduced(d**2, 2 * d, _divisor(d, reduction))
+
+
+def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Pair:
+    """The difference's magnitude."""
+    d = wide(input) - wide(target)
+    return _reduced(np.abs(d), np.sign(d), _divisor(d, reduction))
+
+
+def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Pair:
+    """Quadratic up to delta, then straight."""
+    d = wide(input) - wide(target)
+    losses = np.where(np.abs(d) < delta, d**2 / 2, delta * (np.abs(d) - delta / 2))
+    return _reduced(losses, np.clip(d, -delta, delta), _divisor(d, reduction))
+
+
+def binary_cross_entropy_with_logits(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    reduction: str = "mean",
+    pos_weight: Array | None = None,
+) -> Pair:
+    """-w (p t ln s + (1 - t) ln(1 - s)), ln s = -ln(1 + e^-x) by NumPy's logaddexp."""
+    x, t = wide(input), wide(target)
+    w, p = (np.ones(()) if a is None else wide(a) for a in (weight, pos_weight))
+    with np.errstate(invalid="ignore", over="ignore"):
+        losses = w * (p * t * np.logaddexp(0, -x) + (1 - t) * np.logaddexp(0, x))
+        gradient = w * ((1 - t) / (1 + np.exp(-x)) - p * t / (1 + np.exp(x)))
+    return _reduced(losses, gradient, _divisor(x, reduction))
+
+
+def kl_div(input: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Pair:
+    """q (ln q - x); where q is 0 nothing, unless x is NaN."""
+    x, t = wide(input), wide(target)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        q, log_q = (np.exp(t), t) if log_target else (t, np.log(t))
+        losses = np.where(q == 0, np.where(np.isnan(x), x, 0), q * (log_q - x))
+    return _reduced(losses, -q, _divisor(x, reduction))

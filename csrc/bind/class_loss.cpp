@@ -1,0 +1,132 @@
+// Losses over classes: softmax cross-entropy and negative log-likelihood.
+#include "bind/loss.h"
+#include "bind/register.h"
+
+namespace fastnn {
+namespace {
+
+constexpr auto kKnown = {Reduction::mean, Reduction::sum, Reduction::none};
+
+Index check_ignore_index(py::handle given) {
+  if (!PyIndex_Check(given.ptr())) {
+    throw py::type_error("ignore_index: got " + std::string(py::repr(given)) + ", want an int; -100 if none is ignored");
+  }
+  int overflow = 0;
+  const py::object number = py::reinterpret_steal<py::object>(PyNumber_Index(given.ptr()));
+  if (!number) throw py::error_already_set();
+  const Index value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow) {
+    throw py::value_error("ignore_index: got " + std::string(py::str(number)) + ", want an int of 64 bits; -100 if none is ignored");
+  }
+  return value;
+}
+
+// What a call is about, checked. Rows that do not count have label -1.
+struct Call {
+  Array logits, labels, target, weight;  // labels or target
+  Reduction reduction;
+  std::vector<Index> safe_labels;
+  Result dlogits;
+  Index rows, classes, count;
+};
+
+void check_matrix(const Array& a) {
+  if (a.shape.size() != 2) throw py::value_error(a.name + ": got shape " + text(a.shape) + ", want (N, C)");
+}
+
+// Probabilities have a class axis; whatever else is labels.
+bool are_probabilities(py::handle labels) {
+  if (!py::isinstance<py::array>(labels)) return false;
+  const auto array = py::reinterpret_borrow<py::array>(labels);
+  return array.dtype().kind() == 'f' && array.ndim() > 1;
+}
+
+Call check_call(py::handle logits, const char* name, py::handle labels, const char* labels_name, bool probabilities,
+                py::handle weight, py::handle ignore_index_, py::handle reduction, py::handle out) {
+  Call c;
+  c.logits = check(logits, name);
+  check_matrix(c.logits);
+  c.rows = c.count = c.logits.shape[0], c.classes = c.logits.shape[1];
+  const Index ignore_index = check_ignore_index(ignore_index_);
+  c.reduction = check_reduction(reduction, kKnown);
+  c.weight = check_optional(weight, "weight", c.logits, {c.classes});
+  if (probabilities) {
+    if (ignore_index >= 0) {
+      throw py::value_error("ignore_index: got " + std::to_string(ignore_index) +
+                            ", want a negative one with probabilities, none of which is ignored; leave it out");
+    }
+    c.target = check(labels, labels_name, c.logits, c.logits.shape);
+  } else {
+    c.labels = check_labels(labels, labels_name, c.rows);
+    c.safe_labels = copy_labels(c.labels, c.classes, ignore_index);
+    for (const Index label : c.safe_labels) c.count -= label < 0;
+  }
+  c.dlogits = result(out, c.logits, {&c.logits}, {&c.labels, &c.target, &c.weight});
+  return c;
+}
+
+// What the mean divides by: the weights of the labels that count, with probabilities the number of rows.
+template <class T>
+double divisor_of(const Call& c) {
+  if (c.reduction != Reduction::mean) return 1;
+  if (c.target.given() || !c.weight.given()) return double(c.count);
+  std::vector<Index> counts(std::size_t(c.classes), 0);  // adding the same few numbers over and over would drift
+  for (const Index label : c.safe_labels) {
+    if (label >= 0) ++counts[std::size_t(label)];
+  }
+  double total = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i]) total += double(counts[i]) * double(c.weight.as<T>()[i]);
+  }
+  return total;
+}
+
+template <class T>
+py::object reduced(const Call& c, const std::vector<double>& row_loss, double divisor) {
+  if (c.reduction != Reduction::none) return py::float_(total_of(row_loss) / divisor);
+  py::array losses = new_array({c.rows}, c.logits.is_double());
+  for (Index row = 0; row < c.rows; ++row) static_cast<T*>(losses.mutable_data())[row] = T(row_loss[std::size_t(row)]);
+  return losses;
+}
+
+// (loss, dlogits, number of rows that count); `kernel` picks one out of a table.
+template <class Kernel>
+py::tuple run_loss(const Call& c, double smoothing, Kernel kernel) {
+  std::vector<double> row_loss(std::size_t(c.rows), 0.0), row_mass(row_loss.size());
+  py::object loss;
+  by_dtype(c.logits, [&]<class T>(T) {
+    const double divisor = divisor_of<T>(c);
+    run(kernel(kernels_for<T>()),
+        ClassLossArgs<T>{c.dlogits.array.as<T>(), row_loss.data(), row_mass.data(), c.logits.as<T>(),
+                         c.labels.given() ? c.safe_labels.data() : nullptr, c.target.as<T>(), c.weight.as<T>(), c.rows,
+                         c.classes, 1 / divisor, smoothing});
+    loss = reduced<T>(c, row_loss, divisor);
+  });
+  return py::make_tuple(loss, c.dlogits.object, c.count);
+}
+
+py::tuple softmax_cross_entropy(py::handle logits, py::handle labels, py::handle weight, py::handle ignore_index,
+                                py::handle reduction, double label_smoothing, py::handle out) {
+  check_range(label_smoothing, "label_smoothing", 0, 1);
+  const bool probabilities = are_probabilities(labels);
+  const Call c = check_call(logits, "logits", labels, "labels", probabilities, weight, ignore_index, reduction, out);
+  const bool soft = probabilities || label_smoothing > 0;
+  return run_loss(c, label_smoothing, [=](const auto& table) { return soft ? table.cross_entropy_soft : table.cross_entropy; });
+}
+
+py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::handle ignore_index, py::handle reduction,
+                   py::handle out) {
+  const Call c = check_call(input, "input", target, "target", false, weight, ignore_index, reduction, out);
+  return run_loss(c, 0, [](const auto& table) { return table.nll; });
+}
+
+}  // namespace
+
+void register_class_loss(py::module_& m) {
+  using namespace py::literals;
+  m.def("softmax_cross_entropy", &softmax_cross_entropy, "logits"_a, "labels"_a, "weight"_a, "ignore_index"_a,
+        "reduction"_a, "label_smoothing"_a, "out"_a);
+  m.def("nll_loss", &nll_loss, "input"_a, "target"_a, "weight"_a, "ignore_index"_a, "reduction"_a, "out"_a);
+}
+
+}  // namespace fastnn

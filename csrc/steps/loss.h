@@ -1,0 +1,75 @@
+// Losses of one element and their gradients. A loss is taken in double: the square of a float may be none.
+#pragma once
+
+#include "steps/special.h"
+
+namespace fastnn {
+
+// d = input - target.
+template <class T>
+struct Squared {
+  FASTNN_STEP double loss(T d) { return double(d) * double(d); }
+  FASTNN_STEP T gradient(T d) { return 2 * d; }
+};
+
+template <class T>
+FASTNN_STEP T magnitude(T d) {
+  return d < 0 ? -d : d;
+}
+
+// The gradient at 0 is 0, and NaN stays NaN.
+template <class T>
+struct Absolute {
+  FASTNN_STEP double loss(T d) { return double(magnitude(d)); }
+  FASTNN_STEP T gradient(T d) { return d > 0 ? T(1) : (d < 0 ? T(-1) : d); }
+};
+
+// P. Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35 (1964), section 4.
+template <class T>
+struct Huber {
+  FASTNN_STEP double loss(T d, double delta) {
+    const double a = double(magnitude(d));
+    return a < delta ? 0.5 * a * a : delta * (a - 0.5 * delta);
+  }
+  FASTNN_STEP T gradient(T d, T limit) {
+    return d > limit ? limit : (d < -limit ? -limit : d);
+  }
+};
+
+// -(p t ln sigmoid(x) + (1 - t) ln(1 - sigmoid(x))), p the weight of the positive class; -ln sigmoid(x) is
+// max(-x, 0) + ln(1 + e^-|x|). So no term cancels another while t is in [0, 1].
+template <class T>
+struct BinaryCrossEntropy {
+  FASTNN_STEP T small(T x) { return exponential(-magnitude(x)); }
+  FASTNN_STEP double loss(T x, T t, T p) {
+    const T l = logarithm_plus_one(small(x));
+    return double((1 - t) * ((x < 0 ? T(0) : x) + l) + p * t * ((x < 0 ? -x : T(0)) + l));
+  }
+  FASTNN_STEP T gradient(T x, T t, T p) {
+    const T u = small(x);
+    return ((1 - t) * (x < 0 ? u : T(1)) - p * t * (x < 0 ? T(1) : u)) / (1 + u);
+  }
+};
+
+// S. Kullback, R. Leibler, "On information and sufficiency", Ann. Math. Stat. 22 (1951), equation 2.4: q (ln q - x), x the
+// logarithm of the other probability. 0 ln 0 is 0, and where q is 0 it adds nothing, unless x is NaN.
+template <class T>
+FASTNN_STEP double divergence(T q, T log_q, T x) {
+  const double nothing = x != x ? double(x) : 0.0;
+  return q == 0 ? nothing : double(q) * (double(log_q) - double(x));
+}
+
+// A class's share of the target, after smoothing: C. Szegedy et al., "Rethinking the Inception architecture", CVPR 2016,
+// section 7; uniform = smoothing / classes.
+template <class T>
+FASTNN_STEP T smoothed(T q, T keep, T uniform) {
+  return keep * q + uniform;
+}
+
+// A class that is no part of the target adds nothing, also where its logit is -infinity.
+template <class T>
+FASTNN_STEP T part_of(T target, T z) {
+  return target * (target == 0 ? T(0) : z);
+}
+
+}  // namespace fastnn

@@ -1,0 +1,61 @@
+"""Softmax and its logarithm over the last axis and over one before it."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import reference
+
+from fastnn import functional as F
+from kernels.table import LARGE, ROWS, SIZES, Arrays, Kernel, Shape, normals
+
+INNER = (
+    *((2, 3, n) for n in SIZES[1:]),
+    *((1, n, 9) for n in SIZES[1:]),
+    (2, 3, LARGE),
+    (2, LARGE, 3),
+    (5, 0, 3),
+    (17, 21, 133),
+)
+LAST = (*ROWS[1:], (5, 1024), (3, 2049), ())
+
+
+def _x(shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    return {"x": (3 * rng.standard_normal(shape)).astype(dtype)}
+
+
+def _gradient_inputs(forward: Any, dim: int, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    a = normals("dy x", shape, dtype, rng)
+    return {"dy": a["dy"], "y": forward(a["x"], dim).astype(dtype) if a["x"].size else a["x"]}
+
+
+def _kernels(name: str, dim: int, shapes: tuple[Shape, ...]) -> dict[str, Kernel]:
+    forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+    want, want_backward = getattr(reference, name), getattr(reference, f"{name}_backward")
+    suffix = "" if dim == -1 else "-inner"
+    return {
+        f"{name}{suffix}": Kernel(
+            shapes,
+            _x,
+            lambda a, out: {"y": forward(a["x"], dim, out=out)},
+            lambda a: {"y": want(a["x"], dim if a["x"].ndim else None)},
+            3,
+            in_place="x",
+        ),
+        f"{name}_backward{suffix}": Kernel(
+            shapes,
+            partial(_gradient_inputs, lambda x, d: want(x, d if x.ndim else None), dim),
+            lambda a, out: {"dx": backward(a["dy"], a["y"], dim, out=out)},
+            lambda a: {"dx": want_backward(a["dy"], a["y"], dim if a["y"].ndim else None)},
+            3,
+            in_place="dy",
+        ),
+    }
+
+
+KERNELS = (
+    _kernels("softmax", -1, LAST)
+    | _kernels("softmax", -2, INNER)
+    | _kernels("log_softmax", -1, LAST)
+    | _kernels("log_softmax", -2, INNER)
+)
