@@ -4,7 +4,7 @@ Nothing here shares code or arithmetic with the compiled kernels. Inputs of eith
 float32 result of a kernel is compared with the exact value of the same float32 input.
 """
 
-from reference.activation import relu, relu_backward
+from reference import activation
 from reference.batch_norm import batch_norm, batch_norm_backward
 from reference.layer_norm import layer_norm, layer_norm_backward
 from reference.loss import softmax_cross_entropy
@@ -14,6 +14,7 @@ from reference.types import Array, Float64, wide
 __all__ = [
     "Array",
     "Float64",
+    "activation",
     "batch_norm",
     "batch_norm_backward",
     "dropout",
@@ -23,8 +24,6 @@ __all__ = [
     "normal01",
     "philox4x32",
     "philox_blocks",
-    "relu",
-    "relu_backward",
     "softmax_cross_entropy",
     "uniform01",
     "wide",

@@ -1,0 +1,28 @@
+// The random bits of dropout for a part of an array that need not begin or end where a block of bits does.
+#pragma once
+
+#include "kernels/philox.h"
+
+namespace fastnn {
+namespace {
+
+// body(first, count, bits16) for pieces of [begin, end): bits16[i] decides about element first + i, see random.h.
+template <class Body>
+inline void for_each_masked_run(Index begin, Index end, const Philox& random, Body body) {
+  constexpr Index kElements = 2 * kBlockWords;
+  alignas(64) std::uint32_t words[kBlockWords], bits16[kElements];
+  for (Index first = begin; first < end;) {
+    const Index block = first / kElements, skipped = first % kElements;
+    const Index count = kElements - skipped < end - first ? kElements - skipped : end - first;
+    philox_block(words, random, std::uint64_t(block));
+#pragma omp simd
+    for (Index j = 0; j < kBlockWords; ++j) bits16[j] = words[j] & 0xffff;
+#pragma omp simd
+    for (Index j = 0; j < kBlockWords; ++j) bits16[kBlockWords + j] = words[j] >> 16;
+    body(first, count, static_cast<const std::uint32_t*>(bits16 + skipped));
+    first += count;
+  }
+}
+
+}  // namespace
+}  // namespace fastnn
