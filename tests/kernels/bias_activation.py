@@ -63,5 +63,5 @@ for _name in CASES:
         ROWS, partial(_inputs, "x"), partial(_forward, _name), partial(_forward_reference, _name), 3, in_place="x"
     )
     KERNELS[f"bias_activation_backward-{_name}"] = Kernel(
-        ROWS, partial(_inputs, "dy x"), partial(_backward, _name), partial(_backward_reference, _name), 4, in_place="dy"
+        ROWS, partial(_inputs, "dy x"), partial(_backward, _name), partial(_backward_reference, _name), 6, in_place="dy"
     )
