@@ -19,8 +19,34 @@ def build_info() -> dict[str, str]: ...
 def memory_stats() -> dict[str, int]: ...
 def empty_cache() -> int: ...
 def set_cache_limit(bytes: int) -> None: ...
-def relu(x: _Array, out: _Array | None) -> _Array: ...
-def relu_backward(dy: _Array, x: _Array, out: _Array | None) -> _Array: ...
+def activation(x: _Array, name: str, option: float, threshold: float, out: _Array | None) -> _Array: ...
+def activation_backward(
+    dy: _Array, at: _Array, name: str, option: float, threshold: float, out: _Array | None
+) -> _Array: ...
+def bias_activation(
+    x: _Array,
+    bias: _Array | None,
+    activation: str,
+    alpha: float | None,
+    p: float,
+    seed: int,
+    stream: int,
+    block: int,
+    out: _Array | None,
+) -> _Array: ...
+def bias_activation_backward(
+    dy: _Array,
+    x: _Array,
+    bias: _Array | None,
+    activation: str,
+    alpha: float | None,
+    p: float,
+    seed: int,
+    stream: int,
+    block: int,
+    out: _Array | None,
+) -> tuple[_Array, _Array | None]: ...
+def elementary(name: str, x: _Array) -> _Array: ...
 def dropout(
     x: _Array,
     p: float,

@@ -52,9 +52,27 @@ _STATS = {"running_mean": COLUMN, "running_var": COLUMN}
 _AFFINE = {"weight": COLUMN, "bias": COLUMN}
 _NORM_GRADIENT = {"x": X, "dy": X, "weight": COLUMN}
 
+# The gradient of the last two is taken from the output y.
+_NAMES = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh")
+_AT = {name: "y" if name in ("sigmoid", "tanh") else "x" for name in _NAMES}
+ACTIVATIONS = {name: Call(getattr(F, name), {"x": X, "out": X}, ("out",), ("out",), ("x",)) for name in _NAMES} | {
+    f"{name}_backward": Call(getattr(F, f"{name}_backward"), {at: X, "dy": X, "out": X}, ("out",), ("out",), (at, "dy"))
+    for name, at in _AT.items()
+}
+
 CALLS = {
-    "relu": Call(F.relu, {"x": X, "out": X}, ("out",), ("out",), ("x",)),
-    "relu_backward": Call(F.relu_backward, {"x": X, "dy": X, "out": X}, ("out",), ("out",), ("x", "dy")),
+    **ACTIVATIONS,
+    "bias_activation": Call(
+        F.bias_activation, {"x": X, "bias": COLUMN, "out": X}, ("out",), ("bias", "out"), ("x",), {"p": 0.5}
+    ),
+    "bias_activation_backward": Call(
+        F.bias_activation_backward,
+        {"x": X, "dy": X, "bias": COLUMN, "out": X},
+        ("out",),
+        ("bias", "out"),
+        ("x", "dy"),
+        {"mask": MASK},
+    ),
     "dropout": Call(F.dropout, {"x": X, "out": X}, ("out",), ("out",), ("x",)),
     "dropout_backward": Call(F.dropout_backward, {"dy": X, "out": X}, ("out",), ("out",), ("dy",), {"mask": MASK}),
     "layer_norm": Call(

@@ -89,8 +89,8 @@ def test_good_arrays_pass(name: str) -> None:
 
 
 def _required(call: Call) -> set[str]:
-    """`weight` of a backward function has no default."""
-    return {"weight"} if "dy" in call.shapes and "weight" in call.shapes else set()
+    """`weight` and `bias` of a backward function have no default."""
+    return {"weight", "bias"} & set(call.shapes) if "dy" in call.shapes else set()
 
 
 def test_read_only_running_statistics_in_evaluation() -> None:

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
   fastnn::prepare_threads();
   fastnn::register_activation(m);
   fastnn::register_batch_norm(m);
+  fastnn::register_bias_activation(m);
   fastnn::register_class_loss(m);
   fastnn::register_config(m);
   fastnn::register_dropout(m);

@@ -2,6 +2,7 @@
 // said so, and never overlap unless said so; whoever fills these has checked that.
 #pragma once
 
+#include "kernels/args/activation.h"
 #include "kernels/args/elementwise.h"
 #include "kernels/args/loss.h"
 #include "kernels/args/norm.h"

@@ -32,12 +32,12 @@ struct After {
   template <class T>
   static T forward(T y, const T* residual, Index i) {
     if constexpr (has_residual) y += residual[i];
-    return has_relu ? relu(y) : y;
+    return has_relu ? Relu::value(ActivationOptions<T>(), y) : y;
   }
   // The gradient by what went into relu.
   template <class T>
   static T backward(const T* dy, const T* y, Index i) {
-    if constexpr (has_relu) return relu_gradient(dy[i], y[i]);
+    if constexpr (has_relu) return Relu::backward(ActivationOptions<T>(), dy[i], y[i]);
     return dy[i];
   }
   template <class T>

@@ -1,5 +1,6 @@
 // Compiled once per ISA, with FASTNN_ISA as its name. There is nothing else to decide here.
 #include "kernels/activation.h"
+#include "kernels/bias_activation.h"
 #include "kernels/channel_norm.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gradients.h"

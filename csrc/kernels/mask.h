@@ -12,14 +12,15 @@ inline void for_each_masked_run(Index begin, Index end, const Philox& random, Bo
   constexpr Index kElements = 2 * kBlockWords;
   alignas(64) std::uint32_t words[kBlockWords], bits16[kElements];
   for (Index first = begin; first < end;) {
-    const Index block = first / kElements, skipped = first % kElements;
+    const std::uint64_t block = std::uint64_t(first) / kElements;
+    const Index skipped = Index(std::uint64_t(first) % kElements);
     const Index count = kElements - skipped < end - first ? kElements - skipped : end - first;
-    philox_block(words, random, std::uint64_t(block));
+    philox_block(words, random, block);
 #pragma omp simd
     for (Index j = 0; j < kBlockWords; ++j) bits16[j] = words[j] & 0xffff;
 #pragma omp simd
     for (Index j = 0; j < kBlockWords; ++j) bits16[kBlockWords + j] = words[j] >> 16;
-    body(first, count, static_cast<const std::uint32_t*>(bits16 + skipped));
+    body(first, count, static_cast<const std::uint32_t*>(bits16) + skipped);
     first += count;
   }
 }

@@ -1,18 +1,135 @@
+// Activations: value(x), and backward(dy, at) = dy * d value / dx, `at` being x, or value(x) where kFromOutput says so. NaN
+// goes through all of them, infinity as in PyTorch.
 #pragma once
 
-#include "steps/math.h"
+#include "steps/special.h"
 
 namespace fastnn {
 
-// NaN is not <= 0, so it stays NaN, as in torch.
+// An activation's own options: negative_slope, alpha or beta, and softplus's threshold.
 template <class T>
-FASTNN_STEP T relu(T x) {
-  return x <= 0 ? T(0) : x;
-}
+struct ActivationOptions {
+  T first, threshold;
+};
 
-template <class T>
-FASTNN_STEP T relu_gradient(T dy, T x) {
-  return x <= 0 ? T(0) : dy;
-}
+struct Identity {
+  static constexpr bool kFromOutput = false;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x; }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T) { return dy; }
+};
+
+// V. Nair, G. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010. NaN is not <= 0, so it
+// stays NaN. The gradient may be had from the output too.
+struct Relu {
+  static constexpr bool kFromOutput = false;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x <= 0 ? T(0) : x; }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) { return x <= 0 ? T(0) : dy; }
+};
+
+// A. Maas, A. Hannun, A. Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML 2013.
+struct LeakyRelu {
+  static constexpr bool kFromOutput = false;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>& slope, T x) { return x > 0 ? x : slope.first * x; }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>& slope, T dy, T x) { return x > 0 ? dy : slope.first * dy; }
+};
+
+// D.-A. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by exponential linear units", ICLR
+// 2016, equation 15.
+struct Elu {
+  static constexpr bool kFromOutput = false;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>& alpha, T x) {
+    return x < 0 ? alpha.first * exponential_minus_one(x) : x;
+  }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>& alpha, T dy, T x) {
+    return x <= 0 ? dy * alpha.first * exponential(x) : dy;
+  }
+};
+
+// D. Hendrycks, K. Gimpel, "Gaussian error linear units", 2016: x Phi(x), whose derivative is Phi(x) + x phi(x).
+struct Gelu {
+  static constexpr bool kFromOutput = false;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) {
+    return x * normal_distribution(x, normal_tail(magnitude(x)).tail);
+  }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) {
+    const NormalTail<T> n = normal_tail(magnitude(x));
+    const T density = T(0x1.9884533d43651p-2) * n.bell;
+    return dy * (normal_distribution(x, n.tail) + x * density);
+  }
+};
+
+// The same source's approximation x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). From |x| = 30
+// on the sigmoid is 0 or 1, and a larger square would only overflow.
+struct GeluTanh {
+  static constexpr bool kFromOutput = false;
+  static constexpr double kLinear = 0x1.9884533d43651p+0, kCubic = kLinear * 0.044715;
+  template <class T>
+  FASTNN_STEP T square(T x) { return x * x > 900 ? T(900) : x * x; }
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) {
+    return x * sigmoid(x * (T(kLinear) + T(kCubic) * square(x)));
+  }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) {
+    const T scaled = T(kCubic) * square(x), slope = T(kLinear) + 3 * scaled;
+    const SigmoidPair<T> s = sigmoid_pair(x * (T(kLinear) + scaled));
+    return dy * (s.of_x + x * (slope * (s.of_x * s.of_minus_x)));
+  }
+};
+
+// S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units", Neural Networks 107 (2018), equations 1 and 3.
+struct Silu {
+  static constexpr bool kFromOutput = false;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x * sigmoid(x); }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) {
+    const SigmoidPair<T> s = sigmoid_pair(x);
+    return dy * (s.of_x * (1 + x * s.of_minus_x));
+  }
+};
+
+struct Sigmoid {
+  static constexpr bool kFromOutput = true;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return sigmoid(x); }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T y) { return dy * (1 - y) * y; }
+};
+
+struct Tanh {
+  static constexpr bool kFromOutput = true;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return hyperbolic_tangent(x); }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T y) { return dy * (1 - y * y); }
+};
+
+// C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing", NIPS 2000: ln(1 + e^(beta x))
+// / beta. Linear above the threshold, as in PyTorch.
+struct Softplus {
+  static constexpr bool kFromOutput = false;
+  template <class T>
+  FASTNN_STEP T value(const ActivationOptions<T>& beta, T x) {
+    const T z = x * beta.first;
+    const T soft = (z < 0 ? T(0) : z) + logarithm_plus_one(exponential(-magnitude(z)));
+    return z > beta.threshold ? x : soft / beta.first;
+  }
+  template <class T>
+  FASTNN_STEP T backward(const ActivationOptions<T>& beta, T dy, T x) {
+    const T z = x * beta.first;
+    return z > beta.threshold ? dy : dy * sigmoid(z);
+  }
+};
 
 }  // namespace fastnn

@@ -12,11 +12,6 @@ struct Squared {
   FASTNN_STEP T gradient(T d) { return 2 * d; }
 };
 
-template <class T>
-FASTNN_STEP T magnitude(T d) {
-  return d < 0 ? -d : d;
-}
-
 // The gradient at 0 is 0, and NaN stays NaN.
 template <class T>
 struct Absolute {

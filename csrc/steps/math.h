@@ -71,18 +71,42 @@ FASTNN_STEP T power_of_two(typename Real<T>::Bits k) {
   return from_bits<T>((k + Real<T>::kBias) << Real<T>::kMantissa);
 }
 
-// e^x, with x = k ln 2 + r and |r| <= ln 2 / 2. 2^k is applied in two factors: alone it may not be a number.
+// x = k ln 2 + r with |r| <= ln 2 / 2: returns r, k in `whole`. x lies within kExpMin ... kExpMax.
 template <class T>
-FASTNN_STEP T exponential(T x) {
+FASTNN_STEP T exponential_remainder(T x, typename Real<T>::Bits& whole) {
   using R = Real<T>;
-  x = x < R::kExpMin ? R::kExpMin : x;
-  x = x > R::kExpMax ? R::kExpMax : x;
   const T shifted = x * T(0x1.71547652b82fep+0) + R::kRound;
   const T k = shifted - R::kRound;
-  const T r = (x - k * R::kLn2High) - k * R::kLn2Low;
-  const auto whole = to_bits(shifted) - to_bits(R::kRound);
-  const auto half = whole >> 1;
-  return series<exp_term, 0, R::kExpTerms>(r) * power_of_two<T>(half) * power_of_two<T>(whole - half);
+  whole = to_bits(shifted) - to_bits(R::kRound);
+  return (x - k * R::kLn2High) - k * R::kLn2Low;
+}
+
+// e^r - 1 for |r| <= ln 2 / 2.
+template <class T>
+FASTNN_STEP T small_exponential_minus_one(T r) {
+  return r + r * r * series<exp_term, 2, Real<T>::kExpTerms>(r);
+}
+
+// 2^k e^r. 2^k is applied in two factors: alone it may not be a number.
+template <class T>
+FASTNN_STEP T scaled_exponential(T r, typename Real<T>::Bits k) {
+  const auto half = k >> 1;
+  return (1 + small_exponential_minus_one(r)) * power_of_two<T>(half) * power_of_two<T>(k - half);
+}
+
+// Into kExpMin ... kExpMax, beyond which e^x is zero or infinity; NaN stays.
+template <class T>
+FASTNN_STEP T exponential_range(T x) {
+  x = x < Real<T>::kExpMin ? Real<T>::kExpMin : x;
+  return x > Real<T>::kExpMax ? Real<T>::kExpMax : x;
+}
+
+// e^x
+template <class T>
+FASTNN_STEP T exponential(T x) {
+  typename Real<T>::Bits k;
+  const T r = exponential_remainder(exponential_range(x), k);
+  return scaled_exponential(r, k);
 }
 
 // ln x, with x = 2^k m, m within a factor sqrt 2 of 1, and ln m = 2 artanh((m - 1) / (m + 1)).

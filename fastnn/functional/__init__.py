@@ -8,8 +8,26 @@ Raises (everywhere): TypeError for what is not such an array, ValueError for a w
 read-only target, overlap or an option outside its range.
 """
 
-from fastnn.functional.activation import relu, relu_backward
+from fastnn.functional.activation import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
+    tanh,
+    tanh_backward,
+)
 from fastnn.functional.batch_norm import batch_norm, batch_norm_backward
+from fastnn.functional.bias_activation import bias_activation, bias_activation_backward
 from fastnn.functional.class_loss import nll_loss, softmax_cross_entropy
 from fastnn.functional.dropout import (
     DropoutMask,
@@ -34,6 +52,8 @@ __all__ = [
     "alpha_dropout_backward",
     "batch_norm",
     "batch_norm_backward",
+    "bias_activation",
+    "bias_activation_backward",
     "binary_cross_entropy_with_logits",
     "dropout",
     "dropout2d",
@@ -41,6 +61,10 @@ __all__ = [
     "dropout_add_layer_norm",
     "dropout_add_layer_norm_backward",
     "dropout_backward",
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
     "group_norm",
     "group_norm_backward",
     "huber_loss",
@@ -50,6 +74,8 @@ __all__ = [
     "l1_loss",
     "layer_norm",
     "layer_norm_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
     "log_softmax",
     "log_softmax_backward",
     "mse_loss",
@@ -58,9 +84,17 @@ __all__ = [
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "softmax_cross_entropy",
+    "softplus",
+    "softplus_backward",
+    "tanh",
+    "tanh_backward",
     "weight_norm",
     "weight_norm_backward",
 ]

@@ -7,6 +7,7 @@ names; so one test body serves them all.
 from kernels import (
     activation,
     batch_norm,
+    bias_activation,
     dropout,
     fill,
     group_norm,
@@ -24,6 +25,7 @@ KERNELS: dict[str, Kernel] = {}
 for _family in (
     activation,
     batch_norm,
+    bias_activation,
     dropout,
     fill,
     group_norm,

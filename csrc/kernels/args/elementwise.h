@@ -1,18 +1,9 @@
-// Arguments of what goes element by element: activations, dropout, random fills.
+// Arguments of dropout and random fills.
 #pragma once
 
 #include "kernels/args/common.h"
 
 namespace fastnn {
-
-// Elementwise. y may be x, dx may be dy.
-template <class T>
-struct MapArgs {
-  T* y;
-  const T* x;
-  const T* dy;  // backward only
-  Index size;
-};
 
 template <class T>
 struct DropoutArgs {

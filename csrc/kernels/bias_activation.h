@@ -1,0 +1,120 @@
+// y = dropout(activation(x + bias)) and its gradients; x is (rows, columns), the bias (columns). The flat array is taken in
+// pieces that stay in the first cache: x + bias, the activation, the mask, each a loop over the piece, so that rows may
+// be as short as they like. y may be x, dx may be dy or x; the mask is drawn again in backward.
+#pragma once
+
+#include "kernels/activation.h"
+#include "kernels/mask.h"
+#include "steps/random.h"
+
+namespace fastnn {
+namespace {
+
+constexpr Index kPiece = 512;
+
+// body(first, count) for pieces of [begin, end), cut at multiples of kPiece.
+template <class Body>
+inline void for_each_piece(Index begin, Index end, Body body) {
+  for (Index first = begin; first < end;) {
+    const Index border = (first / kPiece + 1) * kPiece, last = border < end ? border : end;
+    body(first, last - first);
+    first = last;
+  }
+}
+
+// body(i, column, n) for the parts of rows in a piece that begins at element `first`: i counts from there.
+template <class Body>
+inline void for_each_row_part(Index first, Index count, Index columns, Body body) {
+  Index column = first % columns;
+  for (Index i = 0; i < count;) {
+    const Index n = columns - column < count - i ? columns - column : count - i;
+    body(i, column, n);
+    i += n;
+    column = 0;
+  }
+}
+
+// The piece of x + bias, in `buffer` if there is a bias.
+template <class T>
+inline const T* biased(const BiasActivationArgs<T>& a, T* buffer, Index first, Index count) {
+  const T *x = a.x + first, *bias = a.bias;
+  if (!bias) return x;
+  for_each_row_part(first, count, a.columns, [=](Index i, Index column, Index n) {
+#pragma omp simd
+    for (Index j = 0; j < n; ++j) buffer[i + j] = x[i + j] + bias[column + j];
+  });
+  return buffer;
+}
+
+// The piece of `from`, which begins at element `first`, through the mask into `to`.
+template <class T>
+inline void mask_piece(const BiasActivationArgs<T>& a, T* to, const T* from, Index first, Index count) {
+  const std::uint32_t threshold = a.threshold;
+  const T scale = a.scale;
+  for_each_masked_run(first, first + count, a.random, [=](Index at, Index n, const std::uint32_t* bits16) {
+    T* y = to + (at - first);
+    const T* x = from + (at - first);
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) y[i] = keep_or_drop(x[i], bits16[i], threshold, scale);
+  });
+}
+
+template <class T>
+void bias_activation_kernel(const BiasActivationArgs<T>& a) noexcept {
+  const auto run = activation_runs<T>(a.kind).forward;
+  for_each_range(a.rows * a.columns, 1, [=](Index begin, Index end) {
+    for_each_piece(begin, end, [=](Index first, Index count) {
+      alignas(64) T buffer[kPiece];
+      T* y = a.y + first;
+      run(a.options, y, biased(a, buffer, first, count), count);
+      if (a.masked) mask_piece(a, y, y, first, count);
+    });
+  });
+}
+
+// dx of a piece, and what it adds to dbias.
+template <class T>
+inline void bias_activation_piece_backward(const BiasActivationArgs<T>& a, const ActivationRuns<T>& runs, T* dbias,
+                                           Index first, Index count) {
+  alignas(64) T at[kPiece], masked[kPiece];
+  const T *z = biased(a, at, first, count), *dy = a.dy + first;
+  T* dx = a.y + first;
+  if (runs.from_output) {
+    runs.forward(a.options, at, z, count);
+    z = at;
+  }
+  if (a.masked) {
+    mask_piece(a, masked, dy, first, count);
+    dy = masked;
+  }
+  runs.backward(a.options, dx, dy, z, count);
+  if (!dbias) return;
+  for_each_row_part(first, count, a.columns, [=](Index i, Index column, Index n) {
+#pragma omp simd
+    for (Index j = 0; j < n; ++j) dbias[column + j] += dx[i + j];
+  });
+}
+
+// The gradient of the bias is summed over 64 rows in the element's type, then over those parts in double.
+template <class T>
+void bias_activation_backward_kernel(const BiasActivationArgs<T>& a) noexcept {
+  const Index n = a.columns, parts = bias_blocks(a.rows);
+  const ActivationRuns<T> runs = activation_runs<T>(a.kind);
+  for_each_block(parts, a.rows * n, [=](Index part) {
+    T* dbias = a.dbias ? a.partial + part * n : nullptr;
+    for (Index i = 0; dbias && i < n; ++i) dbias[i] = 0;
+    const Index begin = part * kRowsPerBiasPart;
+    const Index end = begin + kRowsPerBiasPart < a.rows ? begin + kRowsPerBiasPart : a.rows;
+    for_each_piece(begin * n, end * n, [=](Index first, Index count) {
+      bias_activation_piece_backward(a, runs, dbias, first, count);
+    });
+  });
+  for (Index i = 0; a.dbias && i < n; ++i) {
+    double dbias = 0;
+    for (Index part = 0; part < parts; ++part) dbias += double(a.partial[part * n + i]);
+    a.dbias[i] = T(dbias);
+  }
+}
+
+}  // namespace
+}  // namespace fastnn

@@ -1,0 +1,95 @@
+"""exp, log, tanh and erf: within 2 units in the last place, everywhere, and the special values."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from support import DTYPES, Array, same_bits
+
+from fastnn import _core
+
+STRIDE, CHUNK = 257, 1 << 20
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+EXACT: dict[str, Callable[[Array], Array]] = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "erf": _erf}
+each = pytest.mark.parametrize("name", EXACT)
+
+
+def _all_float32(stride: int) -> Iterator[Array]:
+    """Every `stride`-th of all bit patterns, in chunks."""
+    for first in range(0, 2**32, CHUNK * stride):
+        bits = np.arange(first, min(first + CHUNK * stride, 2**32), stride, dtype=np.uint64)
+        yield bits.astype(np.uint32).view(np.float32)
+
+
+def _ulps(got: Array, exact: Any) -> float:
+    """The largest distance where the exact value rounds to a finite number; special results have to be equal."""
+    info = np.finfo(got.dtype)
+    with np.errstate(all="ignore"):
+        rounded = exact.astype(got.dtype)
+    usual = np.isfinite(rounded) & np.isfinite(got)
+    np.testing.assert_array_equal(got[~usual], rounded[~usual])
+    zero = exact == 0
+    np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(exact[zero]))
+    got, exact = got[usual], exact[usual]
+    exponent = np.maximum(np.frexp(exact)[1], info.minexp + 1) - info.nmant - 1
+    distance = np.abs(got.astype(exact.dtype) - exact)
+    return float(np.ldexp(distance, -exponent).max(initial=0))
+
+
+@each
+def test_float32(name: str) -> None:
+    """Every 257th float32. The largest over all 2^32 are in csrc/steps/special.h."""
+    with np.errstate(all="ignore"):
+        worst = max(_ulps(_core.elementary(name, x), EXACT[name](x.astype(np.float64))) for x in _all_float32(STRIDE))
+    assert worst <= 2
+
+
+def _erf_series(x: Array) -> Array:
+    """2 / sqrt(pi) e^(-x^2) sum 2^n x^(2n + 1) / (2n + 1)!!, all terms of one sign; for |x| <= 6."""
+    term, n = x.copy(), 0
+    total = term.copy()
+    while np.abs(term).max() > 1e-25:
+        n += 1
+        term = term * 2 * x * x / (2 * n + 1)
+        total += term
+    return 2 / np.sqrt(np.longdouble("3.14159265358979323846264338327950288")) * np.exp(-x * x) * total
+
+
+@each
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no wider number to compare with")
+def test_float64(name: str) -> None:
+    """Dense samples at every scale, against long double."""
+    rng = np.random.default_rng(3)
+    scales = [rng.standard_normal(200_000) * s for s in (1e-3, 0.3, 1, 3, 200)] + [rng.uniform(0.5, 2, 400_000)]
+    x = np.concatenate(scales)
+    exact = {"erf": _erf_series, "exp": np.exp, "log": np.log, "tanh": np.tanh}[name]
+    x = np.abs(x) if name == "log" else x[np.abs(x) < 6] if name == "erf" else x
+    assert _ulps(_core.elementary(name, x), exact(x.astype(np.longdouble))) <= 2
+
+
+@each
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_special_values(name: str, dtype: Any, isa: str) -> None:
+    """NaN, infinities, zeros with their signs, the smallest and largest numbers."""
+    info = np.finfo(dtype)
+    ends = [np.inf, 0.0, info.smallest_subnormal, 7 * info.smallest_subnormal, info.tiny, info.max]
+    x = np.array([np.nan, *ends, *(-e for e in ends)], dtype)
+    with np.errstate(all="ignore"):
+        assert _ulps(_core.elementary(name, x), EXACT[name](x.astype(np.float64))) <= 2
+
+
+@each
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_same_bits(name: str, dtype: Any, isa: str) -> None:
+    """On every ISA what the C++ function gives for one element alone."""
+    with np.errstate(all="ignore"):
+        x = next(_all_float32(65_521)).astype(dtype)[:5003]
+    alone = np.concatenate([_core.elementary(name, x[i : i + 1]) for i in range(x.size)])
+    assert same_bits(_core.elementary(name, x), alone)
+
+
+def test_another_name() -> None:
+    with pytest.raises(ValueError, match=r"^name: got 'sinh', want exp, log, tanh or erf$"):
+        _core.elementary("sinh", np.ones(3))

@@ -1,0 +1,248 @@
+"""Activations against central differences, torch, and one another."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from support import DTYPES, Array, same_bits
+
+from fastnn import Generator
+from fastnn import functional as F
+
+RNG = np.random.default_rng(23)
+STEP = 1e-5
+
+# name -> positional options, and how torch calls it
+CASES: dict[str, tuple[str, tuple[Any, ...], Callable[[Any, Any], Any]]] = {
+    "relu": ("relu", (), lambda t, x: t.nn.functional.relu(x)),
+    "leaky_relu": ("leaky_relu", (), lambda t, x: t.nn.functional.leaky_relu(x)),
+    "leaky_relu-0.3": ("leaky_relu", (0.3,), lambda t, x: t.nn.functional.leaky_relu(x, 0.3)),
+    "elu": ("elu", (), lambda t, x: t.nn.functional.elu(x)),
+    "elu-1.7": ("elu", (1.7,), lambda t, x: t.nn.functional.elu(x, 1.7)),
+    "gelu": ("gelu", (), lambda t, x: t.nn.functional.gelu(x)),
+    "gelu-tanh": ("gelu", ("tanh",), lambda t, x: t.nn.functional.gelu(x, approximate="tanh")),
+    "silu": ("silu", (), lambda t, x: t.nn.functional.silu(x)),
+    "sigmoid": ("sigmoid", (), lambda t, x: t.sigmoid(x)),
+    "tanh": ("tanh", (), lambda t, x: t.tanh(x)),
+    "softplus": ("softplus", (), lambda t, x: t.nn.functional.softplus(x)),
+    "softplus-3": ("softplus", (3.0, 2.0), lambda t, x: t.nn.functional.softplus(x, 3.0, 2.0)),
+}
+NAMES = ("identity", "relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "softplus")
+
+
+def _forward(case: str, x: Array) -> Array:
+    name, options, _ = CASES[case]
+    y: Array = getattr(F, name)(x, *options)
+    return y
+
+
+def _backward(case: str, dy: Array, x: Array) -> Array:
+    name, options, _ = CASES[case]
+    at = _forward(case, x) if name in ("sigmoid", "tanh") else x
+    dx: Array = getattr(F, f"{name}_backward")(dy, at, *options)
+    return dx
+
+
+def _off_kink(x: Array) -> Array:
+    return np.where(np.abs(x) < 1e-3, 0.1, x)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_central_differences(case: str) -> None:
+    """Element by element; the threshold of softplus-3 is a step of e^-2 / 3 in the value, and kept away from."""
+    x, dy = _off_kink(3 * RNG.standard_normal(500)), RNG.standard_normal(500)
+    x = np.where(np.abs(3 * x - 2) < 0.01, 1.0, x)
+    numeric = dy * (_forward(case, x + STEP) - _forward(case, x - STEP)) / (2 * STEP)
+    assert np.linalg.norm(_backward(case, dy, x) - numeric) <= 1e-6 * np.linalg.norm(numeric)
+
+
+def _torch(case: str, dy: Array, x: Array, dtype: Any) -> tuple[Array, Array]:
+    torch = pytest.importorskip("torch")
+    leaf = torch.from_numpy(x.astype(dtype)).requires_grad_()
+    y = CASES[case][2](torch, leaf)
+    y.backward(torch.from_numpy(dy.astype(dtype)))
+    return y.detach().numpy(), leaf.grad.numpy()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_torch_float64(case: str) -> None:
+    for scale in (1e-3, 1, 10, 100):
+        x, dy = scale * RNG.standard_normal(3000), RNG.standard_normal(3000)
+        y, dx = _torch(case, dy, x, np.float64)
+        np.testing.assert_allclose(_forward(case, x), y, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(_backward(case, dy, x), dx, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 10])
+@pytest.mark.parametrize("case", CASES)
+def test_error_beside_torch(case: str, scale: float) -> None:
+    """float32 against torch's float64: no worse than torch's float32, or (not gelu) 2 eps of the largest value."""
+    x, dy = ((s * RNG.standard_normal(50_000)).astype(np.float32) for s in (scale, 1))
+    exact, theirs = (_torch(case, dy, x, dtype) for dtype in (np.float64, np.float32))
+    for ours, their, want in zip((_forward(case, x), _backward(case, dy, x)), theirs, exact, strict=True):
+        allowed = float(np.abs(their - want).max())
+        if case != "gelu":
+            allowed = max(allowed, float(2 * np.finfo(np.float32).eps * np.abs(want).max()))
+        assert np.abs(ours - want).max() <= allowed
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_torch_special_values(case: str, dtype: Any, isa: str) -> None:
+    """NaN and infinity where torch has them; what torch loses to overflow within is not asked for."""
+    x = np.array([np.nan, np.inf, -np.inf, 0, -0.0, 1e-30, -1e-30, 30, -30, 1e4, -1e4], dtype)
+    y, dx = _torch(case, np.ones_like(x), x, np.float64)
+    np.testing.assert_allclose(_forward(case, x), y, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(_backward(case, np.ones_like(x), x), dx, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_finite_stays_finite(case: str, dtype: Any, isa: str) -> None:
+    """Numbers of every size, up to the largest, give numbers."""
+    size = np.geomspace(np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max / 2, 2001, dtype=np.longdouble)
+    x = np.concatenate([size, -size]).astype(dtype)
+    assert np.isfinite(_forward(case, x)).all() and np.isfinite(_backward(case, np.ones_like(x), x)).all()
+
+
+def test_gelu_tail() -> None:
+    """The negative tail to 1e-6 of its value, where 1 + erf would be rounded to nothing."""
+    x = np.linspace(-12, -0.1, 5001).astype(np.float32)
+    np.testing.assert_allclose(F.gelu(x), F.gelu(x.astype(np.float64)), rtol=1e-6)
+
+
+def _apart(name: str, x: Array, bias: Array | None) -> Array:
+    """activation(x + bias) by the functions of their own."""
+    z = x if bias is None else x + bias
+    if name == "identity":
+        return z
+    return F.gelu(z, "tanh") if name == "gelu_tanh" else getattr(F, name)(z)
+
+
+def _apart_backward(name: str, dy: Array, x: Array, bias: Array | None) -> Array:
+    z = x if bias is None else x + bias
+    if name == "identity":
+        return dy
+    if name == "gelu_tanh":
+        return F.gelu_backward(dy, z, "tanh")
+    dx: Array = getattr(F, f"{name}_backward")(dy, _apart(name, z, None) if name in ("sigmoid", "tanh") else z)
+    return dx
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("shape", [(1031,), (9, 37), (3, 7, 129), (300, 3), (2, 5000)])
+@pytest.mark.parametrize("name", NAMES)
+def test_fused_has_the_bits_of_its_parts(name: str, shape: tuple[int, ...], p: float, dtype: Any) -> None:
+    x, dy = (RNG.standard_normal(shape).astype(dtype) for _ in range(2))
+    for bias in (None, RNG.standard_normal(shape[-1:]).astype(dtype)):
+        y, mask = F.bias_activation(x, bias, name, p, generator=Generator(5, 6), return_mask=True)
+        assert same_bits(y, F.dropout_backward(_apart(name, x, bias), mask))
+        drawn = F.dropout_backward(dy, mask)
+        for out in (None, dy.copy(), x.copy()):
+            dx, dbias = F.bias_activation_backward(dy, x, bias, name, mask, out=out)
+            assert same_bits(dx, _apart_backward(name, drawn, x, bias))
+        assert (dbias is None) == (bias is None)
+        if dbias is not None:
+            np.testing.assert_allclose(dbias, dx.reshape(-1, shape[-1]).sum(0, np.float64), rtol=1e-4, atol=1e-4)
+
+
+def test_fused_in_place() -> None:
+    """Backward over x or dy itself, with a mask and without."""
+    x, dy, bias = (RNG.standard_normal(s) for s in ((40, 70), (40, 70), (70,)))
+    for mask in (None, F.DropoutMask(0.4, 1, 2, 3)):
+        for name in ("tanh", "gelu"):
+            want = F.bias_activation_backward(dy, x, bias, name, mask)
+            for i in (0, 1):
+                arrays = [dy.copy(), x.copy()]
+                got = F.bias_activation_backward(*arrays, bias, name, mask, out=arrays[i])
+                assert got[0] is arrays[i] and same_bits(got[0], want[0]) and same_bits(got[1], want[1])
+
+
+def test_mask_of_dropout() -> None:
+    """The same generator gives the mask that dropout draws, and both take as many blocks; p = 0 takes none."""
+    x, a, b = RNG.standard_normal((70, 90)), Generator(3, 4), Generator(3, 4)
+    y, mask = F.bias_activation(x, None, "identity", 0.25, generator=a, return_mask=True)
+    want, same = F.dropout(x, 0.25, generator=b, return_mask=True)
+    assert same_bits(y, want) and mask == same and a.block == b.block
+    for options in ({"p": 0.0}, {"p": 0.5, "training": False}):
+        y, mask = F.bias_activation(x, None, "identity", generator=a, return_mask=True, **options)
+        assert same_bits(y, x) and mask.p == 0 and a.block == b.block
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dropped_values_are_zero(dtype: Any, value: float, isa: str) -> None:
+    """Also where x is not finite, at every place; nothing else is touched."""
+    x = RNG.standard_normal((3, 67)).astype(dtype)
+    bias = np.zeros(67, dtype)
+    mask = F.DropoutMask(0.5, 7, 8, 9)
+    kept = F.dropout_backward(np.ones_like(x), mask) != 0
+
+    def forward() -> Array:
+        g = Generator(7, 8)
+        g.block = 9
+        return F.bias_activation(x, bias, "silu", 0.5, generator=g)
+
+    clean = forward()
+    for at in np.ndindex(x.shape):
+        before, x[at] = x[at], value
+        y = forward()
+        rest = np.ones(x.shape, bool)
+        rest[at] = False
+        assert same_bits(y[rest], clean[rest]) and (np.isfinite(y[at]) or kept[at]) and (kept[at] or y[at] == 0)
+        x[at] = before
+
+
+def test_options_are_passed() -> None:
+    x = RNG.standard_normal((5, 7))
+    for name in ("leaky_relu", "elu", "softplus"):
+        y, dx = F.bias_activation(x, None, name, alpha=0.6), F.bias_activation_backward(x, x, None, name, alpha=0.6)[0]
+        assert same_bits(y, getattr(F, name)(x, 0.6)) and same_bits(dx, getattr(F, f"{name}_backward")(x, x, 0.6))
+
+
+REFUSED: list[tuple[Callable[[Array], Any], str]] = [
+    *(
+        (call, f"^{name}: got {re.escape(repr(value))}, want a finite number")
+        for value in (float("nan"), float("inf"), 1e39)
+        for call, name in (
+            (lambda x, v=value: F.leaky_relu(x, v), "negative_slope"),
+            (lambda x, v=value: F.leaky_relu_backward(x, x, v), "negative_slope"),
+            (lambda x, v=value: F.elu(x, v), "alpha"),
+            (lambda x, v=value: F.softplus(x, v), "beta"),
+            (lambda x, v=value: F.softplus(x, 1.0, v), "threshold"),
+            (lambda x, v=value: F.bias_activation(x, None, "leaky_relu", alpha=v), "alpha"),
+        )
+    ),
+    (lambda x: F.softplus(x, 0.0), "^beta: got 0.0, want a number > 0$"),
+    (lambda x: F.softplus(x, -1.0), "^beta: got -1.0, want a number > 0$"),
+    (lambda x: F.gelu(x, "erf"), "^approximate: got 'erf', want 'none' or 'tanh'$"),
+    (lambda x: F.gelu_backward(x, x, "erf"), "^approximate: got 'erf', want 'none' or 'tanh'$"),
+    (
+        lambda x: F.bias_activation(x, None, "swish"),
+        "^activation: got 'swish', want one of identity, relu, .*softplus$",
+    ),
+    (lambda x: F.bias_activation(x, alpha=0.5), "^alpha: got 0.5, want None for gelu, which has no option$"),
+    (lambda x: F.bias_activation(x, p=1.5), r"^p: got 1.5, want a number in \[0"),
+    (lambda x: F.bias_activation(x, p=float("nan")), r"^p: got nan, want a number in \[0"),
+    (lambda x: F.bias_activation_backward(x, x, None, "gelu", F.DropoutMask(-0.1, 1, 2, 3)), "^p: got -0.1, want"),
+    (lambda x: F.bias_activation(x[0, :1].reshape(())), re.escape("x: got shape (), want (..., C)")),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED)
+def test_refusals(call: Callable[[Array], Any], sentence: str) -> None:
+    """Options outside their range, by their names."""
+    with pytest.raises(ValueError, match=sentence):
+        call(np.ones((2, 3), np.float32))
+
+
+def test_no_elements() -> None:
+    for shape in ((0,), (0, 3), (3, 0)):
+        x = np.ones(shape)
+        bias = np.ones(shape[-1:])
+        assert same_bits(F.bias_activation(x, bias, p=0.5), x)
+        dx, dbias = F.bias_activation_backward(x, x, bias)
+        assert same_bits(dx, x) and same_bits(dbias, np.zeros_like(bias))
