@@ -3,7 +3,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "bind/register.h"
 #include "bind/tensor_list.h"
@@ -19,14 +18,24 @@ py::tuple describe(py::handle tensor, const std::string& name) {
 
 template <bool is_signed>
 void encode_block(std::uint8_t* codes, float* scale, const float* x, Index n) {
-  std::int32_t largest = 0;
+  constexpr std::uint32_t kHalf = 1 << 19;
+  std::uint16_t largest = 0;
+  bool infinite = false;
   for (Index i = 0; i < n; ++i) {
-    if (std::isfinite(x[i])) largest = std::max(largest, magnitude_bits(x[i]));
+    const std::uint16_t magnitude = to_short(x[i], kHalf);
+    if (magnitude > kHighScale) infinite = true; else largest = std::max(largest, magnitude);
   }
-  *scale = block_scale(largest);
-  using C = ByteCode<is_signed>;
-  constexpr std::int32_t kHalf = 1 << (C::kDropped - 1);
-  for (Index i = 0; i < n; ++i) codes[i] = std::uint8_t(encode<is_signed>(x[i], C::base(*scale), kHalf));
+  *scale = block_scale(largest, infinite);
+  const std::uint16_t base = block_base<is_signed>(*scale);
+  for (Index i = 0; i < n; ++i) codes[i] = encode<is_signed>(x[i], or_last<is_signed>(to_short(x[i], kHalf), base), base);
+}
+
+template <bool is_signed, class Byte>
+void decode_block(float* x, float scale, const Byte* codes, Index n) {
+  const std::uint16_t base = block_base<is_signed>(scale);
+  for (Index i = 0; i < n; ++i) {
+    x[i] = widen(has_infinity(scale) ? decode_or_infinity<is_signed>(codes[i], base) : decode<is_signed>(codes[i], base));
+  }
 }
 
 // codes: uint16 for bfloat16, or uint8 with scales. Values are rounded to nearest; those that came from decode_state
@@ -58,10 +67,11 @@ py::array_t<float> decode_state(const py::array& codes, py::handle scales, bool 
   }
   const auto* bytes = static_cast<const std::uint8_t*>(codes.data());
   const auto* scale = static_cast<const float*>(py::reinterpret_borrow<py::array>(scales).data());
-  for (Index i = 0; i < values.size(); ++i) {
+  for (Index i = 0; i < values.size(); i += kScaleElements) {
+    const Index count = std::min(kScaleElements, Index(values.size()) - i);
     const float s = scale[i / kScaleElements];
-    x[i] = is_signed ? decode<true>(std::int8_t(bytes[i]), ByteCode<true>::base(s))
-                     : decode<false>(bytes[i], ByteCode<false>::base(s));
+    is_signed ? decode_block<true>(x + i, s, reinterpret_cast<const std::int8_t*>(bytes + i), count)
+              : decode_block<false>(x + i, s, bytes + i, count);
   }
   return values;
 }

@@ -1,6 +1,6 @@
 // A block of Philox. Measured, GCC 12: the plain loop over 32-bit words takes 1.0 ns per word for AVX-512 and 1.8
 // for AVX2, since the widening multiply wants even and odd words apart; words in the low halves of 64-bit lanes,
-// with the one instruction that multiplies low halves, take 0.45 and 1.0. Hence the only intrinsics of this folder.
+// with the one instruction that multiplies low halves, take 0.45 and 1.0. Hence the intrinsics.
 #pragma once
 
 #include "kernels/args.h"

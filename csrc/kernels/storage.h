@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/args.h"
+#include "kernels/bytes.h"
 #include "kernels/philox.h"
 #include "steps/storage.h"
 
@@ -14,12 +15,12 @@ namespace {
 constexpr Index kQuarter = kScaleElements;
 static_assert(kQuarter == kBlockWords, "a chunk's quarter takes each word of a block of Philox once");
 
-// Bits to round a quarter's elements with, 32 each. A quarter turns the words of the chunk's block of Philox by another
+// Bits to round a quarter's elements with, 20 each. A quarter turns the words of the chunk's block of Philox by another
 // byte: the first byte, which decides nearly always, is one of the element's own, the others serve other elements too.
 template <int turn>
 inline void turned(std::uint32_t* bits, const std::uint32_t* words) {
 #pragma omp simd
-  for (Index i = 0; i < kQuarter; ++i) bits[i] = words[i] >> turn | words[i] << (-turn & 31);
+  for (Index i = 0; i < kQuarter; ++i) bits[i] = (words[i] >> turn | words[i] << (-turn & 31)) >> 12;
 }
 
 inline void rounding_bits(std::uint32_t* bits, const std::uint32_t* words, Index quarter) {
@@ -88,56 +89,62 @@ struct BrainState {
   }
 };
 
-// One byte, with a scale for every quarter of a chunk. On their way back bytes are packed in a loop of their own: in that of
-// the arithmetic they would set the vectors' length, and vectors of 64 bytes would have to be taken apart for it.
+// One byte, with a scale for every quarter of a chunk. Loops have 16 bits per element where they can: half the vectors.
+// Blocks with infinity are rare; their functions are apart, and the others always inline, for the reason that step_run is.
 struct ByteState {
   using Memory = std::uint8_t;
   static constexpr bool kConverts = true;
 
-  static float* open(void* memory, const float* scales, bool is_signed, Index first, float* buffer) {
+  FASTNN_STEP float* open(void* memory, const float* scales, bool is_signed, Index first, float* buffer) {
     const float scale = scales[first / kQuarter];
-    is_signed ? decoded<true>(static_cast<const std::int8_t*>(memory) + first, scale, buffer)
-              : decoded<false>(static_cast<const std::uint8_t*>(memory) + first, scale, buffer);
+    is_signed ? decode_block<true>(static_cast<const std::int8_t*>(memory) + first, scale, buffer)
+              : decode_block<false>(static_cast<const std::uint8_t*>(memory) + first, scale, buffer);
     return buffer;
   }
 
-  static void close(void* memory, float* scales, bool is_signed, Index first, const float* buffer,
+  FASTNN_STEP void close(void* memory, float* scales, bool is_signed, Index first, const float* buffer,
                     const std::uint32_t* bits) {
     std::uint8_t* bytes = static_cast<std::uint8_t*>(memory) + first;
-    alignas(64) std::int32_t codes[kQuarter];
-    const float scale = block_scale(largest_magnitude(buffer));
-    scales[first / kQuarter] = scale;
-    is_signed ? encoded<true>(codes, scale, buffer, bits) : encoded<false>(codes, scale, buffer, bits);
+    float& scale = scales[first / kQuarter];
+    if (is_signed) {
+      if (!encode_finite<true>(bytes, scale, buffer, bits)) encode_infinite<true>(bytes, scale, buffer, bits);
+    } else {
+      if (!encode_finite<false>(bytes, scale, buffer, bits)) encode_infinite<false>(bytes, scale, buffer, bits);
+    }
+  }
+
+ private:
+  template <bool is_signed, class Byte>
+  FASTNN_STEP void decode_block(const Byte* bytes, float scale, float* x) {
+    if (__builtin_expect(has_infinity(scale), false)) return decode_infinite<is_signed>(bytes, scale, x);
+    const std::uint16_t base = block_base<is_signed>(scale);
+    alignas(64) Bfloat16 numbers[kQuarter];
 #pragma omp simd
-    for (Index i = 0; i < kQuarter; ++i) bytes[i] = std::uint8_t(codes[i]);
+    for (Index i = 0; i < kQuarter; ++i) numbers[i] = decode<is_signed>(bytes[i], base);
+#pragma omp simd
+    for (Index i = 0; i < kQuarter; ++i) x[i] = widen(numbers[i]);
   }
 
   template <bool is_signed, class Byte>
-  static void decoded(const Byte* bytes, float scale, float* x) {
-    const std::int32_t base = ByteCode<is_signed>::base(scale);
-#pragma omp simd
-    for (Index i = 0; i < kQuarter; ++i) x[i] = decode<is_signed>(bytes[i], base);
+  __attribute__((noinline, cold)) static void decode_infinite(const Byte* bytes, float scale, float* x) {
+    const std::uint16_t base = block_base<is_signed>(scale);
+    for (Index i = 0; i < kQuarter; ++i) x[i] = widen(decode_or_infinity<is_signed>(bytes[i], base));
   }
 
+  // What is not finite must not take its block's other numbers with it.
   template <bool is_signed>
-  static void encoded(std::int32_t* codes, float scale, const float* x, const std::uint32_t* bits) {
-    const std::int32_t base = ByteCode<is_signed>::base(scale);
-#pragma omp simd
-    for (Index i = 0; i < kQuarter; ++i) codes[i] = encode<is_signed>(x[i], base, std::int32_t(bits[i] >> 12));
-  }
-
-  // What is not finite must not take its block's other numbers with it, and is rare.
-  static std::int32_t largest_magnitude(const float* x) {
-    std::int32_t largest = 0;
-#pragma omp simd reduction(max : largest)
-    for (Index i = 0; i < kQuarter; ++i) largest = magnitude_bits(x[i]) > largest ? magnitude_bits(x[i]) : largest;
-    if (largest < kInfinityBits) return largest;
-    largest = 0;
+  __attribute__((noinline, cold)) static void encode_infinite(std::uint8_t* bytes, float& scale, const float* x,
+                                                              const std::uint32_t* bits) {
+    std::uint16_t largest = 0;
     for (Index i = 0; i < kQuarter; ++i) {
-      const std::int32_t bits = magnitude_bits(x[i]);
-      largest = bits > largest && bits < kInfinityBits ? bits : largest;
+      const std::uint16_t magnitude = to_short(x[i], bits[i]);
+      if (magnitude > largest && magnitude <= kHighScale) largest = magnitude;
     }
-    return largest;
+    scale = block_scale(largest, true);
+    const std::uint16_t base = block_base<is_signed>(scale);
+    for (Index i = 0; i < kQuarter; ++i) {
+      bytes[i] = encode<is_signed>(x[i], or_last<is_signed>(to_short(x[i], bits[i]), base), base);
+    }
   }
 };
 
