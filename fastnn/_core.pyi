@@ -71,7 +71,7 @@ def row_norm(
     out: _Array | None,
 ) -> tuple[_Array, _Float64, _Float64]: ...
 def row_norm_backward(
-    dy: _Array, x: _Array, weight: _Array | None, mean: _Float64 | None, rstd: _Float64, out: _Array | None
+    dy: _Array, x: _Array, weight: _Array | None, mean: _Float64 | None, rstd: _Float64, rms: bool, out: _Array | None
 ) -> tuple[_Array, _Array, _Array]: ...
 def residual_norm(
     x: _Array,

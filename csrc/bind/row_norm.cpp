@@ -42,7 +42,7 @@ py::tuple row_norm(py::handle x_, const Shape& normalized, py::handle weight_, p
   return py::make_tuple(y.object, s.mean, s.rstd);
 }
 
-// What every backward of rows takes and gives; mean is None for rms norm.
+// What every backward of rows takes and gives.
 struct Backward {
   Array x, dy, weight, mean, rstd;
   Result dx;
@@ -50,17 +50,17 @@ struct Backward {
   Index rows, columns;
 
   Backward(const char* name, py::handle dy_, py::handle x_, py::handle weight_, py::handle mean_, py::handle rstd_,
-           py::handle out) {
+           bool rms, py::handle out) {
     x = check(x_, name);
     dy = check(dy_, "dy", x, x.shape);
     const Shape lead = check(rstd_, "rstd").shape;
     if (lead.size() >= x.shape.size()) {
       throw py::value_error("rstd: got shape " + text(lead) + ", want the leading axes of " + name + "'s shape " +
-                            text(x.shape));
+                            text(x.shape) + "; pass what forward returned");
     }
     const auto split = x.shape.begin() + std::ptrdiff_t(lead.size());
     const Shape outer(x.shape.begin(), split), normalized(split, x.shape.end());
-    if (!mean_.is_none()) mean = check_double(mean_, "mean", outer);
+    if (!rms) mean = check_double(mean_, "mean", outer);
     rstd = check_double(rstd_, "rstd", outer);
     weight = check_optional(weight_, "weight", x, normalized);
     dx = result(out, x, {&dy, &x}, {&weight, &mean, &rstd});
@@ -79,8 +79,8 @@ struct Backward {
 };
 
 py::tuple row_norm_backward(py::handle dy, py::handle x, py::handle weight, py::handle mean, py::handle rstd,
-                            py::handle out) {
-  Backward b("x", dy, x, weight, mean, rstd, out);
+                            bool rms, py::handle out) {
+  Backward b("x", dy, x, weight, mean, rstd, rms, out);
   by_dtype(b.x, [&]<class T>(T) {
     const Scratch<T> partial(b.partial_size());
     run(kernels_for<T>().row_norm_backward, b.args(partial.get()));
@@ -121,7 +121,7 @@ py::tuple residual_norm_backward(py::handle dy, py::handle sum, py::handle weigh
                                  double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
                                  py::handle dsum_, py::handle out) {
   check_range(p, "p", 0, 1);
-  Backward b("sum", dy, sum, weight, mean, rstd, out);
+  Backward b("sum", dy, sum, weight, mean, rstd, false, out);
   const Array dsum = check_optional(dsum_, "dsum", b.x, b.x.shape);
   check_apart(b.dx.array, dsum);
   const std::uint32_t threshold = drop_threshold(p);
@@ -140,7 +140,8 @@ py::tuple residual_norm_backward(py::handle dy, py::handle sum, py::handle weigh
 void register_row_norm(py::module_& m) {
   using namespace py::literals;
   m.def("row_norm", &row_norm, "x"_a, "normalized_shape"_a, "weight"_a, "bias"_a, "eps"_a, "rms"_a, "out"_a);
-  m.def("row_norm_backward", &row_norm_backward, "dy"_a, "x"_a, "weight"_a, "mean"_a, "rstd"_a, "out"_a);
+  m.def("row_norm_backward", &row_norm_backward, "dy"_a, "x"_a, "weight"_a, "mean"_a, "rstd"_a, "rms"_a,
+        "out"_a);
   m.def("residual_norm", &residual_norm, "x"_a, "residual"_a, "normalized_shape"_a, "weight"_a, "bias"_a, "p"_a, "seed"_a,
         "stream"_a, "block"_a, "eps"_a, "keep_sum"_a, "out"_a);
   m.def("residual_norm_backward", &residual_norm_backward, "dy"_a, "sum"_a, "weight"_a, "mean"_a, "rstd"_a, "p"_a,

@@ -70,7 +70,7 @@ def layer_norm_backward(
         mean, rstd: what forward returned with `return_stats=True`.
         out: where dx goes; may be `dy` or `x`.
     """
-    return _core.row_norm_backward(dy, x, weight, mean, rstd, out)
+    return _core.row_norm_backward(dy, x, weight, mean, rstd, False, out)
 
 
 @overload
@@ -122,7 +122,7 @@ def rms_norm_backward(
     dy: Array, x: Array, weight: Array | None, rrms: Float64, *, out: Array | None = None
 ) -> tuple[Array, Array]:
     """dx, dweight of `rms_norm`; arguments as in `layer_norm_backward`, rrms as forward returned it."""
-    dx, dweight, _ = _core.row_norm_backward(dy, x, weight, None, rrms, out)
+    dx, dweight, _ = _core.row_norm_backward(dy, x, weight, None, rrms, True, out)
     return dx, dweight
 
 
