@@ -13,17 +13,6 @@ struct Runs {
   Runs(const Args& a, Index channel)
       : first(channel * a.inner), distance(a.channels * a.inner), inner(a.inner), outer(a.outer) {}
 
-  // Both sums of term(i) -> Pair, i the element's index in x, over the runs [begin, end).
-  template <class Term>
-  Pair sums(Index begin, Index end, Term term) const {
-    Lanes lanes;
-    for (Index run = begin; run < end; ++run) {
-      const Index at = first + run * distance;
-      add_pairs(lanes, inner, [=](Index i) { return term(at + i); });
-    }
-    return folded(lanes);
-  }
-
   template <class Body>
   void each(Body body) const {
     for (Index run = 0; run < outer; ++run) {
@@ -44,11 +33,13 @@ inline void run_statistics(const ChannelNormArgs<T>& a, const Runs& runs, Index 
   for (Index begin = 0; begin < a.outer; begin += group) {
     const Index end = begin + group < a.outer ? begin + group : a.outer;
     const double count = double(end - begin) * double(runs.inner);
-    const double m = runs.sums(begin, end, [=](Index i) { return Pair{double(x[i]), 0.0}; }).first / count;
-    const double q = runs.sums(begin, end, [=](Index i) {
-      const double d = double(x[i]) - m;
-      return Pair{d * d, 0.0};
-    }).first;
+    const T* part = x + runs.first + begin * runs.distance;
+    const Index part_runs = end - begin, distance = runs.distance, inner = runs.inner;
+    const double m = sum_runs(part_runs, distance, inner, [=](Index i) { return double(part[i]); }) / count;
+    const double q = sum_runs(part_runs, distance, inner, [=](Index i) {
+      const double d = double(part[i]) - m;
+      return d * d;
+    });
     if (begin == 0) {
       mean = m;
       squares = q;
@@ -85,9 +76,10 @@ void norm_runs_backward(const ChannelNormBackwardArgs<T>& a) noexcept {
       const Runs runs(a, c);
       const Moments<T> m = moments<T>(a.mean[c], a.rstd[c]);
       const T *x = a.x, *dy = a.dy, *y = a.y;
-      const Pair sums = runs.sums(0, a.outer, [=](Index i) {
-        const T g = After::backward(dy, y, i);
-        return Pair{double(g), double(g * normalise(x[i], m))};
+      const Index first = runs.first;
+      const Pair sums = sum_runs_of_pairs(a.outer, runs.distance, a.inner, [=](Index i) {
+        const T g = After::backward(dy, y, first + i);
+        return Pair{double(g), double(g * normalise(x[first + i], m))};
       });
       const GradientMeans<T> k = close_gradient(a, c, sums.first, sums.second);
       T *dx = a.dx, *dresidual = a.dresidual;
