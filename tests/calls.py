@@ -60,8 +60,67 @@ ACTIVATIONS = {name: Call(getattr(F, name), {"x": X, "out": X}, ("out",), ("out"
     for name, at in _AT.items()
 }
 
+DROPOUTS = {
+    "dropout2d": Call(F.dropout2d, {"x": IMAGE, "out": IMAGE}, ("out",), ("out",), ("x",)),
+    "alpha_dropout": Call(F.alpha_dropout, {"x": X, "out": X}, ("out",), ("out",), ("x",)),
+    **{
+        f.__name__: Call(f, {"dy": shape, "out": shape}, ("out",), ("out",), ("dy",), {"mask": MASK})
+        for f, shape in ((F.dropout2d_backward, IMAGE), (F.alpha_dropout_backward, X))
+    },
+}
+
+_SHAPE = {"normalized_shape": COLUMNS}
+_OVER = ("out",)
+ROW_NORMS = {
+    "rms_norm": Call(F.rms_norm, {"x": X, "weight": COLUMN, "out": X}, _OVER, ("weight", "out"), ("x",), _SHAPE),
+    "rms_norm_backward": Call(
+        F.rms_norm_backward, _NORM_GRADIENT | {"rrms": ROW, "out": X}, _OVER, ("weight", "out"), ("x", "dy")
+    ),
+    "dropout_add_layer_norm": Call(
+        F.dropout_add_layer_norm,
+        {"x": X, "residual": X, **_AFFINE, "out": X},
+        _OVER,
+        ("residual", "weight", "bias", "out"),
+        ("x", "residual"),
+        _SHAPE | {"p": 0.5},
+    ),
+    "dropout_add_layer_norm-sum": Call(
+        F.dropout_add_layer_norm, {"x": X, "residual": X, "out": X}, _OVER, ("residual", "out"), ("x", "residual")
+    ),
+    "dropout_add_layer_norm_backward": Call(
+        F.dropout_add_layer_norm_backward,
+        {"sum": X, "dy": X, "weight": COLUMN, "mean": ROW, "rstd": ROW, "dsum": X, "out": X},
+        _OVER,
+        ("weight", "dsum", "out"),
+        ("sum", "dy"),
+        {"mask": MASK},
+    ),
+}
+
+BATCH_NORMS = {}
+for _last, _x in ((False, IMAGE), (True, (ROWS, 3, COLUMNS))):
+    BATCH_NORMS[f"batch_norm-fused_{'last' if _last else 'first'}"] = Call(
+        F.batch_norm,
+        {"x": _x, "residual": _x, **_STATS, **_AFFINE, "out": _x},
+        ("running_mean", "running_var", "out"),
+        ("residual", "weight", "bias", "out"),
+        ("x", "residual"),
+        {"training": True, "activation": "relu", "channels_last": _last},
+    )
+    BATCH_NORMS[f"batch_norm_backward-fused_{'last' if _last else 'first'}"] = Call(
+        F.batch_norm_backward,
+        {"x": _x, "dy": _x, "weight": COLUMN, "mean": COLUMN, "rstd": COLUMN, "y": _x, "out": _x},
+        _OVER,
+        ("weight", "y", "out"),
+        ("x", "dy", "y"),
+        {"residual": True, "channels_last": _last},
+    )
+
 CALLS = {
     **ACTIVATIONS,
+    **DROPOUTS,
+    **ROW_NORMS,
+    **BATCH_NORMS,
     "bias_activation": Call(
         F.bias_activation, {"x": X, "bias": COLUMN, "out": X}, ("out",), ("bias", "out"), ("x",), {"p": 0.5}
     ),

@@ -1,18 +1,20 @@
-"""Helpers that every test file may use: guarded memory, exact comparison, a choice of what runs."""
+"""Helpers that every test file may use: guarded memory, exact comparison, gradients, torch, a choice of what runs."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 import fastnn
 
 Array = npt.NDArray[Any]
 DTYPES = (np.float32, np.float64)
 THREADS = (1, 2, 3, 7)
+STEP = 1e-5
 _CANARY = 0xA5
 _BORDER = 64
 
@@ -87,3 +89,56 @@ def error_in_ulps(got: Any, want: Any, scale: float | None = None) -> float:
         scale = max(1.0, float(np.abs(want[finite]).max()))
     eps = float(np.finfo(got.dtype).eps)
     return float(np.abs(got[finite] - want[finite]).max()) / (eps * scale)
+
+
+def normals(rng: np.random.Generator, *shapes: tuple[int, ...]) -> list[Array]:
+    """One float64 array of normals for every shape."""
+    return [rng.standard_normal(shape) for shape in shapes]
+
+
+def numeric_gradient(loss: Callable[[], float], at: Array) -> Array:
+    """d loss / d at by central differences, changing one element at a time in place."""
+    gradient = np.empty_like(at)
+    for i in np.ndindex(at.shape):
+        kept = at[i]
+        at[i] = kept + STEP
+        above = loss()
+        at[i] = kept - STEP
+        gradient[i] = (above - loss()) / (2 * STEP)
+        at[i] = kept
+    return gradient
+
+
+def relative_error(a: Array, b: Array) -> float:
+    """The distance of a and b in units of their mean length; 0 if both are zeros."""
+    size = float(np.linalg.norm(a)) + float(np.linalg.norm(b))
+    return 2 * float(np.linalg.norm(a - b)) / size if size else 0.0
+
+
+def check_gradients(forward: Callable[[], Array], dy: Array, wrt: Sequence[Array], gradients: Sequence[Array]) -> None:
+    """`gradients` are those of (forward() * dy).sum() by each array of `wrt`, to 1e-6."""
+    for at, gradient in zip(wrt, gradients, strict=True):
+        assert relative_error(gradient, numeric_gradient(lambda: float((forward() * dy).sum()), at)) <= 1e-6
+
+
+def torch_leaves(*arrays: Array) -> tuple[Any, list[Any]]:
+    """torch, and a tensor that takes a gradient for every array; the test is skipped where torch is not installed."""
+    torch = pytest.importorskip("torch")
+    return torch, [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
+
+
+def assert_torch(ours: Any, theirs: Any) -> None:
+    """Arrays equal tensors to 1e-10."""
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-10, atol=1e-10)
+
+
+def refused(run: Callable[[], Any], arrays: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    """`run` raises exactly this and leaves every array, and the default generator, as it was."""
+    before = {name: a.tobytes() for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    generator = repr(fastnn.random.default_generator)
+    with pytest.raises(error, match=sentence) as caught:
+        run()
+    assert caught.type is error
+    assert {name: a.tobytes() for name, a in arrays.items() if isinstance(a, np.ndarray)} == before
+    assert repr(fastnn.random.default_generator) == generator

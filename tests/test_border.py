@@ -22,24 +22,13 @@ from calls import (
     misaligned,
     strided,
 )
-from support import Array, same_bits
+from support import Array, refused, same_bits
 
 import fastnn
 from fastnn import Generator, init
 from fastnn import functional as F
 
 NAN, INF = math.nan, math.inf
-
-
-def _refused(run: Callable[[], Any], arrays: dict[str, Any], error: type[Exception], sentence: str) -> None:
-    """`run` raises exactly this and leaves every array as it was."""
-    before = {name: a.tobytes() for name, a in arrays.items() if isinstance(a, np.ndarray)}
-    generator = repr(fastnn.random.default_generator)
-    with pytest.raises(error, match=sentence) as caught:
-        run()
-    assert caught.type is error
-    assert {name: a.tobytes() for name, a in arrays.items() if isinstance(a, np.ndarray)} == before
-    assert repr(fastnn.random.default_generator) == generator
 
 
 def _wrong_arguments() -> list[Any]:
@@ -72,7 +61,7 @@ def test_wrong_array(
     arrays = call.arrays()
     arrays[argument] = spoil(arrays[argument])
     remedy = "" if argument in ("labels", "target", "mean") and "shape" in sentence else ".*; .+"
-    _refused(lambda: call(**arrays), arrays, error, f"^{argument}: {sentence}{remedy}")
+    refused(lambda: call(**arrays), arrays, error, f"^{argument}: {sentence}{remedy}")
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -117,7 +106,7 @@ def test_out_overlaps(name: str, argument: str) -> None:
         source[...] = arrays[argument]
         arrays |= {"out": out, argument: source}
         sentence = f"^(out: got memory that overlaps {argument}|{argument}: got memory that overlaps out), want .*; .+"
-        _refused(partial(call, **arrays), arrays, ValueError, sentence)
+        refused(partial(call, **arrays), arrays, ValueError, sentence)
     if argument in call.same:
         arrays = call.arrays()
         arrays["out"] = arrays[argument]
@@ -133,7 +122,7 @@ def test_running_statistics_overlap(other: str) -> None:
     buffer = np.ones(size + COLUMNS - 1)
     arrays |= {other: buffer[:size].reshape(arrays[other].shape), "running_mean": buffer[size - 1 :]}
     sentence = f"^running_mean: got memory that overlaps {other}, want .*; .+"
-    _refused(lambda: call(**arrays), arrays, ValueError, sentence)
+    refused(lambda: call(**arrays), arrays, ValueError, sentence)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +209,7 @@ OPTIONS = [
 @pytest.mark.parametrize(("run", "options", "sentence"), OPTIONS)
 def test_options(run: Callable[..., Any], options: dict[str, Any], sentence: str) -> None:
     """NaN, infinite, negative and too large options."""
-    _refused(lambda: run(**options), {}, ValueError, sentence)
+    refused(lambda: run(**options), {}, ValueError, sentence)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1e39), (-3e38, 3e38), (-1e39, 0.0)])
@@ -242,7 +231,7 @@ def test_batch_of_one(shape: tuple[int, ...]) -> None:
     x, mean, var = np.ones(shape), np.zeros(3), np.ones(3)
     arrays = {"x": x, "mean": mean, "var": var}
     sentence = r"^x: got one value per channel, shape \(1, 3.*, want two at least in training.*; .+"
-    _refused(lambda: F.batch_norm(x, mean, var, training=True, out=x), arrays, ValueError, sentence)
+    refused(lambda: F.batch_norm(x, mean, var, training=True, out=x), arrays, ValueError, sentence)
     assert F.batch_norm(x, mean, var).shape == shape
 
 
@@ -268,7 +257,7 @@ def _one_axis_backward() -> Any:
 )
 def test_shapes(run: Callable[[], Any], sentence: str) -> None:
     """What the number of axes or a missing pair says."""
-    _refused(run, {}, ValueError, sentence)
+    refused(run, {}, ValueError, sentence)
 
 
 def test_impossible_isa() -> None:

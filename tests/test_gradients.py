@@ -1,76 +1,44 @@
 """Every backward against central differences in float64, and everything against torch where it is installed."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from support import Array
+from support import Array, assert_torch, check_gradients, normals, numeric_gradient, relative_error, torch_leaves
 
 from fastnn import functional as F
 from fastnn import optim
 
 RNG = np.random.default_rng(17)
-STEP = 1e-5
-
-
-def _numeric(loss: Callable[[], float], at: Array) -> Array:
-    """d loss / d at by central differences, changing one element at a time in place."""
-    gradient = np.empty_like(at)
-    for i in np.ndindex(at.shape):
-        kept = at[i]
-        at[i] = kept + STEP
-        above = loss()
-        at[i] = kept - STEP
-        gradient[i] = (above - loss()) / (2 * STEP)
-        at[i] = kept
-    return gradient
-
-
-def _relative(a: Array, b: Array) -> float:
-    size = float(np.linalg.norm(a)) + float(np.linalg.norm(b))
-    return 2 * float(np.linalg.norm(a - b)) / size if size else 0.0
-
-
-def _check(forward: Callable[[], Array], dy: Array, wrt: tuple[Array, ...], gradients: tuple[Array, ...]) -> None:
-    def loss() -> float:
-        return float((forward() * dy).sum())
-
-    for at, gradient in zip(wrt, gradients, strict=True):
-        assert _relative(gradient, _numeric(loss, at)) <= 1e-6
-
-
-def _normals(*shapes: tuple[int, ...]) -> list[Array]:
-    return [RNG.standard_normal(shape) for shape in shapes]
 
 
 def test_relu() -> None:
-    x, dy = _normals((6, 7), (6, 7))
+    x, dy = normals(RNG, (6, 7), (6, 7))
     x += np.sign(x) * 0.01  # away from the kink
-    _check(lambda: F.relu(x), dy, (x,), (F.relu_backward(dy, x),))
+    check_gradients(lambda: F.relu(x), dy, (x,), (F.relu_backward(dy, x),))
     np.testing.assert_array_equal(F.relu_backward(dy, x), F.relu_backward(dy, F.relu(x)))
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.9, 1.0])
 def test_dropout(p: float) -> None:
-    x, dy = _normals((20, 13), (20, 13))
+    x, dy = normals(RNG, (20, 13), (20, 13))
     _, mask = F.dropout(x, p, return_mask=True)
-    _check(lambda: F.dropout_backward(x, mask), dy, (x,), (F.dropout_backward(dy, mask),))
+    check_gradients(lambda: F.dropout_backward(x, mask), dy, (x,), (F.dropout_backward(dy, mask),))
 
 
 @pytest.mark.parametrize(("shape", "normalized"), [((5, 7), (7,)), ((3, 4, 5), (4, 5)), ((70, 3), (3,)), ((6,), (6,))])
 def test_layer_norm(shape: tuple[int, ...], normalized: tuple[int, ...]) -> None:
-    x, dy, weight, bias = _normals(shape, shape, normalized, normalized)
+    x, dy, weight, bias = normals(RNG, shape, shape, normalized, normalized)
     _, mean, rstd = F.layer_norm(x, normalized, weight, bias, return_stats=True)
     gradients = F.layer_norm_backward(dy, x, weight, mean, rstd)
-    _check(lambda: F.layer_norm(x, normalized, weight, bias), dy, (x, weight, bias), gradients)
+    check_gradients(lambda: F.layer_norm(x, normalized, weight, bias), dy, (x, weight, bias), gradients)
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [(9, 4), (4, 3, 5), (3, 4, 3, 2), (70, 2)])
 def test_batch_norm(shape: tuple[int, ...], training: bool) -> None:
-    x, dy = _normals(shape, shape)
-    weight, bias, running_mean = _normals(*3 * ((shape[1],),))
+    x, dy = normals(RNG, shape, shape)
+    weight, bias, running_mean = normals(RNG, *3 * ((shape[1],),))
     running_var = RNG.uniform(0.5, 2, shape[1])
 
     def forward() -> Array:
@@ -78,62 +46,54 @@ def test_batch_norm(shape: tuple[int, ...], training: bool) -> None:
 
     running = running_mean.copy(), running_var.copy()
     _, mean, rstd = F.batch_norm(x, *running, weight, bias, training, return_stats=True)
-    _check(forward, dy, (x, weight, bias), F.batch_norm_backward(dy, x, weight, mean, rstd, training))
+    check_gradients(forward, dy, (x, weight, bias), F.batch_norm_backward(dy, x, weight, mean, rstd, training))
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (6, 4), (3, 40)])
 def test_softmax_cross_entropy(shape: tuple[int, ...]) -> None:
-    (logits,) = _normals(shape)
+    (logits,) = normals(RNG, shape)
     labels = RNG.integers(0, shape[1], shape[0])
     _, gradient = F.softmax_cross_entropy(logits, labels)
-    assert _relative(gradient, _numeric(lambda: F.softmax_cross_entropy(logits, labels)[0], logits)) <= 1e-6
-
-
-def _torch(*arrays: Array) -> tuple[Any, list[Any]]:
-    torch = pytest.importorskip("torch")
-    return torch, [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
-
-
-def _close(ours: Any, theirs: Any) -> None:
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-10, atol=1e-10)
+    assert (
+        relative_error(gradient, numeric_gradient(lambda: F.softmax_cross_entropy(logits, labels)[0], logits)) <= 1e-6
+    )
 
 
 def test_torch_layer_norm() -> None:
-    x, dy, weight, bias = _normals((90, 6, 17), (90, 6, 17), (6, 17), (6, 17))
-    torch, leaves = _torch(x, weight, bias)
+    x, dy, weight, bias = normals(RNG, (90, 6, 17), (90, 6, 17), (6, 17), (6, 17))
+    torch, leaves = torch_leaves(x, weight, bias)
     theirs = torch.nn.functional.layer_norm(leaves[0], (6, 17), *leaves[1:])
     theirs.backward(torch.from_numpy(dy))
     y, mean, rstd = F.layer_norm(x, (6, 17), weight, bias, return_stats=True)
-    _close([y, *F.layer_norm_backward(dy, x, weight, mean, rstd)], [theirs, *(leaf.grad for leaf in leaves)])
+    assert_torch([y, *F.layer_norm_backward(dy, x, weight, mean, rstd)], [theirs, *(leaf.grad for leaf in leaves)])
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [(33, 5), (7, 5, 9), (7, 5, 6, 8)])
 def test_torch_batch_norm(shape: tuple[int, ...], training: bool) -> None:
-    x, dy = _normals(shape, shape)
-    weight, bias, mean = _normals((5,), (5,), (5,))
+    x, dy = normals(RNG, shape, shape)
+    weight, bias, mean = normals(RNG, (5,), (5,), (5,))
     var: Array = RNG.uniform(0.5, 2, 5)
-    torch, leaves = _torch(x, weight, bias)
+    torch, leaves = torch_leaves(x, weight, bias)
     running = [torch.from_numpy(a.copy()) for a in (mean, var)]
     theirs = torch.nn.functional.batch_norm(leaves[0], *running, *leaves[1:], training, 0.2)
     theirs.backward(torch.from_numpy(dy))
     y, used, rstd = F.batch_norm(x, mean, var, weight, bias, training, 0.2, return_stats=True)
     d = F.batch_norm_backward(dy, x, weight, used, rstd, training)
-    _close([y, mean, var, *d], [theirs, *running, *(leaf.grad for leaf in leaves)])
+    assert_torch([y, mean, var, *d], [theirs, *running, *(leaf.grad for leaf in leaves)])
 
 
 def test_torch_relu_and_cross_entropy() -> None:
-    x, dy = _normals((31, 10), (31, 10))
+    x, dy = normals(RNG, (31, 10), (31, 10))
     labels = RNG.integers(0, 10, 31)
-    torch, (leaf,) = _torch(x)
+    torch, (leaf,) = torch_leaves(x)
     theirs = torch.relu(leaf)
     theirs.backward(torch.from_numpy(dy))
-    _close([F.relu(x), F.relu_backward(dy, x)], [theirs, leaf.grad])
-    torch, (leaf,) = _torch(x)
+    assert_torch([F.relu(x), F.relu_backward(dy, x)], [theirs, leaf.grad])
+    torch, (leaf,) = torch_leaves(x)
     theirs = torch.nn.functional.cross_entropy(leaf, torch.from_numpy(labels))
     theirs.backward()
-    _close(F.softmax_cross_entropy(x, labels), [theirs, leaf.grad])
+    assert_torch(F.softmax_cross_entropy(x, labels), [theirs, leaf.grad])
 
 
 @pytest.mark.parametrize(
@@ -151,8 +111,8 @@ def test_torch_relu_and_cross_entropy() -> None:
 )
 def test_torch_optimizers(name: str, options: dict[str, Any]) -> None:
     """100 steps of three tensors, one of which misses every fourth gradient: 1e-12 relative."""
-    params = _normals((3, 50), (17,), (200,))
-    torch, leaves = _torch(*params)
+    params = normals(RNG, (3, 50), (17,), (200,))
+    torch, leaves = torch_leaves(*params)
     ours, theirs = getattr(optim, name)(params, lr=0.01, **options), getattr(torch.optim, name)(leaves, 0.01, **options)
     for step in range(100):
         grads = [RNG.standard_normal(p.shape) if i or step % 4 else None for i, p in enumerate(params)]

@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from support import DTYPES, Array, same_bits
-from test_gradients import _check, _close, _numeric, _relative, _torch
+from support import (
+    DTYPES,
+    Array,
+    assert_torch,
+    check_gradients,
+    numeric_gradient,
+    relative_error,
+    same_bits,
+    torch_leaves,
+)
 
 from fastnn import functional as F
 from fastnn import nn
@@ -55,14 +63,14 @@ def test_softmax(name: str, dim: int) -> None:
     x, dy = RNG.standard_normal((2, 3, 4, 5))
     y = forward(x, dim)
     dx = backward(dy, y, dim)
-    _check(lambda: forward(x, dim), dy, (x,), (dx,))
+    check_gradients(lambda: forward(x, dim), dy, (x,), (dx,))
     for i in (0, 1):
         pair = [dy.copy(), y.copy()]
         assert same_bits(backward(*pair, dim, out=pair[i]), dx) and same_bits(pair[i], dx)
-    torch, (leaf,) = _torch(x)
+    torch, (leaf,) = torch_leaves(x)
     theirs = getattr(torch.nn.functional, name)(leaf, dim)
     theirs.backward(torch.from_numpy(dy))
-    _close([y, dx], [theirs, leaf.grad])
+    assert_torch([y, dx], [theirs, leaf.grad])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -90,13 +98,13 @@ def test_cross_entropy(options: dict[str, Any], target: str) -> None:
     x, t = RNG.standard_normal((N, C)), CLASS_TARGETS[target]
     loss, dx, count = F.softmax_cross_entropy(x, t, **options, return_count=True)
     assert count == (int((LABELS >= 0).sum()) if target == "labels" else N)
-    numeric = _numeric(lambda: _total(F.softmax_cross_entropy(x, t, **options)[0]), x)
-    assert _relative(dx, numeric) <= 1e-6
-    torch, (leaf,) = _torch(x)
+    numeric = numeric_gradient(lambda: _total(F.softmax_cross_entropy(x, t, **options)[0]), x)
+    assert relative_error(dx, numeric) <= 1e-6
+    torch, (leaf,) = torch_leaves(x)
     given = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     theirs = torch.nn.functional.cross_entropy(leaf, torch.from_numpy(t), **given)
     theirs.sum().backward()
-    _close([loss, dx], [theirs, leaf.grad])
+    assert_torch([loss, dx], [theirs, leaf.grad])
     if options["reduction"] != "none":
         assert nn.CrossEntropyLoss(**options)(x, t)[0] == loss
 
@@ -108,12 +116,15 @@ def test_nll(weight: Array | None, reduction: Any) -> None:
     x = RNG.standard_normal((N, C))
     loss, dx, count = F.nll_loss(x, LABELS, weight, reduction=reduction, return_count=True)
     assert count == 5
-    assert _relative(dx, _numeric(lambda: _total(F.nll_loss(x, LABELS, weight, -100, reduction)[0]), x)) <= 1e-6
-    torch, (leaf,) = _torch(x)
+    assert (
+        relative_error(dx, numeric_gradient(lambda: _total(F.nll_loss(x, LABELS, weight, -100, reduction)[0]), x))
+        <= 1e-6
+    )
+    torch, (leaf,) = torch_leaves(x)
     w = None if weight is None else torch.from_numpy(weight)
     theirs = torch.nn.functional.nll_loss(leaf, torch.from_numpy(LABELS), w, reduction=reduction)
     theirs.sum().backward()
-    _close([loss, dx], [theirs, leaf.grad])
+    assert_torch([loss, dx], [theirs, leaf.grad])
 
 
 @pytest.mark.filterwarnings("ignore:reduction:UserWarning")
@@ -125,12 +136,12 @@ def test_elementwise(name: str, options: dict[str, Any]) -> None:
     run = getattr(F, name)
     loss, dx, count = run(x, target, **options, return_count=True)
     assert count == x.size
-    assert _relative(dx, _numeric(lambda: run(x, target, **options)[0], x)) <= 1e-6
-    torch, (leaf,) = _torch(x)
+    assert relative_error(dx, numeric_gradient(lambda: run(x, target, **options)[0], x)) <= 1e-6
+    torch, (leaf,) = torch_leaves(x)
     given = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     theirs = getattr(torch.nn.functional, name)(leaf, torch.from_numpy(target), **given)
     theirs.backward()
-    _close([loss, dx], [theirs, leaf.grad])
+    assert_torch([loss, dx], [theirs, leaf.grad])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

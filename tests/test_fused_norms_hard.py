@@ -1,0 +1,261 @@
+"""Fused and rms norms where they are hard: large means, huge values, special values, none; and every refusal."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from calls import CALLS
+from support import DTYPES, Array, refused, same_bits
+
+from fastnn import Generator
+from fastnn import functional as F
+
+RNG = np.random.default_rng(41)
+HARD = {"mean 1e4": (1.0, 1e4), "mean -1e4": (1.0, -1e4), "1e30": (1e30, 0.0)}
+NAN, INF = math.nan, math.inf
+
+
+def _values(kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    scale, shift = HARD[kind]
+    return np.asarray(scale * RNG.standard_normal(shape) + shift, dtype=dtype)
+
+
+def _close(got: Any, want: Any) -> None:
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(1e-30, np.abs(b).max()))
+
+
+def _first(x: Array, last: bool) -> Array:
+    return np.ascontiguousarray(np.moveaxis(x, -1, 1)) if last else x
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("shape", [(300, 5), (6, 5, 7, 5), (70, 1, 5)])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", HARD)
+def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], last: bool, isa: str) -> None:
+    """A mean of 1e4 deviations and values of 1e30, with residual and relu: right to 1e-5, statistics to 1e-9."""
+    x, (r, dy) = _values(kind, shape, dtype), RNG.standard_normal((2, *shape)).astype(dtype)
+    c = shape[-1 if last else 1]
+    weight, bias = RNG.standard_normal((2, c)).astype(dtype)
+    y, mean, rstd = F.batch_norm(
+        x, None, None, weight, bias, True, residual=r, activation="relu", channels_last=last, return_stats=True
+    )
+    plain, *stats, _, _ = reference.batch_norm(_first(x, last), None, None, weight, bias)
+    _close([_first(y, last)], [np.maximum(plain + _first(r, last), 0)])
+    for got, want in zip((mean, rstd), stats, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9)
+    dx, *sums = F.batch_norm_backward(dy, x, weight, mean, rstd, y=y, residual=True, channels_last=last)
+    g = np.where(y > 0, dy, 0).astype(dtype)
+    want = reference.batch_norm_backward(_first(g, last), _first(x, last), weight, *stats)
+    _close([_first(dx, last), *sums[:2]], want)
+    assert same_bits(sums[2], g)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize("n", [5, 128, 501])
+def test_rms_norm_hard(n: int, kind: str, dtype: Any, isa: str) -> None:
+    """Right to 1e-5, forward and backward."""
+    x, dy, weight = _values(kind, (7, n), dtype), RNG.standard_normal((7, n)).astype(dtype), np.full(n, 0.7, dtype)
+    y, rrms = F.rms_norm(x, n, weight, 1e-5, return_stats=True)
+    want = reference.rms_norm(x, 1, weight)
+    _close([y], [want[0]])
+    np.testing.assert_allclose(rrms, want[1], rtol=1e-9)
+    _close(F.rms_norm_backward(dy, x, weight, rrms), reference.rms_norm_backward(dy, x, 1, weight)[:2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", HARD)
+def test_residual_norm_hard(kind: str, dtype: Any, isa: str) -> None:
+    """Right to 1e-5 where nothing is lost in the sum itself."""
+    x, r, dy = (_values(k, (7, 501), dtype) for k in (kind, kind, "mean 1e4"))
+    done = F.dropout_add_layer_norm(x, r, 501, return_stats=True)
+    want = reference.layer_norm(x + r, 1)
+    _close([done.y], [want[0]])
+    got = F.dropout_add_layer_norm_backward(dy, done.sum, None, done.mean, done.rstd, done.mask)
+    exact = reference.layer_norm_backward(dy, x + r, 1)
+    atol = 1e-5 * np.abs(dy * done.rstd.max()).max()
+    np.testing.assert_allclose(got[1], exact[0], rtol=1e-5, atol=atol)
+    _close(got[2:], exact[1:])
+
+
+SIZES = {np.float32: (1e-40, 1e-30, 1e30, 1e38), np.float64: (1e-310, 1e-200, 1e150, 1e200, 1e300)}
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(d, s) for d, sizes in SIZES.items() for s in sizes])
+def test_finite_never_gives_nan(dtype: Any, size: float, isa: str) -> None:
+    """Values of every size, of one sign and of both, up to where the sum of the parts overflows."""
+    for x in (RNG.uniform(0.5, 1, (6, 33)) * size, RNG.uniform(-1, 1, (6, 33)) * size):
+        x, dy = x.astype(dtype), RNG.standard_normal((6, 33)).astype(dtype)
+        y, rrms = F.rms_norm(x, 33, return_stats=True)
+        results = [y, rrms, *F.rms_norm_backward(dy, x, None, rrms)]
+        for last in (True, False):
+            y, mean, rstd = F.batch_norm(
+                x, training=True, residual=dy, activation="relu", channels_last=last, return_stats=True
+            )
+            results += y, *F.batch_norm_backward(dy, x, None, mean, rstd, y=y, residual=True, channels_last=last)
+        done = F.dropout_add_layer_norm(x, dy, 33, p=0.3, return_stats=True)
+        results += done.y, *F.dropout_add_layer_norm_backward(dy, done.sum, None, done.mean, done.rstd, done.mask)
+        assert not any(np.isnan(a).any() for a in results)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.filterwarnings("ignore:.*invalid value:RuntimeWarning")
+def test_special_values_stay_in_their_row_or_channel(dtype: Any, value: float, isa: str) -> None:
+    """One value at every place: what it does not reach has the bits of the clean run, its row or channel is NaN."""
+    clean, dy = RNG.standard_normal((2, 3, 67)).astype(dtype)
+    runs: dict[str, tuple[int, Callable[[Array], Any]]] = {
+        "rms": (1, lambda x: F.rms_norm(x, 67)),
+        "sum": (1, lambda x: F.dropout_add_layer_norm(x, dy, 67)),
+        "first": (0, lambda x: F.batch_norm(x, training=True, residual=dy)),
+        "last": (0, lambda x: F.batch_norm(x, training=True, residual=dy, channels_last=True)),
+    }
+    for axis, run in runs.values():
+        want = run(clean)
+        for i in range(67):
+            x = clean.copy()
+            x[1, i] = value
+            y = run(x)
+            spoiled = np.zeros(x.shape, bool)
+            spoiled[(1, slice(None)) if axis else (slice(None), i)] = True
+            assert same_bits(y[~spoiled], want[~spoiled])
+            assert np.isnan(y[1, i]) and not np.isin(y[spoiled], want[spoiled]).any()
+
+
+def test_dropped_values_are_zero(isa: str) -> None:
+    """A dropped NaN or infinity adds 0 to the residual."""
+    x, r = RNG.standard_normal((2, 9, 67))
+    _, mask = F.dropout(x, 0.5, generator=Generator(3), return_mask=True)
+    keep = F.dropout_backward(np.ones_like(x), mask) != 0
+    for value in (NAN, INF, -INF):
+        poisoned = np.where(keep, x, value)
+        for norm in (None, 67):
+            want = F.dropout_add_layer_norm(x, r, norm, p=0.5, generator=Generator(3))
+            assert same_bits(F.dropout_add_layer_norm(poisoned, r, norm, p=0.5, generator=Generator(3)), want)
+    dy = np.full((9, 67), NAN)
+    dx, dr, _, _ = F.dropout_add_layer_norm_backward(dy, x, None, np.zeros(9), np.ones(9), mask)
+    assert (dx[~keep] == 0).all() and np.isnan(dx[keep]).all() and np.isnan(dr).all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4, 4), (2, 3, 0), (4, 0), (0, 0), (4, 0, 5)])
+def test_empty_batch_norm(shape: tuple[int, ...], last: bool, training: bool, isa: str) -> None:
+    """Shapes stay, running statistics stay to the bit, gradients are zeros."""
+    c = shape[-1 if last else 1]
+    mean, var = RNG.standard_normal(c), RNG.uniform(1, 2, c)
+    old = mean.copy(), var.copy()
+    x = np.empty(shape)
+    y, used, rstd = F.batch_norm(
+        x, mean, var, training=training, residual=x, activation="relu", channels_last=last, return_stats=True
+    )
+    assert y.shape == shape and used.shape == rstd.shape == (c,)
+    assert same_bits(mean, old[0]) and same_bits(var, old[1])
+    for scale in (None, np.ones(c)):
+        dx, dw, db, dr = F.batch_norm_backward(
+            x, x, scale, used, rstd, training, y=y, residual=True, channels_last=last
+        )
+        assert dx.shape == dr.shape == shape and same_bits(dw, np.zeros(c)) and same_bits(db, np.zeros(c))
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (2, 0, 5)])
+def test_empty_rows(shape: tuple[int, ...], isa: str) -> None:
+    """Shapes stay and gradients of the weight are zeros."""
+    x, n = np.empty(shape), shape[-1]
+    y, rrms = F.rms_norm(x, n, return_stats=True)
+    dx, dw = F.rms_norm_backward(x, x, None, rrms)
+    assert y.shape == dx.shape == shape and rrms.shape == shape[:-1] and same_bits(dw, np.zeros(n))
+    g = Generator(1)
+    for p in (0.0, 0.5):
+        for norm in (None, n):
+            done = F.dropout_add_layer_norm(x, x, norm, p=p, generator=g, return_stats=True)
+            assert done.y.shape == done.sum.shape == shape and done.mean.shape == done.rstd.shape == shape[:-1]
+        dx, dr, dw, db = F.dropout_add_layer_norm_backward(x, x, None, done.mean, done.rstd, done.mask, dsum=x)
+        assert dx.shape == dr.shape == shape and same_bits(dw, np.zeros(n)) and same_bits(db, np.zeros(n))
+    assert g.block == 0
+
+
+FUSED = ["batch_norm-fused_first", "batch_norm-fused_last"]
+
+
+@pytest.mark.parametrize("activation", ["gelu", "RELU", "relu ", "", 1, True, b"relu", ["relu"]])
+@pytest.mark.parametrize("name", FUSED)
+def test_activation(name: str, activation: Any) -> None:
+    """None and "relu" are all there is."""
+    arrays, options = CALLS[name].arrays(), CALLS[name].options | {"activation": activation}
+    refused(lambda: F.batch_norm(**arrays, **options), arrays, ValueError, "^activation: got .*, want None or 'relu'")
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1, 3), (1, 1, 1, 3)])
+def test_one_value_per_channel(shape: tuple[int, ...]) -> None:
+    """Has no variance in training, channels last too; evaluation takes it."""
+    arrays = {k: np.ones(shape) for k in ("x", "residual", "out")} | {
+        "running_mean": np.ones(3),
+        "running_var": np.ones(3),
+    }
+    options: dict[str, Any] = {"activation": "relu", "channels_last": True}
+    sentence = r"^x: got one value per channel, shape \(1, .*3\), want two at least in training.*; .+"
+    refused(lambda: F.batch_norm(**arrays, training=True, **options), arrays, ValueError, sentence)
+    assert F.batch_norm(**arrays, **options) is arrays["out"]
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [*(("momentum", v) for v in (NAN, -0.1, 1.1)), *(("eps", v) for v in (NAN, INF, -1e-5))],
+)
+def test_batch_norm_options(name: str, option: str, value: float) -> None:
+    """Refused before anything is written."""
+    arrays, options = CALLS[name].arrays(), CALLS[name].options | {option: value}
+    refused(lambda: F.batch_norm(**arrays, **options), arrays, ValueError, f"^{option}: got {value}, want ")
+
+
+@pytest.mark.parametrize("name", ["rms_norm", "dropout_add_layer_norm"])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        *(({"eps": v}, f"^eps: got {v}, want ") for v in (NAN, INF, -1e-5)),
+        *(
+            ({"normalized_shape": s}, r"^x: got shape \(6, 4\), want one that ends in")
+            for s in (3, (), (6,), (2, 6, 4), -1)
+        ),
+    ],
+)
+def test_row_norm_options(name: str, options: dict[str, Any], sentence: str) -> None:
+    """Refused before anything is written or drawn."""
+    call = CALLS[name]
+    arrays = call.arrays()
+    for p in ({"p": 0.5}, {"p": 0.5, "training": False}) if "p" in call.options else ({},):
+        refused(lambda p=p: call.run(**arrays, **call.options | p | options), arrays, ValueError, sentence)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (
+            lambda: F.batch_norm(np.ones(3), training=True, channels_last=True),
+            r"^x: got shape \(3,\), want .*\(N, \.\.\., C\)",
+        ),
+        (
+            lambda: F.batch_norm_backward(*2 * (np.ones(3),), None, *2 * (np.ones(3),), channels_last=True),
+            r"^x: got shape \(3,\), want .*\(N, \.\.\., C\)",
+        ),
+        (
+            lambda: F.batch_norm(np.ones((6, 3, 4)), training=True, weight=np.ones(3), channels_last=True),
+            r"^weight: got shape \(3,\), want \(4,\); .+",
+        ),
+        (
+            lambda: F.batch_norm(np.ones((6, 3, 4)), np.ones(3), np.ones(3), channels_last=True),
+            r"^running_mean: got shape \(3,\), want \(4,\); .+",
+        ),
+        (lambda: F.dropout_add_layer_norm(np.ones(())), r"^x: got shape \(\), want"),
+    ],
+)
+def test_shapes(run: Callable[[], Any], sentence: str) -> None:
+    """What the last axis asks for."""
+    refused(run, {}, ValueError, sentence)
