@@ -119,12 +119,7 @@ def test_evaluation_and_p_of_zero(kind: str, dtype: Any) -> None:
     assert g.block == 0
 
 
-COPIES = pytest.mark.xfail(reason="adding 0 makes 0.0 of -0.0", strict=True)
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=COPIES if k in ("alpha_dropout", "residual") else ()) for k in KINDS]
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_evaluation_copies_the_bits(kind: str) -> None:
     """Also the sign of zero."""
     x = np.full((2, 3), -0.0)

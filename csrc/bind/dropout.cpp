@@ -45,7 +45,8 @@ py::object alpha_dropout(py::handle x_, double p, std::uint64_t seed, std::uint6
   check_range(p, "p", 0, 1);
   constexpr double kSaturation = -1.7580993408473766;  // the limit of SELU at minus infinity
   const double a = p < 1 ? 1 / std::sqrt((1 - p) * (1 + p * kSaturation * kSaturation)) : 0;
-  const double b = backward ? 0 : -a * p * kSaturation, dropped = backward ? 0 : a * kSaturation + b;
+  const double b = backward || p == 0 ? -0.0 : -a * p * kSaturation;  // adding -0 leaves even -0 as it is
+  const double dropped = backward || p == 1 ? 0 : a * kSaturation + b;
   const Result y = result(out, x, {&x});
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().alpha_dropout,

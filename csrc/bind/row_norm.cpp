@@ -53,15 +53,16 @@ struct Backward {
            bool rms, py::handle out) {
     x = check(x_, name);
     dy = check(dy_, "dy", x, x.shape);
-    const Shape lead = check(rstd_, "rstd").shape;
+    const std::string factor = rms ? "rrms" : "rstd";
+    const Shape lead = check(rstd_, factor).shape;
     if (lead.size() >= x.shape.size()) {
-      throw py::value_error("rstd: got shape " + text(lead) + ", want the leading axes of " + name + "'s shape " +
+      throw py::value_error(factor + ": got shape " + text(lead) + ", want the leading axes of " + name + "'s shape " +
                             text(x.shape) + "; pass what forward returned");
     }
     const auto split = x.shape.begin() + std::ptrdiff_t(lead.size());
     const Shape outer(x.shape.begin(), split), normalized(split, x.shape.end());
     if (!rms) mean = check_double(mean_, "mean", outer);
-    rstd = check_double(rstd_, "rstd", outer);
+    rstd = check_double(rstd_, factor, outer);
     weight = check_optional(weight_, "weight", x, normalized);
     dx = result(out, x, {&dy, &x}, {&weight, &mean, &rstd});
     dweight = new_array(normalized, x.is_double());
@@ -101,11 +102,12 @@ py::tuple residual_norm(py::handle x_, py::handle residual_, const std::optional
   check_not_negative(eps, "eps");
   const Result y = result(out, x, {&x, &residual}, {&weight, &bias});
   const std::uint32_t threshold = drop_threshold(p);
-  const bool adds = residual.given() || threshold > 0;
+  const bool adds = residual.given() || p > 0;
   // With a norm the sum is an array of its own where somebody wants it, and else lies in y until y is written over it.
   const Result sum = !adds ? Result{py::reinterpret_borrow<py::object>(x_), x}
                      : normalized && keep_sum ? result(py::none(), x, {}) : y;
   Statistics s(outer);
+  if (!normalized) s.set_zero();
   by_dtype(x, [&]<class T>(T) {
     RowNormArgs<T> norm = norm_args<T>(y.array, s, false, sum.array, weight, bias, outer, shape, eps);
     if (!adds && normalized) return run(kernels_for<T>().row_norm, norm);
@@ -125,7 +127,7 @@ py::tuple residual_norm_backward(py::handle dy, py::handle sum, py::handle weigh
   const Array dsum = check_optional(dsum_, "dsum", b.x, b.x.shape);
   check_apart(b.dx.array, dsum);
   const std::uint32_t threshold = drop_threshold(p);
-  const Result dx = threshold ? result(py::none(), b.x, {}) : Result{b.dx.object, {}};
+  const Result dx = p > 0 ? result(py::none(), b.x, {}) : Result{b.dx.object, {}};
   by_dtype(b.x, [&]<class T>(T) {
     const Scratch<T> partial(b.partial_size());
     run(kernels_for<T>().residual_norm_backward,

@@ -18,7 +18,7 @@ inline void add_row(const ResidualNormArgs<T>& a, Index row) {
   const std::uint32_t threshold = a.threshold;
   if (threshold == 0) {
 #pragma omp simd
-    for (Index i = row * n; i < row * n + n; ++i) sum[i] = x[i] * scale + (has_residual ? residual[i] : T(0));
+    for (Index i = row * n; i < row * n + n; ++i) sum[i] = has_residual ? x[i] * scale + residual[i] : x[i] * scale;
     return;
   }
   for_each_masked_run(row * n, row * n + n, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {

@@ -78,13 +78,14 @@ def dropout_add_layer_norm(
         x: (..., *normalized_shape).
         residual: like x, or None for zeros.
         normalized_shape: as for `layer_norm`; None leaves the norm out, so that y is the sum.
-        weight, bias: as for `layer_norm`.
+        weight, bias: as for `layer_norm`; of the last axis' size, and unused, where there is no norm.
         p: probability of dropping, as for `dropout`, whose mask it is; 0 leaves dropout out.
         eps: finite, >= 0, added to the variance.
         training: False leaves dropout out.
         generator: where the mask's bits come from; the default generator if None.
         out: where y goes; may be `x` or `residual`.
-        return_stats: return y with all that backward needs. Without residual and dropout `sum` is x itself.
+        return_stats: return y with all that backward needs. Without residual and dropout `sum` is x itself, which `out`
+            must not be then; without a norm mean and rstd are zeros.
     """
     shape = None if normalized_shape is None else trailing(normalized_shape)
     kept = p if training or not 0 <= p <= 1 else 0.0
