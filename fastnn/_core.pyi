@@ -68,8 +68,9 @@ def row_norm(
     bias: _Array | None,
     eps: float,
     rms: bool,
+    return_stats: bool,
     out: _Array | None,
-) -> tuple[_Array, _Float64, _Float64]: ...
+) -> Any: ...
 def row_norm_backward(
     dy: _Array, x: _Array, weight: _Array | None, mean: _Float64 | None, rstd: _Float64, rms: bool, out: _Array | None
 ) -> tuple[_Array, _Array, _Array]: ...

@@ -9,6 +9,7 @@
 
 #include "kernels/mask.h"
 #include "kernels/parallel.h"
+#include "kernels/prefetch.h"
 #include "steps/random.h"
 
 namespace fastnn {
@@ -33,6 +34,8 @@ void dropout_kernel(const DropoutArgs<T>& a) noexcept {
     const Index low = count < kBlockWords ? count : kBlockWords;
     const T* x = a.x + first;
     T* y = a.y + first;
+    prefetch(x + kAhead, count);
+    prefetch_to_write(y + kAhead, count);
     const std::uint32_t threshold = a.threshold;
     const T scale = a.scale;
 #pragma omp simd
@@ -50,6 +53,8 @@ void alpha_dropout_kernel(const DropoutArgs<T>& a) noexcept {
     for_each_masked_run(begin, end, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
       const T* x = a.x + first;
       T* y = a.y + first;
+      prefetch(x + kAhead, count);
+      prefetch_to_write(y + kAhead, count);
       const std::uint32_t threshold = a.threshold;
       const T scale = a.scale, shift = a.shift, dropped = a.dropped;
 #pragma omp simd

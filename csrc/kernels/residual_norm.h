@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/mask.h"
+#include "kernels/prefetch.h"
 #include "kernels/row_norm.h"
 
 namespace fastnn {
@@ -22,6 +23,9 @@ inline void add_row(const ResidualNormArgs<T>& a, Index row) {
     return;
   }
   for_each_masked_run(row * n, row * n + n, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
+    prefetch(x + first + kAhead, count);
+    if (has_residual) prefetch(residual + first + kAhead, count);
+    prefetch_to_write(sum + first + kAhead, count);
 #pragma omp simd
     for (Index i = 0; i < count; ++i) {
       const T kept = keep_or_drop(x[first + i], bits16[i], threshold, scale);
@@ -53,6 +57,7 @@ inline void split_row(const ResidualNormBackwardArgs<T>& a, Index row) {
   }
   if (!dx) return;
   for_each_masked_run(begin, end, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
+    prefetch_to_write(dx + first + kAhead, count);
 #pragma omp simd
     for (Index i = 0; i < count; ++i) dx[first + i] = keep_or_drop(dresidual[first + i], bits16[i], threshold, scale);
   });

@@ -55,8 +55,9 @@ def layer_norm(
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, equation 3.
     """
-    y, mean, rstd = _core.row_norm(x, trailing(normalized_shape), weight, bias, eps, False, out)
-    return (y, mean, rstd) if return_stats else y
+    result: Array | tuple[Array, Float64, Float64]
+    result = _core.row_norm(x, trailing(normalized_shape), weight, bias, eps, False, return_stats, out)
+    return result
 
 
 def layer_norm_backward(
@@ -114,7 +115,7 @@ def rms_norm(
     """
     if eps is None:
         eps = float(np.finfo(x.dtype).eps) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else 0.0
-    y, _, rrms = _core.row_norm(x, trailing(normalized_shape), weight, None, eps, True, out)
+    y, _, rrms = _core.row_norm(x, trailing(normalized_shape), weight, None, eps, True, True, out)
     return (y, rrms) if return_stats else y
 
 
@@ -128,4 +129,6 @@ def rms_norm_backward(
 
 def trailing(normalized_shape: int | Sequence[int]) -> Sequence[int]:
     """A shape, of a shape or the size of one axis."""
+    if type(normalized_shape) is int:  # at a tenth of what isinstance takes
+        return (normalized_shape,)
     return (int(normalized_shape),) if isinstance(normalized_shape, int | np.integer) else normalized_shape
