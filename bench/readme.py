@@ -1,14 +1,17 @@
-"""Writes the README's table from bench/results/latest.json: `make readme`."""
+"""Writes the tables of README.md and docs/kernels.md from bench/results/latest.json: `make readme`."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/kernels.md")
 BEGIN, END = "<!-- bench: written by `make readme` from bench/results/latest.json -->\n", "<!-- /bench -->\n"
 OPTIMIZERS_BEGIN = "<!-- optimizers: written by `make readme` from bench/results/latest.json -->\n"
+KERNELS_BEGIN = "<!-- kernels: written by `make readme` from bench/results/latest.json -->\n"
 SIZES = {"128k": "in cache, 128k elements", "16M": "from memory, 16M elements"}
 OPS = ("AdamW", "SGD, momentum", "dropout", "layer_norm", "layer_norm backward", "batch_norm image", "init.normal_")
+KERNELS = ("layer_norm", "batch_norm", "instance_norm", "group_norm", "dropout", "softmax", "bias", "residual")
 OPTIMIZERS = ("Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Lion")
 
 
@@ -25,6 +28,15 @@ def optimizers(results: dict[str, Any]) -> str:
     steps = ("AdamW", "SGD", "digits with", *OPTIMIZERS)
     for bar in results["bars"]:
         if bar["what"].startswith(steps):
+            lines.append(f"| {bar['what']} | {bar['measured']} | {bar['bar']} | {bar['verdict']} |")
+    return "\n".join(lines) + "\n"
+
+
+def kernels(results: dict[str, Any]) -> str:
+    """Every bar of norms, dropout, activations and losses at the shapes that were promised, the missed ones too."""
+    lines = ["| promised | measured | bar | |", "|---|---|---|---|"]
+    for bar in results["bars"]:
+        if bar["what"].startswith(KERNELS):
             lines.append(f"| {bar['what']} | {bar['measured']} | {bar['bar']} | {bar['verdict']} |")
     return "\n".join(lines) + "\n"
 
@@ -56,14 +68,17 @@ def table(results: dict[str, Any]) -> str:
     )
 
 
-def filled(readme: str, results: dict[str, Any]) -> str:
-    """The README's text with the tables in their places."""
-    for begin, text in ((BEGIN, table(results)), (OPTIMIZERS_BEGIN, optimizers(results))):
-        before, rest = readme.split(begin)
-        readme = before + begin + text + END + rest.split(END, 1)[1]
-    return readme
+def filled(text: str, results: dict[str, Any]) -> str:
+    """A page's text with the tables in their places."""
+    for begin, make in ((BEGIN, table), (OPTIMIZERS_BEGIN, optimizers), (KERNELS_BEGIN, kernels)):
+        if begin in text:
+            before, rest = text.split(begin)
+            text = before + begin + make(results) + END + rest.split(END, 1)[1]
+    return text
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(filled(path.read_text(), json.loads((ROOT / "bench/results/latest.json").read_text())))
+    measured = json.loads((ROOT / "bench/results/latest.json").read_text())
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(filled(path.read_text(), measured))

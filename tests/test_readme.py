@@ -12,10 +12,14 @@ TEXT = (readme.ROOT / "README.md").read_text()
 OPTIMIZERS = (readme.ROOT / "docs/optimizers.md").read_text()
 
 
-def test_table_is_the_measured_one():
+@pytest.mark.parametrize("page", readme.PAGES)
+def test_tables_are_the_measured_ones(page):
     """`make readme` would change nothing."""
-    results = json.loads((readme.ROOT / "bench/results/latest.json").read_text())
-    assert readme.filled(TEXT, results) == TEXT
+    results, text = (
+        json.loads((readme.ROOT / "bench/results/latest.json").read_text()),
+        (readme.ROOT / page).read_text(),
+    )
+    assert readme.filled(text, results) == text
 
 
 def test_code_runs():

@@ -82,12 +82,12 @@ inline void for_each_channel_tile(const Args& a, Body body) noexcept {
       for (Index c = begin; c < end; ++c) body(TileRuns{c, a.outer, a.channels, a.inner});
     });
   }
-  constexpr Index kWide = 64, kNarrow = 8;
-  for_each_range((a.channels + kWide - 1) / kWide, a.outer * kWide, [=](Index begin, Index end) {
-    const Index last = end * kWide < a.channels ? end * kWide : a.channels;
-    Index c = begin * kWide;
-    for (; c + kWide <= last; c += kWide) body(TileColumns<kWide>{c, a.outer, a.channels});
-    for (; c + kNarrow <= last; c += kNarrow) body(TileColumns<kNarrow>{c, a.outer, a.channels});
+  constexpr Index kMany = 64, kFew = 8;
+  for_each_range((a.channels + kMany - 1) / kMany, a.outer * kMany, [=](Index begin, Index end) {
+    const Index last = end * kMany < a.channels ? end * kMany : a.channels;
+    Index c = begin * kMany;
+    for (; c + kMany <= last; c += kMany) body(TileColumns<kMany>{c, a.outer, a.channels});
+    for (; c + kFew <= last; c += kFew) body(TileColumns<kFew>{c, a.outer, a.channels});
     for (; c < last; ++c) body(TileColumns<1>{c, a.outer, a.channels});
   });
 }
