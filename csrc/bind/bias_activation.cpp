@@ -1,10 +1,10 @@
-#include <cmath>
 #include <memory>
 #include <optional>
 
 #include <pybind11/stl.h>
 
 #include "bind/activation_kind.h"
+#include "bind/dropout.h"
 #include "bind/norm.h"
 #include "bind/register.h"
 
@@ -47,8 +47,8 @@ struct Border {
             .options = {T(option), T(kSoftplusThreshold)},
             .masked = p > 0,
             .random = random,
-            .threshold = std::uint32_t(std::lround(p * 65536)),
-            .scale = p < 1 ? T(1 / (1 - p)) : T(0),
+            .threshold = drop_threshold(p),
+            .scale = T(keep_scale(p)),
             .dy = nullptr,
             .dbias = nullptr,
             .partial = nullptr};

@@ -10,7 +10,7 @@ namespace {
 
 // How the elements that stay are scaled: None keeps the expected value.
 double check_scale(py::handle scale, double p) {
-  if (scale.is_none()) return p < 1 ? 1 / (1 - p) : 0;
+  if (scale.is_none()) return keep_scale(p);
   return check_not_negative(py::cast<double>(scale), "scale");
 }
 

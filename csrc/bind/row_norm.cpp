@@ -121,7 +121,7 @@ py::tuple residual_norm(py::handle x_, py::handle residual_, const std::optional
     if (!normalized) norm.y = nullptr;
     run(kernels_for<T>().residual_norm,
         ResidualNormArgs<T>{norm, (normalized ? sum : y).array.as<T>(), x.as<T>(), residual.as<T>(), {seed, stream, block},
-                            threshold, p < 1 ? T(1 / (1 - p)) : T(0)});
+                            threshold, T(keep_scale(p))});
   });
   return py::make_tuple(y.object, sum.object, s.mean, s.rstd);
 }
@@ -139,7 +139,7 @@ py::tuple residual_norm_backward(py::handle dy, py::handle sum, py::handle weigh
     const Scratch<T> partial(b.partial_size());
     run(kernels_for<T>().residual_norm_backward,
         ResidualNormBackwardArgs<T>{b.args(partial.get()), dx.array.as<T>(), dsum.as<T>(), {seed, stream, block}, threshold,
-                                    p < 1 ? T(1 / (1 - p)) : T(0)});
+                                    T(keep_scale(p))});
   });
   return py::make_tuple(dx.object, b.dx.object, b.dweight, b.dbias);
 }
