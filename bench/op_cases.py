@@ -2,8 +2,8 @@
 
     python bench/op_cases.py NAME
 
-prints {mode: seconds} of PyTorch alone, as JSON, with a malloc that keeps large blocks; glibc reads that setting only
-when a process starts, so the program starts itself again with it.
+prints {"fastnn": seconds, "torch": seconds} as JSON, with a malloc that keeps large blocks; glibc reads that setting
+only when a process starts, so the program starts itself again with it.
 """
 
 import json
@@ -16,7 +16,7 @@ import machine
 import numpy as np
 
 from fastnn import functional as F
-from fastnn.benchmark import interleave
+from fastnn.benchmark import REST, interleave
 from fastnn.benchmark.case import Array, Pattern, Side, normal_array
 from fastnn.random import Generator
 
@@ -181,11 +181,12 @@ OPS: dict[str, Callable[[Any], Op]] = {
 
 
 def main(name: str) -> None:
-    """Time PyTorch alone."""
+    """Time both."""
     import torch
 
     with machine.threads(max(machine.THREADS)):
-        times = interleave(OPS[name](torch).torch, 1.0, rounds=5)
+        op = OPS[name](torch)
+        times = interleave({"fastnn": op.fastnn, "torch": op.torch["torch"]}, 1.0, rounds=9, rest=REST)
     print(json.dumps({mode: sample.median for mode, sample in times.items()}))
 
 

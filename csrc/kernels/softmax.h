@@ -46,7 +46,7 @@ inline double row_sum(Index n, Term term) {
 template <class T>
 inline double exponentials(T* e, const T* x, T shift, Index n) {
 #pragma omp simd
-  for (Index i = 0; i < n; ++i) e[i] = exponential(x[i] - shift);
+  for (Index i = 0; i < n; ++i) e[i] = exponential_of_negative(x[i] - shift);
   return row_sum(n, [=](Index i) { return double(e[i]); });
 }
 
@@ -73,7 +73,7 @@ inline void exponential_rows(T* y, const T* x, Index n, Index begin, Index end, 
     for (Index i = row * n; i < (row + 1) * n; ++i) y[i] = x[i] - shift;
   }
 #pragma omp simd
-  for (Index i = begin * n; i < end * n; ++i) y[i] = exponential(y[i]);
+  for (Index i = begin * n; i < end * n; ++i) y[i] = exponential_of_negative(y[i]);
   for (Index row = begin; row < end; ++row) {
     after(row, row_sum(n, [=](Index i) { return double(y[row * n + i]); }));
   }
@@ -122,7 +122,7 @@ inline void short_log_softmax_rows(T* y, const T* x, Index n, Index rows) {
     for (Index i = row * n; i < (row + 1) * n; ++i) y[i] = x[i] - shift;
   }
 #pragma omp simd
-  for (Index i = 0; i < rows * n; ++i) buffer[i] = exponential(y[i]);
+  for (Index i = 0; i < rows * n; ++i) buffer[i] = exponential_of_negative(y[i]);
   for (Index row = 0; row < rows; ++row) {
     const T* e = buffer + row * n;
     const T log_total = T(logarithm(row_sum(n, [=](Index i) { return double(e[i]); })));

@@ -47,7 +47,7 @@ inline Column<T, width> column_exponentials(const T* x, Index n, Index inner, Ea
   for (Index row = 0; row < n; ++row) {
 #pragma omp simd
     for (Index c = 0; c < width; ++c) {
-      s.total[c] += double(each(exponential(x[row * inner + c] - s.largest[c]), row * inner + c));
+      s.total[c] += double(each(exponential_of_negative(x[row * inner + c] - s.largest[c]), row * inner + c));
     }
   }
   return s;

@@ -2,6 +2,7 @@
 // goes through all of them, infinity as in PyTorch.
 #pragma once
 
+#include "steps/gelu.h"
 #include "steps/special.h"
 
 namespace fastnn {
@@ -49,7 +50,7 @@ struct Elu {
   }
   template <class T>
   FASTNN_STEP T backward(const ActivationOptions<T>& alpha, T dy, T x) {
-    return x <= 0 ? dy * alpha.first * exponential(x) : dy;
+    return x <= 0 ? dy * alpha.first * exponential_of_negative(x) : dy;
   }
 };
 
@@ -57,15 +58,9 @@ struct Elu {
 struct Gelu {
   static constexpr bool kFromOutput = false;
   template <class T>
-  FASTNN_STEP T value(const ActivationOptions<T>&, T x) {
-    return x * normal_distribution(x, normal_tail(magnitude(x)).tail);
-  }
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x * normal_distribution(x); }
   template <class T>
-  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) {
-    const NormalTail<T> n = normal_tail(magnitude(x));
-    const T density = T(0x1.9884533d43651p-2) * n.bell;
-    return dy * (normal_distribution(x, n.tail) + x * density);
-  }
+  FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) { return dy * gelu_slope(x); }
 };
 
 // The same source's approximation x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). From |x| = 30
@@ -122,7 +117,7 @@ struct Softplus {
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>& beta, T x) {
     const T z = x * beta.first;
-    const T soft = (z < 0 ? T(0) : z) + logarithm_plus_one(exponential(-magnitude(z)));
+    const T soft = (z < 0 ? T(0) : z) + logarithm_plus_one(exponential_of_negative(-magnitude(z)));
     return z > beta.threshold ? x : soft / beta.first;
   }
   template <class T>

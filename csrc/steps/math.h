@@ -19,7 +19,7 @@ struct Real<float> {
   static constexpr int kMantissa = 23, kBias = 127;
   static constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
   static constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cf79abcap-20f;
-  static constexpr float kExpMin = -104.0f, kExpMax = 89.0f;
+  static constexpr float kExpMin = -104.0f, kExpMax = 89.0f, kExpNone = -88.0f;
   static constexpr float kMinNormal = 0x1p-126f;
   static constexpr int kExpTerms = 7, kAtanhTerms = 4, kSinTerms = 5;
 };
@@ -30,7 +30,7 @@ struct Real<double> {
   static constexpr int kMantissa = 52, kBias = 1023;
   static constexpr double kRound = 0x1.8p52;
   static constexpr double kLn2High = 0x1.62e42fefa38p-1, kLn2Low = 0x1.ef35793c7673p-45;
-  static constexpr double kExpMin = -746.0, kExpMax = 710.0;
+  static constexpr double kExpMin = -746.0, kExpMax = 710.0, kExpNone = -709.1;
   static constexpr double kMinNormal = 0x1p-1022;
   static constexpr int kExpTerms = 13, kAtanhTerms = 10, kSinTerms = 8;
 };
@@ -48,14 +48,20 @@ FASTNN_STEP T from_bits(typename Real<T>::Bits x) {
 FASTNN_STEP float square_root(float x) { return __builtin_sqrtf(x); }
 FASTNN_STEP double square_root(double x) { return __builtin_sqrt(x); }
 
-// The sum of coefficient(i) * x^(i - first) for i = first ... last, by Horner's rule.
-template <double (*coefficient)(int), int first, int last, class T>
-FASTNN_STEP T series(T x) {
+// The sum of coefficient(i) * x^(i - first) for i = first, first + step, ... up to last; power is x^step. Short ones by Horner's
+// rule, in which every operation waits for the one before; longer ones as two, of the even and of the odd terms, after the
+// first `nested` terms. These two may nearly cancel: `nested` is for series whose first terms are much larger than the sum.
+template <double (*coefficient)(int), int first, int last, int nested = 0, int step = 1, class T>
+FASTNN_STEP T series(T power) {
   constexpr T c = T(coefficient(first));
-  if constexpr (first == last) {
+  if constexpr (first + step > last) {
     return c;
+  } else if constexpr (nested > 0 || (last - first) / step < 4) {
+    return c + power * series<coefficient, first + step, last, nested - 1, step>(power);
   } else {
-    return c + x * series<coefficient, first + 1, last>(x);
+    const T square = power * power;
+    return series<coefficient, first, last, 0, 2 * step>(square) +
+           power * series<coefficient, first + step, last, 0, 2 * step>(square);
   }
 }
 
@@ -84,7 +90,7 @@ FASTNN_STEP T exponential_remainder(T x, typename Real<T>::Bits& whole) {
 // e^r - 1 for |r| <= ln 2 / 2.
 template <class T>
 FASTNN_STEP T small_exponential_minus_one(T r) {
-  return r + r * r * series<exp_term, 2, Real<T>::kExpTerms>(r);
+  return r + r * r * series<exp_term, 2, Real<T>::kExpTerms, 1>(r);
 }
 
 // 2^k e^r. 2^k is applied in two factors: alone it may not be a number.
@@ -107,6 +113,17 @@ FASTNN_STEP T exponential(T x) {
   typename Real<T>::Bits k;
   const T r = exponential_remainder(exponential_range(x), k);
   return scaled_exponential(r, k);
+}
+
+// e^x for x <= 0, zero where that is less than a normal number: one factor 2^k is enough, and k = -bias makes it zero.
+template <class T>
+FASTNN_STEP T exponential_of_negative(T x) {
+  using R = Real<T>;
+  constexpr T round = R::kRound + T(R::kBias);  // leaves k + bias in the low bits
+  x = x < R::kExpNone ? R::kExpNone : x;
+  const T shifted = x * T(0x1.71547652b82fep+0) + round;
+  const T k = shifted - round, r = (x - k * R::kLn2High) - k * R::kLn2Low;
+  return (1 + small_exponential_minus_one(r)) * from_bits<T>(to_bits(shifted) << R::kMantissa);
 }
 
 // ln x, with x = 2^k m, m within a factor sqrt 2 of 1, and ln m = 2 artanh((m - 1) / (m + 1)).

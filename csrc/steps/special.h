@@ -11,14 +11,14 @@ struct Special;
 
 template <>
 struct Special<float> {
-  static constexpr int kErfTerms = 10, kNormalTerms = 4, kTailTerms = 9;
+  static constexpr int kErfTerms = 10, kTailTerms = 9;
   static constexpr std::int32_t kSign = std::int32_t(0x80000000), kUpperHalf = ~0xfff;
   static constexpr float kTailEnd = 14.5f;  // the normal distribution's tail is zero from here on
 };
 
 template <>
 struct Special<double> {
-  static constexpr int kErfTerms = 20, kNormalTerms = 9, kTailTerms = 22;
+  static constexpr int kErfTerms = 20, kTailTerms = 22;
   static constexpr std::int64_t kSign = std::int64_t(0x8000000000000000), kUpperHalf = ~0x7ffffffLL;
   static constexpr double kTailEnd = 38.7;
 };
@@ -70,7 +70,7 @@ FASTNN_STEP T hyperbolic_tangent(T x) {
 // 1 / (1 + e^-x), by e^-|x|: small ones keep their digits.
 template <class T>
 FASTNN_STEP T sigmoid(T x) {
-  const T e = exponential(-magnitude(x));
+  const T e = exponential_of_negative(-magnitude(x));
   return (x < 0 ? e : T(1)) / (1 + e);
 }
 
@@ -82,7 +82,7 @@ struct SigmoidPair {
 // The second is 1 - the first, with all its digits.
 template <class T>
 FASTNN_STEP SigmoidPair<T> sigmoid_pair(T x) {
-  const T e = exponential(-magnitude(x)), s = (x < 0 ? e : T(1)) / (1 + e);
+  const T e = exponential_of_negative(-magnitude(x)), s = (x < 0 ? e : T(1)) / (1 + e);
   return {s, x < 0 ? 1 - s : e * s};
 }
 
@@ -134,7 +134,7 @@ FASTNN_STEP NormalTail<T> normal_tail(T x) {
   const T bell = scaled_exponential(r, k);
   const T s = 1 / (x + T(4.25)), t = (x - T(4.25)) * s;
   constexpr auto term = sizeof(T) == 4 ? short_tail_term : tail_term;
-  return {bell, series<term, 0, S::kTailTerms>(t) * s * bell};
+  return {bell, series<term, 0, S::kTailTerms, 4>(t) * s * bell};
 }
 
 // Of erf(x) / x - 1 in x^2: Taylor's series.
@@ -148,19 +148,6 @@ FASTNN_STEP T error_function(T x) {
   const T large = 1 - 2 * normal_tail(size * T(0x1.6a09e667f3bcdp+0)).tail;
   const T small = x + x * series<erf_term, 0, Special<T>::kErfTerms>(x * x);
   return size < 1 ? small : with_sign_of(large, x);
-}
-
-// Of (Phi(x) - 1/2) / x in x^2: Taylor's series.
-static constexpr double normal_term(int i) {
-  return (i % 2 ? -0x1.9884533d43651p-2 : 0x1.9884533d43651p-2) / (factorial(i) * (2 * i + 1) * double(1 << i));
-}
-
-// Phi(x), the probability of less than x, from that of more than |x|: both ends keep their digits, and by a series of its
-// own the middle too.
-template <class T>
-FASTNN_STEP T normal_distribution(T x, T tail) {
-  const T small = T(0.5) + x * series<normal_term, 0, Special<T>::kNormalTerms>(x * x);
-  return magnitude(x) < T(0.5) ? small : (x < 0 ? tail : 1 - tail);
 }
 
 }  // namespace fastnn
