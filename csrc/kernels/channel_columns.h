@@ -128,7 +128,9 @@ void norm_columns_backward(const ChannelNormBackwardArgs<T>& a) noexcept {
     for (Index c = 0; c < 2 * n; ++c) partial[c] += partial[2 * block * n + c];
   }
   for (Index c = 0; c < n; ++c) {
-    const GradientMeans<T> k = close_gradient(a, c, partial[c], partial[n + c]);
+    const GradientMeans<T> k = gradient_means(a, c, partial[c], partial[n + c]);
+    a.dbias[c] = T(partial[c]);
+    a.dweight[c] = T(partial[n + c]);
     mean_g[c] = k.mean_g;
     mean_gx[c] = k.mean_gx;
     scale[c] = k.scale;

@@ -60,9 +60,7 @@ struct GradientMeans {
 };
 
 template <class T>
-inline GradientMeans<T> close_gradient(const ChannelNormBackwardArgs<T>& a, Index c, double sum_g, double sum_gx) {
-  a.dbias[c] = T(sum_g);
-  a.dweight[c] = T(sum_gx);
+inline GradientMeans<T> gradient_means(const ChannelNormBackwardArgs<T>& a, Index c, double sum_g, double sum_gx) {
   const double share = a.training ? 1 / (double(a.outer) * double(a.inner)) : 0;
   return {T(sum_g * share), T(sum_gx * share), T(a.rstd[c]) * weight_at(a.weight, c)};
 }

@@ -13,75 +13,60 @@ struct Pair {
   double first, second;
 };
 
-// The sum of term(i) over `runs` runs of n, `distance` apart. What does not fill the lanes is added as scalars: a vector
-// load of lanes would wait for scalar stores into them.
-template <class Term>
-inline double sum_runs(Index runs, Index distance, Index n, Term term) {
+// The sum of all lanes, in lanes[0]. Steps of known length: a loop over them would go through memory.
+template <Index half = kLanes / 2>
+inline void fold(double* lanes) {
+#pragma omp simd
+  for (Index lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+  if constexpr (half > 1) fold<half / 2>(lanes);
+}
+
+// The sum of term(i) for i in [0, n); ahead(i) is called before each 16 of them. What does not fill the lanes is added as
+// scalars: a vector load of lanes would wait for scalar stores into them.
+template <class Term, class Ahead>
+inline double sum(Index n, Term term, Ahead ahead) {
   double lanes[kLanes] = {}, rest = 0;
-  for (Index run = 0; run < runs; ++run) {
-    Index i = run * distance;
-    const Index end = i + n;
-    for (; i + kLanes <= end; i += kLanes) {
+  Index i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    ahead(i);
 #pragma omp simd
-      for (Index lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
-    }
-    for (; i < end; ++i) rest += term(i);
+    for (Index lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
   }
-  for (Index half = kLanes / 2; half > 0; half /= 2) {
-    for (Index lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-  }
+  for (; i < n; ++i) rest += term(i);
+  fold(lanes);
   return lanes[0] + rest;
-}
-
-struct PairLanes {
-  double first[kLanes] = {}, second[kLanes] = {};
-};
-
-inline Pair folded(PairLanes lanes) {
-  for (Index half = kLanes / 2; half > 0; half /= 2) {
-    for (Index lane = 0; lane < half; ++lane) {
-      lanes.first[lane] += lanes.first[lane + half];
-      lanes.second[lane] += lanes.second[lane + half];
-    }
-  }
-  return {lanes.first[0], lanes.second[0]};
-}
-
-// Both sums of term(i) -> Pair in one sweep.
-template <class Term>
-inline Pair sum_runs_of_pairs(Index runs, Index distance, Index n, Term term) {
-  PairLanes lanes;
-  Pair rest = {};
-  double *first = lanes.first, *second = lanes.second;
-  for (Index run = 0; run < runs; ++run) {
-    Index i = run * distance;
-    const Index end = i + n;
-    for (; i + kLanes <= end; i += kLanes) {
-#pragma omp simd
-      for (Index lane = 0; lane < kLanes; ++lane) {
-        const Pair t = term(i + lane);
-        first[lane] += t.first;
-        second[lane] += t.second;
-      }
-    }
-    for (; i < end; ++i) {
-      const Pair t = term(i);
-      rest.first += t.first;
-      rest.second += t.second;
-    }
-  }
-  const Pair total = folded(lanes);
-  return {total.first + rest.first, total.second + rest.second};
 }
 
 template <class Term>
 inline double sum(Index n, Term term) {
-  return sum_runs(1, 0, n, term);
+  return sum(n, term, [](Index) {});
 }
 
+// Both sums of term(i) -> Pair in one sweep. GCC 12 keeps two sums in registers only as a struct, one only as an array.
 template <class Term>
 inline Pair sum_pairs(Index n, Term term) {
-  return sum_runs_of_pairs(1, 0, n, term);
+  struct {
+    double first[kLanes] = {}, second[kLanes] = {};
+  } lanes;
+  Pair rest = {};
+  double *first = lanes.first, *second = lanes.second;
+  Index i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (Index lane = 0; lane < kLanes; ++lane) {
+      const Pair t = term(i + lane);
+      first[lane] += t.first;
+      second[lane] += t.second;
+    }
+  }
+  for (; i < n; ++i) {
+    const Pair t = term(i);
+    rest.first += t.first;
+    rest.second += t.second;
+  }
+  fold(first);
+  fold(second);
+  return {first[0] + rest.first, second[0] + rest.second};
 }
 
 }  // namespace

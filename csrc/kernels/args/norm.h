@@ -101,9 +101,9 @@ constexpr Index tile_rows(Index channels) {
 constexpr Index tile_row_blocks(Index outer, Index channels) {
   return outer < 1 ? 1 : (outer + tile_rows(channels) - 1) / tile_rows(channels);
 }
-// Doubles of scratch: two sums per column and block of rows, and six numbers per channel.
+// Doubles of scratch: two sums per run, or per column and block of rows and then six numbers per channel.
 constexpr Index channel_norm_partial(Index outer, Index channels, Index inner) {
-  return inner == 1 ? (2 * tile_row_blocks(outer, channels) + 6) * channels : 0;
+  return inner == 1 ? (2 * tile_row_blocks(outer, channels) + 6) * channels : 2 * outer * channels;
 }
 
 // x is (outer, channels, inner), none of them 0; statistics are (outer, groups), each of channels / groups neighbours.
