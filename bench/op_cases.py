@@ -32,7 +32,7 @@ class Op(NamedTuple):
     torch: dict[str, Side]
 
 
-FORWARD, BACKWARD = (0, 1, 1), (0, 1, 2)
+READ, FORWARD, BACKWARD = (0, 0, 1), (0, 1, 1), (0, 1, 2)
 
 
 def _modes(torch: Any, forward: Callable[..., Any], leaves: list[Any], dy: Any, compiled: bool) -> dict[str, Side]:
@@ -81,7 +81,8 @@ def batch_norm(torch: Any) -> Op:
         return torch.nn.functional.batch_norm(x, *theirs, w, b, True)
 
     torch_modes = _modes(torch, forward, _leaves(torch, x, w, b), torch.from_numpy(dy), True)
-    return Op(x.size, (FORWARD, BACKWARD), ours, torch_modes)
+    patterns = (READ, FORWARD, READ, READ, BACKWARD)  # the batch is read for its statistics before the first result
+    return Op(x.size, patterns, ours, torch_modes)
 
 
 def batch_norm_eval(torch: Any) -> Op:
