@@ -21,6 +21,7 @@ from fastnn.benchmark.case import Case, Side
 HERE = Path(__file__).parent
 ROWS: list[dict[str, object]] = []
 BARS: list[dict[str, object]] = []
+FUSED: list[dict[str, object]] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,6 +86,12 @@ def compare(benchmark: Any, threads: int, seconds: float) -> Callable[..., None]
 
 
 @pytest.fixture
+def fused() -> Callable[[dict[str, object]], None]:
+    """fused(row): note the times of a whole operation, forward and backward, for its table and picture."""
+    return FUSED.append
+
+
+@pytest.fixture
 def bar() -> Callable[[str, float, str, float], None]:
     """bar(what, measured, ">=" or "<=", wanted): note it for the table, then assert it."""
     neighbours = machine.Neighbours()
@@ -144,6 +151,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     about = "\n".join(f"- {what}: {value}" for what, value in {"run": command, **machine.describe()}.items())
     sections = [
         ("Bars", machine.table(BARS)),
+        ("Forward and backward, float32, ns per element", machine.table(FUSED)),
         ("Operations, float32; ratios above 1 are in favour of fastnn", machine.table(ROWS)),
         ("Ceilings: GB/s by arrays (updated, written, read) and their elements", machine.table(traffic)),
         ("numpy.matmul, float32", machine.table(gemm)),
@@ -154,8 +162,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     results = HERE / "results"
     results.mkdir(exist_ok=True)
-    data = {"run": command, "machine": machine.describe(), "bars": BARS, "rows": ROWS, "traffic": traffic, "gemm": gemm}
+    data = {"run": command, "machine": machine.describe(), "bars": BARS, "rows": ROWS, "fused": FUSED}
+    data |= {"traffic": traffic, "gemm": gemm}
     (results / "latest.json").write_text(json.dumps(data, indent=1) + "\n")
     (results / "latest.md").write_text(text)
-    if any(row["op"] == "AdamW" for row in ROWS):
-        pictures.draw(data, results / "optimizers.png")
+    pictures.draw_all(data, results)

@@ -1,4 +1,6 @@
-"""Draws bench/results/optimizers.png from latest.json: the time of a step against size, one line per library.
+"""Draws bench/results/*.png from latest.json.
+
+optimizers.png is the time of a step against size, operations.png that of forward and backward beside PyTorch's.
 
 python bench/pictures.py
 """
@@ -12,6 +14,28 @@ from fastnn.benchmark.optim_cases import STATES
 RESULTS = Path(__file__).parent / "results"
 SIZES = {"4k": 1 << 12, "128k": 1 << 17, "1M": 1 << 20, "16M": 1 << 24}
 LINES = {"numpy": ("NumPy", "#8a8f98"), "torch": ("torch, best mode", "#2563eb"), "fastnn": ("fastnn", "#c2410c")}
+BARS = {
+    "torch": ("torch as it comes", "#bfd3fb"),
+    "torch, tuned malloc": ("torch, malloc that keeps blocks", "#2563eb"),
+    "torch compiled": ("torch.compile", "#0f766e"),
+    "fastnn": ("fastnn", "#c2410c"),
+    "ceiling": ("what memory allows", "#8a8f98"),
+}
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(axes: Any) -> None:
+    axes.grid(color="#e5e7eb")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def times(row: dict[str, Any], library: str) -> float | None:
@@ -21,13 +45,9 @@ def times(row: dict[str, Any], library: str) -> float | None:
     return None if factor is None else own * factor
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
+def draw_optimizers(results: dict[str, Any], path: Path) -> None:
     """A panel per optimizer, on all threads."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 5.6), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(12, 5.6)
     panels = figure.subplots(2, 5, sharex=True, sharey=True)
     threads = max(row["threads"] for row in results["rows"])
     for axes, name in zip(panels.flat, STATES, strict=True):
@@ -39,9 +59,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
             if found:
                 axes.loglog(*zip(*found, strict=True), color=colour, marker="o", markersize=3, linewidth=2, label=label)
         axes.set_title(op, loc="left", fontsize=11, fontweight="bold")
-        axes.grid(color="#e5e7eb")
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        _plain(axes)
     for axes in panels[-1]:
         axes.set_xlabel("parameters, float32")
     for axes in panels[:, 0]:
@@ -51,9 +69,36 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure.savefig(path)
 
 
+def draw_operations(results: dict[str, Any], path: Path) -> None:
+    """A group of bars per operation, on a logarithmic axis."""
+    rows = results["fused"]
+    figure = _figure(12, 6.5)
+    axes = figure.subplots()
+    height = 0.8 / len(BARS)
+    for i, (side, (label, colour)) in enumerate(BARS.items()):
+        found = [(place + i * height, row[side]) for place, row in enumerate(rows) if row[side]]
+        axes.barh(*zip(*found, strict=True), height, color=colour, label=label)
+    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(rows))], [row["op"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("nanoseconds per element, forward and backward")
+    _plain(axes)
+    axes.legend(frameon=False, fontsize=9)
+    figure.suptitle(f"float32, {results['machine']['CPU']}, all threads", x=0.01, ha="left")
+    figure.savefig(path)
+
+
+def draw_all(results: dict[str, Any], folder: Path) -> None:
+    """What there are numbers for."""
+    if any(row["op"] == "AdamW" for row in results["rows"]):
+        draw_optimizers(results, folder / "optimizers.png")
+    if results["fused"]:
+        draw_operations(results, folder / "operations.png")
+
+
 def main() -> None:
     """From the last saved results."""
-    draw(json.loads((RESULTS / "latest.json").read_text()), RESULTS / "optimizers.png")
+    draw_all(json.loads((RESULTS / "latest.json").read_text()), RESULTS)
 
 
 if __name__ == "__main__":

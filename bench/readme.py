@@ -33,8 +33,12 @@ def optimizers(results: dict[str, Any]) -> str:
 
 
 def kernels(results: dict[str, Any]) -> str:
-    """Every bar of norms, dropout, activations and losses at the shapes that were promised, the missed ones too."""
-    lines = ["| promised | measured | bar | |", "|---|---|---|---|"]
+    """Norms, dropout, activations and losses at the shapes that were promised; every bar, the missed ones too."""
+    sides = list(results["fused"][0])[1:]
+    lines = ["| ns/element, forward + backward | " + " | ".join(sides) + " |", "|---" * (len(sides) + 1) + "|"]
+    for row in results["fused"]:
+        lines.append("| " + " | ".join("-" if cell is None else str(cell) for cell in row.values()) + " |")
+    lines += ["", "| promised | measured | bar | |", "|---|---|---|---|"]
     for bar in results["bars"]:
         if bar["what"].startswith(KERNELS):
             lines.append(f"| {bar['what']} | {bar['measured']} | {bar['bar']} | {bar['verdict']} |")

@@ -49,23 +49,24 @@ def all_threads() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_op(bar: Bar, seconds: float, name: str) -> None:
+def test_op(bar: Bar, fused: Callable[[dict[str, object]], None], seconds: float, name: str) -> None:
     op = OPS[name](pytest.importorskip("torch"))
     times = race({"fastnn": op.fastnn, **op.torch, **_passes(op)}, seconds)
+    kept = _with_tuned_malloc(name)
+    ceiling = sum(times[str(pattern)] for pattern in op.patterns)
+    columns = {"fastnn": times["fastnn"], "torch": times["torch"], "torch compiled": times.get("torch compile")}
+    columns |= {"ceiling": ceiling, "fastnn, tuned malloc": kept["fastnn"], "torch, tuned malloc": kept["torch"]}
+    fused({"op": name} | {side: s and float(f"{s / op.elements * 1e9:.3g}") for side, s in columns.items()})
     eager, tuned, compiled = WANTED[name]
     judged = [("", times["torch"] / times["fastnn"], eager)]
     if tuned:
-        command = [sys.executable, str(Path(__file__).parent / "op_cases.py"), name]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        both = json.loads(done.stdout)
-        judged.append((" with a tuned malloc", both["torch"] / both["fastnn"], tuned))
+        judged.append((" with a tuned malloc", kept["torch"] / kept["fastnn"], tuned))
     if compiled:
         judged.append((" compiled", times["torch compile"] / times["fastnn"], compiled))
     failed = []
     for how, ratio, wanted in judged:
         failed += _missed(bar, f"{name}, against torch{how}", ratio, ">=", wanted)
     if op.elements >= 1 << 22:
-        ceiling = sum(times[str(pattern)] for pattern in op.patterns)
         failed += _missed(bar, f"{name}, share of the ceiling", ceiling / times["fastnn"], ">=", 0.85)
     assert not failed, "; ".join(failed)
 
@@ -84,6 +85,13 @@ def test_small_layer_norm(bar: Bar, seconds: float) -> None:
     failed = _missed(bar, "layer_norm 32 x 64, whole call, us", times["fastnn"] * 1e6, "<=", 2.5)
     failed += _missed(bar, "layer_norm 32 x 64, share of torch's time", times["fastnn"] / times["torch"], "<=", 0.5)
     assert not failed, "; ".join(failed)
+
+
+def _with_tuned_malloc(name: str) -> dict[str, float]:
+    command = [sys.executable, str(Path(__file__).parent / "op_cases.py"), name]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    times: dict[str, float] = json.loads(done.stdout)
+    return times
 
 
 def _passes(op: Op) -> dict[str, Any]:

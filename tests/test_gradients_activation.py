@@ -112,9 +112,9 @@ def test_gelu_float32(isa: str) -> None:
     error = np.abs(y - F.gelu(wide))
     assert (error <= 1.5e-7 * np.abs(wide) + np.spacing(np.abs(y)) / 2).all()
     assert np.abs(slope - F.gelu_backward(np.ones_like(wide), wide)).max() <= 2e-7
-    far = np.array([5.5, 14, 1e10, 3e38], np.float32)
-    np.testing.assert_array_equal(F.gelu(np.concatenate([far, -far])), np.concatenate([far, 0 * far]))
-    np.testing.assert_allclose(F.gelu_backward(np.ones(8, np.float32), np.concatenate([far, -far])), [1] * 4 + [0] * 4, atol=7e-7)
+    far = np.array([5.5, 14, 1e10, 3e38, -5.5, -14, -1e10, -3e38], np.float32)
+    np.testing.assert_array_equal(F.gelu(far), np.maximum(far, 0))
+    np.testing.assert_allclose(F.gelu_backward(np.ones_like(far), far), far > 0, atol=7e-7)
 
 
 def _apart(name: str, x: Array, bias: Array | None) -> Array:

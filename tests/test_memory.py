@@ -181,3 +181,25 @@ def test_a_training_loop_allocates_nothing() -> None:
     finally:
         tracemalloc.stop()
     assert fastnn.memory_stats()["system_allocations"] == allocations
+
+
+def test_fused_functions_allocate_nothing() -> None:
+    """Their scratch too comes from what is kept: from the second call on no block comes from the system."""
+    rng = np.random.default_rng(1)
+    x, image = (rng.standard_normal(shape, dtype=np.float32) for shape in ((4096, 300), (64, 32, 20, 20)))
+    bias, scale, labels = np.ones(300, np.float32), np.ones(32, np.float32), np.arange(4096) % 300
+
+    def once() -> None:
+        F.bias_activation_backward(F.bias_activation(x, bias), x, bias)
+        y, mean, rstd = F.batch_norm(image, weight=scale, bias=scale, training=True, return_stats=True)
+        F.batch_norm_backward(y, image, scale, mean, rstd)
+        y, mean, rstd = F.group_norm(image, 8, scale, scale, return_stats=True)
+        F.group_norm_backward(y, image, 8, scale, mean, rstd)
+        F.softmax_cross_entropy(x, labels, label_smoothing=0.1)
+        F.mse_loss(x, x, weight=x[0].copy())
+
+    once()
+    allocations = fastnn.memory_stats()["system_allocations"]
+    for _ in range(3):
+        once()
+    assert fastnn.memory_stats()["system_allocations"] == allocations

@@ -1,4 +1,3 @@
-#include <memory>
 #include <optional>
 
 #include <pybind11/stl.h>
@@ -7,6 +6,7 @@
 #include "bind/dropout.h"
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "core/memory.h"
 
 namespace fastnn {
 namespace {
@@ -74,9 +74,8 @@ py::tuple bias_activation_backward(py::handle dy_, py::handle x, py::handle bias
   by_dtype(b.x, [&]<class T>(T) {
     BiasActivationArgs<T> args = b.args<T>(dx.array);
     args.dy = dy.as<T>();
-    std::unique_ptr<T[]> partial;
+    const Scratch<T> partial(b.bias.given() ? bias_blocks(b.rows) * b.columns : 0);
     if (b.bias.given()) {
-      partial.reset(new T[std::size_t(bias_blocks(b.rows) * b.columns)]);
       args.partial = partial.get();
       args.dbias = static_cast<T*>(py::array(dbias).mutable_data());
     }

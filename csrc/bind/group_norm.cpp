@@ -1,8 +1,8 @@
 #include <cstring>
-#include <memory>
 
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "core/memory.h"
 
 namespace fastnn {
 namespace {
@@ -32,9 +32,9 @@ struct Affine {
 template <class T>
 void forward(const Array& y, Statistics& s, T* running_mean, T* running_var, const Array& x, const Affine& affine,
              const Groups& g, double momentum, double eps) {
-  const std::unique_ptr<double[]> variance(running_mean ? new double[std::size_t(g.outer * g.groups)] : nullptr);
+  const Scratch<double> variance(running_mean ? g.outer * g.groups : 0);
   run(kernels_for<T>().group_norm,
-      GroupNormArgs<T>{y.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), variance.get(), running_mean, running_var,
+      GroupNormArgs<T>{y.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running_mean ? variance.get() : nullptr, running_mean, running_var,
                        x.as<T>(), affine.weight.as<T>(), affine.bias.as<T>(), g.outer, g.channels, g.groups, g.inner,
                        momentum, eps});
 }
@@ -50,8 +50,7 @@ py::tuple backward(const Array& x, py::handle dy_, py::handle weight_, py::handl
     for (py::array* gradient : {&dweight, &dbias}) std::memset(gradient->mutable_data(), 0, std::size_t(gradient->nbytes()));
     return py::make_tuple(dx.object, dweight, dbias);
   }
-  const std::size_t partial_size = std::size_t(2 * g.channels * group_norm_parts(g.outer, g.inner));
-  const std::unique_ptr<double[]> partial(new double[partial_size]);
+  const Scratch<double> partial(2 * g.channels * group_norm_parts(g.outer, g.inner));
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().group_norm_backward,
         GroupNormBackwardArgs<T>{dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()),

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "core/memory.h"
 #include "kernels/parallel.h"
 
 namespace fastnn {
@@ -34,17 +34,19 @@ constexpr auto kUsual = {Reduction::mean, Reduction::sum};
 // A weight as the kernel reads it: `data` may be read from begin % period on for as long as a block is.
 template <class T>
 struct Repeated {
-  std::unique_ptr<T[]> copy;
-  const T* data;
+  bool whole;
   Index period;
+  Scratch<T> copy;
+  const T* data;
 
   // Ones if `weight` is not given.
-  Repeated(const Array& weight, Index size) : data(weight.as<T>()), period(weight.given() ? weight.size : 1) {
-    if (period == size && data) return;
-    const Index length = std::min(size, period + kBlockElements);
-    copy.reset(new T[std::size_t(length)]);
-    for (Index i = 0; i < length; ++i) copy[std::size_t(i)] = weight.given() ? weight.as<T>()[i % period] : T(1);
-    data = copy.get();
+  Repeated(const Array& weight, Index size)
+      : whole(weight.given() && weight.size == size),
+        period(weight.given() ? weight.size : 1),
+        copy(whole ? 0 : std::min(size, period + kBlockElements)),
+        data(whole ? weight.as<T>() : copy.get()) {
+    const Index length = whole ? 0 : std::min(size, period + kBlockElements);
+    for (Index i = 0; i < length; ++i) copy.get()[i] = weight.given() ? weight.as<T>()[i % period] : T(1);
   }
 };
 

@@ -5,6 +5,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/mask.h"
+#include "kernels/parts.h"
 #include "steps/random.h"
 
 namespace fastnn {
@@ -109,11 +110,7 @@ void bias_activation_backward_kernel(const BiasActivationArgs<T>& a) noexcept {
       bias_activation_piece_backward(a, runs, dbias, first, count);
     });
   });
-  for (Index i = 0; a.dbias && i < n; ++i) {
-    double dbias = 0;
-    for (Index part = 0; part < parts; ++part) dbias += double(a.partial[part * n + i]);
-    a.dbias[i] = T(dbias);
-  }
+  if (a.dbias) add_parts(a.dbias, a.partial, parts, n, n);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernels/moments.h"
-#include "kernels/parallel.h"
+#include "kernels/parts.h"
 #include "kernels/row_norm.h"
 #include "steps/norm.h"
 
@@ -106,22 +106,6 @@ inline void norm_columns_backward(const GroupNormBackwardArgs<T>& a, double* dwe
   }
 }
 
-// The sums of all parts in their order, into the first.
-template <class T>
-inline void add_parts(const GroupNormBackwardArgs<T>& a, Index parts) {
-  const Index n = a.channels;
-  double* total = a.partial;
-  for (Index part = 1; part < parts; ++part) {
-    const double* one = total + part * 2 * n;
-#pragma omp simd
-    for (Index i = 0; i < 2 * n; ++i) total[i] += one[i];
-  }
-  for (Index c = 0; c < n; ++c) {
-    a.dweight[c] = T(total[c]);
-    a.dbias[c] = T(total[n + c]);
-  }
-}
-
 template <class T>
 void group_norm_backward_kernel(const GroupNormBackwardArgs<T>& a) noexcept {
   const Index parts = group_norm_parts(a.outer, a.inner), rows = group_norm_part(a.inner), width = a.channels / a.groups;
@@ -140,7 +124,8 @@ void group_norm_backward_kernel(const GroupNormBackwardArgs<T>& a) noexcept {
       }
     }
   });
-  add_parts(a, parts);
+  add_parts(a.dweight, a.partial, parts, 2 * a.channels, a.channels);
+  add_parts(a.dbias, a.partial + a.channels, parts, 2 * a.channels, a.channels);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/moments.h"
-#include "kernels/parallel.h"
+#include "kernels/parts.h"
 #include "steps/norm.h"
 
 namespace fastnn {
@@ -62,31 +62,6 @@ inline void norm_row_backward(const RowNormBackwardArgs<T>& a, T* dweight, T* db
   }
 }
 
-// The parts of the gradients of weight and bias that for_each_row_part left, in double.
-template <class T>
-inline void add_row_parts(const RowNormBackwardArgs<T>& a) {
-  const Index n = a.columns, parts = row_norm_blocks(a.rows);
-  for_each_range(n, 2 * parts, [=](Index begin, Index end) {
-    constexpr Index kWidth = 64;
-    for (Index first = begin; first < end; first += kWidth) {
-      const Index width = end - first < kWidth ? end - first : kWidth;
-      double dweight[kWidth] = {}, dbias[kWidth] = {};
-      for (Index part = 0; part < parts; ++part) {
-        const T *w = a.partial + part * 2 * n + first, *b = w + n;
-#pragma omp simd
-        for (Index i = 0; i < width; ++i) {
-          dweight[i] += double(w[i]);
-          dbias[i] += double(b[i]);
-        }
-      }
-      for (Index i = 0; i < width; ++i) {
-        a.dweight[first + i] = T(dweight[i]);
-        a.dbias[first + i] = T(dbias[i]);
-      }
-    }
-  });
-}
-
 // The gradients of weight and bias are summed over 64 rows in the element's type, then over those parts in double.
 // body(dweight, dbias, row) for every row, with the sums of the row's part.
 template <class T, class Body>
@@ -98,7 +73,8 @@ inline void for_each_row_part(const RowNormBackwardArgs<T>& a, Body body) {
     const Index end = (part + 1) * kRowsPerPartial < a.rows ? (part + 1) * kRowsPerPartial : a.rows;
     for (Index row = part * kRowsPerPartial; row < end; ++row) body(dweight, dbias, row);
   });
-  add_row_parts(a);
+  add_parts(a.dweight, a.partial, row_norm_blocks(a.rows), 2 * n, n);
+  add_parts(a.dbias, a.partial + n, row_norm_blocks(a.rows), 2 * n, n);
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
+#include "kernels/prefetch.h"
 #include "steps/softmax.h"
 
 namespace fastnn {
@@ -42,12 +43,13 @@ inline double row_sum(Index n, Term term) {
   return total;
 }
 
-// e = e^(x - shift), and the sum.
+// e = e^(x - shift), and the sum; meanwhile `next`, of the next row, is asked for.
 template <class T>
-inline double exponentials(T* e, const T* x, T shift, Index n) {
+inline double exponentials(T* e, const T* x, T shift, Index n, const T* next) {
 #pragma omp simd
   for (Index i = 0; i < n; ++i) e[i] = exponential_of_negative(x[i] - shift);
-  return row_sum(n, [=](Index i) { return double(e[i]); });
+  return sum(
+      n, [=](Index i) { return double(e[i]); }, [=](Index i) { prefetch(next + i, kLanes); });
 }
 
 // y = e^(x - shift) for rows [begin, end), shift a row's largest: before(row, shift) while y is not written yet, and
@@ -60,7 +62,7 @@ inline void exponential_rows(T* y, const T* x, Index n, Index begin, Index end, 
       before(row, shift);
       double total = 0;
       for (Index i = row * n; i < (row + 1) * n; i += kTile) {
-        total += exponentials(y + i, x + i, shift, smaller(kTile, (row + 1) * n - i));
+        total += exponentials(y + i, x + i, shift, smaller(kTile, (row + 1) * n - i), x + i + n);
       }
       after(row, total);
     }
@@ -107,7 +109,7 @@ inline void log_softmax_row(T* y, const T* x, Index n) {
   T buffer[kTile];
   const T shift = maximum(x, n);
   double total = 0;
-  for (Index i = 0; i < n; i += kTile) total += exponentials(buffer, x + i, shift, smaller(kTile, n - i));
+  for (Index i = 0; i < n; i += kTile) total += exponentials(buffer, x + i, shift, smaller(kTile, n - i), x + i + n);
   const T log_total = T(logarithm(total));
 #pragma omp simd
   for (Index i = 0; i < n; ++i) y[i] = (x[i] - shift) - log_total;

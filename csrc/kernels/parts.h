@@ -1,0 +1,28 @@
+// Sums over rows that were taken in parts, put together.
+#pragma once
+
+#include "kernels/parallel.h"
+
+namespace fastnn {
+namespace {
+
+// sums[i] = the sum of partial[part * distance + i] over the parts in their order, in double, for i in [0, n).
+template <class T, class Part>
+inline void add_parts(T* sums, const Part* partial, Index parts, Index distance, Index n) {
+  for_each_range(n, parts, [=](Index begin, Index end) {
+    constexpr Index kWidth = 64;
+    for (Index first = begin; first < end; first += kWidth) {
+      const Index width = end - first < kWidth ? end - first : kWidth;
+      double total[kWidth] = {};
+      for (Index part = 0; part < parts; ++part) {
+        const Part* one = partial + part * distance + first;
+#pragma omp simd
+        for (Index i = 0; i < width; ++i) total[i] += double(one[i]);
+      }
+      for (Index i = 0; i < width; ++i) sums[first + i] = T(total[i]);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace fastnn
