@@ -155,6 +155,26 @@ def test_cache_limit_refuses(value: int) -> None:
     assert fastnn.memory_stats()["limit_bytes"] == limit
 
 
+def test_old_blocks_go_first() -> None:
+    """Large blocks of shapes that are gone make room for smaller ones that are in use, not the other way round."""
+    limit = fastnn.memory_stats()["limit_bytes"]
+    fastnn.empty_cache()
+    fastnn.set_cache_limit(9 << 20)
+    try:
+        old = [F.relu(np.ones(1 << 20, np.float32)) for _ in range(2)]
+        del old
+        inputs = [np.ones(n, np.float32) for n in (150_000, 200_000)]
+        for x in inputs:
+            F.relu(x)
+        allocations = fastnn.memory_stats()["system_allocations"]
+        for _ in range(3):
+            for x in inputs:
+                F.relu(x)
+        assert fastnn.memory_stats()["system_allocations"] == allocations
+    finally:
+        fastnn.set_cache_limit(limit)
+
+
 def test_a_training_loop_allocates_nothing() -> None:
     """Of a fixed shape: from the second step on no block comes from the system, and NumPy allocates no large array."""
     model = nn.Sequential(

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <mutex>
 
@@ -53,7 +55,6 @@ class BlockPool {
       stats_.used_blocks -= 1;
       stats_.used_bytes -= size;
       if (size <= stats_.limit_bytes) {
-        // Sizes that nobody asks for any more must not fill the pool.
         shrink(stats_.limit_bytes - size);
         if (keep(block, size)) return;
       }
@@ -78,14 +79,20 @@ class BlockPool {
   }
 
  private:
-  using Blocks = std::multimap<std::size_t, void*>;
+  struct Kept {
+    void* block;
+    std::uint64_t since;
+  };
+  using Blocks = std::multimap<std::size_t, Kept>;  // by size
 
   void* take(std::size_t size) noexcept {
     std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = free_.find(size);
-    if (found == free_.end()) return nullptr;
-    void* block = found->second;
-    forget(found);
+    const auto after = free_.upper_bound(size);
+    if (after == free_.begin()) return nullptr;
+    const auto latest = std::prev(after);  // of this size: the others may grow old
+    if (latest->first != size) return nullptr;
+    void* block = latest->second.block;
+    forget(latest);
     stats_.reuses += 1;
     return block;
   }
@@ -102,7 +109,7 @@ class BlockPool {
 
   bool keep(void* block, std::size_t size) noexcept {
     try {
-      free_.emplace(size, block);
+      free_.emplace(size, Kept{block, ++released_});
     } catch (const std::bad_alloc&) {
       return false;
     }
@@ -117,18 +124,22 @@ class BlockPool {
     free_.erase(position);
   }
 
-  // Until no more than `most` bytes are kept; says how many went.
+  // Until no more than `most` bytes are kept; says how many went. The oldest go first: sizes that nobody asks for any more
+  // must not fill the pool.
   std::size_t shrink(std::size_t most) noexcept {
     const std::size_t before = stats_.cached_bytes;
     while (stats_.cached_bytes > most) {
-      std::free(free_.begin()->second);
-      forget(free_.begin());
+      const auto older = [](const auto& a, const auto& b) { return a.second.since < b.second.since; };
+      const auto oldest = std::min_element(free_.begin(), free_.end(), older);
+      std::free(oldest->second.block);
+      forget(oldest);
     }
     return before - stats_.cached_bytes;
   }
 
   std::mutex mutex_;
   Blocks free_;
+  std::uint64_t released_ = 0;
   // An eighth of what there is: several generations of a training step's results, and no danger to its neighbours.
   MemoryStats stats_ = {.limit_bytes = available_bytes() / 8};
 };
