@@ -142,3 +142,18 @@ def refused(run: Callable[[], Any], arrays: dict[str, Any], error: type[Exceptio
     assert caught.type is error
     assert {name: a.tobytes() for name, a in arrays.items() if isinstance(a, np.ndarray)} == before
     assert repr(fastnn.random.default_generator) == generator
+
+
+HARD = {"mean 1e4": (1.0, 1e4), "mean -1e4": (1.0, -1e4), "1e30": (1e30, 0.0)}
+
+
+def hard_values(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Normals that cancel or overflow where a norm is careless."""
+    scale, shift = HARD[kind]
+    return np.asarray(scale * rng.standard_normal(shape) + shift, dtype=dtype)
+
+
+def all_close(got: Any, want: Any) -> None:
+    """Array by array to 1e-5 of its largest value."""
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(1e-30, np.abs(b).max()))

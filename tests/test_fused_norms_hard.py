@@ -8,24 +8,13 @@ import numpy as np
 import pytest
 import reference
 from calls import CALLS
-from support import DTYPES, Array, refused, same_bits
+from support import DTYPES, HARD, Array, all_close, hard_values, refused, same_bits
 
 from fastnn import Generator
 from fastnn import functional as F
 
 RNG = np.random.default_rng(41)
-HARD = {"mean 1e4": (1.0, 1e4), "mean -1e4": (1.0, -1e4), "1e30": (1e30, 0.0)}
 NAN, INF = math.nan, math.inf
-
-
-def _values(kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
-    scale, shift = HARD[kind]
-    return np.asarray(scale * RNG.standard_normal(shape) + shift, dtype=dtype)
-
-
-def _close(got: Any, want: Any) -> None:
-    for a, b in zip(got, want, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(1e-30, np.abs(b).max()))
 
 
 def _first(x: Array, last: bool) -> Array:
@@ -38,20 +27,20 @@ def _first(x: Array, last: bool) -> Array:
 @pytest.mark.parametrize("kind", HARD)
 def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], last: bool, isa: str) -> None:
     """A mean of 1e4 deviations and values of 1e30, with residual and relu: right to 1e-5, statistics to 1e-9."""
-    x, (r, dy) = _values(kind, shape, dtype), RNG.standard_normal((2, *shape)).astype(dtype)
+    x, (r, dy) = hard_values(RNG, kind, shape, dtype), RNG.standard_normal((2, *shape)).astype(dtype)
     c = shape[-1 if last else 1]
     weight, bias = RNG.standard_normal((2, c)).astype(dtype)
     y, mean, rstd = F.batch_norm(
         x, None, None, weight, bias, True, residual=r, activation="relu", channels_last=last, return_stats=True
     )
     plain, *stats, _, _ = reference.batch_norm(_first(x, last), None, None, weight, bias)
-    _close([_first(y, last)], [np.maximum(plain + _first(r, last), 0)])
+    all_close([_first(y, last)], [np.maximum(plain + _first(r, last), 0)])
     for got, want in zip((mean, rstd), stats, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-9)
     dx, *sums = F.batch_norm_backward(dy, x, weight, mean, rstd, y=y, residual=True, channels_last=last)
     g = np.where(y > 0, dy, 0).astype(dtype)
     want = reference.batch_norm_backward(_first(g, last), _first(x, last), weight, *stats)
-    _close([_first(dx, last), *sums[:2]], want)
+    all_close([_first(dx, last), *sums[:2]], want)
     assert same_bits(sums[2], g)
 
 
@@ -60,27 +49,31 @@ def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], last: bo
 @pytest.mark.parametrize("n", [5, 128, 501])
 def test_rms_norm_hard(n: int, kind: str, dtype: Any, isa: str) -> None:
     """Right to 1e-5, forward and backward."""
-    x, dy, weight = _values(kind, (7, n), dtype), RNG.standard_normal((7, n)).astype(dtype), np.full(n, 0.7, dtype)
+    x, dy, weight = (
+        hard_values(RNG, kind, (7, n), dtype),
+        RNG.standard_normal((7, n)).astype(dtype),
+        np.full(n, 0.7, dtype),
+    )
     y, rrms = F.rms_norm(x, n, weight, 1e-5, return_stats=True)
     want = reference.rms_norm(x, 1, weight)
-    _close([y], [want[0]])
+    all_close([y], [want[0]])
     np.testing.assert_allclose(rrms, want[1], rtol=1e-9)
-    _close(F.rms_norm_backward(dy, x, weight, rrms), reference.rms_norm_backward(dy, x, 1, weight)[:2])
+    all_close(F.rms_norm_backward(dy, x, weight, rrms), reference.rms_norm_backward(dy, x, 1, weight)[:2])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", HARD)
 def test_residual_norm_hard(kind: str, dtype: Any, isa: str) -> None:
     """Right to 1e-5 where nothing is lost in the sum itself."""
-    x, r, dy = (_values(k, (7, 501), dtype) for k in (kind, kind, "mean 1e4"))
+    x, r, dy = (hard_values(RNG, k, (7, 501), dtype) for k in (kind, kind, "mean 1e4"))
     done = F.dropout_add_layer_norm(x, r, 501, return_stats=True)
     want = reference.layer_norm(x + r, 1)
-    _close([done.y], [want[0]])
+    all_close([done.y], [want[0]])
     got = F.dropout_add_layer_norm_backward(dy, done.sum, None, done.mean, done.rstd, done.mask)
     exact = reference.layer_norm_backward(dy, x + r, 1)
     atol = 1e-5 * np.abs(dy * done.rstd.max()).max()
     np.testing.assert_allclose(got[1], exact[0], rtol=1e-5, atol=atol)
-    _close(got[2:], exact[1:])
+    all_close(got[2:], exact[1:])
 
 
 SIZES = {np.float32: (1e-40, 1e-30, 1e30, 1e38), np.float64: (1e-310, 1e-200, 1e150, 1e200, 1e300)}

@@ -8,23 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from support import DTYPES, Array, same_bits
+from support import DTYPES, HARD, Array, all_close, hard_values, same_bits
 
 from fastnn import functional as F
 
 RNG = np.random.default_rng(23)
-HARD = {"mean 1e4": (1.0, 1e4), "mean -1e4": (1.0, -1e4), "1e30": (1e30, 0.0)}
 SHAPES = [(5, 60), (4, 6, 33), (3, 6, 7, 9)]
-
-
-def _values(kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
-    scale, shift = HARD[kind]
-    return np.asarray(scale * RNG.standard_normal(shape) + shift, dtype=dtype)
-
-
-def _close(got: Any, want: Any) -> None:
-    for a, b in zip(got, want, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(1e-30, np.abs(b).max()))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -32,15 +21,15 @@ def _close(got: Any, want: Any) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_group_norm_hard(shape: tuple[int, ...], kind: str, dtype: Any, isa: str) -> None:
     """A mean of 1e4 deviations and values of 1e30: right to 1e-5, forward and backward; statistics to 1e-9."""
-    x, dy = _values(kind, shape, dtype), RNG.standard_normal(shape).astype(dtype)
+    x, dy = hard_values(RNG, kind, shape, dtype), RNG.standard_normal(shape).astype(dtype)
     weight, bias = RNG.standard_normal((2, shape[1])).astype(dtype)
     y, mean, rstd = F.group_norm(x, 3, weight, bias, return_stats=True)
     want = reference.group_norm(x, 3, weight, bias)
-    _close([y], [want[0]])
+    all_close([y], [want[0]])
     np.testing.assert_allclose(mean, want[1], rtol=1e-9)
     np.testing.assert_allclose(rstd, want[2], rtol=1e-9)
     got = F.group_norm_backward(dy, x, 3, weight, mean, rstd)
-    _close(got, reference.group_norm_backward(dy, x, 3, weight, *want[1:]))
+    all_close(got, reference.group_norm_backward(dy, x, 3, weight, *want[1:]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -48,18 +37,18 @@ def test_group_norm_hard(shape: tuple[int, ...], kind: str, dtype: Any, isa: str
 @pytest.mark.parametrize("shape", SHAPES[1:])
 def test_instance_norm_hard(shape: tuple[int, ...], kind: str, dtype: Any, isa: str) -> None:
     """The same; the running statistics as well, where the dtype can hold the variance."""
-    x, dy = _values(kind, shape, dtype), RNG.standard_normal(shape).astype(dtype)
+    x, dy = hard_values(RNG, kind, shape, dtype), RNG.standard_normal(shape).astype(dtype)
     weight, bias, running_mean = RNG.standard_normal((3, 6)).astype(dtype)
     running_var = RNG.uniform(0.5, 2, 6).astype(dtype)
     want = reference.instance_norm(x, running_mean, running_var, weight, bias)
     y, mean, rstd = F.instance_norm(x, running_mean, running_var, weight, bias, return_stats=True)
-    _close([y, running_mean], [want[0], want[3]])
+    all_close([y, running_mean], [want[0], want[3]])
     assert want[4] is not None
     np.testing.assert_allclose(running_var, want[4] if kind != "1e30" or dtype == np.float64 else np.inf, rtol=1e-5)
     np.testing.assert_allclose(mean, want[1], rtol=1e-9)
     np.testing.assert_allclose(rstd, want[2], rtol=1e-9)
     got = F.instance_norm_backward(dy, x, weight, mean, rstd)
-    _close(got, reference.group_norm_backward(dy, x, 6, weight, *want[1:3]))
+    all_close(got, reference.group_norm_backward(dy, x, 6, weight, *want[1:3]))
 
 
 @pytest.mark.parametrize("dim", [0, 1, 2, None])
@@ -71,9 +60,9 @@ def test_weight_norm_hard(dtype: Any, scale: float, dim: int | None, isa: str) -
     g = RNG.standard_normal([n if axis == dim else 1 for axis, n in enumerate(v.shape)]).astype(dtype)
     w, norm = F.weight_norm(v, g, dim, return_norm=True)
     want = reference.weight_norm(v, g, dim)
-    _close([w], [want[0]])
+    all_close([w], [want[0]])
     np.testing.assert_allclose(norm, want[1], rtol=1e-12)
-    _close(F.weight_norm_backward(dw, v, g, norm, dim), reference.weight_norm_backward(dw, v, g, dim))
+    all_close(F.weight_norm_backward(dw, v, g, norm, dim), reference.weight_norm_backward(dw, v, g, dim))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

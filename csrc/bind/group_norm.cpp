@@ -34,9 +34,9 @@ void forward(const Array& y, Statistics& s, T* running_mean, T* running_var, con
              const Groups& g, double momentum, double eps) {
   const Scratch<double> variance(running_mean ? g.outer * g.groups : 0);
   run(kernels_for<T>().group_norm,
-      GroupNormArgs<T>{y.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running_mean ? variance.get() : nullptr, running_mean, running_var,
-                       x.as<T>(), affine.weight.as<T>(), affine.bias.as<T>(), g.outer, g.channels, g.groups, g.inner,
-                       momentum, eps});
+      GroupNormArgs<T>{y.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running_mean ? variance.get() : nullptr,
+                       running_mean, running_var, x.as<T>(), affine.weight.as<T>(), affine.bias.as<T>(), g.outer,
+                       g.channels, g.groups, g.inner, momentum, eps});
 }
 
 py::tuple backward(const Array& x, py::handle dy_, py::handle weight_, py::handle mean_, py::handle rstd_, const Groups& g,

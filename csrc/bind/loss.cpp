@@ -34,19 +34,17 @@ constexpr auto kUsual = {Reduction::mean, Reduction::sum};
 // A weight as the kernel reads it: `data` may be read from begin % period on for as long as a block is.
 template <class T>
 struct Repeated {
-  bool whole;
-  Index period;
+  Index period, copied;
   Scratch<T> copy;
   const T* data;
 
   // Ones if `weight` is not given.
   Repeated(const Array& weight, Index size)
-      : whole(weight.given() && weight.size == size),
-        period(weight.given() ? weight.size : 1),
-        copy(whole ? 0 : std::min(size, period + kBlockElements)),
-        data(whole ? weight.as<T>() : copy.get()) {
-    const Index length = whole ? 0 : std::min(size, period + kBlockElements);
-    for (Index i = 0; i < length; ++i) copy.get()[i] = weight.given() ? weight.as<T>()[i % period] : T(1);
+      : period(weight.given() ? weight.size : 1),
+        copied(weight.given() && period == size ? 0 : std::min(size, period + kBlockElements)),
+        copy(copied),
+        data(copied ? copy.get() : weight.as<T>()) {
+    for (Index i = 0; i < copied; ++i) copy.get()[i] = weight.given() ? weight.as<T>()[i % period] : T(1);
   }
 };
 

@@ -1,6 +1,7 @@
 // A batch norm of images: a channel of a sample is a run of `inner` elements. Memory is passed over in its order, once for the
-// statistics of each run and once for the result: going through one channel after the other, whose second pass would find
-// its data in cache, was slower by half, since the CPU prefetches along lines that lie together, and going backwards in the second pass was as slow (Zen 5, 64x64x56x56).
+// statistics of each run and once for the result. Going through one channel after the other, whose second pass would find its
+// data in cache, was slower by half, since the CPU prefetches along lines that lie together; going backwards in the second
+// pass was as slow (Zen 5, 64x64x56x56, one thread).
 #pragma once
 
 #include "kernels/channel_shared.h"

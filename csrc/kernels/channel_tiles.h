@@ -17,8 +17,6 @@ struct TileRuns {
   static constexpr Index kWidth = 1;
   Index channel, outer, channels, inner;
 
-  double count() const { return double(outer) * double(inner); }
-
   // Sums of both parts of term(i, c): i the element's index in x, c its channel's number in the tile.
   template <class Term>
   PerChannel<1> sums(Term term) const {
@@ -46,8 +44,6 @@ template <Index width>
 struct TileColumns {
   static constexpr Index kWidth = width;
   Index channel, outer, channels;
-
-  double count() const { return double(outer); }
 
   template <class Term>
   PerChannel<width> sums(Term term) const {
