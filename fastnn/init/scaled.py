@@ -1,22 +1,13 @@
-"""Weight initialisation, in place: He (Kaiming) and Xavier (Glorot), uniform and normal.
-
-Every function fills a C-contiguous float32 or float64 NumPy array (or the array of a `fastnn.nn.Parameter`) in
-the caller's memory and returns what it was given. Names, arguments and defaults are those of `torch.nn.init`.
+"""Fills whose scale follows from a tensor's shape and from the function behind the layer.
 
 Sources: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2; X. Glorot, Y. Bengio,
 "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010, section 4.2.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
-import numpy as np
-
-from fastnn import _core
-from fastnn.random import Generator, default_generator
-
-Target = TypeVar("Target")
+from fastnn.init.fill import Target, as_array, normal_, uniform_
+from fastnn.random import Generator
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
 
@@ -36,24 +27,6 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
     if nonlinearity not in _GAINS:
         raise ValueError(f"nonlinearity: got {nonlinearity!r}, want one of {', '.join([*_GAINS, 'leaky_relu'])}")
     return _GAINS[nonlinearity]
-
-
-def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Target:
-    """Fill with values uniform in [a, b); b itself never comes out unless a == b.
-
-    Raises:
-        ValueError: a or b not finite, or a > b.
-    """
-    return _fill(_core.uniform, tensor, a, b, generator)
-
-
-def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Target:
-    """Fill with normal values, by the transform of G. Box and M. Muller, Ann. Math. Stat. 29 (1958).
-
-    Raises:
-        ValueError: mean not finite, or std not finite or negative.
-    """
-    return _fill(_core.normal, tensor, mean, std, generator)
 
 
 def xavier_uniform_(tensor: Target, gain: float = 1.0, generator: Generator | None = None) -> Target:
@@ -97,24 +70,8 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
-def _array(tensor: Any) -> Any:
-    return tensor if isinstance(tensor, np.ndarray) else getattr(tensor, "data", tensor)
-
-
-def _fill(kernel: Callable[..., None], tensor: Target, a: float, b: float, generator: Generator | None) -> Target:
-    data, g = _array(tensor), default_generator if generator is None else generator
-    words = getattr(data, "nbytes", 0) // 4
-    block = g.reserve(words)
-    try:
-        kernel(data, a, b, g.seed, g.stream, block)
-    except BaseException:
-        g.give_back(block, words)
-        raise
-    return tensor
-
-
 def _fans(tensor: object) -> tuple[int, int]:
-    shape = _array(tensor).shape
+    shape = as_array(tensor).shape
     if len(shape) < 2:
         raise ValueError(f"tensor: got shape {shape}, want two dimensions at least: fan in and out are not defined")
     field = math.prod(shape[2:])
