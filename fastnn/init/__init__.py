@@ -1,4 +1,4 @@
-"""Weight initialisation, in place: every function fills its target in the caller's memory and returns what it was given.
+"""Weight initialisation, in place: every function fills its target in the caller's memory and returns it.
 
 A target is a C-contiguous float32 or float64 NumPy array, or a `fastnn.nn.Parameter`. Names, arguments and defaults are
 those of `torch.nn.init`.
