@@ -1,0 +1,126 @@
+"""Random orthogonal matrices: Householder reflections of independent normal vectors, applied as matrix products.
+
+Sources: G. W. Stewart, "The efficient generation of random orthogonal matrices with an application to condition
+estimators", SIAM J. Numer. Anal. 17 (1980), theorem 3.3; for the signs F. Mezzadri, "How to generate random matrices
+from the classical compact groups", Notices of the AMS 54 (2007), "A correct and efficient algorithm". The reflections
+of a block are I - V T V^T: R. Schreiber, C. Van Loan, "A storage-efficient WY representation for products of
+Householder transformations", SIAM J. Sci. Stat. Comput. 10 (1989), with T^-1 read off V^T V: C. Puglisi, "Modification
+of the Householder method based on the compact WY representation", SIAM J. Sci. Stat. Comput. 13 (1992).
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn.init.fill import Target, as_array, normal_
+from fastnn.random import Generator
+
+Array = npt.NDArray[Any]
+
+_BLOCK = 64  # reflections applied together
+_TILE = (256, 1024)  # of a product that is added: it stays in a core's cache
+
+
+def orthogonal_(tensor: Target, gain: float = 1.0, generator: Generator | None = None) -> Target:
+    """Fill with gain times a matrix whose rows or columns, whichever are fewer, are orthonormal.
+
+    The matrix has Haar's distribution, that is: no direction is preferred. Its random numbers are the same everywhere;
+    the products are those of NumPy's BLAS, so the last bits may differ between machines and thread counts.
+
+    Args:
+        tensor: (rows, ...), two dimensions at least, float32 or float64; all dimensions but the first are seen as one.
+        gain: a factor, of either sign.
+        generator: where rows * columns normal values are drawn from in one draw.
+
+    Raises:
+        TypeError, ValueError: tensor is no such array, is strided or read-only, or has fewer than two dimensions.
+        ValueError: gain is not finite in the tensor's dtype.
+    """
+    data = as_array(tensor)
+    if data.ndim < 2:
+        raise ValueError(f"tensor: got shape {data.shape}, want two dimensions at least; reshape it to (rows, columns)")
+    with np.errstate(over="ignore", invalid="ignore"):
+        factor = np.float64(gain).astype(data.dtype)
+    if not np.isfinite(factor):
+        raise ValueError(f"gain: got {gain!r}, want a finite number that the tensor's dtype can hold")
+    normal_(data, generator=generator)
+    if data.size:
+        matrix = data.reshape(len(data), -1)
+        _orthonormal_columns(matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T)
+    if factor != 1:
+        data *= factor
+    return tensor
+
+
+def _orthonormal_columns(q: Array) -> None:
+    """Replace normals by the first n columns of H_0 H_1 ... H_(n-1) D, in place.
+
+    H_k reflects rows k..m-1 so that H_k D_k e_k is column k of the normals from row k on, divided by its length.
+
+    Args:
+        q: (m, n), m >= n > 0, either row-major or column-major.
+    """
+    m, n = q.shape
+    reflectors = np.empty_like(q[:, :_BLOCK])
+    products = np.empty((2, min(_BLOCK, n), n), q.dtype)
+    tile = np.empty(min(_TILE[0], m) * min(_TILE[1], m), q.dtype)
+    for begin in reversed(range(0, n, _BLOCK)):  # from the last to the first, so that what a block meets is small
+        end = min(begin + _BLOCK, n)
+        v = reflectors[: m - begin, : end - begin]
+        np.copyto(v, q[begin:, begin:end])
+        t, signs = _compact_wy(v)
+        head, below = v[: len(t)], v[len(t) :]
+
+        # rows begin.., columns end..: so far zeros above `rest`
+        rest = q[end:, end:]
+        v_rest, t_v_rest = products[:, : len(t), : n - end]
+        np.matmul(below.T, rest, out=v_rest)
+        np.matmul(-t.astype(q.dtype), v_rest, out=t_v_rest)
+        np.matmul(head, t_v_rest, out=q[begin:end, end:])
+        _add_product(rest, below, t_v_rest, tile)
+
+        # rows begin.., columns begin..end: so far D, whose diagonal is -signs
+        np.matmul(v, (t @ (head.T * signs)).astype(q.dtype), out=q[begin:, begin:end])
+        np.einsum("ii->i", q[begin:end, begin:end])[...] -= signs.astype(q.dtype)
+
+
+def _compact_wy(v: Array) -> tuple[Array, Array]:
+    """Turn b columns of normals into reflectors, in place, and return T with H_0 ... H_(b-1) = I - V T V^T.
+
+    Args:
+        v: (m, b), m >= b. What lies above the diagonal is set to zero; each element of the diagonal grows by the length
+            of its column, away from zero, so that nothing cancels. A column of zeros becomes a unit vector.
+
+    Returns:
+        T: (b, b) float64, upper triangular: its inverse is that of V^T V with the diagonal halved.
+        signs: (b,) float64, of the diagonal; H_k e_k is -signs[k] times column k, normalised.
+    """
+    b = v.shape[1]
+    v[:b] = np.tril(v[:b])
+    head = v[:b].astype(np.float64)
+    gram = (v.T @ v).astype(np.float64)
+    lengths = np.sqrt(gram.diagonal())
+    lengths[lengths == 0] = 1
+    signs = np.copysign(1.0, head.diagonal())
+    diagonal = np.einsum("ii->i", v[:b])
+    diagonal += (signs * lengths).astype(v.dtype)
+
+    # V^T V follows from that of the normals; T has to fit V as it was rounded, so `shift` is what was really added
+    shift = diagonal - head.diagonal()
+    cross = shift[:, None] * head
+    gram += cross + cross.T + np.diag(shift**2)
+    np.einsum("ii->i", gram)[...] *= 0.5
+    return np.linalg.inv(np.triu(gram)), signs
+
+
+def _add_product(c: Array, a: Array, b: Array, tile: Array) -> None:
+    """c += a @ b, through `tile`, a flat buffer that is large enough for a tile of c."""
+    if c.strides[0] < c.strides[1]:
+        c, a, b = c.T, b.T, a.T
+    for i in range(0, c.shape[0], _TILE[0]):
+        for j in range(0, c.shape[1], _TILE[1]):
+            part = c[i : i + _TILE[0], j : j + _TILE[1]]
+            product = tile[: part.size].reshape(part.shape)
+            np.matmul(a[i : i + _TILE[0]], b[:, j : j + _TILE[1]], out=product)
+            part += product

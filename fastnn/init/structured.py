@@ -1,0 +1,109 @@
+"""Fills with a structure: one value, the identity, and columns that are mostly zeros."""
+
+import math
+import operator
+from typing import SupportsIndex
+
+import numpy as np
+
+from fastnn.init.fill import Target, as_array, normal_, uniform_
+from fastnn.random import Generator
+
+
+def constant_(tensor: Target, val: float) -> Target:
+    """Fill with `val`, which may be infinite or NaN.
+
+    Raises:
+        TypeError, ValueError: tensor is no C-contiguous, writable float32 or float64 array.
+        ValueError: val is finite, but too large for the tensor's dtype.
+    """
+    data, value = as_array(tensor), float(val)
+    with np.errstate(over="ignore", invalid="ignore"):
+        fits = bool(np.isfinite(np.float64(value).astype(data.dtype)))
+    if math.isfinite(value) and not fits:
+        raise ValueError(f"val: got {val!r}, want what the tensor's dtype can hold; use float64")
+    data.fill(value)
+    return tensor
+
+
+def ones_(tensor: Target) -> Target:
+    """Fill with 1; errors of `constant_`."""
+    return constant_(tensor, 1.0)
+
+
+def zeros_(tensor: Target) -> Target:
+    """Fill with 0; errors of `constant_`."""
+    return constant_(tensor, 0.0)
+
+
+def eye_(tensor: Target) -> Target:
+    """Fill with the identity: (rows, columns), ones where both are equal and zeros elsewhere.
+
+    Raises:
+        TypeError, ValueError: tensor is no such array as `constant_` wants, or has not exactly two dimensions.
+    """
+    data = as_array(tensor)
+    _want_matrix(data.shape)
+    data.fill(0)
+    np.fill_diagonal(data, 1)
+    return tensor
+
+
+def dirac_(tensor: Target, groups: int = 1) -> Target:
+    """Fill a convolution's weight so that it hands on its input: output channel d of a group is input channel d.
+
+    Args:
+        tensor: (out, in / groups, ...) with one to three dimensions of a kernel, whose element at size // 2 becomes 1.
+        groups: the convolution's; out must be a multiple of it. Channels beyond the smaller count are zeros.
+
+    Raises:
+        TypeError, ValueError: tensor is no such array as `constant_` wants, or has not three to five dimensions.
+        ValueError: groups is not a positive integer that divides out.
+    """
+    data = as_array(tensor)
+    if not 3 <= data.ndim <= 5:
+        raise ValueError(f"tensor: got shape {data.shape}, want (out, in, ...) with one to three kernel dimensions")
+    out, channels, *kernel = data.shape
+    whole = isinstance(groups, SupportsIndex) and not isinstance(groups, bool)
+    if not whole or operator.index(groups) < 1 or out % groups:
+        raise ValueError(f"groups: got {groups!r}, want a positive integer that divides the {out} output channels")
+    data.fill(0)
+    if data.size:
+        same = np.arange(min(out // groups, channels))
+        data.reshape(groups, out // groups, channels, *kernel)[:, same, same, *(size // 2 for size in kernel)] = 1
+    return tensor
+
+
+def sparse_(tensor: Target, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Target:
+    """Fill each column with zeros in ceil(sparsity * rows) places, and with normal values of mean 0 elsewhere.
+
+    Source: J. Martens, "Deep learning via Hessian-free optimization", ICML 2010, on random initialization. The places
+    are those of the smallest of one uniform number per element, so every choice of places is equally likely.
+
+    Args:
+        tensor: (rows, columns).
+        sparsity: the fraction of zeros, in [0, 1].
+        std: the standard deviation of the normal values.
+        generator: where one normal and one uniform float64 number per element are drawn from, in this order.
+
+    Raises:
+        TypeError, ValueError: tensor is no such array as `constant_` wants, or has not exactly two dimensions.
+        ValueError: sparsity outside [0, 1], std not finite or negative.
+    """
+    data = as_array(tensor)
+    _want_matrix(data.shape)
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparsity: got {sparsity!r}, want a fraction in [0, 1]")
+    zeros = math.ceil(sparsity * len(data))
+    keys = np.empty(data.shape[::-1])
+    normal_(data, 0.0, std, generator)
+    uniform_(keys, generator=generator)
+    if zeros:
+        places = np.argpartition(keys, zeros - 1, axis=1)[:, :zeros]
+        np.put_along_axis(data, places.T, 0, axis=0)
+    return tensor
+
+
+def _want_matrix(shape: tuple[int, ...]) -> None:
+    if len(shape) != 2:
+        raise ValueError(f"tensor: got shape {shape}, want two dimensions; reshape it to (rows, columns)")
