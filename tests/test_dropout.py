@@ -93,9 +93,9 @@ def test_not_inverted(dtype: Any, p: float, isa: str) -> None:
     y, mask = F.dropout(x, p, inverted=False, generator=g, return_mask=True)
     keep = _keep("dropout", x.shape, p)
     assert same_bits(y, np.where(keep, x, dtype(0))) and same_bits(F.dropout_backward(x, mask), y)
-    block = g.block
+    offset = g.offset
     calm, mask = F.dropout(x, p, False, inverted=False, generator=g, return_mask=True)
-    assert same_bits(calm, x * dtype(1 - p)) and same_bits(F.dropout_backward(x, mask), calm) and g.block == block
+    assert same_bits(calm, x * dtype(1 - p)) and same_bits(F.dropout_backward(x, mask), calm) and g.offset == offset
     ones = np.ones(DRAWS, dtype)
     mean = float(F.dropout(ones, p, inverted=False, generator=g).mean(dtype=np.float64))
     want = float(F.dropout(ones, p, False, inverted=False)[0])
@@ -116,7 +116,7 @@ def test_evaluation_and_p_of_zero(kind: str, dtype: Any) -> None:
     if kind in MASKED and kind != "not_inverted":
         _, mask = run(x, 0.7, False, generator=g, return_mask=True)
         assert same_bits(back(x, mask), x)
-    assert g.block == 0
+    assert g.offset == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -152,9 +152,9 @@ def test_dropout2d_takes_bits_for_channels_only() -> None:
     """(2, 65) channels are 130 elements: two blocks, whatever the images' size."""
     g = Generator(1)
     for size in (1, 5, 100):
-        block = g.block
+        offset = g.offset
         F.dropout2d(np.ones((2, 65, size)), generator=g)
-        assert g.block == block + 2
+        assert g.offset == offset + 2 * 64
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -164,7 +164,7 @@ def test_probability(kind: str, p: float, training: bool) -> None:
     """Outside [0, 1]: refused, forward and backward; `out` and every generator stay as they were."""
     run, back = KINDS[kind]
     g = Generator(1)
-    g.block = 5
+    g.offset = 64 * 5
     arrays = {"x": np.ones((2, 3)), "out": np.zeros((2, 3))}
     sentence = f"^p: got {p}, want"
     if math.isfinite(p) and abs(p) < 1.01:
@@ -176,7 +176,7 @@ def test_probability(kind: str, p: float, training: bool) -> None:
             ValueError,
             sentence,
         )
-    assert g.block == 5
+    assert g.offset == 64 * 5
     mask = F.DropoutMask(p, 1, 2, 3)
     refused(lambda: back(arrays["x"], mask, out=arrays["out"]), arrays, ValueError, sentence)
     if kind == "residual":
@@ -203,7 +203,7 @@ def test_scale_of_a_mask(back: Callable[..., Any], scale: float) -> None:
 def test_refused_draws_give_their_bits_back(kind: str, wrong: str) -> None:
     """A call that raises leaves its generator where it was, and `out` too."""
     g = Generator(1)
-    g.block = 7
+    g.offset = 64 * 7
     buffer = np.ones(7)
     x, out = buffer[:6].reshape(2, 3), np.zeros((2, 3))
     arrays: dict[str, Any] = {
@@ -219,7 +219,7 @@ def test_refused_draws_give_their_bits_back(kind: str, wrong: str) -> None:
     refused(
         lambda: KINDS[kind][0](**arrays, p=0.5, generator=g), arrays, error, "^x: " if wrong == "list" else "^out: "
     )
-    assert g.block == 7
+    assert g.offset == 64 * 7
 
 
 @pytest.mark.parametrize("run", [F.dropout2d, lambda x: F.dropout2d_backward(x, F.DropoutMask(0.5, 1, 2, 3))])

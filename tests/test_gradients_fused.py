@@ -152,7 +152,7 @@ def test_residual_norm_in_evaluation(p: float) -> None:
     x, r, dy, weight, bias = normals(RNG, (4, 9), (4, 9), (4, 9), (9,), (9,))
     g = Generator(1)
     done = F.dropout_add_layer_norm(x, r, 9, weight, bias, p, training=False, generator=g, return_stats=True)
-    assert g.block == 0
+    assert g.offset == 0
     dx, dr, *rest = F.dropout_add_layer_norm_backward(dy, done.sum, weight, done.mean, done.rstd, done.mask)
     assert dx is dr
     torch, leaves = torch_leaves(x, r, weight, bias)

@@ -12,7 +12,16 @@ from fastnn import Generator, init, nn
 
 SHAPE = (300, 200, 3, 2)  # fan_in = 1200, fan_out = 1800
 FAN = {"fan_in": 1200, "fan_out": 1800}
-GAINS = [("linear", None), ("sigmoid", None), ("tanh", None), ("relu", None), ("selu", None), ("leaky_relu", 0.2)]
+GAINS = [
+    ("linear", None),
+    ("conv2d", None),
+    ("conv_transpose3d", None),
+    ("sigmoid", None),
+    ("tanh", None),
+    ("relu", None),
+    ("selu", None),
+    ("leaky_relu", 0.2),
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -48,7 +57,7 @@ def test_gains_and_defaults_are_torchs() -> None:
     for nonlinearity, param in GAINS:
         args = (nonlinearity,) if param is None else (nonlinearity, param)
         assert init.calculate_gain(*args) == pytest.approx(theirs.calculate_gain(*args), rel=1e-15)
-    for name in ("uniform_", "normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"):
+    for name in (n for n in init.__all__ if hasattr(theirs, n)):
         ours, peers = (inspect.signature(getattr(module, name)).parameters for module in (init, theirs))
         assert list(ours) == list(peers)
         assert {k: p.default for k, p in ours.items()} == {k: p.default for k, p in peers.items()}
@@ -101,7 +110,7 @@ def test_refusals(name: str, args: tuple[Any, ...], sentence: str) -> None:
     target, generator = np.zeros((3, 3)), Generator(1)
     with pytest.raises(ValueError, match=sentence):
         getattr(init, name)(target, *args, generator=generator)
-    assert not target.any() and generator.block == 0
+    assert not target.any() and generator.offset == 0
 
 
 @pytest.mark.parametrize("name", ["xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"])

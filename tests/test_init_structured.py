@@ -117,7 +117,7 @@ def test_sparse_generator() -> None:
     """A generator decides all; the default one is used if none is given; the two draws share no number."""
     first = Generator(3)
     a = init.sparse_(np.empty((30, 20)), 0.5, 1.0, first)
-    assert first.block == 2 * math.ceil(30 * 20 * 2 / fastnn.random.BLOCK_WORDS)
+    assert first.offset == 2 * 64 * math.ceil(30 * 20 * 2 / fastnn.random.BLOCK_WORDS)
     assert not np.array_equal(a, init.sparse_(np.empty((30, 20)), 0.5, 1.0, first))
     fastnn.manual_seed(3)
     np.testing.assert_array_equal(a, init.sparse_(np.empty((30, 20)), 0.5, 1.0))
@@ -153,4 +153,4 @@ def test_refusals(name: str, shape: tuple[int, ...], args: tuple[Any, ...], sent
     more = {"generator": generator} if name == "sparse_" else {}
     with pytest.raises(ValueError, match=sentence):
         getattr(init, name)(target, *args, **more)
-    assert (target == 9).all() and generator.block == 0
+    assert (target == 9).all() and generator.offset == 0

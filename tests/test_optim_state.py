@@ -303,7 +303,7 @@ def test_refused_product_of_momenta(value: Any) -> None:
 
 
 @pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
-@pytest.mark.parametrize("key", ["seed", "stream", "block"])
+@pytest.mark.parametrize("key", ["seed", "stream", "offset", "spawned"])
 @pytest.mark.parametrize("value", [..., -1, 2**64, "x", None, 1.5])
 def test_refused_generator(key: str, value: Any, state_dtype: Any) -> None:
     """Where the random rounding is, in integers below 2**64."""

@@ -113,7 +113,7 @@ def test_generator(dtype: Any) -> None:
     first, again = Generator(3), Generator(3)
     a, b = (init.orthogonal_(np.empty((30, 20), dtype), generator=g) for g in (first, again))
     np.testing.assert_array_equal(a, b)
-    assert first.block == -(-a.nbytes // 4 // fastnn.random.BLOCK_WORDS)
+    assert first.offset == 64 * -(-a.nbytes // 4 // fastnn.random.BLOCK_WORDS)
     assert not np.array_equal(a, init.orthogonal_(np.empty((30, 20), dtype), generator=first))
     fastnn.manual_seed(3)
     np.testing.assert_array_equal(a, init.orthogonal_(np.empty((30, 20), dtype)))
@@ -135,7 +135,7 @@ def test_in_place(shape: tuple[int, ...], dtype: Any) -> None:
 def test_empty(shape: tuple[int, ...]) -> None:
     """An empty tensor is no error and takes no random number."""
     generator = Generator(1)
-    assert init.orthogonal_(np.empty(shape), 2.0, generator).shape == shape and generator.block == 0
+    assert init.orthogonal_(np.empty(shape), 2.0, generator).shape == shape and generator.offset == 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -177,7 +177,7 @@ def test_refusals(case: str) -> None:
     generator = Generator(1)
     with pytest.raises(error, match=sentence):
         init.orthogonal_(target, gain, generator)
-    assert not target.any() and generator.block == 0
+    assert not target.any() and generator.offset == 0
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (8, 3, 2, 2), (3, 8, 2)])

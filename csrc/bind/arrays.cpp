@@ -103,16 +103,19 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
   return a;
 }
 
-Array check_labels(py::handle object, const std::string& name, py::ssize_t rows) {
-  const std::string want = "C-contiguous int64, shape " + text({rows}) + "; convert them with np.ascontiguousarray(" + name +
-                           ", dtype=np.int64)";
+Array check_integers(py::handle object, const std::string& name, Access access) {
+  const std::string want = "C-contiguous int64; convert it with np.ascontiguousarray(" + name + ", dtype=np.int64)";
   if (!py::isinstance<py::array>(object)) throw py::type_error(got(name, type_name(object)) + want);
   const auto array = py::reinterpret_borrow<py::array>(object);
   if (!py::isinstance<py::array_t<std::int64_t>>(array)) {
     throw py::type_error(got(name, "dtype " + std::string(py::str(array.dtype()))) + want);
   }
-  check_layout(array, name, Access::read);
-  const Array labels = view(array, name);
+  check_layout(array, name, access);
+  return view(array, name);
+}
+
+Array check_labels(py::handle object, const std::string& name, py::ssize_t rows) {
+  const Array labels = check_integers(object, name);
   check_shape(labels, {rows});
   return labels;
 }

@@ -1,48 +1,178 @@
 #include <cmath>
 
-#include "bind/arrays.h"
 #include "bind/register.h"
+#include "bind/tensor.h"
+#include "core/memory.h"
+#include "steps/quantile.h"
 
 namespace fastnn {
 namespace {
 
+// Where in a stream a draw begins: `offset` counts words, of which a value takes as many as are in it.
+struct Place {
+  Philox random;
+  Index skip;
+};
+
+Place place(std::uint64_t seed, std::uint64_t stream, std::uint64_t offset, py::ssize_t itemsize) {
+  return {{seed, stream, offset / 64}, Index(offset % 64) * 4 / Index(itemsize)};
+}
+
+std::string text(double value) { return std::string(py::repr(py::float_(value))); }
+
 double check_finite(double value, const char* name) {
-  if (!std::isfinite(value)) {
-    throw py::value_error(std::string(name) + ": got " + std::string(py::repr(py::float_(value))) + ", want a finite number");
-  }
+  if (!std::isfinite(value)) throw py::value_error(std::string(name) + ": got " + text(value) + ", want a finite number");
   return value;
 }
 
-void uniform(py::handle out, double low, double high, std::uint64_t seed, std::uint64_t stream, std::uint64_t block) {
+void check_order(double a, double b) {
+  if (!(a <= b)) throw py::value_error("a: got " + text(a) + ", want at most b = " + text(b));
+}
+
+// shift + scale * value, at most `largest`.
+template <class T>
+void fill(void (*kernel)(const FillArgs<T>&) noexcept, const Array& y, const Place& at, T shift, T scale, T largest = 0) {
+  run(kernel, FillArgs<T>{y.as<T>(), y.size, at.skip, at.random, shift, scale, largest});
+}
+
+void uniform(py::handle out, double low, double high, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
   check_finite(low, "a");
   check_finite(high, "b");
-  if (low > high) {
-    throw py::value_error("a: got " + std::string(py::repr(py::float_(low))) + ", want at most b = " +
-                          std::string(py::repr(py::float_(high))));
-  }
+  check_order(low, high);
   by_dtype(y, [&]<class T>(T) {
     const T a = T(low), b = T(high);
     if (!std::isfinite(b - a)) {
-      throw py::value_error("b: got " + std::string(py::repr(py::float_(high))) + ", want b - a within what the tensor's "
-                            "dtype can hold; use float64 or a smaller interval");
+      throw py::value_error("b: got " + text(high) + ", want b - a within what the tensor's dtype can hold; use float64 or a "
+                            "smaller interval");
     }
-    run(kernels_for<T>().uniform,
-        FillArgs<T>{y.as<T>(), y.size, {seed, stream, block}, a, b - a, a < b ? std::nextafter(b, a) : a});
+    fill(kernels_for<T>().uniform, y, place(seed, stream, offset, y.itemsize), a, b - a, a < b ? std::nextafter(b, a) : a);
   });
 }
 
-void normal(py::handle out, double mean, double std, std::uint64_t seed, std::uint64_t stream, std::uint64_t block) {
+template <class T>
+void check_held(double mean, double std) {
+  if (std::isfinite(T(mean)) && std::isfinite(T(std))) return;
+  throw py::value_error("std: got " + text(std) + " about " + text(mean) + ", want what the tensor's dtype can hold; use float64");
+}
+
+void normal(py::handle out, double mean, double std, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
   check_finite(mean, "mean");
   check_not_negative(std, "std");
   by_dtype(y, [&]<class T>(T) {
-    if (!std::isfinite(T(mean)) || !std::isfinite(T(std))) {
-      throw py::value_error("std: got " + std::string(py::repr(py::float_(std))) + " about " +
-                            std::string(py::repr(py::float_(mean))) + ", want what the tensor's dtype can hold; use float64");
-    }
-    run(kernels_for<T>().normal, FillArgs<T>{y.as<T>(), y.size, {seed, stream, block}, T(mean), T(std), T(0)});
+    check_held<T>(mean, std);
+    fill(kernels_for<T>().normal, y, place(seed, stream, offset, y.itemsize), T(mean), T(std));
   });
+}
+
+// The probabilities of less than x, and of more, and the first less 1/2.
+struct Probabilities {
+  double below, above, centre;
+};
+
+Probabilities probabilities(double x) {
+  const double tail = normal_tail(std::fabs(x)).tail, centre = 0.5 * error_function(x * 0x1.6a09e667f3bcdp-1);
+  return x < 0 ? Probabilities{tail, 1 - tail, centre} : Probabilities{1 - tail, tail, centre};
+}
+
+// Where an interval is as far from the middle as this, it is gone into from its end.
+constexpr double kTail = 3;
+
+template <class T>
+void set_middle(TruncatedNormalArgs<T>& args, double alpha, double beta) {
+  const Probabilities p = probabilities(alpha), q = probabilities(beta);
+  const double width = beta < 0 ? q.below - p.below : alpha > 0 ? p.above - q.above : q.centre - p.centre;
+  args.centre = T(p.centre);
+  args.below = T(p.below);
+  args.above = T(q.above);
+  args.width = T(width * (sizeof(T) == 4 ? 0x1p-31 : 0x1p-53));
+}
+
+// `near` and `far` are the ends of the interval, z >= kTail at them.
+template <class T>
+void set_tail(TruncatedNormalArgs<T>& args, double near, double far) {
+  args.in_tail = true;
+  args.start = near;
+  args.tail_over_bell = tail_over_bell(near);
+  const double ratio = std::isinf(far) ? 1 : tail_over_bell(far) / args.tail_over_bell;
+  const double exponent = std::isinf(far) ? -1e9 : -0.5 * (far - near) * (far + near) + logarithm(ratio);
+  args.share = -exponential_minus_one(exponent);
+}
+
+void truncated_normal(py::handle out, double mean, double std, double a, double b, std::uint64_t seed, std::uint64_t stream,
+                      std::uint64_t offset) {
+  const Array y = check(out, "tensor", Access::write);
+  check_finite(mean, "mean");
+  check_not_negative(std, "std");
+  check_order(a, b);
+  const bool constant = std == 0 && a <= mean && mean <= b;
+  const double alpha = constant ? -INFINITY : (a - mean) / std, beta = constant ? INFINITY : (b - mean) / std;
+  if (!(alpha < INFINITY && beta > -INFINITY)) {
+    throw py::value_error("a: got [" + text(a) + ", " + text(b) + "], want an interval that a normal distribution about " +
+                          text(mean) + " with std " + text(std) + " reaches");
+  }
+  by_dtype(y, [&]<class T>(T) {
+    check_held<T>(mean, std);
+    const Place at = place(seed, stream, offset, y.itemsize);
+    TruncatedNormalArgs<T> args{};
+    args.y = y.as<T>(), args.size = y.size, args.skip = at.skip, args.random = at.random;
+    args.mean = T(mean), args.std = T(std), args.low = T(a), args.high = T(b);
+    if (alpha >= kTail) {
+      set_tail(args, alpha, beta);
+      args.end = a, args.step = std;
+    } else if (beta <= -kTail) {
+      set_tail(args, -beta, -alpha);
+      args.end = b, args.step = -std;
+    } else {
+      set_middle(args, alpha, beta);
+    }
+    run(kernels_for<T>().truncated_normal, args);
+  });
+}
+
+void bernoulli(py::handle out, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
+  const Array y = check(out, "tensor", Access::write);
+  check_range(p, "p", 0, 1);
+  by_dtype(y, [&]<class T>(T) { fill(kernels_for<T>().bernoulli, y, place(seed, stream, offset, y.itemsize), T(0), T(p)); });
+}
+
+void fill_exponential(py::handle out, double lambd, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
+  const Array y = check(out, "tensor", Access::write);
+  by_dtype(y, [&]<class T>(T) {
+    const T mean = T(1 / lambd);
+    if (!(mean > 0 && std::isfinite(mean))) {
+      throw py::value_error("lambd: got " + text(lambd) + ", want a positive number, whose inverse the tensor's dtype can hold");
+    }
+    fill(kernels_for<T>().exponential, y, place(seed, stream, offset, y.itemsize), T(0), mean);
+  });
+}
+
+// Both ends are included, so that every int64 can be one.
+void integers(py::handle out, std::int64_t first, std::int64_t last, std::uint64_t seed, std::uint64_t stream,
+              std::uint64_t offset) {
+  const Array y = check_integers(out, "tensor", Access::write);
+  const Place at = place(seed, stream, offset, y.itemsize);
+  run(kernel_table().integers, IntegersArgs{y.as<Index>(), y.size, at.skip, at.random, first,
+                                            std::uint64_t(last) - std::uint64_t(first) + 1});
+}
+
+// About 2^12 elements to a bucket, which is what the first level of cache holds; not more buckets than it can write to.
+int bucket_bits(Index n) {
+  int bits = 0;
+  while (bits < 12 && (n >> bits) > (1 << 13)) ++bits;
+  return bits;
+}
+
+py::array permutation(Index n, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
+  const py::array y = new_array({n}, py::dtype::of<Index>());
+  const int bits = bucket_bits(n);
+  const Scratch<Index> ends(bits ? permutation_parts(n) << bits : 0);
+  const std::uint64_t block = offset / 64, blocks = std::uint64_t(n + 63) / 64;
+  run(kernel_table().permutation,
+      PermutationArgs{static_cast<Index*>(const_cast<void*>(y.data())), ends.get(), n, {seed, stream, block},
+                      {seed, stream, block + blocks}, bits});
+  return y;
 }
 
 py::array philox(std::uint64_t seed, std::uint64_t stream, std::uint64_t block, Index blocks) {
@@ -51,13 +181,30 @@ py::array philox(std::uint64_t seed, std::uint64_t stream, std::uint64_t block, 
   return words;
 }
 
+// A tensor of another library as an array that lies in its memory, and keeps it.
+py::object writable(py::object tensor, const std::string& name) {
+  const Tensor t = check_tensor(tensor, name, Access::write);
+  if (py::isinstance<py::array>(tensor)) return tensor;
+  if (t.element == Element::bfloat16) {
+    throw py::type_error(name + ": got bfloat16, want float32 or float64; fill one of these and copy it");
+  }
+  const py::dtype dtype = t.element == Element::float64 ? py::dtype::of<double>() : py::dtype::of<float>();
+  return py::array(dtype, t.shape, t.data, tensor);
+}
+
 }  // namespace
 
 void register_random(py::module_& m) {
   using namespace py::literals;
-  m.def("uniform", &uniform, "out"_a, "low"_a, "high"_a, "seed"_a, "stream"_a, "block"_a);
-  m.def("normal", &normal, "out"_a, "mean"_a, "std"_a, "seed"_a, "stream"_a, "block"_a);
+  m.def("uniform", &uniform, "out"_a, "low"_a, "high"_a, "seed"_a, "stream"_a, "offset"_a);
+  m.def("normal", &normal, "out"_a, "mean"_a, "std"_a, "seed"_a, "stream"_a, "offset"_a);
+  m.def("truncated_normal", &truncated_normal, "out"_a, "mean"_a, "std"_a, "a"_a, "b"_a, "seed"_a, "stream"_a, "offset"_a);
+  m.def("bernoulli", &bernoulli, "out"_a, "p"_a, "seed"_a, "stream"_a, "offset"_a);
+  m.def("exponential", &fill_exponential, "out"_a, "lambd"_a, "seed"_a, "stream"_a, "offset"_a);
+  m.def("integers", &integers, "out"_a, "first"_a, "last"_a, "seed"_a, "stream"_a, "offset"_a);
+  m.def("permutation", &permutation, "n"_a, "seed"_a, "stream"_a, "offset"_a);
   m.def("philox", &philox, "seed"_a, "stream"_a, "block"_a, "blocks"_a);
+  m.def("writable", &writable, "tensor"_a, "name"_a);
 }
 
 }  // namespace fastnn

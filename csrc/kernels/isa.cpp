@@ -3,10 +3,12 @@
 #include "kernels/bias_activation.h"
 #include "kernels/channel_norm.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/fill.h"
 #include "kernels/gradients.h"
 #include "kernels/group_norm.h"
 #include "kernels/loss.h"
 #include "kernels/optim.h"
+#include "kernels/permutation.h"
 #include "kernels/random.h"
 #include "kernels/residual_norm.h"
 #include "kernels/row_norm.h"
@@ -59,6 +61,8 @@ extern constexpr Table table = {
     gradient_kernels<Plain<double>>,
     gradient_kernels<Brain>,
     &philox_words,
+    &integers_kernel,
+    &permutation_kernel,
 };
 }  // namespace FASTNN_ISA
 

@@ -37,6 +37,8 @@ struct Table {
   GradientKernels gradient_f32, gradient_f64, gradient_bf16;
   // The raw words of `blocks` blocks from `random` on, 64 each.
   void (*philox)(std::uint32_t* words, const Philox& random, Index blocks) noexcept;
+  void (*integers)(const IntegersArgs&) noexcept;
+  void (*permutation)(const PermutationArgs&) noexcept;
 };
 
 }  // namespace fastnn

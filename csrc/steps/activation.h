@@ -50,7 +50,7 @@ struct Elu {
   }
   template <class T>
   FASTNN_STEP T backward(const ActivationOptions<T>& alpha, T dy, T x) {
-    return x <= 0 ? dy * alpha.first * exponential_of_negative(x) : dy;
+    return x > 0 ? dy : dy * alpha.first * exponential_of_negative(x);
   }
 };
 
@@ -58,7 +58,7 @@ struct Elu {
 struct Gelu {
   static constexpr bool kFromOutput = false;
   template <class T>
-  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x * normal_distribution(x); }
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return gelu_value(x); }
   template <class T>
   FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) { return dy * gelu_slope(x); }
 };

@@ -7,7 +7,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.functional._types import Array
 from fastnn.functional.dropout import DropoutMask, drawn
-from fastnn.random import Generator
+from fastnn.random import RandomSource
 
 
 @overload
@@ -19,7 +19,7 @@ def bias_activation(
     training: bool = ...,
     *,
     alpha: float | None = ...,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_mask: Literal[False] = ...,
 ) -> Array: ...
@@ -32,7 +32,7 @@ def bias_activation(
     training: bool = ...,
     *,
     alpha: float | None = ...,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_mask: Literal[True],
 ) -> tuple[Array, DropoutMask]: ...
@@ -44,7 +44,7 @@ def bias_activation(
     training: bool = True,
     *,
     alpha: float | None = None,
-    generator: Generator | None = None,
+    generator: RandomSource | None = None,
     out: Array | None = None,
     return_mask: bool = False,
 ) -> Array | tuple[Array, DropoutMask]:

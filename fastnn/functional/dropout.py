@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.functional._types import Array
-from fastnn.random import Generator, default_generator
+from fastnn.random import BLOCK_WORDS, RandomSource, as_generator
 
 
 class DropoutMask(NamedTuple):
@@ -30,7 +30,7 @@ def dropout(
     training: bool = ...,
     *,
     inverted: bool = ...,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_mask: Literal[False] = ...,
 ) -> Array: ...
@@ -41,7 +41,7 @@ def dropout(
     training: bool = ...,
     *,
     inverted: bool = ...,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_mask: Literal[True],
 ) -> tuple[Array, DropoutMask]: ...
@@ -51,7 +51,7 @@ def dropout(
     training: bool = True,
     *,
     inverted: bool = True,
-    generator: Generator | None = None,
+    generator: RandomSource | None = None,
     out: Array | None = None,
     return_mask: bool = False,
 ) -> Array | tuple[Array, DropoutMask]:
@@ -91,7 +91,7 @@ def dropout2d(
     p: float = ...,
     training: bool = ...,
     *,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_mask: Literal[False] = ...,
 ) -> Array: ...
@@ -101,7 +101,7 @@ def dropout2d(
     p: float = ...,
     training: bool = ...,
     *,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_mask: Literal[True],
 ) -> tuple[Array, DropoutMask]: ...
@@ -110,7 +110,7 @@ def dropout2d(
     p: float = 0.5,
     training: bool = True,
     *,
-    generator: Generator | None = None,
+    generator: RandomSource | None = None,
     out: Array | None = None,
     return_mask: bool = False,
 ) -> Array | tuple[Array, DropoutMask]:
@@ -139,7 +139,7 @@ def alpha_dropout(
     p: float = ...,
     training: bool = ...,
     *,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_mask: Literal[False] = ...,
 ) -> Array: ...
@@ -149,7 +149,7 @@ def alpha_dropout(
     p: float = ...,
     training: bool = ...,
     *,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_mask: Literal[True],
 ) -> tuple[Array, DropoutMask]: ...
@@ -158,7 +158,7 @@ def alpha_dropout(
     p: float = 0.5,
     training: bool = True,
     *,
-    generator: Generator | None = None,
+    generator: RandomSource | None = None,
     out: Array | None = None,
     return_mask: bool = False,
 ) -> Array | tuple[Array, DropoutMask]:
@@ -184,14 +184,14 @@ def alpha_dropout_backward(dy: Array, mask: DropoutMask, *, out: Array | None = 
 
 
 def drawn(
-    generator: Generator | None, p: float, elements: int, scale: float | None, run: Callable[[DropoutMask], Any]
+    generator: RandomSource | None, p: float, elements: int, scale: float | None, run: Callable[[DropoutMask], Any]
 ) -> tuple[Any, DropoutMask]:
     """run(mask) with a fresh mask for so many elements; what it does not use, since it raises, is given back."""
-    g = default_generator if generator is None else generator
-    words = -(-elements // 2) if p else 0
-    mask = DropoutMask(p, g.seed, g.stream, g.reserve(words), scale)
+    g, words = as_generator(generator), -(-elements // 2) if p else 0
+    offset = g.reserve(words)
+    mask = DropoutMask(p, g.seed, g.stream, offset // BLOCK_WORDS, scale)
     try:
         return run(mask), mask
     except BaseException:
-        g.give_back(mask.block, words)
+        g.give_back(offset, words)
         raise

@@ -9,7 +9,7 @@ from fastnn import _core
 from fastnn.functional._types import Array, Float64
 from fastnn.functional.dropout import DropoutMask, drawn
 from fastnn.functional.layer_norm import trailing
-from fastnn.random import Generator
+from fastnn.random import RandomSource
 
 
 class NormedSum(NamedTuple):
@@ -36,7 +36,7 @@ def dropout_add_layer_norm(
     eps: float = ...,
     training: bool = ...,
     *,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_stats: Literal[False] = ...,
 ) -> Array: ...
@@ -51,7 +51,7 @@ def dropout_add_layer_norm(
     eps: float = ...,
     training: bool = ...,
     *,
-    generator: Generator | None = ...,
+    generator: RandomSource | None = ...,
     out: Array | None = ...,
     return_stats: Literal[True],
 ) -> NormedSum: ...
@@ -65,7 +65,7 @@ def dropout_add_layer_norm(
     eps: float = 1e-5,
     training: bool = True,
     *,
-    generator: Generator | None = None,
+    generator: RandomSource | None = None,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | NormedSum:

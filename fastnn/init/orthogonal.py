@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.init.fill import Target, as_array, normal_
-from fastnn.random import Generator
+from fastnn.random import RandomSource
+from fastnn.random.fill import Target, as_array, normal_
 
 Array = npt.NDArray[Any]
 
@@ -22,7 +22,7 @@ _BLOCK = 64  # reflections applied together
 _TILE = (256, 1024)  # of a product that is added: it stays in a core's cache
 
 
-def orthogonal_(tensor: Target, gain: float = 1.0, generator: Generator | None = None) -> Target:
+def orthogonal_(tensor: Target, gain: float = 1.0, generator: RandomSource | None = None) -> Target:
     """Fill with gain times a matrix whose rows or columns, whichever are fewer, are orthonormal.
 
     The matrix has Haar's distribution, that is: no direction is preferred. Its random numbers are the same everywhere;

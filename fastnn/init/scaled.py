@@ -6,36 +6,37 @@ Sources: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2; X
 
 import math
 
-from fastnn.init.fill import Target, as_array, normal_, uniform_
-from fastnn.random import Generator
+from fastnn.random import RandomSource
+from fastnn.random.fill import Target, as_array, normal_, uniform_
 
-_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
+_LINEAR = ("linear", *(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)))
+_GAINS = dict.fromkeys((*_LINEAR, "sigmoid"), 1.0) | {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
 
 
-def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which a standard deviation of sqrt(1 / fan) is multiplied ahead of `nonlinearity`.
 
     Args:
-        nonlinearity: linear, sigmoid, tanh, relu, selu or leaky_relu.
-        param: the negative slope of leaky_relu.
+        nonlinearity: linear, conv1d ... conv_transpose3d, sigmoid, tanh, relu, selu or leaky_relu.
+        param: the negative slope of leaky_relu; 0.01 if None.
 
     Raises:
         ValueError: an unknown name; the sentence lists those there are.
     """
     if nonlinearity == "leaky_relu":
-        return math.sqrt(2 / (1 + param**2))
+        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity not in _GAINS:
         raise ValueError(f"nonlinearity: got {nonlinearity!r}, want one of {', '.join([*_GAINS, 'leaky_relu'])}")
     return _GAINS[nonlinearity]
 
 
-def xavier_uniform_(tensor: Target, gain: float = 1.0, generator: Generator | None = None) -> Target:
+def xavier_uniform_(tensor: Target, gain: float = 1.0, generator: RandomSource | None = None) -> Target:
     """Uniform in +-gain * sqrt(6 / (fan_in + fan_out))."""
     bound = math.sqrt(3) * gain * _xavier_std(tensor)
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Target, gain: float = 1.0, generator: Generator | None = None) -> Target:
+def xavier_normal_(tensor: Target, gain: float = 1.0, generator: RandomSource | None = None) -> Target:
     """Normal with standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
     return normal_(tensor, 0.0, gain * _xavier_std(tensor), generator)
 
@@ -45,7 +46,7 @@ def kaiming_uniform_(
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
-    generator: Generator | None = None,
+    generator: RandomSource | None = None,
 ) -> Target:
     """Uniform in +-gain * sqrt(3 / fan).
 
@@ -64,10 +65,27 @@ def kaiming_normal_(
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
-    generator: Generator | None = None,
+    generator: RandomSource | None = None,
 ) -> Target:
     """Normal with standard deviation gain / sqrt(fan); arguments as in `kaiming_uniform_`."""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def lecun_uniform_(tensor: Target, generator: RandomSource | None = None) -> Target:
+    """Uniform in +-sqrt(3 / fan_in).
+
+    Source: Y. LeCun et al., "Efficient BackProp", in: Neural Networks: Tricks of the Trade, 1998, section 4.6.
+    """
+    return kaiming_uniform_(tensor, nonlinearity="linear", generator=generator)
+
+
+def lecun_normal_(tensor: Target, generator: RandomSource | None = None) -> Target:
+    """Normal with standard deviation 1 / sqrt(fan_in); source of `lecun_uniform_`."""
+    return kaiming_normal_(tensor, nonlinearity="linear", generator=generator)
+
+
+glorot_uniform_, glorot_normal_ = xavier_uniform_, xavier_normal_
+he_uniform_, he_normal_ = kaiming_uniform_, kaiming_normal_
 
 
 def _fans(tensor: object) -> tuple[int, int]:

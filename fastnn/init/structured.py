@@ -6,8 +6,8 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from fastnn.init.fill import Target, as_array, normal_, uniform_
-from fastnn.random import Generator
+from fastnn.random import RandomSource, as_generator
+from fastnn.random.fill import Target, as_array, normal_, uniform_
 
 
 def constant_(tensor: Target, val: float) -> Target:
@@ -74,7 +74,7 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
     return tensor
 
 
-def sparse_(tensor: Target, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Target:
+def sparse_(tensor: Target, sparsity: float, std: float = 0.01, generator: RandomSource | None = None) -> Target:
     """Fill each column with zeros in ceil(sparsity * rows) places, and with normal values of mean 0 elsewhere.
 
     Source: J. Martens, "Deep learning via Hessian-free optimization", ICML 2010, on random initialization. The places
@@ -95,9 +95,9 @@ def sparse_(tensor: Target, sparsity: float, std: float = 0.01, generator: Gener
     if not 0 <= sparsity <= 1:
         raise ValueError(f"sparsity: got {sparsity!r}, want a fraction in [0, 1]")
     zeros = math.ceil(sparsity * len(data))
-    keys = np.empty(data.shape[::-1])
-    normal_(data, 0.0, std, generator)
-    uniform_(keys, generator=generator)
+    keys, source = np.empty(data.shape[::-1]), as_generator(generator)
+    normal_(data, 0.0, std, source)
+    uniform_(keys, generator=source)
     if zeros:
         places = np.argpartition(keys, zeros - 1, axis=1)[:, :zeros]
         np.put_along_axis(data, places.T, 0, axis=0)

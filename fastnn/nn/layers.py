@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fastnn import _core, init
 from fastnn import functional as F
 from fastnn.nn.module import FLOATS, Array, Backward, Module, Parameter
-from fastnn.random import Generator
+from fastnn.random import RandomSource, as_generator
 
 
 class Linear(Module):
@@ -33,12 +33,13 @@ class Linear(Module):
         bias: bool = True,
         *,
         dtype: npt.DTypeLike = np.float32,
-        generator: Generator | None = None,
+        generator: RandomSource | None = None,
     ) -> None:
         self.in_features = positive("in_features", in_features)
         self.out_features = positive("out_features", out_features)
         self.weight = Parameter(np.empty((out_features, in_features), float_dtype(dtype)))
         self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
+        generator = as_generator(generator)
         init.kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
         if self.bias is not None:
             bound = 1 / math.sqrt(in_features)
@@ -106,11 +107,11 @@ class Dropout(Module):
     In evaluation y is x itself and dx is dy itself. The mask is not stored: see `fastnn.functional.dropout`.
     """
 
-    def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
+    def __init__(self, p: float = 0.5, *, generator: RandomSource | None = None) -> None:
         if not 0 <= p <= 1:
             raise ValueError(f"p: got {p}, want a probability in [0, 1]; 0.5 drops one half")
         self.p = p
-        self.generator = generator
+        self.generator = None if generator is None else as_generator(generator)
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """x and y: any shape."""

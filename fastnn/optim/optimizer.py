@@ -14,7 +14,7 @@ from fastnn.optim.options import CHECKS, ParamGroup, flag, not_negative, state_d
 from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, tensor_of, zero
 from fastnn.optim.state import ParamState, StateDtype, Stored
 from fastnn.optim.state_dict import Stateful
-from fastnn.random import BLOCK_WORDS, Generator, default_generator
+from fastnn.random import BLOCK_WORDS, Generator, RandomSource, as_generator, default_generator
 
 Gradients = Sequence[Any]
 
@@ -35,7 +35,7 @@ class Extras(TypedDict, total=False):
     clip_grad_norm: float | None
     zero_grad_after_step: bool
     error_if_nonfinite: bool
-    generator: Generator | None
+    generator: RandomSource | None
 
 
 class Optimizer(Stateful):
@@ -188,13 +188,13 @@ class Optimizer(Stateful):
         g = self._generator
         if g is None:
             return self._stepper.step(grads, groups, limit, write_zeros, 0, 0, 0)
-        block = g.reserve(self._words)
+        offset = g.reserve(self._words)
         norm: float | None = math.nan
         try:
-            norm = self._stepper.step(grads, groups, limit, write_zeros, g.seed, g.stream, block)
+            norm = self._stepper.step(grads, groups, limit, write_zeros, g.seed, g.stream, offset // BLOCK_WORDS)
         finally:
             if norm is not None and not math.isfinite(norm):  # no step has been taken
-                g.give_back(block, self._words)
+                g.give_back(offset, self._words)
         return norm
 
     def _append(self, spec: Mapping[str, Any]) -> None:
@@ -250,10 +250,9 @@ def _limit(name: str, value: Any) -> float | None:
     return None if value is None else not_negative(name, value)
 
 
-def _generator(given: Any, state_dtype: StateDtype | None) -> Generator | None:
+def _generator(given: RandomSource | None, state_dtype: StateDtype | None) -> Generator | None:
     """What rounds the state; no rounding, no generator."""
-    if given is not None and not isinstance(given, Generator):
-        raise TypeError(f"generator: got {type(given).__name__}, want a fastnn.Generator; fastnn.Generator(seed)")
+    chosen = None if given is None else as_generator(given)
     if state_dtype is None:
         return None
-    return given or Generator(default_generator.seed, 2**63 + default_generator.reserve(1))
+    return chosen or Generator(default_generator.seed, 2**63 + default_generator.reserve(1) // BLOCK_WORDS)

@@ -53,8 +53,7 @@ class Stateful:
                 state[i] = as_torch(entry) if hasattr(self._params[i], "detach") else entry
         result: dict[str, Any] = {"state": state, "param_groups": groups}
         if self.state_dtype is not None and self._generator is not None:
-            g = self._generator
-            result["generator"] = {"seed": g.seed, "stream": g.stream, "block": g.block}
+            result["generator"] = self._generator.state
         return result
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
@@ -135,12 +134,8 @@ class Stateful:
             return self._generator
         if not isinstance(saved, Mapping):
             raise TypeError(f"generator: got {type(saved).__name__}, want a dict; save it again")
-        check_keys("generator", saved, ("seed", "stream", "block"))
-        restored = Generator(saved["seed"], saved["stream"])
-        block = saved["block"]
-        if isinstance(block, bool) or not isinstance(block, int) or not 0 <= block < 2**64:
-            raise ValueError(f"block of generator: got {block!r}, want an integer in [0, 2**64)")
-        restored.block = block
+        restored = Generator(0)
+        restored.state = saved
         return restored
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:

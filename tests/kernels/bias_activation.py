@@ -21,7 +21,7 @@ def _inputs(names: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> A
 
 def _generator() -> Generator:
     g = Generator(SEED, STREAM)
-    g.block = BLOCK
+    g.offset = 64 * BLOCK
     return g
 
 

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import reference
 
 from fastnn import _core
 from kernels.table import BLOCK, FLAT, SEED, STREAM, Array, Arrays, Kernel, normals
 
+_WORDS = 64 * BLOCK
 
-def _fill(kernel: Callable[..., None], a: Arrays, out: Array) -> Arrays:
-    kernel(out, 0.0, 1.0, SEED, STREAM, BLOCK)
+
+def _fill(kernel: Callable[..., None], options: tuple[float, ...], a: Arrays, out: Array) -> Arrays:
+    kernel(out, *options, SEED, STREAM, _WORDS)
     return {"out": out}
 
 
@@ -18,19 +21,35 @@ def _fill_reference(draw: Callable[..., Array], a: Arrays) -> Arrays:
     return {"out": draw(a["like"].size, a["like"].dtype, SEED, STREAM, BLOCK)}
 
 
+def _truncated(size: int, dtype: type, *place: int) -> Array:
+    return reference.truncated_quantile(*reference.ranks01(size, dtype, *place), -1.0, 2.5)
+
+
+def _in_tail(size: int, dtype: type, *place: int) -> Array:
+    return reference.truncated_quantile(*reference.ranks01(size, dtype, *place), 3.0, np.inf)
+
+
+def _bernoulli(size: int, dtype: type, *place: int) -> Array:
+    return (reference.uniform01(size, dtype, *place) < 0.375).astype(np.float64)
+
+
+def _exponential(size: int, dtype: type, *place: int) -> Array:
+    return -np.log(reference.uniform01(size, dtype, *place) + (2.0**-24 if dtype == np.float32 else 2.0**-53))
+
+
+def _kernel(
+    kernel: Callable[..., None], options: tuple[float, ...], draw: Callable[..., Array], bound: float
+) -> Kernel:
+    return Kernel(
+        FLAT, partial(normals, "like"), partial(_fill, kernel, options), partial(_fill_reference, draw), bound
+    )
+
+
 KERNELS = {
-    "uniform": Kernel(
-        FLAT,
-        partial(normals, "like"),
-        partial(_fill, _core.uniform),
-        partial(_fill_reference, reference.uniform01),
-        0,
-    ),
-    "normal": Kernel(
-        FLAT,
-        partial(normals, "like"),
-        partial(_fill, _core.normal),
-        partial(_fill_reference, reference.normal01),
-        4,
-    ),
+    "uniform": _kernel(_core.uniform, (0.0, 1.0), reference.uniform01, 0),
+    "normal": _kernel(_core.normal, (0.0, 1.0), reference.normal01, 4),
+    "truncated_normal": _kernel(_core.truncated_normal, (0.0, 1.0, -1.0, 2.5), _truncated, 4),
+    "truncated_normal_tail": _kernel(_core.truncated_normal, (0.0, 1.0, 3.0, np.inf), _in_tail, 4),
+    "bernoulli": _kernel(_core.bernoulli, (0.375,), _bernoulli, 0),
+    "exponential": _kernel(_core.exponential, (1.0,), _exponential, 2),
 }

@@ -45,6 +45,8 @@ from reference.random import (
     normal01,
     philox4x32,
     philox_blocks,
+    ranks01,
+    truncated_quantile,
     uniform01,
 )
 from reference.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -84,6 +86,7 @@ __all__ = [
     "normal01",
     "philox4x32",
     "philox_blocks",
+    "ranks01",
     "relu",
     "relu_backward",
     "rms_norm",
@@ -100,6 +103,7 @@ __all__ = [
     "tanh",
     "tanh_backward",
     "times_slope",
+    "truncated_quantile",
     "uniform01",
     "weight_norm",
     "weight_norm_backward",

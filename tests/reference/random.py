@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from reference.types import Array, Float64, wide
 
@@ -74,6 +75,30 @@ def normal01(size: int, dtype: Any, seed: int, stream: int, block: int) -> Float
     r = np.sqrt(-2 * np.log(u1))
     z = np.stack([r * np.cos(2 * math.pi * u2), r * np.sin(2 * math.pi * u2)], axis=axis)
     return z.reshape(-1)[:size]
+
+
+def ranks01(size: int, dtype: Any, seed: int, stream: int, block: int) -> tuple[Float64, float]:
+    """Integers, 31 or 53 bits of the stream, and the step by which each of them is a uniform in [0, 1)."""
+    if dtype == np.float32:
+        return np.floor(philox_blocks(seed, stream, block, -(-size // 64)).reshape(-1)[:size] / 2.0), 2.0**-31
+    return uniform01(size, dtype, seed, stream, block) * 2.0**53, 2.0**-53
+
+
+def truncated_quantile(rank: Float64, step: float, a: float, b: float) -> Float64:
+    """z with Phi(z) = Phi(a) + u (Phi(b) - Phi(a)), u the middle of the rank's step.
+
+    An interval within a tail is entered from its end near the middle, with u the step's lower end.
+    """
+    if a >= 3 or b <= -3:
+        near, far = (a, b) if a >= 3 else (-b, -a)
+        share = -np.expm1(special.log_ndtr(-far) - special.log_ndtr(-near))
+        z = -special.ndtri_exp(special.log_ndtr(-near) + np.log1p(-rank * step * share))
+        return z if a >= 3 else -z
+    below, above = special.ndtr(a), special.ndtr(-b)
+    width = special.ndtr(b) - below if a < 0 else special.ndtr(-a) - above
+    low = below + (rank + 0.5) * step * width
+    high = above + (1 / step - 1 - rank + 0.5) * step * width
+    return np.where(low < high, special.ndtri(low), -special.ndtri(high))
 
 
 def dropout(x: Array, p: float, keep: npt.NDArray[np.bool_]) -> Float64:

@@ -1,4 +1,4 @@
-// Arguments of dropout and random fills.
+// Arguments of dropout.
 #pragma once
 
 #include "kernels/args/common.h"
@@ -14,14 +14,6 @@ struct DropoutArgs {
   std::uint32_t threshold;  // drop where 16 random bits are below
   T scale;
   T shift, dropped;  // of alpha dropout
-};
-
-template <class T>
-struct FillArgs {
-  T* y;
-  Index size;
-  Philox random;
-  T shift, scale, largest;  // shift + scale * value, at most `largest`
 };
 
 }  // namespace fastnn

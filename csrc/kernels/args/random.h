@@ -1,0 +1,52 @@
+// Arguments of random fills.
+#pragma once
+
+#include "kernels/args/common.h"
+
+namespace fastnn {
+
+// Element i of y is number skip + i of those that begin at random.block; skip is less than a block.
+template <class T>
+struct FillArgs {
+  T* y;
+  Index size, skip;
+  Philox random;
+  T shift, scale, largest;  // shift + scale * value, at most `largest`; scale is the probability of a bernoulli
+};
+
+// mean + std z, z normal within an interval, and clamped to [low, high]. With u uniform in (0, 1) z has the probability
+// below + u width of less, and above + (1 - u) width of more. An interval far out in a tail is gone into from its nearer end
+// instead: z = end + direction d, d as in beyond_tail with `share` of the tail within the interval.
+template <class T>
+struct TruncatedNormalArgs {
+  T* y;
+  Index size, skip;
+  Philox random;
+  T centre, below, above, width;  // centre = below - 1/2
+  T mean, std, low, high;
+  bool in_tail;
+  double end, start, tail_over_bell, share, step;  // mean + std z at the nearer end; |z| there; step = +-std
+};
+
+// low + one of `range` numbers; 0 stands for 2^64.
+struct IntegersArgs {
+  Index* y;
+  Index size, skip;
+  Philox random;
+  Index low;
+  std::uint64_t range;
+};
+
+// The numbers below `size` in random order. With `bits` > 0 there are 2^bits buckets.
+struct PermutationArgs {
+  Index* y;
+  Index* ends;  // (permutation_parts(size), 2^bits)
+  Index size;
+  Philox buckets, swaps;
+  int bits;
+};
+
+constexpr Index kPermutationPart = 1 << 18;
+constexpr Index permutation_parts(Index size) { return (size + kPermutationPart - 1) / kPermutationPart; }
+
+}  // namespace fastnn
