@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/kernels.md")
+PAGES = ("README.md", "docs/kernels.md", "docs/random.md")
 BEGIN, END = "<!-- bench: written by `make readme` from bench/results/latest.json -->\n", "<!-- /bench -->\n"
 OPTIMIZERS_BEGIN = "<!-- optimizers: written by `make readme` from bench/results/latest.json -->\n"
 KERNELS_BEGIN = "<!-- kernels: written by `make readme` from bench/results/latest.json -->\n"
+RANDOM_BEGIN = "<!-- random: written by `make readme` from bench/results/latest.json -->\n"
 SIZES = {"128k": "in cache, 128k elements", "16M": "from memory, 16M elements"}
 OPS = ("AdamW", "SGD, momentum", "dropout", "layer_norm", "layer_norm backward", "batch_norm image", "init.normal_")
 KERNELS = ("layer_norm", "batch_norm", "instance_norm", "group_norm", "dropout", "softmax", "bias", "residual")
+RANDOM = ("uniform_", "normal_", "trunc_normal_", "permutation", "orthogonal_", "initialising")
 OPTIMIZERS = ("Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Lion")
 
 
@@ -24,12 +26,21 @@ def optimizers(results: dict[str, Any]) -> str:
         peers = [rows[op][key] for key in ("x numpy", "x torch")]
         cells = [rows[op]["ns/element"], rows[op]["of ceiling"], *("-" if x is None else x for x in peers)]
         lines.append(f"| {op} | " + " | ".join(map(str, cells)) + " |")
-    lines += ["", "| promised | measured | bar | |", "|---|---|---|---|"]
-    steps = ("AdamW", "SGD", "digits with", *OPTIMIZERS)
+    return "\n".join(lines) + "\n\n" + bars(results, ("AdamW", "SGD", "digits with", *OPTIMIZERS))
+
+
+def bars(results: dict[str, Any], names: tuple[str, ...]) -> str:
+    """What was promised of these, the missed ones too."""
+    lines = ["| promised | measured | bar | |", "|---|---|---|---|"]
     for bar in results["bars"]:
-        if bar["what"].startswith(steps):
+        if bar["what"].startswith(names):
             lines.append(f"| {bar['what']} | {bar['measured']} | {bar['bar']} | {bar['verdict']} |")
     return "\n".join(lines) + "\n"
+
+
+def random(results: dict[str, Any]) -> str:
+    """Random numbers and initialisation."""
+    return bars(results, RANDOM)
 
 
 def kernels(results: dict[str, Any]) -> str:
@@ -38,11 +49,7 @@ def kernels(results: dict[str, Any]) -> str:
     lines = ["| ns/element, forward + backward | " + " | ".join(sides) + " |", "|---" * (len(sides) + 1) + "|"]
     for row in results["fused"]:
         lines.append("| " + " | ".join("-" if cell is None else str(cell) for cell in row.values()) + " |")
-    lines += ["", "| promised | measured | bar | |", "|---|---|---|---|"]
-    for bar in results["bars"]:
-        if bar["what"].startswith(KERNELS):
-            lines.append(f"| {bar['what']} | {bar['measured']} | {bar['bar']} | {bar['verdict']} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n" + bars(results, KERNELS)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -74,7 +81,12 @@ def table(results: dict[str, Any]) -> str:
 
 def filled(text: str, results: dict[str, Any]) -> str:
     """A page's text with the tables in their places."""
-    for begin, make in ((BEGIN, table), (OPTIMIZERS_BEGIN, optimizers), (KERNELS_BEGIN, kernels)):
+    for begin, make in (
+        (BEGIN, table),
+        (OPTIMIZERS_BEGIN, optimizers),
+        (KERNELS_BEGIN, kernels),
+        (RANDOM_BEGIN, random),
+    ):
         if begin in text:
             before, rest = text.split(begin)
             text = before + begin + make(results) + END + rest.split(END, 1)[1]

@@ -1,9 +1,22 @@
 """How many times faster than its rivals fastnn is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fastnn.benchmark import REST, check, interleave, stream_side
 from fastnn.benchmark.case import Case, Side
+
+Bar = Callable[[str, float, str, float], None]
+
+
+def judged(bar: Bar, *bars: tuple[str, float, str, float]) -> None:
+    """Note every bar, then fail if any was missed."""
+    missed = []
+    for what in bars:
+        try:
+            bar(*what)
+        except AssertionError as error:
+            missed.append(str(error))
+    assert not missed, "; ".join(missed)
 
 
 def race(sides: Mapping[str, Side], seconds: float) -> dict[str, float]:

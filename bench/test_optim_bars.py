@@ -1,20 +1,19 @@
 """The speeds that the optimizers promise, one test each."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import machine
 import pytest
 from models import gpt2_small, resnet50
-from speeds import race, speeds
+from speeds import Bar, judged, race, speeds
 
 from fastnn import optim
 from fastnn.benchmark.case import Case, Side, normal_array
 from fastnn.benchmark.optim_cases import step_case, stepping, torch_params
 
 torch = pytest.importorskip("torch")
-Bar = Callable[[str, float, str, float], None]
 LISTS = {"400 x 16": [(16,)] * 400, "400 x 1000": [(1000,)] * 400, "GPT-2 small": gpt2_small(), "ResNet-50": resnet50()}
 
 
@@ -23,17 +22,6 @@ def all_threads() -> Iterator[None]:
     with machine.threads(max(machine.THREADS)):
         yield
     gc.collect()
-
-
-def judged(bar: Bar, *bars: tuple[str, float, str, float]) -> None:
-    """Note every bar, then fail if any was missed."""
-    missed = []
-    for what in bars:
-        try:
-            bar(*what)
-        except AssertionError as error:
-            missed.append(str(error))
-    assert not missed, "; ".join(missed)
 
 
 def compiled(name: str, case: Case, **options: Any) -> Side:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnn import nn, optim
+from fastnn import init, nn, optim
 from fastnn.data import load_digits
 from fastnn.optim import lr_scheduler
 from fastnn.optim.state import StateDtype
@@ -75,7 +75,7 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
 
     train_data, test_data = load_digits()
     manual_seed(seed)
-    model = build_model()
+    model = init.initialize(build_model())
     trainer = build_trainer(model, epochs * -(-len(train_data[0]) // BATCH_SIZE), progress=True)
     run = _make_run(Path(directory))
     started = time.perf_counter()

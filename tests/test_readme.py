@@ -9,7 +9,11 @@ import pytest
 import readme
 
 TEXT = (readme.ROOT / "README.md").read_text()
-OPTIMIZERS = (readme.ROOT / "docs/optimizers.md").read_text()
+BLOCKS = [
+    (page.name, block)
+    for page in sorted((readme.ROOT / "docs").glob("*.md"))
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("page", readme.PAGES)
@@ -35,8 +39,8 @@ def test_code_runs():
     assert np.isfinite(names["dx"]).all()
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", OPTIMIZERS, re.DOTALL))
-def test_code_of_the_optimizers_page_runs(block):
+@pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[page for page, _ in BLOCKS])
+def test_code_of_the_pages_runs(page, block):
     """Each block by itself."""
     if "import torch" in block:
         pytest.importorskip("torch")

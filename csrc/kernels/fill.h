@@ -84,7 +84,7 @@ void exponential_kernel(const FillArgs<T>& a) noexcept {
   fill_blocks(a, [=](T* y, const std::uint32_t* words) {
     units(y, words);
 #pragma omp simd
-    for (Index j = 0; j < kBlockValues<T>; ++j) y[j] = mean * -logarithm(y[j] + unit_step(T()));
+    for (Index j = 0; j < kBlockValues<T>; ++j) y[j] = mean * -logarithm_of_normal(y[j] + unit_step(T()));
   });
 }
 

@@ -21,7 +21,7 @@ struct Real<float> {
   static constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cf79abcap-20f;
   static constexpr float kExpMin = -104.0f, kExpMax = 89.0f, kExpNone = -88.0f;
   static constexpr float kMinNormal = 0x1p-126f;
-  static constexpr int kExpTerms = 7, kAtanhTerms = 4, kSinTerms = 5;
+  static constexpr int kExpTerms = 7, kAtanhTerms = 4, kSinTerms = 4;
 };
 
 template <>
@@ -126,24 +126,36 @@ FASTNN_STEP T exponential_of_negative(T x) {
   return (1 + small_exponential_minus_one(r)) * from_bits<T>(to_bits(shifted) << R::kMantissa);
 }
 
-// ln x, with x = 2^k m, m within a factor sqrt 2 of 1, and ln m = 2 artanh((m - 1) / (m + 1)).
+// ln x - less ln 2 for positive normal x = 2^k m, with m within a factor sqrt 2 of 1, and ln m = 2 artanh((m - 1) / (m + 1)).
+template <class T>
+FASTNN_STEP T logarithm_of_normal(T x, T less = 0) {
+  using R = Real<T>;
+  const auto bits = to_bits(x);
+  const auto exponent = (bits - to_bits(T(0x1.6a09e667f3bcdp-1))) >> R::kMantissa;
+  const T m = from_bits<T>(bits - (exponent << R::kMantissa));
+  const T k = (from_bits<T>(exponent + to_bits(R::kRound)) - R::kRound) - less;
+  const T s = (m - 1) / (m + 1);
+  const T ln_m = 2 * s + 2 * s * (s * s) * series<atanh_term, 1, R::kAtanhTerms>(s * s);
+  return k * R::kLn2High + (k * R::kLn2Low + ln_m);
+}
+
+// ln x
 template <class T>
 FASTNN_STEP T logarithm(T x) {
   using R = Real<T>;
   const bool subnormal = x < R::kMinNormal;
-  const auto bits = to_bits(subnormal ? x * power_of_two<T>(R::kMantissa) : x);
-  const auto exponent = (bits - to_bits(T(0x1.6a09e667f3bcdp-1))) >> R::kMantissa;
-  const T m = from_bits<T>(bits - (exponent << R::kMantissa));
-  const T k = (from_bits<T>(exponent + to_bits(R::kRound)) - R::kRound) - (subnormal ? T(R::kMantissa) : T(0));
-  const T s = (m - 1) / (m + 1);
-  const T ln_m = 2 * s + 2 * s * (s * s) * series<atanh_term, 1, R::kAtanhTerms>(s * s);
-  const T ln_x = k * R::kLn2High + (k * R::kLn2Low + ln_m);
+  const T ln_x = logarithm_of_normal(subnormal ? x * power_of_two<T>(R::kMantissa) : x, subnormal ? T(R::kMantissa) : T(0));
   const T infinity = T(__builtin_inf());
   const T outside = x == 0 ? -infinity : (x == infinity ? infinity : T(__builtin_nan("")));
   return x > 0 && x < infinity ? ln_x : outside;
 }
 
-// sin and cos of 2 pi u for u in [0, 1]: the quarter turn is taken off exactly.
+template <class T>
+FASTNN_STEP T with_sign_changed(T x, typename Real<T>::Bits bit1) {
+  return from_bits<T>(to_bits(x) ^ ((bit1 & 2) << (8 * sizeof(T) - 2)));
+}
+
+// sin and cos of 2 pi u for u in [0, 1]: the quarter turn is taken off exactly, and its number's bits give signs.
 template <class T>
 FASTNN_STEP void sin_cos_turn(T u, T& sin_u, T& cos_u) {
   using R = Real<T>;
@@ -154,8 +166,8 @@ FASTNN_STEP void sin_cos_turn(T u, T& sin_u, T& cos_u) {
   const T c = series<cos_term, 0, R::kSinTerms>(square);
   const auto quarter = to_bits(shifted) - to_bits(R::kRound);
   const bool odd = (quarter & 1) != 0;
-  sin_u = ((quarter & 2) != 0 ? T(-1) : T(1)) * (odd ? c : s);
-  cos_u = (((quarter + 1) & 2) != 0 ? T(-1) : T(1)) * (odd ? s : c);
+  sin_u = with_sign_changed(odd ? c : s, quarter);
+  cos_u = with_sign_changed(odd ? s : c, quarter + 1);
 }
 
 }  // namespace fastnn

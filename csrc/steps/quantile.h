@@ -26,7 +26,7 @@ static constexpr double quantile_far_term(int i) {
 // In double a step of Halley's method follows.
 template <class T>
 FASTNN_STEP T normal_quantile(T centre, T below, T above) {
-  const T w = -logarithm(4 * below * above);
+  const T w = -logarithm_of_normal(4 * below * above);
   const T root = square_root(w < 1 ? T(1) : w);
   const T near = series<quantile_near_term, 0, 9>(w - T(2.5));
   const T far = root * series<quantile_far_term, 0, 10>(1 / root - T(0.3));
@@ -53,7 +53,7 @@ FASTNN_STEP double beyond_tail(double e, double a, double tail_over_bell_a) {
   double d = e / (a + square_root(a * a + e));
   for (int i = 0; i < 3; ++i) {
     const double m = tail_over_bell(a + d);
-    const double f = d * (2 * a + d) - 2 * logarithm(m / tail_over_bell_a) - e;
+    const double f = d * (2 * a + d) - 2 * logarithm_of_normal(m / tail_over_bell_a) - e;
     d -= f * m * 0x1.40d931ff62706p+0;
   }
   return d < 0 ? 0 : d;
@@ -67,7 +67,7 @@ FASTNN_STEP T clamped(T x, T low, T high) {
 // -2 ln(1 - y): what rounding 1 - y loses is made up for (W. Kahan's trick for ln(1 + x)).
 FASTNN_STEP double twice_minus_logarithm(double y) {
   const double rest = 1 - y;
-  return rest == 1 ? 2 * y : 2 * logarithm(rest) * (y / (rest - 1));
+  return rest == 1 ? 2 * y : 2 * logarithm_of_normal(rest) * (y / (rest - 1));
 }
 
 }  // namespace fastnn

@@ -52,7 +52,7 @@ FASTNN_STEP T uniform_between(T u, T low, T width, T largest) {
 // Two independent standard normals; u1 in (0, 1], u2 in [0, 1).
 template <class T>
 FASTNN_STEP void box_muller(T u1, T u2, T& z0, T& z1) {
-  const T radius = square_root(T(-2) * logarithm(u1));
+  const T radius = square_root(T(-2) * logarithm_of_normal(u1));
   T sine, cosine;
   sin_cos_turn(u2, sine, cosine);
   z0 = radius * cosine;

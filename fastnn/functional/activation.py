@@ -50,7 +50,7 @@ def _gelu(approximate: str) -> str:
 
 
 def gelu(x: Array, approximate: str = "none", *, out: Array | None = None) -> Array:
-    """x * Phi(x), Phi being the standard normal distribution; its negative tail keeps its relative accuracy.
+    """x * Phi(x), Phi being the standard normal distribution; in float64 its negative tail keeps its relative accuracy.
 
     Args:
         x: any shape.

@@ -4,7 +4,9 @@ A target is a C-contiguous float32 or float64 NumPy array, a `fastnn.nn.Paramete
 arguments and defaults are those of `torch.nn.init`; he_ is another name of kaiming_, and glorot_ of xavier_.
 """
 
+from fastnn.init.model import initialize
 from fastnn.init.orthogonal import orthogonal_
+from fastnn.init.report import LayerReport, Report, Signal, report
 from fastnn.init.scaled import (
     calculate_gain,
     glorot_normal_,
@@ -22,6 +24,9 @@ from fastnn.init.structured import constant_, dirac_, eye_, ones_, sparse_, zero
 from fastnn.random.fill import normal_, trunc_normal_, uniform_
 
 __all__ = [
+    "LayerReport",
+    "Report",
+    "Signal",
     "calculate_gain",
     "constant_",
     "dirac_",
@@ -30,6 +35,7 @@ __all__ = [
     "glorot_uniform_",
     "he_normal_",
     "he_uniform_",
+    "initialize",
     "kaiming_normal_",
     "kaiming_uniform_",
     "lecun_normal_",
@@ -37,6 +43,7 @@ __all__ = [
     "normal_",
     "ones_",
     "orthogonal_",
+    "report",
     "sparse_",
     "trunc_normal_",
     "uniform_",

@@ -9,23 +9,31 @@
 where `input_grad=False` spares the gradient by x, which nobody needs.
 """
 
+from fastnn.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from fastnn.nn.container import Sequential
-from fastnn.nn.layers import Dropout, Linear, ReLU
+from fastnn.nn.layers import Dropout, Linear
 from fastnn.nn.loss import CrossEntropyLoss
 from fastnn.nn.module import Backward, LoadResult, Module, Parameter
 from fastnn.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
 
 __all__ = [
+    "ELU",
+    "GELU",
     "Backward",
     "BatchNorm1d",
     "BatchNorm2d",
     "CrossEntropyLoss",
     "Dropout",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "LoadResult",
     "Module",
     "Parameter",
     "ReLU",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
 ]

@@ -1,4 +1,4 @@
-"""Layers without statistics: Linear, ReLU, Dropout."""
+"""Layers without statistics: Linear, Dropout."""
 
 import math
 from typing import Any
@@ -79,19 +79,6 @@ class Linear(Module):
 
     def _options(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
-
-
-class ReLU(Module):
-    """y = max(x, 0) for any shape; see `fastnn.functional.relu`."""
-
-    def __call__(self, x: Array) -> tuple[Array, Backward]:
-        """x and y: any shape."""
-        y = F.relu(x)
-
-        def backward(dy: Array, input_grad: bool = True) -> Array | None:
-            return F.relu_backward(dy, y) if input_grad else None
-
-        return y, backward
 
 
 class Dropout(Module):

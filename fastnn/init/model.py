@@ -1,0 +1,117 @@
+"""All parameters of a model at once, by layer and by what follows it."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastnn.init.orthogonal import orthogonal_
+from fastnn.init.scaled import calculate_gain, kaiming_normal_, lecun_normal_, xavier_normal_
+from fastnn.init.structured import ones_, zeros_
+from fastnn.random import Generator, RandomSource, as_generator
+
+if TYPE_CHECKING:
+    from fastnn.nn import Module, Parameter
+
+Model = TypeVar("Model", bound="Module")
+Fill = Callable[[Any, Generator, Any], object]
+
+
+def _he(weight: Any, generator: Generator, _: Any) -> None:
+    kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+
+
+def _xavier(weight: Any, generator: Generator, _: Any) -> None:
+    xavier_normal_(weight, generator=generator)
+
+
+def _auto(weight: Any, generator: Generator, activation: Any) -> None:
+    name, param = getattr(activation, "nonlinearity", ("linear", None))
+    if name in ("relu", "leaky_relu"):
+        kaiming_normal_(weight, a=param or 0.0, nonlinearity=name, generator=generator)
+    else:
+        xavier_normal_(weight, calculate_gain(name, param), generator)
+
+
+RULES: dict[str, Fill] = {
+    "auto": _auto,
+    "he": _he,
+    "kaiming": _he,
+    "xavier": _xavier,
+    "glorot": _xavier,
+    "lecun": lambda weight, generator, _: lecun_normal_(weight, generator),
+    "orthogonal": lambda weight, generator, _: orthogonal_(weight, generator=generator),
+}
+
+
+def initialize(model: Model, rule: str = "auto", seed: RandomSource | None = None) -> Model:
+    """Set every weight and bias of a model, and return the model.
+
+    Weights, which are parameters of two dimensions or more, are normal. With "auto" those ahead of ReLU and its kin
+    (leaky with its slope, ELU, GELU, SiLU, Softplus) are He's, of fan_in; those ahead of tanh and sigmoid are Xavier's
+    with `calculate_gain`; those ahead of nothing, as the last layer's, are Xavier's with gain 1, which keeps logits and
+    gradients small alike. Norms and dropout in between are looked through. Biases become 0, the weights of norms 1,
+    their running statistics what they are in a new layer. Other parameters of one dimension are left alone.
+
+    Args:
+        model: a `fastnn.nn.Module`. "Ahead of" is in the order in which modules are members of it.
+        rule: "auto", or one for all weights: "he" or "kaiming" (for ReLU), "xavier" or "glorot", "lecun", "orthogonal".
+        seed: where the numbers come from: each weight has a stream of its own, spawned by its place among the weights,
+            so that another shape of one changes no other. None spawns from the default generator.
+
+    Raises:
+        TypeError: model is no Module.
+        ValueError: an unknown rule, or a model without parameters.
+
+    Sources: K. He et al., ICCV 2015, section 2.2; X. Glorot, Y. Bengio, AISTATS 2010, section 4.2; for "orthogonal"
+    A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", ICLR 2014.
+    """
+    from fastnn.nn import Module  # its layers fill themselves with this package's functions
+
+    if not isinstance(model, Module):
+        raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module; he_normal_ fills arrays")
+    if rule not in RULES:
+        raise ValueError(f"rule: got {rule!r}, want one of {', '.join(RULES)}")
+    if not any(True for _ in model.parameters()):
+        raise ValueError("model: got one without parameters, want at least one layer that has some")
+    modules = list(model.modules())
+    weights = [(i, p) for i, module in enumerate(modules) for p in _weights(module)]
+    places = {id(p): (i, p) for i, p in reversed(weights)}  # a shared weight is where it comes first
+    first = [place for place in weights if places[id(place[1])] == place]
+    for (i, weight), generator in zip(first, as_generator(seed).spawn(len(first)), strict=True):
+        RULES[rule](weight, generator, _activation_after(modules, i))
+    for module in modules:
+        _reset(module)
+    return model
+
+
+def _own(module: "Module") -> Iterator[tuple[str, Any]]:
+    from fastnn.nn import Parameter
+
+    return ((name, value) for name, value in module._members() if isinstance(value, Parameter))
+
+
+def _is_norm(module: "Module") -> bool:
+    return hasattr(module, "eps")
+
+
+def _weights(module: "Module") -> "list[Parameter]":
+    return [] if _is_norm(module) else [p for _, p in _own(module) if len(p.shape) > 1]
+
+
+def _activation_after(modules: "list[Module]", i: int) -> "Module | None":
+    for module in modules[i + 1 :]:
+        if hasattr(module, "nonlinearity"):
+            return module
+        if _weights(module):
+            return None
+    return None
+
+
+def _reset(module: "Module") -> None:
+    for name, parameter in _own(module):
+        if name == "bias":
+            zeros_(parameter)
+        elif _is_norm(module):
+            ones_(parameter)
+    for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+        if getattr(module, name, None) is not None:
+            getattr(module, name)[...] = value

@@ -1,0 +1,170 @@
+"""What a model does to a signal before it is trained: whether it explodes, vanishes, or dies."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn.random import Generator, default_generator, normal_
+
+if TYPE_CHECKING:
+    from fastnn.nn import Module
+
+Array = npt.NDArray[np.floating]
+
+FAR = 100.0
+"""A signal has vanished or exploded if its deviation is smaller or larger by this factor than where it came from."""
+DEAD = 0.5
+"""The share of dead units that a warning is given from."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """An array in numbers: mean, standard deviation, and the share of units that are 0 for the whole batch.
+
+    A unit is an index of axis 1: a feature of (N, F), a channel of (N, C, ...).
+    """
+
+    mean: float
+    std: float
+    dead: float
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """A layer's name in the model, its repr, its result, and the gradient of the loss by its result."""
+
+    name: str
+    layer: str
+    activation: Signal
+    gradient: Signal
+
+
+@dataclass(frozen=True)
+class Report:
+    """The layers in the order they run; iterate over them, or print the whole.
+
+    Attributes:
+        warnings: a sentence for what looks wrong: where deviations are first 100 times smaller or larger than the first
+            layer's (gradients: than the last layer's), where something is not finite, and where half of the units of an
+            activation are dead.
+    """
+
+    layers: tuple[LayerReport, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+    def __iter__(self) -> Iterator[LayerReport]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __str__(self) -> str:
+        width = max(len(f"{row.name}  {row.layer}") for row in self.layers)
+        title = " " * (width + 2) + f"{'activation':^29}  {'gradient':^29}"
+        head = f"{'layer':<{width + 2}}" + "  ".join([f"{'mean':>10} {'std':>10} {'dead':>7}"] * 2)
+        lines = []
+        for row in self.layers:
+            name = f"{row.name}  {row.layer}".ljust(width + 2)
+            lines.append(name + _text(row.activation) + "  " + _text(row.gradient))
+        return "\n".join([title, head, *lines, *self.warnings])
+
+
+def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
+    """Run a batch forward and backward once, and tell what each layer did. The model is as before afterwards.
+
+    Args:
+        model: a `fastnn.nn.Module`. Sequentials are looked into; any other module is one layer.
+        batch: (N, ...), what the model takes, N > 0.
+        dy: gradient of the loss by the model's result; standard normal numbers, always the same, if None.
+
+    Raises:
+        TypeError: model is no Module.
+        ValueError: an empty batch, or one that the model refuses.
+    """
+    from fastnn.nn import Module  # its layers fill themselves with this package's functions
+
+    if not isinstance(model, Module):
+        raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module")
+    if np.size(batch) == 0:
+        raise ValueError(f"batch: got shape {np.shape(batch)}, want one sample at least")
+    with _kept(model):
+        results, backwards, gradients = [], [], []
+        layers = list(_leaves(model, ""))
+        x = batch
+        for _, layer in layers:
+            x, backward = layer(x)
+            results.append(_signal(x))
+            backwards.append(backward)
+        gradient: Any = normal_(np.empty_like(x, order="C"), generator=Generator(0)) if dy is None else dy
+        for i in reversed(range(len(layers))):
+            gradients.append(_signal(gradient))
+            gradient = backwards[i](gradient, i > 0)
+    signals = zip(layers, results, reversed(gradients), strict=True)
+    rows = tuple(LayerReport(name, repr(layer), y, g) for (name, layer), y, g in signals)
+    active = {name for name, layer in layers if hasattr(layer, "nonlinearity")}
+    return Report(rows, tuple(_warnings(rows, active)))
+
+
+def _leaves(module: "Module", name: str) -> "Iterator[tuple[str, Module]]":
+    from fastnn.nn import Sequential
+
+    if not isinstance(module, Sequential):
+        yield name, module
+        return
+    for child_name, child in module.named_children():
+        yield from _leaves(child, f"{name}.{child_name}" if name else child_name)
+
+
+@contextmanager
+def _kept(model: "Module") -> Iterator[None]:
+    """Put back what running a model changes: buffers, gradients, and where generators stand."""
+    parameters = list(model.parameters())
+    gradients = [None if p.grad is None else p.grad.copy() for p in parameters]
+    trained = {id(p.data) for p in parameters}
+    buffers = [(array, array.copy()) for array in model.state_dict().values() if id(array) not in trained]
+    generators = [default_generator, *(vars(module).get("generator") for module in model.modules())]
+    states = [(g, g.state) for g in generators if isinstance(g, Generator)]
+    try:
+        yield
+    finally:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        for array, before in buffers:
+            np.copyto(array, before)
+        for generator, state in states:
+            generator.state = state
+
+
+def _signal(x: Array) -> Signal:
+    units = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1) if x.ndim > 1 else x.reshape(1, -1)
+    with np.errstate(all="ignore"):
+        mean, std = x.mean(dtype=np.float64), x.std(dtype=np.float64)
+    return Signal(float(mean), float(std), float((~units.any(axis=1)).mean()))
+
+
+def _text(signal: Signal) -> str:
+    return f"{signal.mean:>10.2e} {signal.std:>10.2e} {signal.dead:>7.1%}"
+
+
+def _warnings(rows: tuple[LayerReport, ...], active: set[str]) -> Iterator[str]:
+    for what, ordered in (("activation", rows), ("gradient", rows[::-1])):
+        start, said = getattr(ordered[0], what).std, set()
+        for row in ordered:
+            std = getattr(row, what).std
+            verdict = _verdict(std, start)
+            if verdict and verdict not in said:
+                said.add(verdict)
+                yield f"{row.name}  {row.layer}: the {what} {verdict}, its deviation is {std:.2g}"
+    for row in rows:
+        if row.name in active and row.activation.dead >= DEAD:
+            yield f"{row.name}  {row.layer}: {row.activation.dead:.0%} of its units are dead"
+
+
+def _verdict(std: float, start: float) -> str:
+    if not np.isfinite(std):
+        return "is not finite"
+    return "vanishes" if std < start / FAR else "explodes" if std > start * FAR else ""

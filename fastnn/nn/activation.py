@@ -1,0 +1,121 @@
+"""Activations as layers, for any shape; formulas and errors are those of `fastnn.functional`."""
+
+from collections.abc import Callable
+
+from fastnn import functional as F
+from fastnn.nn.module import Array, Backward, Module
+
+
+class Activation(Module):
+    """Base of the layers that work element by element.
+
+    Attributes:
+        nonlinearity: for `fastnn.init.calculate_gain`, the gain that suits the layer ahead, and that gain's parameter.
+    """
+
+    nonlinearity: tuple[str, float | None] = ("relu", None)
+
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
+        """x and y: any shape."""
+        y, gradient = self._run(x)
+
+        def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            return gradient(dy) if input_grad else None
+
+        return y, backward
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """y, and dx as a function of dy."""
+        raise NotImplementedError
+
+
+class ReLU(Activation):
+    """y = max(x, 0)."""
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        y = F.relu(x)
+        return y, lambda dy: F.relu_backward(dy, y)
+
+
+class LeakyReLU(Activation):
+    """y = x where x > 0, else negative_slope * x."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+        self.nonlinearity = ("leaky_relu", negative_slope)
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        slope = self.negative_slope
+        return F.leaky_relu(x, slope), lambda dy: F.leaky_relu_backward(dy, x, slope)
+
+    def _options(self) -> str:
+        return f"negative_slope={self.negative_slope}"
+
+
+class ELU(Activation):
+    """y = x where x > 0, else alpha * (e^x - 1)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        alpha = self.alpha
+        return F.elu(x, alpha), lambda dy: F.elu_backward(dy, x, alpha)
+
+    def _options(self) -> str:
+        return f"alpha={self.alpha}"
+
+
+class GELU(Activation):
+    """y = x * Phi(x), or with approximate="tanh" its approximation."""
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        approximate = self.approximate
+        return F.gelu(x, approximate), lambda dy: F.gelu_backward(dy, x, approximate)
+
+    def _options(self) -> str:
+        return f"approximate={self.approximate!r}"
+
+
+class SiLU(Activation):
+    """y = x * sigmoid(x)."""
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        return F.silu(x), lambda dy: F.silu_backward(dy, x)
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + e^-x)."""
+
+    nonlinearity = ("sigmoid", None)
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        y = F.sigmoid(x)
+        return y, lambda dy: F.sigmoid_backward(dy, y)
+
+
+class Tanh(Activation):
+    """y = tanh(x)."""
+
+    nonlinearity = ("tanh", None)
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        y = F.tanh(x)
+        return y, lambda dy: F.tanh_backward(dy, y)
+
+
+class Softplus(Activation):
+    """y = ln(1 + e^(beta * x)) / beta, and x itself where beta * x > threshold."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        options = self.beta, self.threshold
+        return F.softplus(x, *options), lambda dy: F.softplus_backward(dy, x, *options)
+
+    def _options(self) -> str:
+        return f"beta={self.beta}, threshold={self.threshold}"

@@ -1,0 +1,239 @@
+"""Whole models: what each layer is filled with, and what a report says of it without changing it."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from support import Array, same_bits
+
+import fastnn
+from fastnn import Generator, init, nn
+
+WIDE = 300
+ACTIVATIONS: list[tuple[nn.Module | None, float]] = [
+    (nn.ReLU(), math.sqrt(2 / WIDE)),
+    (nn.LeakyReLU(0.5), math.sqrt(2 / 1.25 / WIDE)),
+    (nn.ELU(), math.sqrt(2 / WIDE)),
+    (nn.GELU(), math.sqrt(2 / WIDE)),
+    (nn.SiLU(), math.sqrt(2 / WIDE)),
+    (nn.Softplus(), math.sqrt(2 / WIDE)),
+    (nn.Tanh(), 5 / 3 * math.sqrt(2 / (WIDE + 200))),
+    (nn.Sigmoid(), math.sqrt(2 / (WIDE + 200))),
+    (None, math.sqrt(2 / (WIDE + 200))),
+]
+RULES = {
+    "he": math.sqrt(2 / WIDE),
+    "kaiming": math.sqrt(2 / WIDE),
+    "xavier": math.sqrt(2 / (WIDE + 200)),
+    "glorot": math.sqrt(2 / (WIDE + 200)),
+    "lecun": math.sqrt(1 / WIDE),
+    "orthogonal": math.sqrt(1 / WIDE),
+}
+
+
+class Composite(nn.Module):
+    """A module of a user's own, with parameters of its own."""
+
+    def __init__(self) -> None:
+        self.kernel = nn.Parameter(np.full((40, 50), 7.0, np.float32))
+        self.bias = nn.Parameter(np.full(40, 7.0, np.float32))
+        self.scale = nn.Parameter(np.full(40, 7.0, np.float32))
+        self.act = nn.Tanh()
+        self.inner = nn.Linear(40, 40)
+
+
+def _deviates(array: Array, std: float) -> bool:
+    return bool(abs(array.std() / std - 1) < 5 / math.sqrt(2 * array.size) and abs(array.mean()) < 5 * std / 200)
+
+
+@pytest.mark.parametrize(("activation", "std"), ACTIVATIONS)
+@pytest.mark.parametrize("between", [(), (nn.Dropout(0.5),), (nn.BatchNorm1d(200), nn.Dropout(0.1))])
+def test_auto(between: tuple[nn.Module, ...], activation: nn.Module | None, std: float) -> None:
+    """He or Xavier by what follows, norms and dropout looked through, nested containers too."""
+    linear = nn.Linear(WIDE, 200)
+    tail = [] if activation is None else [activation]
+    model = nn.Sequential(nn.Sequential(linear), *between, nn.Sequential(*tail, nn.Linear(200, 10)))
+    assert init.initialize(model, seed=1) is model
+    assert _deviates(linear.weight.data, std)
+    assert linear.bias is not None and not linear.bias.data.any()
+
+
+@pytest.mark.parametrize(("rule", "std"), RULES.items())
+def test_rules(rule: str, std: float) -> None:
+    """One for all weights, whatever follows."""
+    for activation in (nn.ReLU(), nn.Tanh()):
+        linear = nn.Linear(WIDE, 200)
+        init.initialize(nn.Sequential(linear, activation), rule, seed=2)
+        assert abs(linear.weight.data.std() / std - 1) < 5 / math.sqrt(2 * WIDE * 200)
+
+
+def test_norms_are_new() -> None:
+    """Ones, zeros, and running statistics of a fresh layer."""
+    model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.LayerNorm((2, 3)), nn.LayerNorm(6, bias=False))
+    fresh = {k: v.copy() for k, v in model.state_dict().items()}
+    for array in model.state_dict().values():
+        array[...] = 5
+    init.initialize(model, seed=1)
+    for name, array in model.state_dict().items():
+        if not name.startswith("0."):
+            assert same_bits(array, fresh[name]), name
+
+
+def test_a_module_of_ones_own() -> None:
+    """Matrices are weights, what is called bias becomes zero, other vectors stay."""
+    model = Composite()
+    init.initialize(model, seed=3)
+    assert _deviates(model.kernel.data, 5 / 3 * math.sqrt(2 / 90))
+    assert not model.bias.data.any() and (model.scale.data == 7).all()
+    assert abs(model.inner.weight.data.std() / math.sqrt(2 / 80) - 1) < 0.2
+
+
+def _weights(model: nn.Module) -> list[Array]:
+    return [p.data.copy() for p in model.parameters() if len(p.shape) > 1]
+
+
+def test_seeds() -> None:
+    """The same seed, the same model; each weight's numbers depend on its place alone."""
+
+    def model(middle: int = 20) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Linear(9, 9), nn.ReLU(), nn.Linear(9, middle), nn.ReLU(), nn.Linear(middle, 9), nn.ReLU()
+        )
+
+    a, b = (_weights(init.initialize(model(), seed=seed)) for seed in (5, Generator(5)))
+    assert all(map(same_bits, a, b))
+    c = _weights(init.initialize(model(30), seed=5))
+    assert same_bits(a[0], c[0]) and a[1].shape != c[1].shape
+    assert not same_bits(a[0], _weights(init.initialize(model(), seed=6))[0])
+    fastnn.manual_seed(5)
+    d, e = (_weights(init.initialize(model())) for _ in range(2))
+    assert all(map(same_bits, a, d)) and not any(map(same_bits, d, e))
+    numpys = [_weights(init.initialize(model(), seed=np.random.default_rng(1))) for _ in range(2)]
+    assert all(map(same_bits, *numpys))
+
+
+def test_shared_layers_are_filled_once() -> None:
+    """By where they come first."""
+    shared = nn.Linear(9, 9)
+    init.initialize(nn.Sequential(shared, nn.ReLU(), shared, nn.Tanh()), seed=1)
+    alone = nn.Linear(9, 9)
+    init.initialize(nn.Sequential(alone, nn.ReLU()), seed=1)
+    assert same_bits(shared.weight.data, alone.weight.data)
+
+
+def test_refusals() -> None:
+    """By sentence, and nothing is filled."""
+    model = nn.Sequential(nn.Linear(3, 3))
+    before = _weights(model)
+    with pytest.raises(ValueError, match=r"^rule: got 'best', want one of auto, he, .*orthogonal"):
+        init.initialize(model, "best")
+    with pytest.raises(ValueError, match=r"^model: got one without parameters"):
+        init.initialize(nn.ReLU())
+    for function in (init.initialize, lambda m: init.report(m, np.ones((2, 3)))):
+        with pytest.raises(TypeError, match=r"^model: got int, want a fastnn.nn.Module"):
+            function(3)
+    with pytest.raises(ValueError, match=r"^batch: got shape \(0, 3\), want one sample"):
+        init.report(model, np.ones((0, 3), np.float32))
+    assert all(map(same_bits, before, _weights(model)))
+
+
+def _deep(activation: type[nn.Module], layers: int = 20, width: int = 256) -> nn.Sequential:
+    return nn.Sequential(*(layer for _ in range(layers) for layer in (nn.Linear(width, width), activation())))
+
+
+BATCH = np.random.default_rng(0).standard_normal((128, 256)).astype(np.float32)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_signals_in_deep_networks(activation: type[nn.Module]) -> None:
+    """Twenty layers keep the signal with auto, forward and backward; too small and too large weights are warned of."""
+    model = init.initialize(_deep(activation), seed=4)
+    report = init.report(model, BATCH)
+    deviations = [row.activation.std for row in report if row.layer.endswith("()")]
+    assert 0.4 < deviations[-1] / deviations[0] < 2 and not report.warnings
+    gradients = [row.gradient.std for row in report]
+    assert 0.2 < gradients[0] / gradients[-1] < 5
+    for factor, verdict in ((0.3, "vanishes"), (3.0, "explodes")):
+        for name, parameter in init.initialize(model, seed=4).named_parameters():
+            if name.endswith("weight"):
+                parameter.data *= factor
+        warnings = init.report(model, BATCH).warnings
+        kinds = ("activation", "gradient") if factor < 1 else ("activation",)
+        if activation is nn.Tanh and factor > 1:
+            continue  # its values cannot explode
+        for kind in kinds:
+            assert any(f"the {kind} {verdict}" in warning for warning in warnings), warnings
+
+
+def test_numbers_of_a_report() -> None:
+    """Means, deviations and dead units of results and gradients, from a network worked out by hand."""
+    linear = nn.Linear(2, 4, dtype=np.float64)
+    linear.weight.data[...] = [[1, 0], [0, 1], [-1, -1], [0, 0]]
+    assert linear.bias is not None
+    linear.bias.data[...] = 0
+    x, dy = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 1, 1, 1], [1, 0, 1, 0]])
+    report = init.report(nn.Sequential(linear, nn.Sequential(nn.ReLU())), x, dy)
+    first, second = report
+    assert (first.name, second.name) == ("0", "1.0") and len(report) == 2
+    values = np.array([[1.0, 2, -3, 0], [3, 4, -7, 0]])
+    for signal, want in (
+        (first.activation, values),
+        (second.activation, np.maximum(values, 0)),
+        (second.gradient, dy),
+        (first.gradient, dy * (values > 0)),
+    ):
+        assert signal.mean == pytest.approx(want.mean()) and signal.std == pytest.approx(want.std())
+        assert signal.dead == (~want.any(axis=0)).mean()
+    assert report.warnings == ("1.0  ReLU(): 50% of its units are dead",)
+    text = str(report)
+    assert "activation" in text and "50.0%" in text and len({len(line) for line in text.splitlines()[1:-1]}) == 1
+
+
+def test_channels_are_units() -> None:
+    """Of images, a channel that is zero everywhere is dead."""
+    x = np.ones((2, 4, 3, 3))
+    x[:, 1] = -1
+    assert init.report(nn.Sequential(nn.ReLU()), x).layers[0].activation.dead == 0.25
+
+
+def _everything(model: nn.Module) -> dict[str, Any]:
+    found: dict[str, Any] = {name: array.copy() for name, array in model.state_dict().items()}
+    found |= {f"{name}.grad": None if p.grad is None else p.grad.copy() for name, p in model.named_parameters()}
+    found["training"] = [module.training for module in model.modules()]
+    found["generators"] = [fastnn.random.default_generator.state]
+    found["generators"] += [g.state for m in model.modules() if (g := vars(m).get("generator"))]
+    return found
+
+
+@pytest.mark.parametrize("with_gradients", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_report_changes_nothing(fails: bool, with_gradients: bool) -> None:
+    """Running statistics, gradients, modes and generators are as before, also where the model refuses the batch."""
+    model = nn.Sequential(
+        nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Dropout(0.5, generator=3), nn.Linear(6, 2)
+    )
+    x = np.random.default_rng(0).standard_normal((8, 5)).astype(np.float32)
+    if with_gradients:
+        y, backward = model(x)
+        backward(y)
+    if fails:
+        model = nn.Sequential(*model, nn.Linear(3, 3))
+    before = _everything(model)
+    if fails:
+        with pytest.raises(ValueError, match=r"^x: got shape"):
+            init.report(model, x)
+    else:
+        assert init.report(model, x) == init.report(model, x)
+    after = _everything(model)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert same_bits(value, after[name]) if isinstance(value, np.ndarray) else value == after[name], name
+
+
+def test_not_finite() -> None:
+    """A batch with NaN says so at the first layer."""
+    x = BATCH.copy()
+    x[0, 0] = np.nan
+    warnings = init.report(init.initialize(_deep(nn.ReLU, 2), seed=1), x).warnings
+    assert warnings[0].startswith("0  Linear") and "the activation is not finite" in warnings[0]
