@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from kernels import KERNELS, Arrays, Kernel, Shape
+from kernels import KERNELS, Arrays, Kernel, Shape, fill
 from support import DTYPES, Array, Guarded, error_in_ulps, guarded, running, same_bits
 
 from fastnn import functional
@@ -187,4 +187,4 @@ def test_table_covers_the_functions() -> None:
     """No operation of `fastnn.functional` is without a row in the table."""
     members = inspect.getmembers(functional, inspect.isfunction)
     public = {name for name, f in members if f.__module__.startswith(functional.__name__) and not name.startswith("_")}
-    assert public == {name.split("-")[0] for name in KERNELS} - {"uniform", "normal"} | DRAWN
+    assert public == {name.split("-")[0] for name in KERNELS} - {*fill.KERNELS} | DRAWN

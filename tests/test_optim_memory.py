@@ -226,9 +226,9 @@ def test_bad_state_dtype(value: Any) -> None:
         optim.Adam([np.ones(3, np.float32)], state_dtype=value)
 
 
-@pytest.mark.parametrize("value", ["x", 3, np.random.default_rng(1)])
+@pytest.mark.parametrize("value", ["x", 3.0, np.random])
 def test_bad_generator(value: Any) -> None:
-    """A fastnn.Generator, or None."""
+    """What is no generator, seed or None."""
     for state_dtype in (None, "int8"):
         with pytest.raises(TypeError, match=r"^generator: got .*, want "):
             optim.Adam([np.ones(3, np.float32)], generator=value, state_dtype=state_dtype)

@@ -77,8 +77,9 @@ class Generator:
     def state(self, state: Mapping[str, SupportsIndex]) -> None:
         if not isinstance(state, Mapping):
             raise TypeError(f"state: got {type(state).__name__}, want a mapping as `state` gives; save it again")
-        if {*state} != {*self.state}:
-            raise ValueError(f"state: got keys {[*state]}, want {[*self.state]}; save it again")
+        missing, unknown = ([k for k in a if k not in b] for a, b in ((self.state, state), (state, self.state)))
+        if missing or unknown:
+            raise ValueError(f"state: got keys without {missing} and with unknown {unknown}, want {[*self.state]}")
         values = {name: _word64(name, state[name]) for name in self.state}
         with _LOCK:
             for name, value in values.items():

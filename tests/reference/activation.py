@@ -45,9 +45,9 @@ def elu(x: Array, alpha: float = 1.0) -> Float64:
 
 @_quiet
 def elu_slope(x: Array, alpha: float = 1.0) -> Float64:
-    """1, or alpha e^x below 0; 1 for NaN."""
+    """1, or alpha e^x below 0; NaN for NaN."""
     x = wide(x)
-    return np.where(x <= 0, alpha * np.exp(x), 1.0)
+    return np.where(x > 0, 1.0, alpha * np.exp(x))
 
 
 @_quiet
