@@ -31,7 +31,8 @@ endef
 
 # Measures for nine minutes, beside torch where that is installed in .venv, and writes bench/results/.
 bench: $(VENV)/.installed
-	$(BIN)/pytest bench --save
+	$(BIN)/pytest bench --save=latest --ignore=bench/test_random_bars.py
+	$(BIN)/pytest bench/test_random_bars.py --save=random
 
 readme:
 	$(PYTHON) bench/readme.py

@@ -1,6 +1,7 @@
 """Collects what the benchmarks measure and prints it at the end; with --save, bench/results/ keeps it.
 
 Options: `--seconds` for a comparison, `--seeds` of the training; `-k 128k` picks one size, `-k bars` the promises.
+`--save=NAME` writes bench/results/NAME.json and NAME.md.
 """
 
 import json
@@ -22,11 +23,12 @@ HERE = Path(__file__).parent
 ROWS: list[dict[str, object]] = []
 BARS: list[dict[str, object]] = []
 FUSED: list[dict[str, object]] = []
+DRAWN: list[dict[str, object]] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seconds", type=float, default=0.3, help="for one comparison; memory-sized ones take longer")
-    parser.addoption("--save", action="store_true", help="write bench/results/latest.json and latest.md")
+    parser.addoption("--save", metavar="NAME", help="write bench/results/NAME.json and NAME.md")
     parser.addoption("--seeds", type=int, default=5, help="of the training on digits")
 
 
@@ -92,6 +94,12 @@ def fused() -> Callable[[dict[str, object]], None]:
 
 
 @pytest.fixture
+def drawn() -> Callable[[dict[str, object]], None]:
+    """drawn(row): note the times of random numbers, for their table."""
+    return DRAWN.append
+
+
+@pytest.fixture
 def bar() -> Callable[[str, float, str, float], None]:
     """bar(what, measured, ">=" or "<=", wanted): note it for the table, then assert it."""
     neighbours = machine.Neighbours()
@@ -152,18 +160,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     sections = [
         ("Bars", machine.table(BARS)),
         ("Forward and backward, float32, ns per element", machine.table(FUSED)),
+        ("Random numbers, float32, ns per element", machine.table(DRAWN)),
         ("Operations, float32; ratios above 1 are in favour of fastnn", machine.table(ROWS)),
         ("Ceilings: GB/s by arrays (updated, written, read) and their elements", machine.table(traffic)),
         ("numpy.matmul, float32", machine.table(gemm)),
     ]
     text = f"# Benchmark\n\n{about}\n" + "".join(f"\n## {title}\n\n{body}\n" for title, body in sections if body)
     terminalreporter.write(f"\n{text}\n")
-    if not terminalreporter.config.getoption("--save"):
+    name = terminalreporter.config.getoption("--save")
+    if not name:
         return
     results = HERE / "results"
     results.mkdir(exist_ok=True)
-    data = {"run": command, "machine": machine.describe(), "bars": BARS, "rows": ROWS, "fused": FUSED}
+    data = {"run": command, "machine": machine.describe(), "bars": BARS, "rows": ROWS, "fused": FUSED, "drawn": DRAWN}
     data |= {"traffic": traffic, "gemm": gemm}
-    (results / "latest.json").write_text(json.dumps(data, indent=1) + "\n")
-    (results / "latest.md").write_text(text)
+    (results / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    (results / f"{name}.md").write_text(text)
     pictures.draw_all(data, results)

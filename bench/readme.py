@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/kernels.md from bench/results/latest.json: `make readme`."""
+"""Writes the tables of README.md and docs/ from bench/results/: `make readme`."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ PAGES = ("README.md", "docs/kernels.md", "docs/random.md")
 BEGIN, END = "<!-- bench: written by `make readme` from bench/results/latest.json -->\n", "<!-- /bench -->\n"
 OPTIMIZERS_BEGIN = "<!-- optimizers: written by `make readme` from bench/results/latest.json -->\n"
 KERNELS_BEGIN = "<!-- kernels: written by `make readme` from bench/results/latest.json -->\n"
-RANDOM_BEGIN = "<!-- random: written by `make readme` from bench/results/latest.json -->\n"
+RANDOM_BEGIN = "<!-- random: written by `make readme` from bench/results/random.json -->\n"
 SIZES = {"128k": "in cache, 128k elements", "16M": "from memory, 16M elements"}
 OPS = ("AdamW", "SGD, momentum", "dropout", "layer_norm", "layer_norm backward", "batch_norm image", "init.normal_")
 KERNELS = ("layer_norm", "batch_norm", "instance_norm", "group_norm", "dropout", "softmax", "bias", "residual")
@@ -39,8 +39,17 @@ def bars(results: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def random(results: dict[str, Any]) -> str:
-    """Random numbers and initialisation."""
-    return bars(results, RANDOM)
+    """Random numbers and initialisation, and the machine that they were drawn on."""
+    lines = ["| ns/element, all threads | fastnn | torch | NumPy, its fastest | |", "|---|---|---|---|---|"]
+    for row in results["drawn"]:
+        lines.append("| " + " | ".join("-" if cell is None else str(cell) for cell in row.values()) + " |")
+    return "\n".join(lines) + "\n\n" + bars(results, RANDOM) + f"\n{about(results['machine'])}.\n"
+
+
+def about(machine: dict[str, str]) -> str:
+    """Where the numbers come from."""
+    fastnn = machine["fastnn"].split(", ", 1)[1]
+    return f"{machine['CPU']}; {fastnn}; NumPy {machine['NumPy']}, torch {machine['torch']}"
 
 
 def kernels(results: dict[str, Any]) -> str:
@@ -68,33 +77,32 @@ def table(results: dict[str, Any]) -> str:
     for op in OPS:
         cells = [[rows[op, size][key] for key in ("ns/element", "x numpy", "x torch")] for size in SIZES]
         lines.append(f"| {op} | " + " | ".join(str(cell) for part in cells for cell in part) + " |")
-    machine = results["machine"]
-    about = (
-        f"{machine['CPU']}; {machine['fastnn'].split(', ', 1)[1]}; NumPy {machine['NumPy']}, torch {machine['torch']}"
-    )
     return (
         "\n".join(lines)
-        + f"\n\n{about}; torch in the fastest of its modes. All operations, sizes and misses: "
+        + f"\n\n{about(results['machine'])}; torch in the fastest of its modes. All operations, sizes and misses: "
         + ("[bench/results/latest.md](bench/results/latest.md).\n")
     )
 
 
-def filled(text: str, results: dict[str, Any]) -> str:
+TABLES = (
+    (BEGIN, table, "latest"),
+    (OPTIMIZERS_BEGIN, optimizers, "latest"),
+    (KERNELS_BEGIN, kernels, "latest"),
+    (RANDOM_BEGIN, random, "random"),
+)
+
+
+def filled(text: str) -> str:
     """A page's text with the tables in their places."""
-    for begin, make in (
-        (BEGIN, table),
-        (OPTIMIZERS_BEGIN, optimizers),
-        (KERNELS_BEGIN, kernels),
-        (RANDOM_BEGIN, random),
-    ):
+    for begin, make, name in TABLES:
         if begin in text:
             before, rest = text.split(begin)
+            results = json.loads((ROOT / f"bench/results/{name}.json").read_text())
             text = before + begin + make(results) + END + rest.split(END, 1)[1]
     return text
 
 
 if __name__ == "__main__":
-    measured = json.loads((ROOT / "bench/results/latest.json").read_text())
     for page in PAGES:
         path = ROOT / page
-        path.write_text(filled(path.read_text(), measured))
+        path.write_text(filled(path.read_text()))

@@ -80,11 +80,16 @@ def test_in_place(dtype: Any) -> None:
         np.testing.assert_array_equal(parameter.data, target.array)
 
 
-@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (3, 4, 0)])
-def test_empty(shape: tuple[int, ...]) -> None:
-    """An empty tensor is no error, also where a fan is zero."""
-    for fill in (init.xavier_uniform_, init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_):
-        assert fill(np.empty(shape)).shape == shape
+ARGUMENTS: dict[str, tuple[Any, ...]] = {"constant_": (1.0,), "sparse_": (0.5,)}
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
+@pytest.mark.parametrize("name", [name for name in init.__all__ if name.endswith("_")])
+def test_empty(name: str, shape: tuple[int, ...]) -> None:
+    """There is nothing to fill: most likely a wrong shape."""
+    shape = (*shape, 3) if name == "dirac_" else shape
+    with pytest.raises(ValueError, match=r"^tensor: got shape \(.*\), want one element at least"):
+        getattr(init, name)(np.empty(shape), *ARGUMENTS.get(name, ()))
 
 
 NAN, INF = math.nan, math.inf

@@ -122,6 +122,21 @@ def test_shared_layers_are_filled_once() -> None:
     assert same_bits(shared.weight.data, alone.weight.data)
 
 
+def test_shared_activations_count_everywhere() -> None:
+    """One ReLU behind two layers is behind both."""
+    act, layers = nn.ReLU(), [nn.Linear(WIDE, WIDE) for _ in range(2)]
+    init.initialize(nn.Sequential(layers[0], act, layers[1], act), seed=1)
+    assert all(_deviates(layer.weight.data, math.sqrt(2 / WIDE)) for layer in layers)
+
+
+def test_an_eps_makes_no_norm() -> None:
+    """A matrix beside an attribute of that name is a weight."""
+    model = Composite()
+    model.eps = 1e-5  # type: ignore[attr-defined]
+    init.initialize(model, seed=3)
+    assert _deviates(model.kernel.data, 5 / 3 * math.sqrt(2 / 90))
+
+
 def test_refusals() -> None:
     """By sentence, and nothing is filled."""
     model = nn.Sequential(nn.Linear(3, 3))
@@ -135,6 +150,10 @@ def test_refusals() -> None:
             function(3)
     with pytest.raises(ValueError, match=r"^batch: got shape \(0, 3\), want one sample"):
         init.report(model, np.ones((0, 3), np.float32))
+    with pytest.raises(ValueError, match=r"^model: got one without layers"):
+        init.report(nn.Sequential(), np.ones((2, 3), np.float32))
+    with pytest.raises(ValueError, match=r"^dy: got "):
+        init.report(model, np.ones((2, 3), np.float32), np.ones((2, 4), np.float32))
     assert all(map(same_bits, before, _weights(model)))
 
 
@@ -229,6 +248,17 @@ def test_a_report_changes_nothing(fails: bool, with_gradients: bool) -> None:
     assert before.keys() == after.keys()
     for name, value in before.items():
         assert same_bits(value, after[name]) if isinstance(value, np.ndarray) else value == after[name], name
+
+
+def test_what_is_far() -> None:
+    """Zero weights, a first layer off the batch; a norm sets the size anew, and nobody is warned of that."""
+    model = nn.Sequential(nn.Linear(256, 256), nn.BatchNorm1d(256), nn.Linear(256, 256))
+    assert not init.report(init.initialize(model, seed=1), 1e4 * BATCH).warnings
+    linear = nn.Linear(256, 256)
+    for factor, verdict in ((0.0, "vanishes"), (1e-3, "vanishes"), (1e3, "explodes")):
+        init.initialize(linear, seed=1).weight.data *= factor  # type: ignore[misc]
+        warnings = init.report(linear, BATCH).warnings
+        assert len(warnings) == 1 and f"the activation {verdict}" in warnings[0]
 
 
 def test_not_finite() -> None:

@@ -298,3 +298,31 @@ def test_empty_batch(name):
     y, backward = layer(np.empty((0, *shape[1:])))
     assert len(y) == 0 and backward(y).shape == (0, *shape[1:])
     assert all((p.grad == 0).all() for p in layer.parameters())
+
+
+BAD_OPTIONS = [
+    (nn.LeakyReLU, (float("nan"),), "^negative_slope: got nan, want"),
+    (nn.ELU, (float("inf"),), "^alpha: got inf, want"),
+    (nn.GELU, ("erf",), "^approximate: got 'erf', want"),
+    (nn.Softplus, (0.0,), "^beta: got 0.0, want"),
+    (nn.Softplus, (1.0, float("nan")), "^threshold: got nan, want"),
+]
+
+
+@pytest.mark.parametrize(("layer", "options", "sentence"), BAD_OPTIONS)
+def test_bad_options_of_activations(layer, options, sentence):
+    """When the layer is made, not when it first runs."""
+    with pytest.raises(ValueError, match=sentence):
+        layer(*options)
+
+
+def test_activations_show_their_options():
+    """As in torch."""
+    layers = nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(), nn.GELU("tanh"), nn.Softplus(2.0)
+    assert [repr(layer) for layer in layers] == [
+        "ReLU()",
+        "LeakyReLU(negative_slope=0.2)",
+        "ELU(alpha=1.0)",
+        "GELU(approximate='tanh')",
+        "Softplus(beta=2.0, threshold=20.0)",
+    ]

@@ -8,6 +8,7 @@ import pytest
 import fastnn
 from fastnn import nn, optim
 from fastnn.training import Callback, ProgressBar, Trainer
+from fastnn.training.trainer import ORDER_STREAM
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(50, 6)).astype(np.float32)
@@ -151,7 +152,7 @@ def test_fit_equals_the_loop_written_by_hand():
     fastnn.manual_seed(2)
     model = make_model()
     optimizer, criterion = optim.AdamW(model.parameters(), lr=1e-2), nn.CrossEntropyLoss()
-    order = np.random.default_rng((4, 1)).permutation(50)
+    order = fastnn.random.permutation(50, fastnn.Generator(4, ORDER_STREAM + 1))
     for index in np.split(order, [20, 40]):
         logits, backward = model(X[index])
         _, dlogits = criterion(logits, Y[index])

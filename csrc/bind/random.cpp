@@ -86,6 +86,7 @@ void set_middle(TruncatedNormalArgs<T>& args, double alpha, double beta) {
   args.centre = T(p.centre);
   args.below = T(p.below);
   args.above = T(q.above);
+  args.far = alpha < -kQuantileMiddle || beta > kQuantileMiddle;
   args.width = T(width * (sizeof(T) == 4 ? 0x1p-31 : 0x1p-53));
 }
 
@@ -93,9 +94,8 @@ void set_middle(TruncatedNormalArgs<T>& args, double alpha, double beta) {
 template <class T>
 void set_tail(TruncatedNormalArgs<T>& args, double near, double far) {
   args.in_tail = true;
-  args.start = near;
-  args.tail_over_bell = tail_over_bell(near);
-  const double ratio = std::isinf(far) ? 1 : tail_over_bell(far) / args.tail_over_bell;
+  args.tail = {near, tail_over_bell(near)};
+  const double ratio = std::isinf(far) ? 1 : tail_over_bell(far) / args.tail.over_bell;
   const double exponent = std::isinf(far) ? -1e9 : -0.5 * (far - near) * (far + near) + logarithm(ratio);
   args.share = -exponential_minus_one(exponent);
 }

@@ -133,30 +133,36 @@ template <class T>
 inline void go_into_tail(double* u, const TruncatedNormalArgs<T>& a) {
 #pragma omp simd
   for (Index j = 0; j < kBlockValues<T>; ++j) {
-    u[j] = a.end + a.step * beyond_tail(twice_minus_logarithm(u[j] * a.share), a.start, a.tail_over_bell);
+    u[j] = a.end + a.step * beyond_tail(twice_minus_logarithm(u[j] * a.share), a.tail);
+  }
+}
+
+template <bool far, class T>
+inline void invert(T* y, const std::uint32_t* words, const TruncatedNormalArgs<T>& a) {
+  T up[kBlockValues<T>], down[kBlockValues<T>];
+  ranks(up, down, words);
+#pragma omp simd
+  for (Index j = 0; j < kBlockValues<T>; ++j) {
+    const T part = a.width * up[j];
+    y[j] = a.mean + a.std * normal_quantile<far>(a.centre + part, a.below + part, a.above + a.width * down[j]);
   }
 }
 
 template <class T>
 void truncated_normal_kernel(const TruncatedNormalArgs<T>& args) noexcept {
-  constexpr Index n = kBlockValues<T>;
   fill_blocks(args, [a = args](T* y, const std::uint32_t* words) {
     if (a.in_tail) {
-      double u[n];
+      double u[kBlockValues<T>];
       tail_units(u, words, T());
       go_into_tail(u, a);
-      for (Index j = 0; j < n; ++j) y[j] = T(u[j]);
+      for (Index j = 0; j < kBlockValues<T>; ++j) y[j] = T(u[j]);
+    } else if (a.far) {
+      invert<true>(y, words, a);
     } else {
-      T up[n], down[n];
-      ranks(up, down, words);
-#pragma omp simd
-      for (Index j = 0; j < n; ++j) {
-        const T part = a.width * up[j];
-        y[j] = a.mean + a.std * normal_quantile(a.centre + part, a.below + part, a.above + a.width * down[j]);
-      }
+      invert<false>(y, words, a);
     }
 #pragma omp simd
-    for (Index j = 0; j < n; ++j) y[j] = clamped(y[j], a.low, a.high);
+    for (Index j = 0; j < kBlockValues<T>; ++j) y[j] = clamped(y[j], a.low, a.high);
   });
 }
 

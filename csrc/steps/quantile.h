@@ -22,15 +22,21 @@ static constexpr double quantile_far_term(int i) {
   return c[i];
 }
 
+// Where normal_quantile's polynomial for the middle ends.
+constexpr double kQuantileMiddle = 2.9;
+
 // z with Phi(z) = below = 1 - above = 1/2 + centre. All three are given, since each is what the others lose where it is small.
-// In double a step of Halley's method follows.
-template <class T>
+// |z| <= kQuantileMiddle, unless `far`. In double a step of Halley's method follows.
+template <bool far, class T>
 FASTNN_STEP T normal_quantile(T centre, T below, T above) {
   const T w = -logarithm_of_normal(4 * below * above);
-  const T root = square_root(w < 1 ? T(1) : w);
-  const T near = series<quantile_near_term, 0, 9>(w - T(2.5));
-  const T far = root * series<quantile_far_term, 0, 10>(1 / root - T(0.3));
-  const T z = centre * (w < 5 ? near : far);
+  T ratio = series<quantile_near_term, 0, 9>(w - T(2.5));
+  if constexpr (far) {
+    const T root = square_root(w < 1 ? T(1) : w);
+    const T far_ratio = root * series<quantile_far_term, 0, 10>(1 / root - T(0.3));
+    ratio = w < 5 ? ratio : far_ratio;
+  }
+  const T z = centre * ratio;
   if constexpr (sizeof(T) == 4) return z;
   const T size = magnitude(z);
   const NormalTail<T> at = normal_tail(size);
@@ -46,17 +52,24 @@ FASTNN_STEP double tail_over_bell(double x) {
   return x < 38 ? at.tail / at.bell : series * 0x1.9884533d43651p-2 / x;
 }
 
-// How far beyond a >= 3 that x lies for which P(Z > x) = e^(-e / 2) P(Z > a). With M = tail_over_bell it solves
-// x^2 - a^2 - 2 ln(M(x) / M(a)) = e by Newton's method, from where the second term is left out (G. Marsaglia, "Generating a
-// variable from the tail of the normal distribution", Technometrics 6 (1964)).
-FASTNN_STEP double beyond_tail(double e, double a, double tail_over_bell_a) {
-  double d = e / (a + square_root(a * a + e));
-  for (int i = 0; i < 3; ++i) {
-    const double m = tail_over_bell(a + d);
-    const double f = d * (2 * a + d) - 2 * logarithm_of_normal(m / tail_over_bell_a) - e;
-    d -= f * m * 0x1.40d931ff62706p+0;
-  }
-  return d < 0 ? 0 : d;
+// A tail of the normal distribution, from start >= 3 on.
+struct Tail {
+  double start, over_bell;  // tail_over_bell(start)
+};
+
+// A step of Newton's method for x^2 - a^2 - 2 ln(M(x) / M(a)) = e, with d = x - a, and M = tail_over_bell.
+FASTNN_STEP double closer(double d, double e, const Tail& a) {
+  const double m = tail_over_bell(a.start + d);
+  const double f = d * (2 * a.start + d) - 2 * logarithm_of_normal(m / a.over_bell) - e;
+  return d - f * m * 0x1.40d931ff62706p+0;
+}
+
+// How far beyond a's start that x lies for which P(Z > x) = e^(-e / 2) P(Z > start); at first without the logarithm
+// (G. Marsaglia, "Generating a variable from the tail of the normal distribution", Technometrics 6 (1964)).
+FASTNN_STEP double beyond_tail(double e, const Tail& a) {
+  const double d = e / (a.start + square_root(a.start * a.start + e));
+  const double x = closer(closer(closer(d, e, a), e, a), e, a);
+  return x < 0 ? 0 : x;
 }
 
 template <class T>

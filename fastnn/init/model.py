@@ -72,7 +72,7 @@ def initialize(model: Model, rule: str = "auto", seed: RandomSource | None = Non
         raise ValueError(f"rule: got {rule!r}, want one of {', '.join(RULES)}")
     if not any(True for _ in model.parameters()):
         raise ValueError("model: got one without parameters, want at least one layer that has some")
-    modules = list(model.modules())
+    modules = list(_walk(model))
     weights = [(i, p) for i, module in enumerate(modules) for p in _weights(module)]
     places = {id(p): (i, p) for i, p in reversed(weights)}  # a shared weight is where it comes first
     first = [place for place in weights if places[id(place[1])] == place]
@@ -89,8 +89,17 @@ def _own(module: "Module") -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in module._members() if isinstance(value, Parameter))
 
 
+def _walk(module: "Module") -> "Iterator[Module]":
+    """Parents first, and what is shared in each of its places."""
+    yield module
+    for _, child in module.named_children():
+        yield from _walk(child)
+
+
 def _is_norm(module: "Module") -> bool:
-    return hasattr(module, "eps")
+    from fastnn.nn.norm import Norm
+
+    return isinstance(module, Norm)
 
 
 def _weights(module: "Module") -> "list[Parameter]":

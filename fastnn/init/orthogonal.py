@@ -18,7 +18,7 @@ from fastnn.random.fill import Target, as_array, normal_
 
 Array = npt.NDArray[Any]
 
-_BLOCK = 64  # reflections applied together
+_BLOCK = 128  # reflections applied together
 _TILE = (256, 1024)  # of a product that is added: it stays in a core's cache
 
 
@@ -45,9 +45,8 @@ def orthogonal_(tensor: Target, gain: float = 1.0, generator: RandomSource | Non
     if not np.isfinite(factor):
         raise ValueError(f"gain: got {gain!r}, want a finite number that the tensor's dtype can hold")
     normal_(data, generator=generator)
-    if data.size:
-        matrix = data.reshape(len(data), -1)
-        _orthonormal_columns(matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T)
+    matrix = data.reshape(len(data), -1)
+    _orthonormal_columns(matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T)
     if factor != 1:
         data *= factor
     return tensor
@@ -111,7 +110,19 @@ def _compact_wy(v: Array) -> tuple[Array, Array]:
     cross = shift[:, None] * head
     gram += cross + cross.T + np.diag(shift**2)
     np.einsum("ii->i", gram)[...] *= 0.5
-    return np.linalg.inv(np.triu(gram)), signs
+    return _upper_inverse(np.triu(gram)), signs
+
+
+def _upper_inverse(a: Array) -> Array:
+    """The inverse of an upper triangular matrix: of [[A, B], [0, C]] it is [[A^-1, -A^-1 B C^-1], [0, C^-1]]."""
+    half = len(a) // 2
+    if half < 8:
+        return np.linalg.inv(a)
+    first, last = _upper_inverse(a[:half, :half]), _upper_inverse(a[half:, half:])
+    inverse = np.zeros_like(a)
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[:half, half:] = -first @ a[:half, half:] @ last
+    return inverse
 
 
 def _add_product(c: Array, a: Array, b: Array, tile: Array) -> None:

@@ -48,9 +48,9 @@ class Report:
     """The layers in the order they run; iterate over them, or print the whole.
 
     Attributes:
-        warnings: a sentence for what looks wrong: where deviations are first 100 times smaller or larger than the first
-            layer's (gradients: than the last layer's), where something is not finite, and where half of the units of an
-            activation are dead.
+        warnings: a sentence for what looks wrong: where a deviation is first 100 times smaller or larger than that of
+            the batch (for gradients: of dy), or than that behind the last norm on the way, which sets the size anew;
+            where something is not finite; and where half of the units of an activation are dead.
     """
 
     layers: tuple[LayerReport, ...]
@@ -83,7 +83,7 @@ def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
 
     Raises:
         TypeError: model is no Module.
-        ValueError: an empty batch, or one that the model refuses.
+        ValueError: an empty batch, a model without layers, or what the model refuses.
     """
     from fastnn.nn import Module  # its layers fill themselves with this package's functions
 
@@ -91,9 +91,11 @@ def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module")
     if np.size(batch) == 0:
         raise ValueError(f"batch: got shape {np.shape(batch)}, want one sample at least")
+    layers = list(_leaves(model, ""))
+    if not layers:
+        raise ValueError("model: got one without layers, want one at least")
     with _kept(model):
         results, backwards, gradients = [], [], []
-        layers = list(_leaves(model, ""))
         x = batch
         for _, layer in layers:
             x, backward = layer(x)
@@ -105,8 +107,7 @@ def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
             gradient = backwards[i](gradient, i > 0)
     signals = zip(layers, results, reversed(gradients), strict=True)
     rows = tuple(LayerReport(name, repr(layer), y, g) for (name, layer), y, g in signals)
-    active = {name for name, layer in layers if hasattr(layer, "nonlinearity")}
-    return Report(rows, tuple(_warnings(rows, active)))
+    return Report(rows, tuple(_warnings(rows, [layer for _, layer in layers], _signal(batch).std)))
 
 
 def _leaves(module: "Module", name: str) -> "Iterator[tuple[str, Module]]":
@@ -121,13 +122,14 @@ def _leaves(module: "Module", name: str) -> "Iterator[tuple[str, Module]]":
 
 @contextmanager
 def _kept(model: "Module") -> Iterator[None]:
-    """Put back what running a model changes: buffers, gradients, and where generators stand."""
+    """Put back what running a model changes: buffers, gradients, modes, and where generators stand."""
     parameters = list(model.parameters())
     gradients = [None if p.grad is None else p.grad.copy() for p in parameters]
     trained = {id(p.data) for p in parameters}
     buffers = [(array, array.copy()) for array in model.state_dict().values() if id(array) not in trained]
-    generators = [default_generator, *(vars(module).get("generator") for module in model.modules())]
-    states = [(g, g.state) for g in generators if isinstance(g, Generator)]
+    modes = [(module, module.training) for module in model.modules()]
+    own = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Generator)]
+    states = [(g, g.state) for g in (default_generator, *own)]
     try:
         yield
     finally:
@@ -135,6 +137,8 @@ def _kept(model: "Module") -> Iterator[None]:
             parameter.grad = gradient
         for array, before in buffers:
             np.copyto(array, before)
+        for module, mode in modes:
+            module.training = mode
         for generator, state in states:
             generator.state = state
 
@@ -150,21 +154,32 @@ def _text(signal: Signal) -> str:
     return f"{signal.mean:>10.2e} {signal.std:>10.2e} {signal.dead:>7.1%}"
 
 
-def _warnings(rows: tuple[LayerReport, ...], active: set[str]) -> Iterator[str]:
-    for what, ordered in (("activation", rows), ("gradient", rows[::-1])):
-        start, said = getattr(ordered[0], what).std, set()
-        for row in ordered:
-            std = getattr(row, what).std
-            verdict = _verdict(std, start)
-            if verdict and verdict not in said:
-                said.add(verdict)
-                yield f"{row.name}  {row.layer}: the {what} {verdict}, its deviation is {std:.2g}"
-    for row in rows:
-        if row.name in active and row.activation.dead >= DEAD:
+def _warnings(rows: tuple[LayerReport, ...], layers: "list[Module]", batch_std: float) -> Iterator[str]:
+    from fastnn.nn.norm import Norm
+
+    order = range(len(rows))
+    norms = [isinstance(layer, Norm) for layer in layers]
+    yield from _far(rows, "activation", order, batch_std, norms)
+    # A gradient has passed the norm of the layer behind it.
+    yield from _far(rows, "gradient", order[::-1], rows[-1].gradient.std, [*norms[1:], False])
+    for row, layer in zip(rows, layers, strict=True):
+        if hasattr(layer, "nonlinearity") and row.activation.dead >= DEAD:
             yield f"{row.name}  {row.layer}: {row.activation.dead:.0%} of its units are dead"
+
+
+def _far(rows: tuple[LayerReport, ...], what: str, order: range, start: float, anew: list[bool]) -> Iterator[str]:
+    """The first layers on the way that are far from `start`; from those on that set the size anew, far from them."""
+    said = set()
+    for i in order:
+        std = getattr(rows[i], what).std
+        start = std if anew[i] else start
+        verdict = _verdict(std, start)
+        if verdict and verdict not in said:
+            said.add(verdict)
+            yield f"{rows[i].name}  {rows[i].layer}: the {what} {verdict}, its deviation is {std:.2g}"
 
 
 def _verdict(std: float, start: float) -> str:
     if not np.isfinite(std):
         return "is not finite"
-    return "vanishes" if std < start / FAR else "explodes" if std > start * FAR else ""
+    return "vanishes" if std <= start / FAR else "explodes" if std > start * FAR else ""

@@ -98,11 +98,11 @@ def _fans(tensor: object) -> tuple[int, int]:
 
 def _xavier_std(tensor: object) -> float:
     fan_in, fan_out = _fans(tensor)
-    return math.sqrt(2 / max(fan_in + fan_out, 1))
+    return math.sqrt(2 / (fan_in + fan_out))
 
 
 def _kaiming_std(tensor: object, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"mode: got {mode!r}, want 'fan_in' or 'fan_out'")
     fan = _fans(tensor)[mode == "fan_out"]
-    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)

@@ -68,9 +68,8 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
     if not whole or operator.index(groups) < 1 or out % groups:
         raise ValueError(f"groups: got {groups!r}, want a positive integer that divides the {out} output channels")
     data.fill(0)
-    if data.size:
-        same = np.arange(min(out // groups, channels))
-        data.reshape(groups, out // groups, channels, *kernel)[:, same, same, *(size // 2 for size in kernel)] = 1
+    same = np.arange(min(out // groups, channels))
+    data.reshape(groups, out // groups, channels, *kernel)[:, same, same, *(size // 2 for size in kernel)] = 1
     return tensor
 
 

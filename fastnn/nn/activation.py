@@ -1,6 +1,8 @@
-"""Activations as layers, for any shape; formulas and errors are those of `fastnn.functional`."""
+"""Activations as layers, for any shape; formulas and errors are those of `fastnn.functional`, bad options' at once."""
 
 from collections.abc import Callable
+
+import numpy as np
 
 from fastnn import functional as F
 from fastnn.nn.module import Array, Backward, Module
@@ -28,6 +30,10 @@ class Activation(Module):
         """y, and dx as a function of dy."""
         raise NotImplementedError
 
+    def _check(self) -> None:
+        """Have bad options refused now, by the border's sentences."""
+        self._run(np.zeros(1))
+
 
 class ReLU(Activation):
     """y = max(x, 0)."""
@@ -43,6 +49,7 @@ class LeakyReLU(Activation):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
         self.nonlinearity = ("leaky_relu", negative_slope)
+        self._check()
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         slope = self.negative_slope
@@ -57,6 +64,7 @@ class ELU(Activation):
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
+        self._check()
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         alpha = self.alpha
@@ -71,6 +79,7 @@ class GELU(Activation):
 
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
+        self._check()
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         approximate = self.approximate
@@ -112,6 +121,7 @@ class Softplus(Activation):
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta, self.threshold = beta, threshold
+        self._check()
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         options = self.beta, self.threshold

@@ -15,7 +15,11 @@ def _accumulate(parameter: Parameter | None, gradient: Array) -> None:
         parameter.accumulate(lambda out: np.copyto(out, gradient))
 
 
-class _BatchNorm(Module):
+class Norm(Module):
+    """Base of the layers after which a signal has a size of its own."""
+
+
+class _BatchNorm(Norm):
     """Normalise each channel over the batch and all trailing axes; see `fastnn.functional.batch_norm`.
 
     Args:
@@ -101,7 +105,7 @@ class BatchNorm2d(_BatchNorm):
     _layouts = ("NCHW",)
 
 
-class LayerNorm(Module):
+class LayerNorm(Norm):
     """Normalise each sample over its trailing axes; see `fastnn.functional.layer_norm`.
 
     Args:

@@ -1,8 +1,8 @@
 """Fills of a tensor with random numbers, in place.
 
 A tensor is a C-contiguous NumPy array of float32 or float64 (for `integers_` of int64), a `fastnn.nn.Parameter`, or a
-CPU tensor of PyTorch. Every function fills it in the caller's memory and returns it. `generator` is where the numbers
-come from: a `fastnn.Generator`, NumPy's, an integer seed, or None for the default one.
+CPU tensor of PyTorch; not empty. Every function fills it in the caller's memory and returns it. `generator` is where
+the numbers come from: a `fastnn.Generator`, NumPy's, an integer seed, or None for the default one.
 """
 
 from collections.abc import Callable
@@ -97,6 +97,7 @@ def integers_(
     first, end = (0, index(low)) if high is None else (index(low), index(high))
     if not -(2**63) <= first < end <= 2**63:
         raise ValueError(f"low: got the interval [{first}, {end}), want one that is not empty and within int64")
+    _check_size(tensor)
     g, words = as_generator(generator), 2 * np.size(tensor)
     offset = g.reserve(words, 2)
     try:
@@ -130,10 +131,17 @@ def as_array(tensor: Any) -> npt.NDArray[np.floating]:
 
     Raises:
         TypeError: no float32 or float64 array, or not in the CPU's memory.
-        ValueError: strided or read-only.
+        ValueError: strided, read-only, or empty: what should be filled has most likely got a wrong shape.
     """
     is_parameter = not isinstance(tensor, np.ndarray) and isinstance(getattr(tensor, "data", None), np.ndarray)
-    return _core.writable(tensor.data if is_parameter else tensor, "tensor")
+    data = _core.writable(tensor.data if is_parameter else tensor, "tensor")
+    _check_size(data)
+    return data
+
+
+def _check_size(data: npt.NDArray[Any]) -> None:
+    if np.size(data) == 0:
+        raise ValueError(f"tensor: got shape {np.shape(data)}, want one element at least")
 
 
 def _fill(kernel: Callable[..., None], tensor: Target, generator: RandomSource | None, *options: float) -> Target:

@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn.nn.module import Array, Module
-from fastnn.random import Generator, default_generator
+from fastnn.random import Generator, default_generator, permutation
 from fastnn.training.callbacks import Callback
 from fastnn.training.checks import Data, Labels, check_positive, check_samples, checked
+
+ORDER_STREAM = 2**63 + 2**62
+"""Stream of the seed from which the order of samples is drawn, in epoch n the n-th after it."""
 
 Loss = Callable[[Array, Labels], tuple[float, Array]]
 
@@ -105,7 +108,7 @@ class Trainer:
                 started = time.perf_counter()
                 self.epoch += 1
                 self._call("on_epoch_start")
-                self._train_epoch(x, y, batch_size, np.random.default_rng((seed, self.epoch)).permutation(len(x)))
+                self._train_epoch(x, y, batch_size, permutation(len(x), Generator(seed, ORDER_STREAM + self.epoch)))
                 if validation is not None:
                     result = self.evaluate(validation, batch_size)
                     self.logs |= {f"val_{name}": value for name, value in result.items()}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/args/common.h"
+#include "steps/quantile.h"
 
 namespace fastnn {
 
@@ -24,8 +25,9 @@ struct TruncatedNormalArgs {
   Philox random;
   T centre, below, above, width;  // centre = below - 1/2
   T mean, std, low, high;
-  bool in_tail;
-  double end, start, tail_over_bell, share, step;  // mean + std z at the nearer end; |z| there; step = +-std
+  bool far, in_tail;  // far: z is not within +-kQuantileMiddle
+  Tail tail;                // from the nearer end on
+  double share, end, step;  // mean + std z at that end; +-std
 };
 
 // low + one of `range` numbers; 0 stands for 2^64.
