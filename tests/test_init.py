@@ -94,13 +94,6 @@ def test_empty(name: str, shape: tuple[int, ...]) -> None:
 
 NAN, INF = math.nan, math.inf
 REFUSALS: list[tuple[str, tuple[Any, ...], str]] = [
-    ("uniform_", (NAN, 1.0), "^a: got nan, want"),
-    ("uniform_", (0.0, INF), "^b: got inf, want"),
-    ("uniform_", (2.0, 1.0), "^a: got 2.0, want at most b = 1.0"),
-    ("normal_", (NAN, 1.0), "^mean: got nan, want"),
-    ("normal_", (0.0, -1.0), "^std: got -1.0, want"),
-    ("normal_", (0.0, NAN), "^std: got nan, want"),
-    ("normal_", (0.0, INF), "^std: got inf, want"),
     ("xavier_uniform_", (NAN,), "got .*nan, want"),
     ("xavier_normal_", (-1.0,), "got -.*, want"),
     ("kaiming_normal_", (NAN,), "got nan, want"),

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
   fastnn::register_loss(m);
   fastnn::register_optim(m);
   fastnn::register_random(m);
+  fastnn::register_random_integers(m);
   fastnn::register_row_norm(m);
   fastnn::register_softmax(m);
   fastnn::register_state(m);

@@ -1,22 +1,12 @@
 #include <cmath>
 
+#include "bind/random.h"
 #include "bind/register.h"
 #include "bind/tensor.h"
-#include "core/memory.h"
 #include "steps/quantile.h"
 
 namespace fastnn {
 namespace {
-
-// Where in a stream a draw begins: `offset` counts words, of which a value takes as many as are in it.
-struct Place {
-  Philox random;
-  Index skip;
-};
-
-Place place(std::uint64_t seed, std::uint64_t stream, std::uint64_t offset, py::ssize_t itemsize) {
-  return {{seed, stream, offset / 64}, Index(offset % 64) * 4 / Index(itemsize)};
-}
 
 std::string text(double value) { return std::string(py::repr(py::float_(value))); }
 
@@ -148,39 +138,6 @@ void fill_exponential(py::handle out, double lambd, std::uint64_t seed, std::uin
   });
 }
 
-// Both ends are included, so that every int64 can be one.
-void integers(py::handle out, std::int64_t first, std::int64_t last, std::uint64_t seed, std::uint64_t stream,
-              std::uint64_t offset) {
-  const Array y = check_integers(out, "tensor", Access::write);
-  const Place at = place(seed, stream, offset, y.itemsize);
-  run(kernel_table().integers, IntegersArgs{y.as<Index>(), y.size, at.skip, at.random, first,
-                                            std::uint64_t(last) - std::uint64_t(first) + 1});
-}
-
-// About 2^12 elements to a bucket, which is what the first level of cache holds; not more buckets than it can write to.
-int bucket_bits(Index n) {
-  int bits = 0;
-  while (bits < 12 && (n >> bits) > (1 << 13)) ++bits;
-  return bits;
-}
-
-py::array permutation(Index n, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
-  const py::array y = new_array({n}, py::dtype::of<Index>());
-  const int bits = bucket_bits(n);
-  const Scratch<Index> ends(bits ? permutation_parts(n) << bits : 0);
-  const std::uint64_t block = offset / 64, blocks = std::uint64_t(n + 63) / 64;
-  run(kernel_table().permutation,
-      PermutationArgs{static_cast<Index*>(const_cast<void*>(y.data())), ends.get(), n, {seed, stream, block},
-                      {seed, stream, block + blocks}, bits});
-  return y;
-}
-
-py::array philox(std::uint64_t seed, std::uint64_t stream, std::uint64_t block, Index blocks) {
-  py::array_t<std::uint32_t> words({blocks, Index(64)});
-  kernel_table().philox(words.mutable_data(), {seed, stream, block}, blocks);
-  return words;
-}
-
 // A tensor of another library as an array that lies in its memory, and keeps it.
 py::object writable(py::object tensor, const std::string& name) {
   const Tensor t = check_tensor(tensor, name, Access::write);
@@ -201,9 +158,6 @@ void register_random(py::module_& m) {
   m.def("truncated_normal", &truncated_normal, "out"_a, "mean"_a, "std"_a, "a"_a, "b"_a, "seed"_a, "stream"_a, "offset"_a);
   m.def("bernoulli", &bernoulli, "out"_a, "p"_a, "seed"_a, "stream"_a, "offset"_a);
   m.def("exponential", &fill_exponential, "out"_a, "lambd"_a, "seed"_a, "stream"_a, "offset"_a);
-  m.def("integers", &integers, "out"_a, "first"_a, "last"_a, "seed"_a, "stream"_a, "offset"_a);
-  m.def("permutation", &permutation, "n"_a, "seed"_a, "stream"_a, "offset"_a);
-  m.def("philox", &philox, "seed"_a, "stream"_a, "block"_a, "blocks"_a);
   m.def("writable", &writable, "tensor"_a, "name"_a);
 }
 

@@ -16,6 +16,7 @@ void register_group_norm(pybind11::module_& m);
 void register_loss(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_random(pybind11::module_& m);
+void register_random_integers(pybind11::module_& m);
 void register_row_norm(pybind11::module_& m);
 void register_softmax(pybind11::module_& m);
 void register_state(pybind11::module_& m);

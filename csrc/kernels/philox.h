@@ -24,7 +24,6 @@ constexpr int kWordVectorBytes = 16;
 #endif
 constexpr int kWordLanes = kWordVectorBytes / 8;
 typedef std::uint64_t WordVector __attribute__((vector_size(kWordVectorBytes)));
-typedef std::uint32_t HalfVector __attribute__((vector_size(kWordVectorBytes / 2)));
 
 inline WordVector lane_numbers() {
   WordVector numbers = {};
@@ -45,37 +44,53 @@ inline WordVector multiply_low(WordVector a, WordVector b) {
 #endif
 }
 
-// Word w of the counters from `first` on, one vector of them.
-inline void philox_vector(std::uint32_t* words, const Philox& random, std::uint64_t first) {
-  using C = PhiloxConstants;
-  WordVector x0, x1, x2, x3;
-  const WordVector zero = {};
-  x0 = lane_numbers() + first;
-  x1 = zero + (first >> 32);
-  x2 = zero + random.stream;
-  x3 = zero + (random.stream >> 32);
-  std::uint32_t key0 = std::uint32_t(random.seed), key1 = std::uint32_t(random.seed >> 32);
-  const WordVector m0 = zero + C::kMultiplier0, m1 = zero + C::kMultiplier1;
-#pragma GCC unroll 10
-  for (int round = 0; round < C::kRounds; ++round) {
-    philox_round(x0, x1, x2, x3, zero + key0, zero + key1, m0, m1, multiply_low);
-    key0 += C::kWeyl0;
-    key1 += C::kWeyl1;
+// Word w of counters in x[w], with the counters' lower halves and words of the stream at first.
+struct WordVectors {
+  WordVector x[4];
+
+  WordVectors(const Philox& random, std::uint64_t first)
+      : x{lane_numbers() + first, WordVector{} + (first >> 32), WordVector{} + random.stream, WordVector{} + (random.stream >> 32)} {}
+
+  void round(WordVector key0, WordVector key1) {
+    const WordVector m0 = WordVector{} + PhiloxConstants::kMultiplier0, m1 = WordVector{} + PhiloxConstants::kMultiplier1;
+    philox_round(x[0], x[1], x[2], x[3], key0, key1, m0, m1, multiply_low);
   }
-  const WordVector* x[4] = {&x0, &x1, &x2, &x3};
-#pragma GCC unroll 4
-  for (Index w = 0; w < 4; ++w) {
-    const HalfVector half = __builtin_convertvector(*x[w], HalfVector);
-    __builtin_memcpy(words + w * kBlockCounters, &half, sizeof half);
+};
+
+// The low halves of a, then those of b. A conversion of one vector alone takes five instructions for AVX2.
+inline void store_low_halves(std::uint32_t* words, WordVector a, WordVector b) {
+#if defined(__AVX512F__)
+  const __m512i low = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  _mm512_storeu_si512(words, _mm512_permutex2var_epi32(__m512i(a), low, __m512i(b)));
+#elif defined(__AVX2__)
+  const __m256i low = __m256i(_mm256_shuffle_ps(__m256(a), __m256(b), 0x88));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), _mm256_permute4x64_epi64(low, 0xd8));
+#elif defined(__SSE2__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(words), __m128i(_mm_shuffle_ps(__m128(a), __m128(b), 0x88)));
+#else
+  for (int lane = 0; lane < kWordLanes; ++lane) {
+    words[lane] = std::uint32_t(a[lane]);
+    words[kWordLanes + lane] = std::uint32_t(b[lane]);
   }
+#endif
 }
 
 // The 64 words of the block `offset` after `random.block`.
 inline void philox_block(std::uint32_t* words, const Philox& random, std::uint64_t offset) {
   const std::uint64_t first = (random.block + offset) * std::uint64_t(kBlockCounters);
-#pragma GCC unroll 8
-  for (int v = 0; v < kBlockCounters; v += kWordLanes) {
-    philox_vector(words + v, random, first + std::uint64_t(v));
+#pragma GCC unroll 4
+  for (int v = 0; v < kBlockCounters; v += 2 * kWordLanes) {
+    WordVectors a(random, first + std::uint64_t(v)), b(random, first + std::uint64_t(v + kWordLanes));
+    std::uint32_t key0 = std::uint32_t(random.seed), key1 = std::uint32_t(random.seed >> 32);
+#pragma GCC unroll 10
+    for (int round = 0; round < PhiloxConstants::kRounds; ++round) {  // of two, since each waits for the one before
+      a.round(WordVector{} + key0, WordVector{} + key1);
+      b.round(WordVector{} + key0, WordVector{} + key1);
+      key0 += PhiloxConstants::kWeyl0;
+      key1 += PhiloxConstants::kWeyl1;
+    }
+#pragma GCC unroll 4
+    for (Index w = 0; w < 4; ++w) store_low_halves(words + w * kBlockCounters + v, a.x[w], b.x[w]);
   }
 }
 

@@ -26,10 +26,9 @@ static constexpr double quantile_far_term(int i) {
 constexpr double kQuantileMiddle = 2.9;
 
 // z with Phi(z) = below = 1 - above = 1/2 + centre. All three are given, since each is what the others lose where it is small.
-// |z| <= kQuantileMiddle, unless `far`. In double a step of Halley's method follows.
+// w = -ln(4 below above); |z| <= kQuantileMiddle, unless `far`. In double a step of Halley's method follows.
 template <bool far, class T>
-FASTNN_STEP T normal_quantile(T centre, T below, T above) {
-  const T w = -logarithm_of_normal(4 * below * above);
+FASTNN_STEP T normal_quantile(T w, T centre, T below, T above) {
   T ratio = series<quantile_near_term, 0, 9>(w - T(2.5));
   if constexpr (far) {
     const T root = square_root(w < 1 ? T(1) : w);
