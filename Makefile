@@ -37,14 +37,14 @@ bench: $(VENV)/.installed
 readme:
 	$(PYTHON) bench/readme.py
 
-# The OpenMP engine, in an environment that takes everything else from the first one.
+# The OpenMP engine under the tests that ask for threads, in an environment that takes everything else from the first one.
 test-openmp: $(VENV)/.installed
 	$(BIN)/python -m venv --without-pip $(VENV)-openmp
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 	  > $$($(VENV)-openmp/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/first.pth
 	$(BIN)/pip --quiet --python $(VENV)-openmp/bin/python install --no-build-isolation --no-deps --force-reinstall \
 	  --config-settings=cmake.define.FASTNN_THREADS=openmp --config-settings=build-dir=build/openmp .
-	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest
+	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $$(grep -lE 'THREADS|set_num_threads|running\(' tests/test_*.py)
 
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
