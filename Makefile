@@ -29,7 +29,7 @@ $(BIN)/cmake --build build/lint-$(notdir $(1))
 
 endef
 
-# Measures for nine minutes, beside torch where that is installed in .venv, and writes bench/results/.
+# Measures for a quarter of an hour, beside torch where that is installed in .venv, and writes bench/results/.
 bench: $(VENV)/.installed
 	$(BIN)/pytest bench --save=latest --ignore=bench/test_random_bars.py
 	$(BIN)/pytest bench/test_random_bars.py --save=random

@@ -44,15 +44,11 @@ def numpy_sides(method: str, out: Any, pool: ThreadPoolExecutor) -> dict[str, Si
 def timed(drawn: Drawn, what: str, n: int, sides: dict[str, Side], seconds: float) -> dict[str, float]:
     """Seconds of fastnn, torch and NumPy's fastest, those that there are; noted for the table."""
     times = race(sides, seconds)
-    peers = {
-        "torch": "torch",
-        "NumPy": min((s for s in times if s.startswith("numpy")), key=times.__getitem__, default=""),
-    }
-    found = {"fastnn": times["fastnn"]} | {name: times[side] for name, side in peers.items() if side in times}
-    row: dict[str, object] = {
-        name: found.get(name) and float(f"{found[name] / n * 1e9:.3g}") for name in ("fastnn", *peers)
-    }
-    drawn({"what": what} | row | {"NumPy's fastest": peers["NumPy"].removeprefix("numpy ")})
+    best = min((side for side in times if side.startswith("numpy")), key=times.__getitem__, default="")
+    sources = {"fastnn": "fastnn", "torch": "torch", "NumPy": best}
+    found = {name: times[side] for name, side in sources.items() if side in times}
+    cells = {name: found.get(name) and float(f"{found[name] / n * 1e9:.3g}") for name in ("fastnn", "torch", "NumPy")}
+    drawn({"what": what, **cells, "NumPy's fastest": best.removeprefix("numpy ")})
     return found
 
 

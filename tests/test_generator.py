@@ -71,6 +71,10 @@ def test_advance() -> None:
     with pytest.raises(ValueError, match=r"^offset: got .*, want"):
         generator.advance(2**64 - 1)
     assert generator.offset == 128
+    generator.state |= {"offset": 2**64 - 64}
+    with pytest.raises(ValueError, match=r"^offset: got .*, want"):
+        random.uniform_(np.empty(99), generator=generator)
+    assert generator.offset == 2**64 - 64
 
 
 @pytest.mark.parametrize("begin", [0, 1, 63, 64, 1000])

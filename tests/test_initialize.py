@@ -132,7 +132,7 @@ def test_shared_activations_count_everywhere() -> None:
 def test_an_eps_makes_no_norm() -> None:
     """A matrix beside an attribute of that name is a weight."""
     model = Composite()
-    model.eps = 1e-5  # type: ignore[attr-defined]
+    vars(model)["eps"] = 1e-5
     init.initialize(model, seed=3)
     assert _deviates(model.kernel.data, 5 / 3 * math.sqrt(2 / 90))
 
@@ -256,7 +256,8 @@ def test_what_is_far() -> None:
     assert not init.report(init.initialize(model, seed=1), 1e4 * BATCH).warnings
     linear = nn.Linear(256, 256)
     for factor, verdict in ((0.0, "vanishes"), (1e-3, "vanishes"), (1e3, "explodes")):
-        init.initialize(linear, seed=1).weight.data *= factor  # type: ignore[misc]
+        init.initialize(linear, seed=1)
+        linear.weight.data *= factor
         warnings = init.report(linear, BATCH).warnings
         assert len(warnings) == 1 and f"the activation {verdict}" in warnings[0]
 

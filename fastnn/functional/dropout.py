@@ -188,10 +188,9 @@ def drawn(
 ) -> tuple[Any, DropoutMask]:
     """run(mask) with a fresh mask for so many elements; what it does not use, since it raises, is given back."""
     g, words = as_generator(generator), -(-elements // 2) if p else 0
-    offset = g.reserve(words)
-    mask = DropoutMask(p, g.seed, g.stream, offset // BLOCK_WORDS, scale)
-    try:
+
+    def run_at(offset: int) -> tuple[Any, DropoutMask]:
+        mask = DropoutMask(p, g.seed, g.stream, offset // BLOCK_WORDS, scale)
         return run(mask), mask
-    except BaseException:
-        g.give_back(offset, words)
-        raise
+
+    return g.draw(words, run_at)

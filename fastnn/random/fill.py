@@ -50,7 +50,7 @@ def trunc_normal_(
 ) -> Target:
     """Fill with values of a normal distribution that is cut off outside [a, b].
 
-    Nothing is drawn twice: the distribution function is inverted, so a value stems from one uniform one of 32 (float64:
+    Nothing is drawn twice: the distribution function is inverted, so a value stems from one uniform one of 31 (float64:
     53) bits. Right also where [a, b] lies far out in a tail, and where it is narrow. a and b may be infinite.
 
     Raises:
@@ -98,13 +98,8 @@ def integers_(
     if not -(2**63) <= first < end <= 2**63:
         raise ValueError(f"low: got the interval [{first}, {end}), want one that is not empty and within int64")
     _check_size(tensor)
-    g, words = as_generator(generator), 2 * np.size(tensor)
-    offset = g.reserve(words, 2)
-    try:
-        _core.integers(tensor, first, end - 1, g.seed, g.stream, offset)
-    except BaseException:
-        g.give_back(offset, words)
-        raise
+    g = as_generator(generator)
+    g.draw(2 * np.size(tensor), lambda at: _core.integers(tensor, first, end - 1, g.seed, g.stream, at), 2)
     return tensor
 
 
@@ -123,7 +118,7 @@ def permutation(n: SupportsIndex, generator: RandomSource | None = None) -> npt.
         raise ValueError(f"n: got {n!r}, want a number in [0, 2**63)")
     g = as_generator(generator)
     words = 2 * -(-index(n) // BLOCK_WORDS) * BLOCK_WORDS  # one for the bucket, one for the exchange
-    return _core.permutation(index(n), g.seed, g.stream, g.reserve(words))
+    return g.draw(words, lambda at: _core.permutation(index(n), g.seed, g.stream, at))
 
 
 def as_array(tensor: Any) -> npt.NDArray[np.floating]:
@@ -146,11 +141,5 @@ def _check_size(data: npt.NDArray[Any]) -> None:
 
 def _fill(kernel: Callable[..., None], tensor: Target, generator: RandomSource | None, *options: float) -> Target:
     data, g = as_array(tensor), as_generator(generator)
-    words = data.nbytes // 4
-    offset = g.reserve(words, data.itemsize // 4)
-    try:
-        kernel(data, *options, g.seed, g.stream, offset)
-    except BaseException:
-        g.give_back(offset, words)
-        raise
+    g.draw(data.nbytes // 4, lambda at: kernel(data, *options, g.seed, g.stream, at), data.itemsize // 4)
     return tensor

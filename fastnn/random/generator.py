@@ -2,13 +2,15 @@
 
 import os
 import threading
-from collections.abc import Mapping
-from typing import Any, SupportsIndex
+from collections.abc import Callable, Mapping
+from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
+
+Result = TypeVar("Result")
 
 BLOCK_WORDS = 64
 """32-bit words in a block: 16 consecutive Philox counters of four words each."""
@@ -129,22 +131,35 @@ class Generator:
             ValueError: n < 0.
         """
         n = _word64("n", n)
-        offset = self.reserve(n, 1)
-        block, skip = divmod(offset, BLOCK_WORDS)
-        return _core.philox(self.seed, self.stream, block, -(-(skip + n) // BLOCK_WORDS)).reshape(-1)[skip : skip + n]
+
+        def run(offset: int) -> npt.NDArray[np.uint32]:
+            block, skip = divmod(offset, BLOCK_WORDS)
+            words = _core.philox(self.seed, self.stream, block, -(-(skip + n) // BLOCK_WORDS))
+            return words.reshape(-1)[skip : skip + n]
+
+        return self.draw(n, run, 1)
+
+    def draw(self, words: int, run: Callable[[int], Result], align: int = BLOCK_WORDS) -> Result:
+        """run(offset) of `words` fresh words, see `reserve`; they are given back if it raises."""
+        offset = self.reserve(words, align)
+        try:
+            return run(offset)
+        except BaseException:
+            self.give_back(offset, words)
+            raise
 
     def reserve(self, words: int, align: int = BLOCK_WORDS) -> int:
         """Take `words` words, the first of which has an offset that `align` divides, and return that offset.
 
         Raises:
-            ValueError: words < 0.
+            ValueError: words < 0, or the stream's end at 2**64 words.
         """
         if words < 0:
             raise ValueError(f"words: got {words}, want a number >= 0")
         with _LOCK:
             first = -(-self.offset // align) * align
             if words:
-                self.offset = _next_block(first + words)
+                self.offset = _word64("offset", _next_block(first + words))
         return first
 
     def give_back(self, first: int, words: int) -> None:
