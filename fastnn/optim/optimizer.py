@@ -9,9 +9,10 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 
 from fastnn import _core
+from fastnn._autograd import count_writes
 from fastnn.nn.module import Parameter
 from fastnn.optim.options import CHECKS, ParamGroup, flag, not_negative, state_dtype
-from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, tensor_of, zero
+from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, is_torch, tensor_of, zero
 from fastnn.optim.state import ParamState, StateDtype, Stored
 from fastnn.optim.state_dict import Stateful
 from fastnn.random import BLOCK_WORDS, Generator, RandomSource, as_generator, default_generator
@@ -145,6 +146,10 @@ class Optimizer(Stateful):
         given = tuple(map(self._get_grad, self._params) if grads is None else grads)
         write_zeros = self.zero_grad_after_step and not (grads is None and self._are_parameters)
         norm = self._run(given, write_zeros)
+        if self._tensors:
+            count_writes(
+                [p for p, grad in zip(self._tensors, given, strict=True) if p is not None and grad is not None]
+            )
         self.last_grad_norm = norm
         if norm is not None and not math.isfinite(norm):
             if self.error_if_nonfinite:
@@ -237,6 +242,8 @@ class Optimizer(Stateful):
         self._stepper = type(self).rule(tensors, names, sizes, state, self._steps, self._memory, dtype)
         self._built = [self._needed(group) for group in groups]
         self._words = sum(-(-math.prod(s.shape) // _core.CHUNK) for s in self._states) * BLOCK_WORDS
+        tensors = [p if is_torch(p) else None for p in self._params]
+        self._tensors = tensors if any(p is not None for p in tensors) else []
         self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
         arrays = any(isinstance(p, np.ndarray) for p in self._params)
         self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
+from fastnn._autograd import count_writes
 from fastnn.random.generator import BLOCK_WORDS, RandomSource, as_generator
 
 Target = TypeVar("Target")
@@ -131,6 +132,8 @@ def as_array(tensor: Any) -> npt.NDArray[np.floating]:
     is_parameter = not isinstance(tensor, np.ndarray) and isinstance(getattr(tensor, "data", None), np.ndarray)
     data = _core.writable(tensor.data if is_parameter else tensor, "tensor")
     _check_size(data)
+    if hasattr(tensor, "detach"):
+        count_writes([tensor])
     return data
 
 

@@ -1,0 +1,243 @@
+"""Fused operations under the names and arguments of torch.nn.functional.
+
+Tensors are on the CPU, all of float32 or all of float64; anything else raises TypeError. (The modules of
+`fastnn.torch.nn` leave such tensors to torch.) Random numbers come from torch's default generator: `torch.manual_seed`
+determines them, and what restores its state draws the same mask again, as activation checkpointing does.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fastnn import functional as F
+from fastnn._autograd import count_writes
+from fastnn.torch.autograd import Array, Ran, array, fits, fused
+
+Forward = Callable[[Array, Array | None, Array | None], tuple[Array, Any, Array]]
+Backward = Callable[..., tuple[Array, Array, Array | None]]
+
+
+def _check(*tensors: Tensor | None) -> None:
+    if not fits(*tensors):
+        got = [f"{t.dtype} on {t.device}" for t in tensors if t is not None]
+        raise TypeError(
+            f"input: got {', '.join(got)}, want dense CPU tensors, all of torch.float32 or all of torch.float64, outside "
+            "torch.compile; use torch's own function"
+        )
+
+
+def _seed() -> int:
+    """Fresh for every call, and torch's to determine."""
+    return int(torch.randint(2**63 - 1, ()))
+
+
+def _norm(
+    name: str,
+    forward: Forward,
+    backward: Backward,
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    *needed: int,
+) -> Tensor:
+    """A norm of which forward(x, w, b) gives y, mean and rstd, and backward(dy, x, w, mean, rstd) three gradients."""
+
+    def run(x: Array, w: Array | None, b: Array | None) -> Ran:
+        y, mean, rstd = forward(x, w, b)
+        has_bias = b is not None
+
+        def gradients(dy: Array, x: Array, w: Array | None, *others: Array) -> tuple[Array | None, ...]:
+            dx, dweight, dbias = backward(dy, x, w, mean, rstd, *others)
+            return dx, None if w is None else dweight, dbias if has_bias else None
+
+        return y, (0, 1, *needed), gradients
+
+    return fused(name, run, input, weight, bias)
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """See `fastnn.functional.layer_norm`; the order of arguments is torch's."""
+    _check(input, weight, bias)
+    shape = tuple(normalized_shape)
+    return _norm(
+        "layer_norm",
+        lambda x, w, b: F.layer_norm(x, shape, w, b, eps, return_stats=True),
+        F.layer_norm_backward,
+        input.contiguous(), weight, bias,
+    )  # fmt: skip
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """See `fastnn.functional.rms_norm`; the order of arguments is torch's."""
+    _check(input, weight)
+    shape = tuple(normalized_shape)
+
+    def backward(dy: Array, x: Array, w: Array | None, _: None, rrms: Array) -> tuple[Array, Array, None]:
+        return *F.rms_norm_backward(dy, x, w, rrms), None
+
+    def forward(x: Array, w: Array | None, _: Array | None) -> tuple[Array, None, Array]:
+        y, rrms = F.rms_norm(x, shape, w, eps, return_stats=True)
+        return y, None, rrms
+
+    return _norm("rms_norm", forward, backward, input.contiguous(), weight, None)
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """See `fastnn.functional.group_norm`; the order of arguments is torch's."""
+    _check(input, weight, bias)
+    return _norm(
+        "group_norm",
+        lambda x, w, b: F.group_norm(x, num_groups, w, b, eps, return_stats=True),
+        lambda dy, x, w, mean, rstd: F.group_norm_backward(dy, x, num_groups, w, mean, rstd),
+        input.contiguous(), weight, bias,
+    )  # fmt: skip
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    activation: Literal["relu"] | None = None,
+) -> Tensor:
+    """See `fastnn.functional.batch_norm`; the order of arguments is torch's.
+
+    Images may be channels_last; the result and the gradient are then, too.
+
+    Args:
+        activation: "relu" puts a ReLU behind the norm, in the same pass.
+    """
+    _check(input, running_mean, running_var, weight, bias)
+    last = input.dim() == 4 and not input.is_contiguous() and input.is_contiguous(memory_format=torch.channels_last)
+    mean, var = array(running_mean), array(running_var)
+    y = _norm(
+        "batch_norm",
+        lambda x, w, b: F.batch_norm(
+            x, mean, var, w, b, training, momentum, eps, activation=activation, channels_last=last, return_stats=True
+        ),
+        lambda dy, x, w, mean, rstd, y=None: F.batch_norm_backward(
+            dy, x, w, mean, rstd, training, y=y, channels_last=last
+        ),
+        input.permute(0, 2, 3, 1) if last else input.contiguous(), weight, bias, *((3,) if activation else ()),
+    )  # fmt: skip
+    if training and running_mean is not None:
+        count_writes([running_mean, running_var])
+    return y.permute(0, 3, 1, 2) if last else y
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """See `fastnn.functional.dropout`. Without training, or with p = 0, it is the input itself, as in torch."""
+    _check(input)
+    if 0 <= p <= 1 and not (training and p > 0):
+        return input
+
+    def run(x: Array) -> Ran:
+        y, mask = F.dropout(x, p, generator=_seed(), return_mask=True)
+        return y, (), lambda dy: (F.dropout_backward(dy, mask),)
+
+    return fused("dropout", run, input.contiguous())
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """See `fastnn.functional.gelu`."""
+    _check(input)
+    return fused(
+        "gelu",
+        lambda x: (F.gelu(x, approximate), (0,), lambda dy, x: (F.gelu_backward(dy, x, approximate),)),
+        input.contiguous(),
+    )
+
+
+def silu(input: Tensor) -> Tensor:
+    """See `fastnn.functional.silu`."""
+    _check(input)
+    return fused("silu", lambda x: (F.silu(x), (0,), lambda dy, x: (F.silu_backward(dy, x),)), input.contiguous())
+
+
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """See `fastnn.functional.softmax`."""
+    _check(input)
+
+    def run(x: Array) -> Ran:
+        return F.softmax(x, dim), (1,), lambda dy, y: (F.softmax_backward(dy, y, dim),)
+
+    return fused("softmax", run, input.contiguous())
+
+
+def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, approximate: str = "none") -> Tensor:
+    """gelu(input @ weight.T + bias): torch's product, then bias and activation in one pass, and so their gradients.
+
+    Args:
+        input: (..., in).
+        weight: (out, in).
+        bias: (out,), or None.
+        approximate: as in `gelu`.
+    """
+    _check(input, weight, bias)
+    activation = "gelu" if approximate == "none" else "gelu_tanh"
+
+    def run(z: Array, b: Array | None) -> Ran:
+        def gradients(dy: Array, z: Array, b: Array | None = None) -> tuple[Array | None, ...]:
+            return F.bias_activation_backward(dy, z, b, activation)
+
+        return F.bias_activation(z, b, activation), (0,) if b is None else (0, 1), gradients
+
+    return fused("linear_gelu", run, torch.nn.functional.linear(input, weight), bias)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """See `fastnn.functional.softmax_cross_entropy`; the gradient is found along with the loss.
+
+    Args:
+        input: (C,), (N, C) or (N, C, d1, ...), logits.
+        target: labels, int64, the input's shape without C; or probabilities of its shape and dtype.
+        weight, ignore_index, reduction, label_smoothing: as there.
+    """
+    floating = target.is_floating_point()
+    _check(input, weight, target if floating else None)
+    axis = min(input.dim() - 1, 1)
+    rows = input.movedim(axis, -1)
+    targets = target.movedim(axis, -1) if floating else target
+    labels: Any = array(
+        targets.reshape(-1, rows.shape[-1]).contiguous() if floating else targets.reshape(-1).contiguous()
+    )
+
+    def run(x: Array) -> Ran:
+        loss, dlogits = F.softmax_cross_entropy(
+            x, labels, array(weight), ignore_index, reduction, label_smoothing  # type: ignore[call-overload]
+        )  # fmt: skip
+        ready = torch.from_numpy(dlogits)
+
+        def gradients(dy: Array) -> tuple[Tensor]:
+            factor = torch.from_numpy(dy).reshape(-1, 1)
+            return (ready if factor.numel() == 1 and float(factor) == 1 else ready * factor,)
+
+        return x.dtype.type(loss), (), gradients
+
+    loss = fused("cross_entropy", run, rows.reshape(-1, rows.shape[-1]).contiguous())
+    return loss.reshape(rows.shape[:-1]) if reduction == "none" else loss

@@ -1,0 +1,169 @@
+"""Modules of torch.nn whose passes are fused: subclasses with the same arguments, parameters, buffers and state dicts.
+
+A module hands what the kernels cannot take to its base class: tensors on other devices or of other dtypes, and
+everything under torch.compile.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from fastnn.torch import functional as F
+from fastnn.torch.autograd import fits
+
+
+class Dropout(nn.Dropout):
+    """torch.nn.Dropout with a mask that is drawn in parallel and never stored. In place it is torch's own."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As torch.nn.Dropout."""
+        if self.inplace or not fits(input):
+            return super().forward(input)
+        return F.dropout(input, self.p, self.training)
+
+
+class LayerNorm(nn.LayerNorm):
+    """torch.nn.LayerNorm in one pass each way; see `fastnn.functional.layer_norm`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As torch.nn.LayerNorm."""
+        if not fits(input, self.weight, self.bias):
+            return super().forward(input)
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(nn.RMSNorm):
+    """torch.nn.RMSNorm in one pass each way; see `fastnn.functional.rms_norm`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As torch.nn.RMSNorm."""
+        if not fits(x, self.weight):
+            return super().forward(x)
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+
+class GroupNorm(nn.GroupNorm):
+    """torch.nn.GroupNorm; see `fastnn.functional.group_norm`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As torch.nn.GroupNorm."""
+        if not fits(input, self.weight, self.bias):
+            return super().forward(input)
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class _FusedBatchNorm:
+    """What the batch norms share, ahead of their class of torch.nn."""
+
+    activation: ClassVar[Literal["relu"] | None] = None
+
+    def forward(self: Any, input: Tensor) -> Tensor:
+        """As the class of torch.nn."""
+        if not fits(input, self.weight, self.bias, self.running_mean, self.running_var):
+            y = super().forward(input)  # type: ignore[misc]
+            return nn.functional.relu(y) if self.activation else y
+        self._check_input_dim(input)
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                momentum = 1.0 / float(self.num_batches_tracked)
+        kept = not self.training or self.track_running_stats
+        mean, var = (self.running_mean, self.running_var) if kept else (None, None)
+        own = self.training or (self.running_mean is None and self.running_var is None)
+        return F.batch_norm(
+            input, mean, var, self.weight, self.bias, own, momentum, self.eps, activation=self.activation
+        )
+
+
+class BatchNorm1d(_FusedBatchNorm, nn.BatchNorm1d):
+    """torch.nn.BatchNorm1d; see `fastnn.functional.batch_norm`."""
+
+
+class BatchNorm2d(_FusedBatchNorm, nn.BatchNorm2d):
+    """torch.nn.BatchNorm2d; see `fastnn.functional.batch_norm`. Images may be channels_last."""
+
+
+class BatchNormReLU1d(BatchNorm1d):
+    """torch.nn.BatchNorm1d and torch.nn.ReLU behind it, in one pass."""
+
+    activation = "relu"
+
+
+class BatchNormReLU2d(BatchNorm2d):
+    """torch.nn.BatchNorm2d and torch.nn.ReLU behind it, in one pass."""
+
+    activation = "relu"
+
+
+class GELU(nn.GELU):
+    """torch.nn.GELU; see `fastnn.functional.gelu`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As torch.nn.GELU."""
+        return F.gelu(input, self.approximate) if fits(input) else super().forward(input)
+
+
+class SiLU(nn.SiLU):
+    """torch.nn.SiLU; see `fastnn.functional.silu`. In place it is torch's own."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As torch.nn.SiLU."""
+        return F.silu(input) if fits(input) and not self.inplace else super().forward(input)
+
+
+class LinearGELU(nn.Linear):
+    """torch.nn.Linear and torch.nn.GELU behind it, with bias and activation in one pass.
+
+    Args:
+        in_features, out_features, bias, device, dtype: as for torch.nn.Linear.
+        approximate: as for torch.nn.GELU.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        approximate: str = "none",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, device, dtype)
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        """gelu(input @ weight.T + bias)."""
+        if not fits(input, self.weight, self.bias):
+            return nn.functional.gelu(super().forward(input), self.approximate)
+        return F.linear_gelu(input, self.weight, self.bias, self.approximate)
+
+    def extra_repr(self) -> str:
+        """Its arguments."""
+        return f"{super().extra_repr()}, approximate={self.approximate!r}"
+
+
+class CrossEntropyLoss(nn.CrossEntropyLoss):
+    """torch.nn.CrossEntropyLoss with its gradient found along with the loss."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """As torch.nn.CrossEntropyLoss."""
+        if not fits(input, self.weight, target if target.is_floating_point() else None):
+            return super().forward(input, target)
+        return F.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+
+
+__all__ = [
+    "GELU",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNormReLU1d",
+    "BatchNormReLU2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "GroupNorm",
+    "LayerNorm",
+    "LinearGELU",
+    "RMSNorm",
+    "SiLU",
+]

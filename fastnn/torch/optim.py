@@ -1,0 +1,130 @@
+"""The optimizers of `fastnn.optim` as torch.optim.Optimizer, for schedulers, hooks and trainers that ask for one."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+
+from fastnn import optim
+
+
+class Optimizer(torch.optim.Optimizer):
+    """An optimizer of `fastnn.optim`, whose arguments it takes, over torch's CPU tensors.
+
+    Attributes:
+        fused: the optimizer of `fastnn.optim` that does the work.
+        param_groups: its groups: options are checked when they are set.
+        state: for each parameter its state, as in `state_dict()`; tensors share memory with the optimizer's own.
+
+    Raises:
+        TypeError, ValueError: as the optimizer of `fastnn.optim`.
+    """
+
+    rule: ClassVar[type[optim.Optimizer]]
+
+    def __init_subclass__(cls, rule: type[optim.Optimizer]) -> None:
+        cls.rule = rule
+        cls.__doc__ = f"`fastnn.optim.{rule.__name__}` for PyTorch: see there for its arguments, and `Optimizer`."
+        cls.__signature__ = inspect.signature(rule)  # type: ignore[attr-defined]
+
+    def __init__(self, params: Any, *args: Any, **options: Any) -> None:
+        self.fused = self.rule(params, *args, **options)
+        super().__init__([dict(group) for group in self.fused.param_groups], dict(self.fused.defaults))
+        self.param_groups = self.fused.param_groups
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"fused": self.fused, "defaults": self.defaults}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state | {"param_groups": state["fused"].param_groups})
+
+    @property
+    def state(self) -> dict[torch.Tensor, dict[str, Any]]:
+        """See the class."""
+        saved = self.fused.state_dict()["state"]
+        params = [p for group in self.param_groups for p in group["params"]]
+        return {p: saved[i] for i, p in enumerate(params) if i in saved}
+
+    @state.setter
+    def state(self, value: Mapping[torch.Tensor, Any]) -> None:
+        if value:  # what torch's own constructor sets is empty
+            raise TypeError("state: got a new one, want the optimizer's own; use load_state_dict")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As in torch; where it is refused, nothing changes."""
+        if self.param_groups is getattr(self.fused, "param_groups", None):
+            self.fused.add_param_group(param_group)
+        else:
+            super().add_param_group(param_group)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: called first, with gradients enabled; computes them and returns the loss, which is returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self.fused.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """As in torch; see `fastnn.optim.Optimizer.state_dict`."""
+        for before in self._optimizer_state_dict_pre_hooks.values():
+            before(self)
+        state_dict = self.fused.state_dict()
+        for after in self._optimizer_state_dict_post_hooks.values():
+            changed = after(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        return state_dict
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]
+        """Take over all of a state dict, of fastnn's or torch's optimizer of that name, or nothing.
+
+        A parameter that has no entry, since it had no gradient yet, begins anew.
+
+        Raises:
+            TypeError, ValueError, KeyError: as `fastnn.optim.Optimizer.load_state_dict`.
+        """
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            changed = before(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        self.fused.load_state_dict(state_dict, strict=False)
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
+
+
+class SGD(Optimizer, rule=optim.SGD): ...
+
+
+class Adam(Optimizer, rule=optim.Adam): ...
+
+
+class AdamW(Optimizer, rule=optim.AdamW): ...
+
+
+class Adamax(Optimizer, rule=optim.Adamax): ...
+
+
+class NAdam(Optimizer, rule=optim.NAdam): ...
+
+
+class RAdam(Optimizer, rule=optim.RAdam): ...
+
+
+class Lion(Optimizer, rule=optim.Lion): ...
+
+
+class Adagrad(Optimizer, rule=optim.Adagrad): ...
+
+
+class Adadelta(Optimizer, rule=optim.Adadelta): ...
+
+
+class RMSprop(Optimizer, rule=optim.RMSprop): ...
+
+
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop"]

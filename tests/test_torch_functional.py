@@ -1,0 +1,210 @@
+"""fastnn.torch.functional beside torch.nn.functional: values, gradients, and what autograd is owed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.nn import functional as theirs  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
+
+from fastnn.torch import functional as ours  # noqa: E402
+
+LABELS = torch.tensor([3, 0, -100, 6, 1])
+CLASS_WEIGHT = torch.linspace(0.5, 2, 7, dtype=torch.float64)
+
+
+def _tensors(*shapes: tuple[int, ...]) -> list[Any]:
+    rng = np.random.default_rng(3)
+    return [torch.from_numpy(rng.standard_normal(s)).requires_grad_() for s in shapes]
+
+
+def _batch_norm(library: Any, training: bool, activation: str | None = None) -> Callable[..., Any]:
+    def call(x: Any, w: Any, b: Any) -> Any:
+        running = torch.linspace(-1, 1, 4).to(x), torch.linspace(0.5, 2, 4).to(x)
+        if activation is None or library is theirs:
+            y = library.batch_norm(x, *running, w, b, training, 0.2, 1e-3)
+            y = y if activation is None else theirs.relu(y)
+        else:
+            y = library.batch_norm(x, *running, w, b, training, 0.2, 1e-3, activation=activation)
+        return y, *running
+
+    return call
+
+
+# name, shapes of the tensors, the call with either library
+CASES: list[tuple[str, list[tuple[int, ...]], Callable[..., Any]]] = [
+    ("layer_norm", [(3, 5, 7), (7,), (7,)], lambda f, x, w, b: f.layer_norm(x, (7,), w, b, 1e-3)),
+    ("layer_norm of two axes", [(3, 5, 7), (5, 7)], lambda f, x, w: f.layer_norm(x, (5, 7), w)),
+    ("layer_norm without", [(3, 7)], lambda f, x: f.layer_norm(x, (7,))),
+    ("layer_norm with bias alone", [(3, 7), (7,)], lambda f, x, b: f.layer_norm(x, (7,), None, b)),
+    ("rms_norm", [(3, 5, 7), (7,)], lambda f, x, w: f.rms_norm(x, (7,), w, 1e-3)),
+    ("rms_norm without", [(3, 7)], lambda f, x: f.rms_norm(x, (7,))),
+    ("group_norm", [(2, 6, 5), (6,), (6,)], lambda f, x, w, b: f.group_norm(x, 3, w, b)),
+    ("batch_norm", [(5, 4, 3, 2), (4,), (4,)], lambda f, *t: _batch_norm(f, True)(*t)),
+    ("batch_norm in evaluation", [(5, 4), (4,), (4,)], lambda f, *t: _batch_norm(f, False)(*t)),
+    ("batch_norm, relu", [(5, 4, 3), (4,), (4,)], lambda f, *t: _batch_norm(f, True, "relu")(*t)),
+    ("gelu", [(4, 9)], lambda f, x: f.gelu(x)),
+    ("gelu, tanh", [(4, 9)], lambda f, x: f.gelu(x, approximate="tanh")),
+    ("silu", [(4, 9)], lambda f, x: f.silu(x)),
+    ("softmax", [(4, 9, 3)], lambda f, x: f.softmax(x, 1)),
+    ("cross_entropy", [(5, 7)], lambda f, x: f.cross_entropy(x, LABELS)),
+    (
+        "cross_entropy, sum",
+        [(5, 7)],
+        lambda f, x: f.cross_entropy(x, LABELS, CLASS_WEIGHT, ignore_index=6, reduction="sum"),
+    ),
+    ("cross_entropy, none", [(5, 7)], lambda f, x: f.cross_entropy(x, LABELS, reduction="none", label_smoothing=0.1)),
+    ("cross_entropy of pixels", [(2, 7, 3)], lambda f, x: f.cross_entropy(x, torch.tensor([[0, 1, 6], [2, 2, -100]]))),
+    ("cross_entropy of pixels, none", [(1, 7, 5)], lambda f, x: f.cross_entropy(x, LABELS[None], reduction="none")),
+    ("cross_entropy of one", [(7,)], lambda f, x: f.cross_entropy(x, torch.tensor(3))),
+    ("cross_entropy of probabilities", [(5, 7)], lambda f, x: f.cross_entropy(x, torch.ones(5, 7).to(x) / 7)),
+]
+IDS = [name for name, _, _ in CASES]
+
+
+def _results(library: Any, call: Callable[..., Any], tensors: list[Any]) -> list[Any]:
+    result = call(library, *tensors)
+    results = list(result) if isinstance(result, tuple) else [result]
+    dy = torch.cos(torch.arange(results[0].numel()).reshape(results[0].shape).to(results[0]))
+    return results + list(torch.autograd.grad(results[0], tensors, dy))
+
+
+@pytest.mark.parametrize(("name", "shapes", "call"), CASES, ids=IDS)
+def test_as_torch(name: str, shapes: list[tuple[int, ...]], call: Callable[..., Any]) -> None:
+    tensors = _tensors(*shapes)
+    for got, want in zip(_results(ours, call, tensors), _results(theirs, call, tensors), strict=True):
+        assert got.shape == want.shape and got.dtype == want.dtype
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "shapes", "call"), CASES, ids=IDS)
+def test_strided_input(name: str, shapes: list[tuple[int, ...]], call: Callable[..., Any]) -> None:
+    tensors = _tensors(*shapes)
+    base = tensors[0].detach().repeat_interleave(2, -1).requires_grad_()
+    got = _results(ours, lambda f, base, *rest: call(f, base[..., ::2], *rest), [base, *tensors[1:]])
+    want = _results(ours, call, tensors)
+    places = len(got) - len(tensors)
+    got[places] = got[places][..., ::2]
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_linear_gelu() -> None:
+    x, w, b = _tensors((3, 2, 5), (4, 5), (4,))
+    for approximate in ("none", "tanh"):
+        for bias in (b, None):
+            got = ours.linear_gelu(x, w, bias, approximate)
+            want = theirs.gelu(theirs.linear(x, w, bias), approximate=approximate)
+            inputs = [t for t in (x, w, bias) if t is not None]
+            grads = [torch.autograd.grad(y, inputs, torch.ones_like(y)) for y in (got, want)]
+            torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "shapes", "call"), CASES, ids=IDS)
+def test_second_derivative_is_refused(name: str, shapes: list[tuple[int, ...]], call: Callable[..., Any]) -> None:
+    tensors = _tensors(*shapes)
+    result = call(ours, *tensors)
+    y = result[0] if isinstance(result, tuple) else result
+    (dx,) = torch.autograd.grad((y * y).sum(), tensors[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="second backward through its gradient, want a first derivative only"):
+        dx.sum().backward()
+
+
+def test_changed_input_is_noticed() -> None:
+    x, w, b = _tensors((3, 7), (7,), (7,))
+    x = x * 1
+    y = ours.layer_norm(x, (7,), w, b)
+    x.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_changed_result_is_noticed() -> None:
+    x = _tensors((3, 7))[0]
+    y = ours.softmax(x, 1)
+    with torch.no_grad():
+        y.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_running_statistics_count_as_written() -> None:
+    mean, var = torch.zeros(4), torch.ones(4)
+    ours.batch_norm(torch.randn(5, 4), mean, var, training=True)
+    assert mean._version == var._version == 1
+
+
+def test_channels_last() -> None:
+    x, w, b = _tensors((5, 4, 3, 2), (4,), (4,))
+    last = x.detach().to(memory_format=torch.channels_last).requires_grad_()
+    got = _results(ours, lambda f, *t: _batch_norm(f, True)(*t), [last, w, b])
+    want = _results(theirs, lambda f, *t: _batch_norm(f, True)(*t), [x, w, b])
+    assert got[0].is_contiguous(memory_format=torch.channels_last)
+    for a, c in zip(got, want, strict=True):
+        torch.testing.assert_close(a, c, rtol=1e-10, atol=1e-12)
+
+
+def test_dropout() -> None:
+    x = torch.ones(1000, 300, requires_grad=True)
+    y = ours.dropout(x, 0.3)
+    y.backward(torch.full_like(y, 2))
+    kept = y != 0
+    assert abs(kept.float().mean() - 0.7) < 5 * (0.21 / x.numel()) ** 0.5
+    assert torch.equal(y[kept].unique(), torch.tensor([1 / 0.7]))
+    assert torch.equal(x.grad, 2 * y.detach())
+    assert ours.dropout(x, 0.3, training=False) is x and ours.dropout(x, 0.0) is x
+    assert not ours.dropout(x, 1.0).any()
+    with pytest.raises(ValueError, match="p: got 1.5, want"):
+        ours.dropout(x, 1.5)
+
+
+def test_dropout_follows_torchs_generator() -> None:
+    x = torch.ones(50, 50)
+    torch.manual_seed(5)
+    first, second = ours.dropout(x), ours.dropout(x)
+    torch.manual_seed(5)
+    assert torch.equal(ours.dropout(x), first) and not torch.equal(first, second)
+
+
+def test_checkpoint_draws_the_same_mask() -> None:
+    """Activation checkpointing runs forward again within backward, with torch's generator set back."""
+    x = torch.ones(50, 50, requires_grad=True)
+    y = checkpoint(lambda t: ours.dropout(t * 3), x, use_reentrant=False)
+    y.sum().backward()
+    assert torch.equal(x.grad != 0, y != 0)
+
+
+@pytest.mark.parametrize("x", [torch.ones(4, 4).bfloat16(), torch.ones(4, 4).half(), torch.ones(4, 4).long()])
+def test_other_dtypes_are_refused(x: Any) -> None:
+    with pytest.raises(TypeError, match=r"input: got torch.* on cpu, want dense CPU tensors"):
+        ours.layer_norm(x, (4,))
+
+
+def test_mixed_dtypes_are_refused() -> None:
+    with pytest.raises(TypeError, match="want dense CPU tensors, all of torch.float32"):
+        ours.layer_norm(torch.ones(4, 4), (4,), torch.ones(4).double())
+
+
+def test_labels_out_of_range_are_refused() -> None:
+    with pytest.raises(IndexError, match=r"labels\[1\]: got 7, want a class in \[0, 7\)"):
+        ours.cross_entropy(torch.zeros(2, 7), torch.tensor([0, 7]))
+
+
+def test_gradient_of_a_scaled_loss() -> None:
+    x = _tensors((5, 7))[0]
+    (3 * ours.cross_entropy(x, LABELS)).backward(retain_graph=True)
+    want = x.grad.clone()
+    ours.cross_entropy(x, LABELS).backward()
+    torch.testing.assert_close(x.grad, want / 3 * 4)
+
+
+def test_empty() -> None:
+    x = torch.ones(0, 4, requires_grad=True)
+    y = ours.layer_norm(x, (4,), torch.ones(4), torch.ones(4))
+    y.sum().backward()
+    assert y.shape == x.grad.shape == (0, 4)
