@@ -1,11 +1,12 @@
-# make demo: train on real digits.  make test: run the tests.  Both set up what they need in .venv.
+# make demo: train on real digits.  make test: run the tests.  make docs: build the documentation site into build/docs.
+# All set up what they need in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
 TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' cmake ninja
 
-.PHONY: demo test test-openmp lint bench readme clean
+.PHONY: demo test test-openmp lint bench readme docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
@@ -37,6 +38,10 @@ bench: $(VENV)/.installed
 readme:
 	$(PYTHON) bench/readme.py
 
+# From the docstrings as they stand in the files: nothing is compiled.
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
 # The OpenMP engine under the tests that ask for threads, in an environment that takes everything else from the first one.
 test-openmp: $(VENV)/.installed
 	$(BIN)/python -m venv --without-pip $(VENV)-openmp
@@ -54,6 +59,11 @@ $(VENV)/.tools: pyproject.toml
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
 	$(BIN)/pip install --quiet --no-build-isolation --editable '.[test,lint,bench]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.tools
+	$(BIN)/pip install --quiet $$($(BIN)/python -c "import tomllib; \
+	  print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])")
 	touch $@
 
 clean:

@@ -1,17 +1,15 @@
-"""What the README says is so: its table is the last measurement's, its code runs."""
+"""What the README and the pages of docs/ say is so: tables are the last measurement's, code runs, files exist."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import readme
 
 TEXT = (readme.ROOT / "README.md").read_text()
+PAGES = sorted((readme.ROOT / "docs").rglob("*.md"))
 BLOCKS = [
-    (page.name, block)
-    for page in sorted((readme.ROOT / "docs").glob("*.md"))
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    (page.name, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 ]
 
 
@@ -43,7 +41,10 @@ def test_code_of_the_pages_runs(page, block):
     exec(block, {"array": lambda *shape: np.ones(shape, np.float32)})
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", TEXT))
-def test_links_lead_somewhere(link):
-    """Every file that the README points at is there."""
-    assert Path(readme.ROOT / link).exists()
+@pytest.mark.parametrize("page", [*readme.ROOT.glob("*.md"), *PAGES], ids=lambda page: page.name)
+def test_files_are_there(page):
+    """Every one that a page links to, or names by its path."""
+    text = page.read_text()
+    links = [page.parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)", text)]
+    named = [readme.ROOT / path for path in re.findall(r"`((?:bench|csrc|docs|fastnn|tests)/[\w./]+)`", text)]
+    assert [str(path) for path in links + named if not path.exists()] == []

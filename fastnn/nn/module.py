@@ -21,7 +21,7 @@ class Backward(Protocol):
 
     Returns:
         dx, the shape of the layer's input, or None with `input_grad=False`. A layer that changes nothing (dropout
-        in evaluation) returns dy itself.
+            in evaluation) returns dy itself.
     """
 
     def __call__(self, dy: Array, input_grad: bool = True) -> Array | None: ...

@@ -20,21 +20,7 @@ class Norm(Module):
 
 
 class _BatchNorm(Norm):
-    """Normalise each channel over the batch and all trailing axes; see `fastnn.functional.batch_norm`.
-
-    Args:
-        num_features: number of channels C.
-        eps: finite, >= 0, added to the variance.
-        momentum: share of the new value in the running statistics, in [0, 1]; None gives all batches so far the same.
-        affine: False leaves weight and bias out.
-        track_running_stats: False keeps no running statistics; the batch's own serve in evaluation too.
-        dtype: float32 or float64, of the parameters and of all x.
-
-    Attributes:
-        weight, bias: (C,), ones and zeros at first, or None.
-        running_mean, running_var: (C,), zeros and ones at first, or None. The variance is unbiased, as in PyTorch.
-        num_batches_tracked: int64, shape (); the number of training calls so far, or None.
-    """
+    """What the two have in common."""
 
     _layouts: tuple[str, ...] = ()
 
@@ -96,12 +82,30 @@ class _BatchNorm(Norm):
 
 
 class BatchNorm1d(_BatchNorm):
-    __doc__ = f"{_BatchNorm.__doc__}\n    x: (N, C) or (N, C, L).\n    "
+    """Normalise each channel over the batch and all trailing axes; see `fastnn.functional.batch_norm`.
+
+    x: (N, C) or (N, C, L).
+
+    Args:
+        num_features: number of channels C.
+        eps: finite, >= 0, added to the variance.
+        momentum: share of the new value in the running statistics, in [0, 1]; None gives all batches so far the same.
+        affine: False leaves weight and bias out.
+        track_running_stats: False keeps no running statistics; the batch's own serve in evaluation too.
+        dtype: float32 or float64, of the parameters and of all x.
+
+    Attributes:
+        weight, bias: (C,), ones and zeros at first, or None.
+        running_mean, running_var: (C,), zeros and ones at first, or None. The variance is unbiased, as in PyTorch.
+        num_batches_tracked: int64, shape (); the number of training calls so far, or None.
+    """
+
     _layouts = ("NC", "NCL")
 
 
 class BatchNorm2d(_BatchNorm):
-    __doc__ = f"{_BatchNorm.__doc__}\n    x: (N, C, H, W).\n    "
+    """`BatchNorm1d` for images, x: (N, C, H, W); arguments and attributes are the same."""
+
     _layouts = ("NCHW",)
 
 

@@ -23,7 +23,8 @@ class Adam(Optimizer):
         weight_decay: finite, >= 0.
         amsgrad: divide by the root of the largest v so far.
         maximize: climb instead of descend.
-        foreach, capturable, fused: kept for PyTorch's sake, without effect. differentiable: only False.
+        foreach, capturable, fused: kept for PyTorch's sake, without effect.
+        differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
         decoupled_weight_decay: True makes it `AdamW`.
 

@@ -21,7 +21,8 @@ class Adamax(Optimizer):
         eps: finite, >= 0; inside the maximum, as in PyTorch.
         weight_decay: finite, >= 0.
         maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        foreach, capturable: kept for PyTorch's sake, without effect.
+        differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
 
     State: "exp_avg" (m) and "exp_inf" (u), the shape of their parameter.
@@ -66,7 +67,8 @@ class NAdam(Optimizer):
         momentum_decay: how fast mu_t grows to beta1; finite, >= 0.
         decoupled_weight_decay: theta shrinks by lr * weight_decay of itself, and g stays the gradient.
         maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        foreach, capturable: kept for PyTorch's sake, without effect.
+        differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
 
     State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter; a state dict has "mu_product" too.
@@ -114,7 +116,8 @@ class RAdam(Optimizer):
         weight_decay: finite, >= 0.
         decoupled_weight_decay: theta shrinks by lr * weight_decay of itself, and g stays the gradient.
         maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        foreach, capturable: kept for PyTorch's sake, without effect.
+        differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
 
     State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter.

@@ -20,7 +20,8 @@ class Adagrad(Optimizer):
         initial_accumulator_value: what sum begins with; finite, >= 0.
         eps: finite, >= 0.
         maximize: climb instead of descend.
-        foreach, fused: kept for PyTorch's sake, without effect. differentiable: only False.
+        foreach, fused: kept for PyTorch's sake, without effect.
+        differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
 
     State: "sum", the shape of its parameter.
@@ -55,6 +56,7 @@ class Adagrad(Optimizer):
 
 
 AdaGrad = Adagrad
+"""`Adagrad`, in the spelling of the paper."""
 
 
 class Adadelta(Optimizer):
@@ -70,7 +72,8 @@ class Adadelta(Optimizer):
         eps: finite, >= 0; inside the roots.
         weight_decay: finite, >= 0.
         maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        foreach, capturable: kept for PyTorch's sake, without effect.
+        differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
 
     State: "square_avg" (s) and "acc_delta" (a), the shape of their parameter.
@@ -113,7 +116,8 @@ class RMSprop(Optimizer):
         weight_decay, momentum: finite, >= 0.
         centered: divide by an estimate of the standard deviation; not with `state_dtype`.
         maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect. differentiable: only False.
+        foreach, capturable: kept for PyTorch's sake, without effect.
+        differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
 
     State: "square_avg" (s), with momentum "momentum_buffer" (b), centered "grad_avg" (a), the shape of their parameter.

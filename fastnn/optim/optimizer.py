@@ -23,13 +23,14 @@ Gradients = Sequence[Any]
 class Extras(TypedDict, total=False):
     """The arguments that every optimizer has beside PyTorch's.
 
-    state_dtype: "bfloat16" or "int8" keeps the state of float32 parameters in 2 bytes or 1 (with a float32 scale for
-        every 64), rounded at random so that no small change is lost on average. Needs float32 parameters.
-    clip_grad_norm: finite, >= 0: gradients are scaled as `clip_grad_norm_` would, within the step.
-    zero_grad_after_step: the step ends with the gradients zeroed, as `zero_grad()` would.
-    error_if_nonfinite: with `clip_grad_norm`, a norm that is NaN or infinite raises; else the step is skipped and
-        counted in `skipped_steps`.
-    generator: of the random rounding; by default one that `fastnn.manual_seed` determines.
+    Attributes:
+        state_dtype: "bfloat16" or "int8" keeps the state of float32 parameters in 2 bytes or 1 (with a float32 scale
+            for every 64), rounded at random so that no small change is lost on average. Needs float32 parameters.
+        clip_grad_norm: finite, >= 0: gradients are scaled as `clip_grad_norm_` would, within the step.
+        zero_grad_after_step: the step ends with the gradients zeroed, as `zero_grad()` would.
+        error_if_nonfinite: with `clip_grad_norm`, a norm that is NaN or infinite raises; else the step is skipped and
+            counted in `skipped_steps`.
+        generator: of the random rounding; by default one that `fastnn.manual_seed` determines.
     """
 
     state_dtype: StateDtype | None

@@ -22,7 +22,8 @@ class SGD(Optimizer):
         lr, momentum, dampening, weight_decay: finite, >= 0.
         nesterov: needs momentum and no dampening.
         maximize: climb instead of descend.
-        foreach, fused: kept for PyTorch's sake, without effect. differentiable: only False.
+        foreach, fused: kept for PyTorch's sake, without effect.
+        differentiable: only False.
         extras: see `fastnn.optim.optimizer.Extras`.
 
     State: "momentum_buffer", the shape of its parameter, once there is momentum; None in a state dict until a step.

@@ -1,0 +1,51 @@
+"""How the site is made of the repository: MkDocs' hooks, and what Griffe has to know of the docstrings."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.structure.files import File
+
+OUTSIDE = ("CONTRIBUTING.md", "bench/results/*.md", "bench/results/*.png")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Take in what lies outside docs/, under its path in the repository."""
+    root = Path(config.config_file_path).parent
+    for path in sorted(path for pattern in OUTSIDE for path in root.glob(pattern)):
+        files.append(File.generated(config, path.relative_to(root).as_posix(), abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Keep links right: in the site docs/ is the root, so one "../" less leads to what lies outside."""
+    up = "../" * page.file.src_uri.count("/")
+    return markdown.replace(f"]({up}../", f"]({up}")
+
+
+class Docstrings(griffe.Extension):
+    """The package's docstrings, as Griffe and Markdown read them."""
+
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Drop a mere "See the class.", split "weight, bias: text" in two, and take * and > for what they are."""
+        text = obj.docstring.value if obj.docstring else ""
+        text = re.sub(r"^( +)((?:[a-z]\w*, )+[a-z]\w*): (.*(?:\n\1 +.*)*)", _entries, text, flags=re.M)
+        text = re.sub(r"(`[^`]*`)|([*>])", lambda match: match[1] or f"\\{match[2]}", text)
+        if re.fullmatch(r"See [^;]+\.", text):
+            obj.docstring = None
+        elif obj.docstring:
+            obj.docstring.value = text
+
+    def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
+        """Where a function is exported that is called like its file, its name is the function's."""
+        loader.resolve_aliases()
+        for module in list(pkg.modules.values()):
+            for name in module.exports or ():
+                file = module.members[str(name)]
+                if not file.is_alias and file.is_module and str(name) in file.members:
+                    module.members[str(name)] = griffe.Alias(str(name), file.members[str(name)], parent=module)
+
+
+def _entries(match: re.Match[str]) -> str:
+    return "\n".join(f"{match[1]}{name}: {match[3]}" for name in match[2].split(", "))
