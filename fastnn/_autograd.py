@@ -6,5 +6,5 @@ from typing import Any
 
 
 def count_writes(tensors: Sequence[Any]) -> None:
-    """Tell autograd that the kernels wrote into tensors of torch, so that a backward which needs the old values raises."""
+    """Tell autograd that tensors of torch were written, so that a backward which needs their old values raises."""
     sys.modules["torch"].autograd.graph.increment_version(tensors)

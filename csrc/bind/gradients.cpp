@@ -17,8 +17,8 @@ const GradientKernels& kernels_of(int element) {
   return element == int(Element::float32) ? t.gradient_f32 : element == int(Element::float64) ? t.gradient_f64 : t.gradient_bf16;
 }
 
-// In the order given, which a sum depends on; a gradient that comes twice counts once.
-Gradients checked(const py::sequence& grads, const std::vector<std::string>& names) {
+// In the order given, which a sum depends on; a gradient that comes twice has size 0 the second time.
+std::vector<Tensor> checked_tensors(const py::sequence& grads, const std::vector<std::string>& names) {
   std::vector<Tensor> tensors;
   for (std::size_t i = 0; i < names.size(); ++i) tensors.push_back(check_tensor(grads[i], names[i], Access::write));
   std::vector<std::size_t> order(tensors.size());
@@ -34,11 +34,25 @@ Gradients checked(const py::sequence& grads, const std::vector<std::string>& nam
     std::swap(order[k - 1], order[k]);  // the next one is compared with the first of them
     g.size = 0;
   }
+  return tensors;
+}
+
+Gradients checked(const py::sequence& grads, const std::vector<std::string>& names) {
   Gradients list;
-  for (const Tensor& g : tensors) {
+  for (const Tensor& g : checked_tensors(grads, names)) {
     if (g.size) list.add(g.element, g.data, g.size);
   }
   return list;
+}
+
+// Which of the gradients, by position, have elements that none before them has.
+std::vector<std::size_t> distinct(const py::sequence& grads, const std::vector<std::string>& names) {
+  const std::vector<Tensor> tensors = checked_tensors(grads, names);
+  std::vector<std::size_t> found;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].size) found.push_back(i);
+  }
+  return found;
 }
 
 double clip_norm(const py::sequence& grads, const std::vector<std::string>& names, double max_norm) {
@@ -96,6 +110,7 @@ void register_gradients(py::module_& m) {
   using namespace py::literals;
   m.def("clip_norm", &clip_norm, "grads"_a, "names"_a, "max_norm"_a);
   m.def("clip_factor", &clip_factor, "norm"_a, "max_norm"_a);
+  m.def("distinct", &distinct, "grads"_a, "names"_a);
   m.def("scale", &scale, "grads"_a, "names"_a, "factor"_a);
   m.def("clamp", &clamp, "grads"_a, "names"_a, "low"_a, "high"_a);
 }

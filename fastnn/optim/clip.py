@@ -89,7 +89,7 @@ def _gradients(parameters: Any) -> tuple[list[Any], list[str]]:
 
 
 def _norm(grads: list[Any], names: list[str], p: float) -> float:
-    parts = [_values(grad, name) for grad, name in zip(grads, names, strict=True)]
+    parts = [_values(grads[i], names[i]) for i in _core.distinct(grads, names)]
     largest = float(np.max([part.max() for part in parts if part.size], initial=0.0))
     if largest == 0 or math.isinf(p) or not math.isfinite(largest):
         return largest

@@ -23,8 +23,8 @@ def _check(*tensors: Tensor | None) -> None:
     if not fits(*tensors):
         got = [f"{t.dtype} on {t.device}" for t in tensors if t is not None]
         raise TypeError(
-            f"input: got {', '.join(got)}, want dense CPU tensors, all of torch.float32 or all of torch.float64, outside "
-            "torch.compile; use torch's own function"
+            f"input: got {', '.join(got)}, want dense CPU tensors, all of torch.float32 or all of torch.float64, "
+            "outside torch.compile; use torch's own function"
         )
 
 

@@ -135,7 +135,7 @@ class LinearGELU(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """gelu(input @ weight.T + bias)."""
         if not fits(input, self.weight, self.bias):
-            return nn.functional.gelu(super().forward(input), self.approximate)
+            return nn.functional.gelu(super().forward(input), approximate=self.approximate)
         return F.linear_gelu(input, self.weight, self.bias, self.approximate)
 
     def extra_repr(self) -> str:
@@ -150,7 +150,14 @@ class CrossEntropyLoss(nn.CrossEntropyLoss):
         """As torch.nn.CrossEntropyLoss."""
         if not fits(input, self.weight, target if target.is_floating_point() else None):
             return super().forward(input, target)
-        return F.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return F.cross_entropy(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
 
 
 __all__ = [

@@ -26,7 +26,7 @@ class Optimizer(torch.optim.Optimizer):
     def __init_subclass__(cls, rule: type[optim.Optimizer]) -> None:
         cls.rule = rule
         cls.__doc__ = f"`fastnn.optim.{rule.__name__}` for PyTorch: see there for its arguments, and `Optimizer`."
-        cls.__signature__ = inspect.signature(rule)  # type: ignore[attr-defined]
+        cls.__signature__ = inspect.signature(rule)
 
     def __init__(self, params: Any, *args: Any, **options: Any) -> None:
         self.fused = self.rule(params, *args, **options)
@@ -58,7 +58,7 @@ class Optimizer(torch.optim.Optimizer):
         else:
             super().add_param_group(param_group)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
         Args:
@@ -81,7 +81,7 @@ class Optimizer(torch.optim.Optimizer):
             state_dict = state_dict if changed is None else changed
         return state_dict
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over all of a state dict, of fastnn's or torch's optimizer of that name, or nothing.
 
         A parameter that has no entry, since it had no gradient yet, begins anew.

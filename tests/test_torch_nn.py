@@ -1,0 +1,195 @@
+"""fastnn.torch.nn and replace: torch's modules, faster, in models that stay the same."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from fastnn import torch as ft  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(1)
+
+
+def _cnn() -> Any:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Dropout(0.0), nn.Flatten(), nn.Linear(144, 16),
+        nn.GELU(approximate="tanh"), nn.BatchNorm1d(16, momentum=None), nn.SiLU(), nn.Linear(16, 16), nn.GELU(),
+        nn.LayerNorm(16), nn.RMSNorm(16), nn.GroupNorm(2, 16), nn.Linear(16, 5),
+    )  # fmt: skip
+
+
+NAMES = {
+    "1": ft.nn.BatchNorm2d, "3": ft.nn.Dropout, "6": ft.nn.GELU, "7": ft.nn.BatchNorm1d, "8": ft.nn.SiLU,
+    "10": ft.nn.GELU, "11": ft.nn.LayerNorm, "12": ft.nn.RMSNorm, "13": ft.nn.GroupNorm,
+}  # fmt: skip
+FUSED = NAMES | {
+    "1": ft.nn.BatchNormReLU2d, "2": nn.Identity, "5": ft.nn.LinearGELU, "6": nn.Identity, "9": ft.nn.LinearGELU,
+    "10": nn.Identity,
+}  # fmt: skip
+
+
+def _train(model: Any, steps: int = 4) -> list[Any]:
+    """Losses, gradients of the last step, buffers, outputs in evaluation."""
+    x, y = torch.randn(8, 1, 8, 8), torch.randint(0, 5, (8,))
+    optimizer, losses = torch.optim.SGD(model.parameters(), 0.05), []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return [*losses, *(p.grad for p in model.parameters()), *model.buffers(), model.eval()(x)]
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_replaced_model_trains_as_before(fuse: bool, dtype: Any) -> None:
+    before = _cnn()
+    after = copy.deepcopy(before)
+    ft.replace(after, fuse=fuse)
+    results = []
+    for model in (before, after):
+        torch.manual_seed(2)
+        torch.set_default_dtype(dtype)
+        try:
+            results.append(_train(model.to(dtype)))
+        finally:
+            torch.set_default_dtype(torch.float32)
+    tolerance = {"rtol": 2e-4, "atol": 2e-5} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-11}
+    for got, want in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(got, want, **tolerance)
+
+
+@pytest.mark.parametrize(("fuse", "names"), [(False, NAMES), (True, FUSED)])
+def test_replace_says_what_it_did(fuse: bool, names: dict[str, Any]) -> None:
+    model = _cnn()
+    classes = {name: type(m) for name, m in model.named_modules()}
+    done = ft.replace(model, fuse=fuse)
+    assert {r.name: r.after for r in done} == names
+    assert all(r.before is classes[r.name] for r in done)
+    assert {name for name, m in model.named_modules() if type(m) is not classes[name]} == names.keys()
+    assert ft.replace(model, fuse=fuse) == []
+
+
+def test_state_dicts_are_loadable_both_ways() -> None:
+    before, after = _cnn(), _cnn()
+    parameters = list(map(id, after.parameters()))
+    ft.replace(after, fuse=True)
+    assert list(map(id, after.parameters())) == parameters
+    after.load_state_dict(before.state_dict())
+    before.load_state_dict(after.state_dict())
+
+
+def test_replaced_model_is_copied_and_pickled() -> None:
+    model = _cnn()
+    ft.replace(model, fuse=True)
+    x = torch.randn(3, 1, 8, 8)
+    want = model.eval()(x)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(x), want)
+
+
+def test_a_loss_and_a_single_module() -> None:
+    loss = nn.CrossEntropyLoss(torch.tensor([1.0, 2.0]), ignore_index=0, label_smoothing=0.1, reduction="sum")
+    x, y = torch.randn(6, 2), torch.tensor([0, 1, 1, 0, 1, 1])
+    want = loss(x, y)
+    assert ft.replace(loss) == [("", nn.CrossEntropyLoss, ft.nn.CrossEntropyLoss)]
+    torch.testing.assert_close(loss(x, y), want)
+
+
+def test_what_is_not_fused() -> None:
+    shared, hooked = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    hooked.register_forward_hook(lambda *_: None)
+    model = nn.Sequential(shared, nn.ReLU(), shared, nn.ReLU(), hooked, nn.ReLU())
+    assert {r.after for r in ft.replace(model, fuse=True)} == {ft.nn.BatchNorm1d}
+
+
+def test_what_is_left_alone() -> None:
+    class Own(nn.LayerNorm):
+        """A subclass may do anything."""
+
+    model = nn.Sequential(Own(4), nn.Dropout(0.5, inplace=True), nn.SiLU(inplace=True), nn.BatchNorm3d(2))
+    assert ft.replace(model) == []
+    with pytest.raises(TypeError, match=r"model: got list, want a torch\.nn\.Module"):
+        ft.replace([model])
+
+
+def test_hooks_stay() -> None:
+    model, seen = nn.Sequential(nn.LayerNorm(4)), []
+    model[0].register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    ft.replace(model)
+    model(torch.randn(2, 4))
+    assert seen == [(2, 4)]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_other_dtypes_go_to_torch(dtype: Any) -> None:
+    model = nn.Sequential(nn.LayerNorm(8), nn.BatchNorm1d(8), nn.GELU(), nn.Linear(8, 8), nn.GELU(), nn.Dropout(0.0))
+    model, x = model.to(dtype), torch.randn(4, 8, dtype=dtype)
+    want = model(x)
+    ft.replace(model, fuse=True)
+    assert torch.equal(model(x), want)
+
+
+def test_autocast_goes_to_torch() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 4))
+    x = torch.randn(4, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        want = model(x)
+        ft.replace(model, fuse=True)
+        torch.testing.assert_close(model(x).float(), want.float(), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_compiled_model_is_torchs() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.GELU())
+    ft.replace(model)
+    graphs = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append([str(node.target) for node in graph.graph.nodes])
+        return graph.forward
+
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
+    compiled(torch.randn(2, 8))
+    assert any("layer_norm" in target for target in graphs[0])
+
+
+def test_batch_norm_of_one_value_is_refused() -> None:
+    layer = ft.nn.BatchNorm1d(3)
+    with pytest.raises(ValueError, match="one value per channel"):
+        layer(torch.randn(1, 3))
+    with pytest.raises(ValueError, match="expected 4D input"):
+        ft.nn.BatchNorm2d(3)(torch.randn(2, 3))
+
+
+def test_constructed_modules() -> None:
+    layer = ft.nn.LinearGELU(4, 3, approximate="tanh")
+    assert "approximate='tanh'" in repr(layer)
+    x = torch.randn(5, 4)
+    want = nn.functional.gelu(nn.functional.linear(x, layer.weight, layer.bias), approximate="tanh")
+    torch.testing.assert_close(layer(x), want)
+    dropped = ft.nn.Dropout(0.5, inplace=True)(torch.ones(1000))
+    assert 400 < dropped.count_nonzero() < 600
+
+
+def test_init_follows_torchs_generator() -> None:
+    a, b = torch.empty(40, 30), torch.empty(40, 30)
+    torch.manual_seed(4)
+    ft.init.kaiming_normal_(a, nonlinearity="relu")
+    torch.manual_seed(4)
+    ft.init.kaiming_normal_(b, nonlinearity="relu")
+    assert torch.equal(a, b) and a._version > 0
+    ft.init.orthogonal_(b, generator=torch.Generator().manual_seed(4))
+    ft.init.orthogonal_(a, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(a, b)
+    p = nn.Parameter(torch.empty(5))
+    assert ft.init.constant_(p, 3) is p and torch.equal(p.detach(), torch.full((5,), 3.0))
