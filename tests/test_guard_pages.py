@@ -1,0 +1,216 @@
+"""No kernel touches memory outside its arrays, not even to read it and throw it away.
+
+Every array argument lies flush against a page that may not be touched: its last byte before one, then its first byte
+behind one. A stray access ends the process, so the calls run in a child that says first what it is about to call. The
+results are those of arrays that lie anywhere, bit for bit, on every ISA.
+"""
+
+import ctypes
+import importlib
+import inspect
+import math
+import mmap
+import os
+import resource
+import signal
+import subprocess
+import sys
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import kernels
+import numpy as np
+import pytest
+from calls import CALLS, Call
+from in_place import clips, fills, in_dtype, leaves, more_steps, steps
+from kernels import Arrays, Kernel
+from support import DTYPES, Array, same_bits
+
+import fastnn
+
+PAGE = mmap.PAGESIZE
+SIZES = (*range(67), 95, 127, 128, 129, 191, 255, 256, 257)
+FEW = (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 129, 257)
+PAIRS = (*range(0, 67, 2), 127, 191, 255)  # the first of two parameters; the second is one longer
+LARGEST = 140_000  # elements: some calls are cut into blocks that several threads share
+SECONDS = 120
+
+
+class Fence:
+    """Memory between two pages that may not be touched, with room for `LARGEST` elements."""
+
+    def __init__(self) -> None:
+        pages = -(-LARGEST * 8 // PAGE)
+        self._memory = mmap.mmap(-1, (pages + 2) * PAGE)
+        self._end = (pages + 1) * PAGE
+        begin = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
+        protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        for page in (begin, begin + self._end):
+            if protect(page, PAGE, 0):
+                raise OSError(ctypes.get_errno(), "mprotect")
+
+    def place(self, values: Array, at_end: bool) -> Array:
+        """A copy of `values` that ends where the memory ends, or begins where it begins."""
+        offset = self._end - values.nbytes if at_end else PAGE
+        array: Array = np.ndarray(values.shape, values.dtype, self._memory, offset)
+        array[...] = values
+        return array
+
+
+class Case(NamedTuple):
+    """A call: its name, all arrays that it is given, and what it makes of them."""
+
+    name: str
+    arrays: Arrays
+    run: Callable[[Arrays], list[Array]]
+
+
+def _run_kernel(kernel: Kernel, arrays: Arrays) -> list[Array]:
+    inputs = {k: a for k, a in arrays.items() if k != "out"}
+    return [np.copy(value) for value in kernel.run(inputs, arrays["out"]).values()]
+
+
+def _of_kernels(table: dict[str, Kernel]) -> Iterator[Case]:
+    """The rows of a table of kernels, on those of its shapes that are small or odd."""
+    for name, kernel in table.items():
+        for shape in kernel.shapes:
+            if math.prod(shape) > LARGEST or (math.prod(shape) < 4000 and not {*shape} <= {*SIZES}):
+                continue
+            for dtype in DTYPES:
+                rng = np.random.default_rng((zlib.crc32(name.encode()), *shape))
+                arrays = {k: np.asarray(a) for k, a in kernel.inputs(shape, dtype, rng).items()}
+                arrays["out"] = np.zeros(shape, dtype)
+                yield Case(f"{name} {shape} {dtype.__name__}", arrays, partial(_run_kernel, kernel))
+
+
+def _run_call(call: Call, arrays: Arrays) -> list[Array]:
+    return leaves(call(**arrays)) + [np.copy(arrays[name]) for name in call.written]
+
+
+def _of_calls(make: Callable[[tuple[int, ...]], dict[str, Call]], sizes: tuple[int, ...]) -> Iterator[Case]:
+    """Functions that write in place; those with state in fewer bits take float32 only."""
+    for n in sizes:
+        for name, call in make((n,)).items():
+            for dtype in DTYPES[:1] if name.endswith(("-bfloat16", "-int8", "integers_")) else DTYPES:
+                arrays = in_dtype(call.arrays(), dtype)
+                yield Case(f"{name} {n} {dtype.__name__}", arrays, partial(_run_call, call))
+
+
+def _of_functions() -> Iterator[Case]:
+    """The public functions with all arguments and with those only that they need, on small arrays."""
+    for name, call in CALLS.items():
+        shapes = {k: shape for k, shape in call.shapes.items() if k not in call.optional}
+        nothing = {k: None for k in ("weight", "bias") if k in call.optional and "dy" in call.shapes}
+        seed = {"generator": 1} if "generator" in inspect.signature(call.run).parameters else {}
+        written = tuple(k for k in call.written if k in shapes)
+        bare = replace(call, shapes=shapes, written=written, options=call.options | seed | nothing)
+        for either in (replace(call, options=call.options | seed), bare):
+            for dtype in DTYPES:
+                arrays = in_dtype(either.arrays(), dtype)
+                yield Case(f"{name} of {', '.join(arrays)} {dtype.__name__}", arrays, partial(_run_call, either))
+
+
+def _run_tensors(call: Call, arrays: Arrays) -> list[Array]:
+    torch = sys.modules["torch"]
+    tensors = {name: torch.from_numpy(bits).view(torch.bfloat16) for name, bits in arrays.items()}
+    if "parameters[0]" in tensors:  # clipping looks for the gradient of whatever is no array
+        tensors = {name: SimpleNamespace(grad=tensor) for name, tensor in tensors.items()}
+    return leaves(call(**tensors)) + [np.copy(arrays[name]) for name in call.written]
+
+
+def _of_tensors() -> Iterator[Case]:
+    """Parameters and gradients in PyTorch's bfloat16, as arrays of its bits."""
+    importlib.import_module("torch")
+    for n in FEW[1::2]:
+        calls = clips((n,)) | steps((n,)) | more_steps((n,))
+        for name, call in calls.items():
+            if not name.endswith(("-bfloat16", "-int8")):
+                bits = {
+                    k: (a.astype(np.float32).view(np.int32) >> 16).astype(np.int16) for k, a in call.arrays().items()
+                }
+                yield Case(f"{name} {n} bfloat16", bits, partial(_run_tensors, call))
+
+
+def _stray(offset: int) -> Iterator[Case]:
+    """A read next to an array, by which the test is tested."""
+
+    def read(arrays: Arrays) -> list[Array]:
+        x = arrays["x"]
+        at = x.ctypes.data + (x.nbytes if offset > 0 else -1)
+        return [np.array(ctypes.c_byte.from_address(at).value)]
+
+    yield Case("harmless", {"x": np.ones(3)}, lambda arrays: [arrays["x"].copy()])
+    yield Case(f"stray {offset:+}", {"x": np.ones(3)}, read)
+
+
+def _tables() -> dict[str, Callable[[], Iterator[Case]]]:
+    modules = inspect.getmembers(kernels, lambda m: inspect.ismodule(m) and hasattr(m, "KERNELS"))
+    return {name: partial(_of_kernels, module.KERNELS) for name, module in modules if name[0] != "_"}
+
+
+FAMILIES = _tables() | {
+    "functions": _of_functions,
+    "fills": partial(_of_calls, fills, FEW),  # not empty ones, which are refused
+    "clips": partial(_of_calls, clips, SIZES),
+    "steps": partial(_of_calls, steps, PAIRS),
+    "more_steps": partial(_of_calls, more_steps, FEW),
+    "tensors": _of_tensors,
+}
+STRAYS = {"behind": partial(_stray, 1), "before": partial(_stray, -1)}
+
+
+def _walk(cases: Iterator[Case]) -> None:
+    """Every case on every ISA, at both ends; the name of each goes out before it is run."""
+    fences: dict[str, Fence] = defaultdict(Fence)
+    for case in cases:
+        fastnn.use_isa("base")
+        want = case.run({k: a.copy() for k, a in case.arrays.items()})
+        for isa in fastnn.supported_isas():
+            fastnn.use_isa(isa)
+            for at_end in (True, False):
+                print(case.name, isa, "before a guard page" if at_end else "behind a guard page", flush=True)
+                got = case.run({k: fences[k].place(a, at_end) for k, a in case.arrays.items()})
+                assert len(got) == len(want) and all(map(same_bits, got, want)), "another result"
+
+
+def _child(family: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, __file__, family]
+    return subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=SECONDS
+    )
+
+
+def _verdict(done: subprocess.CompletedProcess[str]) -> str:
+    """What ended the child, and in which case."""
+    how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit status {done.returncode}"
+    last = done.stdout.splitlines()[-1:] or ["no case"]
+    return f"{how} in: {last[0]}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_access_outside(family: str) -> None:
+    """Every kernel of the family ends with the results of ordinary arrays."""
+    if family == "tensors":
+        pytest.importorskip("torch")
+    done = _child(family)
+    assert done.returncode == 0, _verdict(done)
+    assert done.stdout.splitlines()[-1:], "no case was run"
+
+
+@pytest.mark.parametrize(("side", "place"), [("behind", "+1 base before"), ("before", "-1 base behind")])
+def test_a_stray_read_is_caught(side: str, place: str) -> None:
+    """One byte too far ends the child, and the verdict names the signal and the case."""
+    assert _verdict(_child(side)).startswith(f"SIGSEGV in: stray {place} a guard page")
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _walk((FAMILIES | STRAYS)[sys.argv[1]]())
