@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
-TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' cmake ninja
+TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 
 .PHONY: demo test test-openmp lint bench readme docs clean
 
