@@ -12,22 +12,28 @@ import fastnn
 from fastnn import _core
 
 LIST = Path(fastnn.get_include(), "fastnn_functions.inc")
-ACTIVATIONS = "identity relu leaky_relu elu gelu gelu_tanh silu sigmoid tanh softplus".split()
+ACTIVATIONS = ["identity", "relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "softplus"]
 
 
 class Random(ctypes.Structure):
     """Where a draw begins."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in ("seed", "stream", "block")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_uint64) for name in ("seed", "stream", "block")]
 
 
 class Options(ctypes.Structure):
     """Of optimizers."""
 
-    _fields_ = [  # noqa: RUF012
-        *((n, ctypes.c_double) for n in "lr weight_decay momentum dampening beta1 beta2 eps momentum_decay".split()),
-        *((n, ctypes.c_double) for n in "lr_decay rho alpha gradient_scale".split()),
-        *((n, ctypes.c_int) for n in "maximize nesterov amsgrad decoupled_weight_decay centered zero_grad".split()),
+    _fields_ = [
+        *(
+            (n, ctypes.c_double)
+            for n in ["lr", "weight_decay", "momentum", "dampening", "beta1", "beta2", "eps", "momentum_decay"]
+        ),
+        *((n, ctypes.c_double) for n in ["lr_decay", "rho", "alpha", "gradient_scale"]),
+        *(
+            (n, ctypes.c_int)
+            for n in ["maximize", "nesterov", "amsgrad", "decoupled_weight_decay", "centered", "zero_grad"]
+        ),
     ]
 
 
