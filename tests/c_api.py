@@ -21,19 +21,16 @@ class Random(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("seed", "stream", "block")]
 
 
+NUMBERS = "lr weight_decay momentum dampening beta1 beta2 eps momentum_decay lr_decay rho alpha gradient_scale"
+FLAGS = "maximize nesterov amsgrad decoupled_weight_decay centered zero_grad"
+
+
 class Options(ctypes.Structure):
     """Of optimizers."""
 
     _fields_ = [
-        *(
-            (n, ctypes.c_double)
-            for n in ["lr", "weight_decay", "momentum", "dampening", "beta1", "beta2", "eps", "momentum_decay"]
-        ),
-        *((n, ctypes.c_double) for n in ["lr_decay", "rho", "alpha", "gradient_scale"]),
-        *(
-            (n, ctypes.c_int)
-            for n in ["maximize", "nesterov", "amsgrad", "decoupled_weight_decay", "centered", "zero_grad"]
-        ),
+        *((name, ctypes.c_double) for name in NUMBERS.split()),
+        *((name, ctypes.c_int) for name in FLAGS.split()),
     ]
 
 
