@@ -4,6 +4,7 @@ from fastnn import _core, functional, init, nn, optim, random
 from fastnn._config import (
     get_num_threads,
     isa,
+    register_threadpoolctl,
     set_num_threads,
     show_config,
     supported_isas,
@@ -28,6 +29,7 @@ __all__ = [
     "nn",
     "optim",
     "random",
+    "register_threadpoolctl",
     "set_cache_limit",
     "set_num_threads",
     "show_config",
