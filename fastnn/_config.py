@@ -1,6 +1,7 @@
 """Which code runs: instruction set, threads, versions."""
 
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ def set_num_threads(n: int) -> None:
     The default is the least of the CPUs that the process may use, its cgroup's quota, and FASTNN_NUM_THREADS or else
     OMP_NUM_THREADS.
 
+    `threadpoolctl.threadpool_limits` limits this number too, for user_api "fastnn" or for all, once
+    `register_threadpoolctl` has been called.
+
     Raises:
         ValueError: n < 1.
     """
@@ -53,6 +57,26 @@ def get_include() -> str:
 def get_cmake_dir() -> str:
     """The folder of `fastnnConfig.cmake`: -Dfastnn_DIR of a CMake build that asks for find_package(fastnn CONFIG)."""
     return str(Path(__file__).parent / "cmake")
+
+
+def register_threadpoolctl() -> None:
+    """Have threadpoolctl's `threadpool_info` list fastnn, and `threadpool_limits` limit it, as user_api "fastnn".
+
+    Importing fastnn does this where threadpoolctl has been imported before, by you or by scikit-learn. It neither
+    imports threadpoolctl nor waits for it, so where that may come later, call this: then the order does not matter. A
+    second call changes nothing.
+
+    Raises:
+        ImportError: threadpoolctl is missing, or older than 3.2.
+    """
+    try:
+        from fastnn import _threadpoolctl  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"threadpoolctl: got {error}, want 3.2 or newer; pip install -U threadpoolctl") from error
+
+
+if hasattr(sys.modules.get("threadpoolctl"), "register"):
+    register_threadpoolctl()
 
 
 def show_config() -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """Helpers that every test file may use: guarded memory, exact comparison, gradients, torch, a choice of what runs."""
 
 import math
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +19,7 @@ Array = npt.NDArray[Any]
 DTYPES = (np.float32, np.float64)
 THREADS = (1, 2, 3, 7)
 STEP = 1e-5
+SECONDS = 60
 _CANARY = 0xA5
 _BORDER = 64
 
@@ -30,6 +35,29 @@ def running(isa: str, threads: int) -> Iterator[None]:
     finally:
         fastnn.use_isa(before[0])
         fastnn.set_num_threads(before[1])
+
+
+def python(*arguments: str, through: Sequence[str] = (), **environment: str) -> str:
+    """Run a fresh interpreter, by the command `through` if given, and return what it printed.
+
+    Of the environment, nothing that asks for threads or an instruction set is passed on but what is given.
+    """
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FASTNN_", "OMP_"))}
+    with subprocess.Popen(
+        [*through, sys.executable, *arguments],
+        env=inherited | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, complaint = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # forked children too, which are what hangs
+            raise
+    assert process.returncode == 0, complaint
+    return printed.strip()
 
 
 class Guarded:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import fastnn
+
 ROOT = Path(__file__).resolve().parent.parent
 OBJECTS = sorted(ROOT.glob("build/**/isa_*.dir/**/isa.cpp.o"))
 ISAS = ("base", "avx2", "avx512") if platform.machine() == "x86_64" else ("base",)
@@ -94,6 +96,13 @@ def test_no_wider_registers(path: Path) -> None:
 def test_no_fused_multiply_add(path: Path) -> None:
     """Contraction is off, so that a product is rounded alike on every instruction set."""
     assert not re.search(r"\tvfn?m(add|sub)", _run("objdump", "--disassemble", "--no-show-raw-insn", path))
+
+
+def test_exported_functions() -> None:
+    """The module's own: what Python looks for, and what threadpoolctl does. Weak ones are the C++ library's templates."""
+    lines = _run("nm", "--dynamic", "--defined-only", fastnn._core.__file__).splitlines()
+    exported = {line[19:] for line in lines if line[17] in "TDB"}
+    assert exported == {"PyInit__core", "fastnn_get_num_threads", "fastnn_set_num_threads"}
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")

@@ -1,119 +1,36 @@
-"""Threads: right answers under fork, from many Python threads and without the GIL; and what the environment decides."""
+"""Threads: right answers from many Python threads and without the GIL; and what the environment decides."""
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from subprocess import PIPE
 
 import numpy as np
 import pytest
-from support import running, same_bits
+from support import SECONDS, python, running, same_bits
 
 import fastnn
 from fastnn import functional as F
 from fastnn import init
 
-SECONDS = 60
-
-
-def _python(script: str, cpus: str | None = None, **environment: str) -> str:
-    """Run `script` in a fresh interpreter, on the CPUs given, and return what it printed."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FASTNN_", "OMP_"))}
-    command = [*(["taskset", "-c", cpus] if cpus else []), sys.executable, "-c", script]
-    with subprocess.Popen(
-        command, env=inherited | environment, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
-    ) as process:
-        try:
-            printed, complaint = process.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # forked children too, which are what hangs
-            raise
-    assert process.returncode == 0, complaint
-    return printed.strip()
-
-
-WORK = """
-import os, sys, threading
+THREE_WORKERS = """
+import os
 import numpy as np
 import fastnn
 from fastnn import functional as F
 
 fastnn.set_num_threads(4)
 x = np.random.default_rng(0).standard_normal((2000, 300))
-
-def work():
-    return F.layer_norm(x, 300).tobytes()
-
-want = work()
-
-def child():
-    return 0 if all(work() == want for _ in range(20)) else 1
-
-def fork(run=child):
-    pid = os.fork()
-    if pid == 0:
-        os._exit(run())
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+F.relu(x[0])
+before = len(os.listdir("/proc/self/task"))
+F.layer_norm(x, 300)
+print(len(os.listdir("/proc/self/task")) - before)
 """
 
 
 def test_workers_start() -> None:
     """A large kernel on four threads has started three workers; a small one none."""
-    script = WORK.replace("want = work()", "") + "F.relu(x[0]); before = len(os.listdir('/proc/self/task'));"
-    assert _python(script + "work(); print(len(os.listdir('/proc/self/task')) - before)") == "3"
-
-
-def test_fork_after_use() -> None:
-    """The child of a process that has used its threads gets the same bits; so do its child and its parent."""
-    _python(WORK + "fork(); fork(lambda: fork() or child()); assert work() == want")
-
-
-def test_fork_during_use() -> None:
-    """Forking while other Python threads are inside kernels leaves no lock behind in the child."""
-    script = """
-stop = threading.Event()
-def busy():
-    while not stop.is_set():
-        work()
-threads = [threading.Thread(target=busy) for _ in range(3)]
-for t in threads: t.start()
-for _ in range(10): fork()
-stop.set()
-for t in threads: t.join()
-"""
-    _python(WORK + script)
-
-
-def test_process_pool_after_use() -> None:
-    """A forked multiprocessing pool whose workers call kernels from several threads of their own."""
-    script = """
-import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
-
-def job(_):
-    with ThreadPoolExecutor(3) as pool:
-        return all(bits == want for bits in pool.map(lambda _: work(), range(6)))
-
-with multiprocessing.get_context("fork").Pool(3) as pool:
-    assert all(pool.map(job, range(6)))
-assert work() == want
-"""
-    _python(WORK + script)
-
-
-def test_exit_with_live_workers() -> None:
-    """The interpreter ends while a daemon thread is still inside kernels."""
-    script = """
-def busy():
-    while True: work()
-threading.Thread(target=busy, daemon=True).start()
-for _ in range(50): work()
-"""
-    _python(WORK + script)
+    assert python("-c", THREE_WORKERS) == "3"
 
 
 @pytest.mark.parametrize("threads", [2, 7])
@@ -180,38 +97,38 @@ CPUS = len(os.sched_getaffinity(0))
 )
 def test_environment(environment: dict[str, str], want: int) -> None:
     """FASTNN_NUM_THREADS, else OMP_NUM_THREADS, whose first number counts."""
-    if int(_python(THREADS)) < 2:
+    if int(python("-c", THREADS)) < 2:
         pytest.skip("needs two CPUs, and a quota of two, to tell one thread from all")
-    assert _python(THREADS, **environment) == str(want)
+    assert python("-c", THREADS, **environment) == str(want)
 
 
 @pytest.mark.parametrize("value", ["", "0", "-3", "many", "99999999999999999999"])
 def test_environment_without_meaning(value: str) -> None:
     """What is no positive number counts as not set, and never more than the CPUs that the process may use."""
-    want = _python(THREADS)
-    assert _python(THREADS, FASTNN_NUM_THREADS=value) == want
+    want = python("-c", THREADS)
+    assert python("-c", THREADS, FASTNN_NUM_THREADS=value) == want
     assert 1 <= int(want) <= CPUS
 
 
 def test_affinity() -> None:
     """A process that may use one CPU uses one thread, whatever the variables ask for."""
     cpu = str(min(os.sched_getaffinity(0)))
-    assert _python(THREADS, cpus=cpu) == "1"
-    assert _python(THREADS, cpus=cpu, FASTNN_NUM_THREADS="7") == "1"
+    assert python("-c", THREADS, through=("taskset", "-c", cpu)) == "1"
+    assert python("-c", THREADS, through=("taskset", "-c", cpu), FASTNN_NUM_THREADS="7") == "1"
 
 
 @pytest.mark.parametrize("name", fastnn.supported_isas())
 def test_forced_isa(name: str) -> None:
     """FASTNN_ISA decides which code runs."""
     script = "import fastnn; print(fastnn.isa(), fastnn.show_config()['isa'])"
-    assert _python(script, FASTNN_ISA=name) == f"{name} {name}"
+    assert python("-c", script, FASTNN_ISA=name) == f"{name} {name}"
 
 
 def test_best_isa_is_the_default() -> None:
     """Not set, or set to nothing: the last of those supported."""
     best = fastnn.supported_isas()[-1]
-    assert _python("import fastnn; print(fastnn.isa())") == best
-    assert _python("import fastnn; print(fastnn.isa())", FASTNN_ISA="") == best
+    assert python("-c", "import fastnn; print(fastnn.isa())") == best
+    assert python("-c", "import fastnn; print(fastnn.isa())", FASTNN_ISA="") == best
 
 
 def test_impossible_isa_fails_the_import() -> None:
@@ -222,5 +139,5 @@ try:
 except Exception as error:
     print(error)
 """
-    message = _python(script, FASTNN_ISA="sse9")
+    message = python("-c", script, FASTNN_ISA="sse9")
     assert "got 'sse9', want" in message and message.endswith(", ".join(fastnn.supported_isas()))

@@ -13,11 +13,10 @@ namespace fastnn {
 namespace {
 
 void checked_set_num_threads(py::int_ n_) {
-  constexpr long kMost = 1 << 20;
   int overflow = 0;
   const long n = py::isinstance<py::bool_>(n_) ? 0 : PyLong_AsLongAndOverflow(n_.ptr(), &overflow);
-  if (overflow || n < 1 || n > kMost) {
-    throw py::value_error("n: got " + std::string(py::repr(n_)) + ", want an integer in [1, " + std::to_string(kMost) + "]");
+  if (overflow || n < 1 || n > kMostThreads) {
+    throw py::value_error("n: got " + std::string(py::repr(n_)) + ", want an integer in [1, " + std::to_string(kMostThreads) + "]");
   }
   set_num_threads(int(n));
 }

@@ -75,3 +75,6 @@ void set_num_threads(int n) { thread_count() = n; }
 int get_num_threads() { return thread_count(); }
 
 }  // namespace fastnn
+
+void fastnn_set_num_threads(int n) { fastnn::set_num_threads(std::clamp(n, 1, fastnn::kMostThreads)); }
+int fastnn_get_num_threads() { return fastnn::get_num_threads(); }

@@ -16,4 +16,13 @@ void prepare_threads();
 void set_num_threads(int n);
 int get_num_threads();
 
+constexpr int kMostThreads = 1 << 20;
+
 }  // namespace fastnn
+
+// The same, exported, for who finds the module among the process's libraries, as threadpoolctl does. There is nobody to
+// raise to, so an n out of range becomes the nearest one within.
+extern "C" {
+[[gnu::visibility("default")]] void fastnn_set_num_threads(int n);
+[[gnu::visibility("default")]] int fastnn_get_num_threads();
+}
