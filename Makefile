@@ -38,8 +38,9 @@ endef
 
 # Measures for a quarter of an hour, beside torch where that is installed in .venv, and writes bench/results/.
 bench: $(VENV)/.installed
-	$(BIN)/pytest bench --save=latest --ignore=bench/test_random_bars.py
+	$(BIN)/pytest bench --save=latest --ignore=bench/test_random_bars.py --ignore=bench/test_door_bars.py
 	$(BIN)/pytest bench/test_random_bars.py --save=random
+	$(BIN)/pytest bench/test_door_bars.py --save=doors
 
 readme:
 	$(PYTHON) bench/readme.py
@@ -91,7 +92,7 @@ OLDEST = numpy==$$(echo 1.26.0 1.26.0 2.1.0 2.3.2 | cut -d ' ' -f $$(($$minor - 
 # $(1): a Python; $(2): its NumPy; $(3): the tests.
 define test_wheel
 set -e; minor=$$($(1) -c 'import sys; print(sys.version_info.minor)'); room=$$(mktemp -d); trap "rm -rf $$room" EXIT; \
-  wheel=$$(echo $(CURDIR)/dist/*-cp3$$minor-*.whl); cp -r tests pyproject.toml $$room; $(1) -m venv --without-pip $$room/venv; \
+  wheel=$$(echo $(CURDIR)/dist/*-cp3$$minor-*.whl); cp -r tests examples pyproject.toml $$room; $(1) -m venv --without-pip $$room/venv; \
   $(BIN)/pip --quiet --python $$room/venv/bin/python install --only-binary=:all: "$$wheel[test]" $(2); cd $$room; \
   echo "== Python 3.$$minor, $$(venv/bin/python -c 'import numpy; print("NumPy", numpy.__version__)')"; \
   FASTNN_WHEEL=$$wheel PYTHONSAFEPATH=1 venv/bin/python -m pytest -q $(3)

@@ -9,11 +9,13 @@ PAGES = ("README.md", "docs/kernels.md", "docs/random.md", "docs/performance.md"
 BEGIN, END = "<!-- bench: written by `make readme` from bench/results/latest.json -->\n", "<!-- /bench -->\n"
 OPTIMIZERS_BEGIN = "<!-- optimizers: written by `make readme` from bench/results/latest.json -->\n"
 KERNELS_BEGIN = "<!-- kernels: written by `make readme` from bench/results/latest.json -->\n"
+DOORS_BEGIN = "<!-- doors: written by `make readme` from bench/results/doors.json -->\n"
 RANDOM_BEGIN = "<!-- random: written by `make readme` from bench/results/random.json -->\n"
 SIZES = {"128k": "in cache, 128k elements", "16M": "from memory, 16M elements"}
 OPS = ("AdamW", "SGD, momentum", "dropout", "layer_norm", "layer_norm backward", "batch_norm image", "init.normal_")
 KERNELS = ("layer_norm", "batch_norm", "instance_norm", "group_norm", "dropout", "softmax", "bias", "residual")
 RANDOM = ("uniform_", "normal_", "trunc_normal_", "permutation", "orthogonal_", "initialising")
+DOORS = ("torch training step", "AdamW of torch", "layer_norm from Cython", "import beyond")
 OPTIMIZERS = ("Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Lion")
 
 
@@ -44,6 +46,11 @@ def random(results: dict[str, Any]) -> str:
     for row in results["drawn"]:
         lines.append("| " + " | ".join("-" if cell is None else str(cell) for cell in row.values()) + " |")
     return "\n".join(lines) + "\n\n" + bars(results, RANDOM) + f"\n{about(results['machine'])}.\n"
+
+
+def doors(results: dict[str, Any]) -> str:
+    """What PyTorch and Cython users gain, and what an import costs."""
+    return bars(results, DOORS) + f"\n{about(results['machine'])}.\n"
 
 
 def about(machine: dict[str, str]) -> str:
@@ -85,6 +92,7 @@ TABLES = (
     (OPTIMIZERS_BEGIN, optimizers, "latest"),
     (KERNELS_BEGIN, kernels, "latest"),
     (RANDOM_BEGIN, random, "random"),
+    (DOORS_BEGIN, doors, "doors"),
 )
 
 

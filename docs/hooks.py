@@ -7,7 +7,7 @@ from typing import Any
 import griffe
 from mkdocs.structure.files import File
 
-OUTSIDE = ("CONTRIBUTING.md", "bench/results/*.md", "bench/results/*.png")
+OUTSIDE = ("CONTRIBUTING.md", "bench/results/*.md", "bench/results/*.png", "examples/*/*.*", "fastnn/include/*")
 
 
 def on_files(files: Any, config: Any) -> Any:

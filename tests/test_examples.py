@@ -1,9 +1,11 @@
 """The examples for authors of other libraries: built against the installed package, and run."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
@@ -15,6 +17,7 @@ import fastnn
 from fastnn import functional as F
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+PAGE = EXAMPLES.parent / "docs" / "cython.md"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the tests")
 
 
@@ -32,14 +35,23 @@ def _imported(name: str, folder: Path) -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
-def logistic(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+def _built_with_cython(folder: Path, name: str) -> ModuleType:
     pytest.importorskip("Cython")
     pytest.importorskip("setuptools")
+    _run(sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", cwd=folder)
+    return _imported(name, folder)
+
+
+def _block(language: str) -> str:
+    (block,) = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return block
+
+
+@pytest.fixture(scope="module")
+def logistic(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     folder = tmp_path_factory.mktemp("built") / "cython"
     shutil.copytree(EXAMPLES / "cython", folder)
-    _run(sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", cwd=folder)
-    return _imported("logistic", folder)
+    return _built_with_cython(folder, "logistic")
 
 
 def _problem(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,6 +85,29 @@ def test_cython_in_threads(logistic: ModuleType) -> None:
 def test_a_call_costs_little(logistic: ModuleType) -> None:
     """60 ns is the bar, here with room for a busy machine."""
     assert min(logistic.nanoseconds_per_call(100_000) for _ in range(5)) < 200
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not beside the tests")
+def test_cython_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "page.pyx").write_text(_block("cython"))
+    (tmp_path / "setup.py").write_text((EXAMPLES / "cython" / "setup.py").read_text().replace("logistic", "page"))
+    module = _built_with_cython(tmp_path, "page")
+    x = np.random.default_rng(0).standard_normal((6, 9)).astype(np.float32)
+    y, mean, rstd = np.empty_like(x), np.empty(6), np.empty(6)
+    module.normalise(x, y, mean, rstd)
+    np.testing.assert_array_equal(y, F.layer_norm(x, 9))
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not beside the tests")
+def test_c_of_the_page(tmp_path: Path) -> None:
+    arguments = "float* y, double* mean, double* rstd, const float* x, int64_t rows, int64_t columns"
+    first, second = _block("c").splitlines()
+    code = f"void first({arguments}) {{ {first} }}\n"
+    code += f"void second({arguments.replace('float', 'double')}) {{ (void)mean; (void)rstd; {second} }}\n"
+    (tmp_path / "page.c").write_text("#include <fastnn.h>\n" + code)
+    cc = shutil.which("cc") or pytest.skip("no C compiler here")
+    includes = [f"-I{folder}" for folder in (fastnn.get_include(), sysconfig.get_path("include"))]
+    _run(cc, "-Wall", "-Wextra", "-Werror", "-fsyntax-only", *includes, "page.c", cwd=tmp_path)
 
 
 def test_c(tmp_path: Path) -> None:

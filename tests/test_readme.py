@@ -11,9 +11,7 @@ if not (readme.ROOT / "bench/results").is_dir():
 
 TEXT = (readme.ROOT / "README.md").read_text()
 PAGES = sorted((readme.ROOT / "docs").rglob("*.md"))
-BLOCKS = [
-    (page.name, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-]
+CODE = {page.name: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) for page in PAGES}
 
 
 @pytest.mark.parametrize("page", readme.PAGES)
@@ -36,12 +34,14 @@ def test_code_runs():
     assert np.isfinite(names["dx"]).all()
 
 
-@pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[page for page, _ in BLOCKS])
-def test_code_of_the_pages_runs(page, block):
-    """Each block by itself."""
-    if "import torch" in block:
+@pytest.mark.parametrize("page", [name for name, blocks in CODE.items() if blocks])
+def test_code_of_the_pages_runs(page):
+    """One block after the other."""
+    if any("import torch" in block for block in CODE[page]):
         pytest.importorskip("torch")
-    exec(block, {"array": lambda *shape: np.ones(shape, np.float32)})
+    names = {"array": lambda *shape: np.ones(shape, np.float32)}
+    for block in CODE[page]:
+        exec(block, names)
 
 
 @pytest.mark.parametrize("page", [*readme.ROOT.glob("*.md"), *PAGES], ids=lambda page: page.name)

@@ -49,7 +49,14 @@ def test_sdist_holds_what_builds_and_tests_it() -> None:
         names = [name.partition("/")[2] for name in archive.getnames()]
     files = {"CMakeLists.txt", "LICENSE", "Makefile", "PKG-INFO", "README.md", "pyproject.toml", "mkdocs.yml"}
     pages = {"CHANGELOG.md", "CONTRIBUTING.md"}
-    assert {name.split("/")[0] for name in names} == files | pages | {"bench", "csrc", "docs", "fastnn", "tests"}
+    assert {name.split("/")[0] for name in names} == files | pages | {
+        "bench",
+        "csrc",
+        "docs",
+        "examples",
+        "fastnn",
+        "tests",
+    }
     assert [name for name in names if re.search(r"bench/results|__pycache__|\.(so|o|pyc|npz)$", name)] == []
 
 
