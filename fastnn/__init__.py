@@ -2,6 +2,8 @@
 
 from fastnn import _core, functional, init, nn, optim, random
 from fastnn._config import (
+    get_cmake_dir,
+    get_include,
     get_num_threads,
     isa,
     register_threadpoolctl,
@@ -21,6 +23,8 @@ __all__ = [
     "Trainer",
     "empty_cache",
     "functional",
+    "get_cmake_dir",
+    "get_include",
     "get_num_threads",
     "init",
     "isa",

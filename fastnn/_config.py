@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,16 @@ def set_num_threads(n: int) -> None:
         ValueError: n < 1.
     """
     _core.set_num_threads(n)
+
+
+def get_include() -> str:
+    """The folder of `fastnn.h`, for those who build against the C or the Cython API."""
+    return str(Path(__file__).parent / "include")
+
+
+def get_cmake_dir() -> str:
+    """The folder of `fastnnConfig.cmake`: -Dfastnn_DIR of a CMake build that asks for find_package(fastnn CONFIG)."""
+    return str(Path(__file__).parent / "cmake")
 
 
 def register_threadpoolctl() -> None:

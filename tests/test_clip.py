@@ -158,6 +158,16 @@ def test_what_is_clipped() -> None:
     np.testing.assert_array_equal(parameters[1].grad, 0.25)
 
 
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, np.inf])
+def test_memory_that_comes_twice(norm_type: float) -> None:
+    """Counts once, also as another view; what overlaps in part is refused before anything is measured."""
+    memory = np.ones(6)
+    whole = clip_grad_norm_([memory], np.inf, norm_type)
+    assert clip_grad_norm_([memory, memory[:]], np.inf, norm_type) == whole
+    with pytest.raises(ValueError, match=r"parameters\[1\]: got memory that overlaps parameters\[0\]"):
+        clip_grad_norm_([memory[:4], memory[2:]], np.inf, norm_type)
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "tensor-bfloat16"])
 @pytest.mark.parametrize("norm_type", [1, 2, 3, INF])
 @pytest.mark.parametrize("value", [NAN, INF, -INF])

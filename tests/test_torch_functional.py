@@ -64,6 +64,22 @@ CASES: list[tuple[str, list[tuple[int, ...]], Callable[..., Any]]] = [
     ("cross_entropy of probabilities", [(5, 7)], lambda f, x: f.cross_entropy(x, torch.ones(5, 7).to(x) / 7)),
 ]
 IDS = [name for name, _, _ in CASES]
+ATTENTION: dict[str, dict[str, Any]] = {
+    "plain": {}, "causal": {"is_causal": True}, "scaled": {"scale": 0.3},
+    "bool": {"attn_mask": torch.ones(5, 6, dtype=torch.bool).tril(2)},
+    "added": {"attn_mask": torch.ones(5, 6).tril(1).double()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", ATTENTION.values(), ids=ATTENTION)
+def test_attention(options: dict[str, Any]) -> None:
+    tensors = _tensors((2, 3, 5, 4), (2, 3, 6, 4), (2, 3, 6, 7))
+    results = [
+        _results(f, lambda f, *t: f.scaled_dot_product_attention(*t, **options), tensors) for f in (ours, theirs)
+    ]
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
+    with pytest.raises(ValueError, match="attn_mask: got one beside is_causal=True"):
+        ours.scaled_dot_product_attention(*tensors, attn_mask=torch.ones(5, 6), is_causal=True)
 
 
 def _results(library: Any, call: Callable[..., Any], tensors: list[Any]) -> list[Any]:

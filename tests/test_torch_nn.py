@@ -181,6 +181,46 @@ def test_constructed_modules() -> None:
     assert 400 < dropped.count_nonzero() < 600
 
 
+MASKS = {
+    "none": None,
+    "causal": torch.ones(6, 6, dtype=torch.bool).triu(1),
+    "added": nn.Transformer.generate_square_subsequent_mask(6),
+    "nothing left": torch.ones(6, 6, dtype=torch.bool),
+    "per head": torch.zeros(8, 6, 6),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_attention(mask: str, batch_first: bool) -> None:
+    """With next to no dropout it is torch's without."""
+    before = nn.MultiheadAttention(12, 2, batch_first=batch_first).double()
+    after = copy.deepcopy(before)
+    assert [r.after for r in ft.replace(after)] == [ft.nn.MultiheadAttention]
+    after.dropout = 1e-13
+    x, other = torch.randn(2, 4, 6, 12, dtype=torch.float64)
+    x, other = (t if batch_first else t.transpose(0, 1).contiguous() for t in (x, other))
+    x.requires_grad_()
+    for key in (x, other):
+        results = []
+        for layer in (before, after):
+            y, weights = layer(x, key, key, need_weights=False, attn_mask=MASKS[mask])
+            assert weights is None
+            results.append([y, *torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])])
+        torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11, equal_nan=True)
+
+
+def test_attention_drops() -> None:
+    layer = ft.nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
+    x = torch.randn(2, 5, 8)
+    torch.manual_seed(1)
+    first, second = (layer(x, x, x, need_weights=False)[0] for _ in range(2))
+    torch.manual_seed(1)
+    assert torch.equal(layer(x, x, x, need_weights=False)[0], first) and not torch.equal(first, second)
+    layer.eval()
+    assert torch.equal(layer(x, x, x, need_weights=False)[0], layer(x, x, x, need_weights=False)[0])
+
+
 def test_init_follows_torchs_generator() -> None:
     a, b = torch.empty(40, 30), torch.empty(40, 30)
     torch.manual_seed(4)

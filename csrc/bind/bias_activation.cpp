@@ -3,7 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bind/activation_kind.h"
-#include "bind/dropout.h"
+#include "core/dropout.h"
 #include "bind/norm.h"
 #include "bind/register.h"
 #include "core/memory.h"

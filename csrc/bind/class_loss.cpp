@@ -1,6 +1,7 @@
 // Losses over classes: softmax cross-entropy and negative log-likelihood.
 #include "bind/loss.h"
 #include "bind/register.h"
+#include "core/total.h"
 
 namespace fastnn {
 namespace {
@@ -83,7 +84,7 @@ double divisor_of(const Call& c) {
 
 template <class T>
 py::object reduced(const Call& c, const std::vector<double>& row_loss, double divisor) {
-  if (c.reduction != Reduction::none) return py::float_(total_of(row_loss) / divisor);
+  if (c.reduction != Reduction::none) return py::float_(total_of(row_loss.data(), Index(row_loss.size())) / divisor);
   py::array losses = new_array({c.rows}, c.logits.is_double());
   for (Index row = 0; row < c.rows; ++row) static_cast<T*>(losses.mutable_data())[row] = T(row_loss[std::size_t(row)]);
   return losses;

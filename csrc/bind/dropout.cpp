@@ -1,4 +1,4 @@
-#include "bind/dropout.h"
+#include "core/dropout.h"
 
 #include <cmath>
 
@@ -37,20 +37,15 @@ py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t st
   return y.object;
 }
 
-// With a in front of what stays and b added: G. Klambauer et al., "Self-Normalizing Neural Networks", NIPS 2017, section 3,
-// "new dropout technique". Everything dropped is zeros, as in torch.
 py::object alpha_dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
                          bool backward, py::handle out) {
   const Array x = check(x_, backward ? "dy" : "x");
   check_range(p, "p", 0, 1);
-  constexpr double kSaturation = -1.7580993408473766;  // the limit of SELU at minus infinity
-  const double a = p < 1 ? 1 / std::sqrt((1 - p) * (1 + p * kSaturation * kSaturation)) : 0;
-  const double b = backward || p == 0 ? -0.0 : -a * p * kSaturation;  // adding -0 leaves even -0 as it is
-  const double dropped = backward || p == 1 ? 0 : a * kSaturation + b;
+  const AlphaDropout a = alpha_dropout_of(p, backward);
   const Result y = result(out, x, {&x});
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().alpha_dropout,
-        DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, 1, {seed, stream, block}, drop_threshold(p), T(a), T(b), T(dropped)});
+        DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, 1, {seed, stream, block}, drop_threshold(p), T(a.scale), T(a.shift), T(a.dropped)});
   });
   return y.object;
 }

@@ -6,6 +6,7 @@
 #include "bind/norm.h"
 #include "bind/register.h"
 #include "core/memory.h"
+#include "core/total.h"
 #include "kernels/parallel.h"
 
 namespace fastnn {
@@ -19,12 +20,6 @@ Reduction check_reduction(py::handle given, std::initializer_list<Reduction> kno
     names += std::string(names.empty() ? "'" : ", '") + name + "'";
   }
   throw py::value_error("reduction: got " + std::string(py::repr(given)) + ", want one of " + names);
-}
-
-double total_of(const std::vector<double>& parts) {
-  double lanes[8] = {};  // eight sums, since one would wait for itself at every addition
-  for (std::size_t i = 0; i < parts.size(); ++i) lanes[i % 8] += parts[i];
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
 namespace {
@@ -94,7 +89,7 @@ py::tuple run_loss(const Call& c, Kernel kernel) {
     args.pos_weight = pos_weight.data, args.pos_weight_period = pos_weight.period;
     run(kernel(kernels_for<T>()), args);
   });
-  return py::make_tuple(total_of(partial) / c.divisor, c.dinput.object, c.input.size);
+  return py::make_tuple(total_of(partial.data(), Index(partial.size())) / c.divisor, c.dinput.object, c.input.size);
 }
 
 py::tuple mse_loss(py::handle input, py::handle target, py::handle reduction, py::handle out) {

@@ -12,7 +12,4 @@ enum class Reduction { mean, sum, none, batchmean };
 // One of `known` by its name.
 Reduction check_reduction(py::handle given, std::initializer_list<Reduction> known);
 
-// The sum, in an order that depends on the number alone.
-double total_of(const std::vector<double>& parts);
-
 }  // namespace fastnn

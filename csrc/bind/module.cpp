@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m) {
   fastnn::register_activation(m);
   fastnn::register_batch_norm(m);
   fastnn::register_bias_activation(m);
+  fastnn::register_capsule(m);
   fastnn::register_class_loss(m);
   fastnn::register_config(m);
   fastnn::register_dropout(m);

@@ -5,7 +5,8 @@
 #include <stdexcept>
 
 #include "bind/gradients.h"
-#include "bind/optim_rules.h"
+#include "bind/group.h"
+#include "core/optim_rules.h"
 #include "bind/register.h"
 
 namespace fastnn {

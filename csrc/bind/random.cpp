@@ -3,7 +3,7 @@
 #include "bind/random.h"
 #include "bind/register.h"
 #include "bind/tensor.h"
-#include "steps/quantile.h"
+#include "core/fills.h"
 
 namespace fastnn {
 namespace {
@@ -19,10 +19,10 @@ void check_order(double a, double b) {
   if (!(a <= b)) throw py::value_error("a: got " + text(a) + ", want at most b = " + text(b));
 }
 
-// shift + scale * value, at most `largest`.
+// shift + scale * value.
 template <class T>
-void fill(void (*kernel)(const FillArgs<T>&) noexcept, const Array& y, const Place& at, T shift, T scale, T largest = 0) {
-  run(kernel, FillArgs<T>{y.as<T>(), y.size, at.skip, at.random, shift, scale, largest});
+void fill(void (*kernel)(const FillArgs<T>&) noexcept, const Array& y, const Place& at, T shift, T scale) {
+  run(kernel, FillArgs<T>{y.as<T>(), y.size, at.skip, at.random, shift, scale, 0});
 }
 
 void uniform(py::handle out, double low, double high, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
@@ -36,7 +36,8 @@ void uniform(py::handle out, double low, double high, std::uint64_t seed, std::u
       throw py::value_error("b: got " + text(high) + ", want b - a within what the tensor's dtype can hold; use float64 or a "
                             "smaller interval");
     }
-    fill(kernels_for<T>().uniform, y, place(seed, stream, offset, y.itemsize), a, b - a, a < b ? std::nextafter(b, a) : a);
+    const Place at = place(seed, stream, offset, y.itemsize);
+    run(kernels_for<T>().uniform, uniform_args(y.as<T>(), y.size, at.skip, at.random, a, b));
   });
 }
 
@@ -56,68 +57,21 @@ void normal(py::handle out, double mean, double std, std::uint64_t seed, std::ui
   });
 }
 
-// The probabilities of less than x, and of more, and the first less 1/2.
-struct Probabilities {
-  double below, above, centre;
-};
-
-Probabilities probabilities(double x) {
-  const double tail = normal_tail(std::fabs(x)).tail, centre = 0.5 * error_function(x * 0x1.6a09e667f3bcdp-1);
-  return x < 0 ? Probabilities{tail, 1 - tail, centre} : Probabilities{1 - tail, tail, centre};
-}
-
-// Where an interval is as far from the middle as this, it is gone into from its end.
-constexpr double kTail = 3;
-
-template <class T>
-void set_middle(TruncatedNormalArgs<T>& args, double alpha, double beta) {
-  const Probabilities p = probabilities(alpha), q = probabilities(beta);
-  const double width = beta < 0 ? q.below - p.below : alpha > 0 ? p.above - q.above : q.centre - p.centre;
-  args.centre = T(p.centre);
-  args.below = T(p.below);
-  args.above = T(q.above);
-  args.far = alpha < -kQuantileMiddle || beta > kQuantileMiddle;
-  args.width = T(width * (sizeof(T) == 4 ? 0x1p-31 : 0x1p-53));
-}
-
-// `near` and `far` are the ends of the interval, z >= kTail at them.
-template <class T>
-void set_tail(TruncatedNormalArgs<T>& args, double near, double far) {
-  args.in_tail = true;
-  args.tail = {near, tail_over_bell(near)};
-  const double ratio = std::isinf(far) ? 1 : tail_over_bell(far) / args.tail.over_bell;
-  const double exponent = std::isinf(far) ? -1e9 : -0.5 * (far - near) * (far + near) + logarithm(ratio);
-  args.share = -exponential_minus_one(exponent);
-}
-
 void truncated_normal(py::handle out, double mean, double std, double a, double b, std::uint64_t seed, std::uint64_t stream,
                       std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
   check_finite(mean, "mean");
   check_not_negative(std, "std");
   check_order(a, b);
-  const bool constant = std == 0 && a <= mean && mean <= b;
-  const double alpha = constant ? -INFINITY : (a - mean) / std, beta = constant ? INFINITY : (b - mean) / std;
-  if (!(alpha < INFINITY && beta > -INFINITY)) {
+  if (!reaches(mean, std, a, b)) {
     throw py::value_error("a: got [" + text(a) + ", " + text(b) + "], want an interval that a normal distribution about " +
                           text(mean) + " with std " + text(std) + " reaches");
   }
   by_dtype(y, [&]<class T>(T) {
     check_held<T>(mean, std);
     const Place at = place(seed, stream, offset, y.itemsize);
-    TruncatedNormalArgs<T> args{};
-    args.y = y.as<T>(), args.size = y.size, args.skip = at.skip, args.random = at.random;
-    args.mean = T(mean), args.std = T(std), args.low = T(a), args.high = T(b);
-    if (alpha >= kTail) {
-      set_tail(args, alpha, beta);
-      args.end = a, args.step = std;
-    } else if (beta <= -kTail) {
-      set_tail(args, -beta, -alpha);
-      args.end = b, args.step = -std;
-    } else {
-      set_middle(args, alpha, beta);
-    }
-    run(kernels_for<T>().truncated_normal, args);
+    run(kernels_for<T>().truncated_normal,
+        truncated_normal_args(y.as<T>(), y.size, at.skip, at.random, mean, std, a, b));
   });
 }
 

@@ -14,16 +14,9 @@ void integers(py::handle out, std::int64_t first, std::int64_t last, std::uint64
                                             std::uint64_t(last) - std::uint64_t(first) + 1});
 }
 
-// About 2^12 elements to a bucket, which is what the first level of cache holds; not more buckets than it can write to.
-int bucket_bits(Index n) {
-  int bits = 0;
-  while (bits < 12 && (n >> bits) > (1 << 13)) ++bits;
-  return bits;
-}
-
 py::array permutation(Index n, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
   const py::array y = new_array({n}, py::dtype::of<Index>());
-  const int bits = bucket_bits(n);
+  const int bits = permutation_bits(n);
   const Scratch<Index> ends(bits ? permutation_parts(n) << bits : 0);
   const std::uint64_t block = offset / 64, blocks = std::uint64_t(n + 63) / 64;
   run(kernel_table().permutation,

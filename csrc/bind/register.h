@@ -8,6 +8,7 @@ namespace fastnn {
 void register_activation(pybind11::module_& m);
 void register_batch_norm(pybind11::module_& m);
 void register_bias_activation(pybind11::module_& m);
+void register_capsule(pybind11::module_& m);
 void register_class_loss(pybind11::module_& m);
 void register_config(pybind11::module_& m);
 void register_dropout(pybind11::module_& m);

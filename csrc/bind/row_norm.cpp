@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "bind/dropout.h"
+#include "core/dropout.h"
 #include "bind/norm.h"
 #include "bind/register.h"
 #include "core/memory.h"

@@ -35,7 +35,13 @@ class Scratch {
   explicit Scratch(std::ptrdiff_t size) : bytes_(std::size_t(size) * sizeof(T)), data_(acquire_block(bytes_)) {
     if (!data_) throw std::bad_alloc();
   }
-  ~Scratch() { release_block(data_, bytes_); }
+  // False where there is none, instead of throwing.
+  Scratch(std::ptrdiff_t size, std::nothrow_t) noexcept
+      : bytes_(std::size_t(size) * sizeof(T)), data_(acquire_block(bytes_)) {}
+  explicit operator bool() const { return data_ != nullptr; }
+  ~Scratch() {
+    if (data_) release_block(data_, bytes_);
+  }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   T* get() const { return static_cast<T*>(data_); }

@@ -5,6 +5,7 @@ Tensors are on the CPU, all of float32 or all of float64; anything else raises T
 determines them, and what restores its state draws the same mask again, as activation checkpointing does.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -179,6 +180,45 @@ def softmax(input: Tensor, dim: int) -> Tensor:
         return F.softmax(x, dim), (1,), lambda dy, y: (F.softmax_backward(dy, y, dim),)
 
     return fused("softmax", run, input.contiguous())
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+) -> Tensor:
+    """dropout(softmax(scale * query @ key.T + mask)) @ value, of torch's products and fused softmax and dropout.
+
+    For training with dropout, where torch has no fused form on the CPU; without dropout torch's own is the better one.
+
+    Args:
+        query: (..., L, E). key: (..., S, E). value: (..., S, V).
+        attn_mask: broadcast to (..., L, S); a bool one is True where attention may look, another one is added.
+        dropout_p: in [0, 1].
+        is_causal: position i looks at those up to i; without attn_mask.
+        scale: 1 / sqrt(E) by default.
+
+    A row of which nothing may be looked at is NaN, where torch has zeros.
+
+    Source: A. Vaswani et al., "Attention is all you need", NIPS 2017, equation 1.
+    """
+    _check(query, key, value)
+    if is_causal:
+        if attn_mask is not None:
+            raise ValueError("attn_mask: got one beside is_causal=True, want either")
+        attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = torch.matmul(query * factor, key.transpose(-2, -1))
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill_(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        scores = scores.add_(attn_mask)
+    return torch.matmul(dropout(softmax(scores, -1), dropout_p), value)
 
 
 def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, approximate: str = "none") -> Tensor:

@@ -4,8 +4,10 @@ A module hands what the kernels cannot take to its base class: tensors on other 
 everything under torch.compile.
 """
 
+import math
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from fastnn.torch import functional as F
@@ -143,6 +145,70 @@ class LinearGELU(nn.Linear):
         return f"{super().extra_repr()}, approximate={self.approximate!r}"
 
 
+class MultiheadAttention(nn.MultiheadAttention):
+    """torch.nn.MultiheadAttention that trains with fused softmax and dropout; see
+    `fastnn.torch.functional.scaled_dot_product_attention`.
+
+    So it does with dropout, need_weights=False and, if any, an attn_mask (L, S) that leaves every row something. All
+    else is torch's own, evaluation too.
+    """
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """As torch.nn.MultiheadAttention."""
+        plain = not need_weights and key_padding_mask is None and (attn_mask is not None or not is_causal)
+        if not (plain and self._is_usual(query, key, value) and _leaves_something(attn_mask)):
+            torchs: tuple[Tensor, Tensor | None] = super().forward(
+                query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
+            )
+            return torchs
+        q, k, v = self._heads(query, key, value)
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            attn_mask = ~attn_mask  # torch's two masks mean the opposite
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask, self.dropout)  # (N, H, L, D)
+        y = y.transpose(1, 2) if self.batch_first else y.permute(2, 0, 1, 3)
+        return nn.functional.linear(y.flatten(2), self.out_proj.weight, self.out_proj.bias), None
+
+    def _is_usual(self, query: Tensor, key: Tensor, value: Tensor) -> bool:
+        return (
+            self.training
+            and self.dropout > 0
+            and self._qkv_same_embed_dim
+            and self.bias_k is None
+            and not self.add_zero_attn
+            and query.dim() == key.dim() == value.dim() == 3
+            and fits(query, key, value, self.in_proj_weight, self.in_proj_bias, self.out_proj.weight)
+        )
+
+    def _heads(self, *inputs: Tensor) -> list[Tensor]:
+        """Projected query, key and value, (N, H, length, D)."""
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        if all(t is inputs[0] for t in inputs):
+            projected = nn.functional.linear(inputs[0], weight, bias).chunk(3, -1)
+        else:
+            biases = (None, None, None) if bias is None else bias.chunk(3)
+            parts = zip(inputs, weight.chunk(3), biases, strict=True)
+            projected = tuple(nn.functional.linear(*part) for part in parts)
+        order = (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3)
+        return [t.unflatten(-1, (self.num_heads, self.head_dim)).permute(order) for t in projected]
+
+
+def _leaves_something(mask: Tensor | None) -> bool:
+    if mask is None:
+        return True
+    hidden = mask if mask.dtype == torch.bool else mask == -math.inf
+    return mask.dim() == 2 and not bool(hidden.all(-1).any())
+
+
 class CrossEntropyLoss(nn.CrossEntropyLoss):
     """torch.nn.CrossEntropyLoss with its gradient found along with the loss."""
 
@@ -171,6 +237,7 @@ __all__ = [
     "GroupNorm",
     "LayerNorm",
     "LinearGELU",
+    "MultiheadAttention",
     "RMSNorm",
     "SiLU",
 ]

@@ -51,4 +51,11 @@ struct PermutationArgs {
 constexpr Index kPermutationPart = 1 << 18;
 constexpr Index permutation_parts(Index size) { return (size + kPermutationPart - 1) / kPermutationPart; }
 
+// About 2^12 elements to a bucket, which is what the first level of cache holds; not more buckets than it can write to.
+constexpr int permutation_bits(Index size) {
+  int bits = 0;
+  while (bits < 12 && (size >> bits) > (1 << 13)) ++bits;
+  return bits;
+}
+
 }  // namespace fastnn

@@ -1,11 +1,11 @@
 // What each optimizer makes of a parameter group: its constants for a parameter's t-th step, computed in double, and the
-// kinds of state that its step takes, in the step's order. Some rules remember one number per parameter, 1 at first.
+// kinds of state that its step takes, in the step's order. Some rules remember one number per parameter, 1 at first. Options
+// come from whatever has number(name), flag(name) and beta(i).
 #pragma once
 
 #include <cmath>
 #include <vector>
 
-#include "bind/group.h"
 #include "kernels/table.h"
 
 namespace fastnn {
@@ -22,6 +22,7 @@ struct Rule {
   double lr, weight_decay;
   bool maximize, decoupled;
 
+  template <class Group>
   explicit Rule(const Group& g, bool decoupled_ = false)
       : lr(g.number("lr")), weight_decay(g.number("weight_decay")), maximize(g.flag("maximize")), decoupled(decoupled_) {}
 
@@ -36,6 +37,7 @@ struct SgdRule : Rule {
   double momentum, dampening;
   bool nesterov;
 
+  template <class Group>
   explicit SgdRule(const Group& g)
       : Rule(g), momentum(g.number("momentum")), dampening(g.number("dampening")), nesterov(g.flag("nesterov")) {}
 
@@ -53,6 +55,7 @@ struct SgdRule : Rule {
 struct AveragingRule : Rule {
   double beta1, beta2;
 
+  template <class Group>
   explicit AveragingRule(const Group& g, bool decoupled_) : Rule(g, decoupled_), beta1(g.beta(0)), beta2(g.beta(1)) {}
 
   Kinds kinds() const { return {0, 1}; }
@@ -66,6 +69,7 @@ struct AdamRule : AveragingRule {
   double eps;
   bool amsgrad;
 
+  template <class Group>
   explicit AdamRule(const Group& g)
       : AveragingRule(g, g.flag("decoupled_weight_decay")), eps(g.number("eps")), amsgrad(g.flag("amsgrad")) {}
 
@@ -81,6 +85,7 @@ struct AdamRule : AveragingRule {
 struct AdamaxRule : AveragingRule {
   double eps;
 
+  template <class Group>
   explicit AdamaxRule(const Group& g) : AveragingRule(g, false), eps(g.number("eps")) {}
 
   template <class T>
@@ -94,6 +99,7 @@ struct AdamaxRule : AveragingRule {
 struct NAdamRule : AveragingRule {
   double eps, momentum_decay;
 
+  template <class Group>
   explicit NAdamRule(const Group& g)
       : AveragingRule(g, g.flag("decoupled_weight_decay")), eps(g.number("eps")), momentum_decay(g.number("momentum_decay")) {}
 
@@ -113,6 +119,7 @@ struct NAdamRule : AveragingRule {
 struct RAdamRule : AveragingRule {
   double eps;
 
+  template <class Group>
   explicit RAdamRule(const Group& g) : AveragingRule(g, g.flag("decoupled_weight_decay")), eps(g.number("eps")) {}
 
   template <class T>
@@ -128,6 +135,7 @@ struct RAdamRule : AveragingRule {
 };
 
 struct LionRule : AveragingRule {
+  template <class Group>
   explicit LionRule(const Group& g) : AveragingRule(g, true) {}
 
   Kinds kinds() const { return {0}; }
@@ -140,6 +148,7 @@ struct LionRule : AveragingRule {
 struct AdagradRule : Rule {
   double lr_decay, eps;
 
+  template <class Group>
   explicit AdagradRule(const Group& g) : Rule(g), lr_decay(g.number("lr_decay")), eps(g.number("eps")) {}
 
   Kinds kinds() const { return {0}; }
@@ -154,6 +163,7 @@ struct AdagradRule : Rule {
 struct AdadeltaRule : Rule {
   double rho, eps;
 
+  template <class Group>
   explicit AdadeltaRule(const Group& g) : Rule(g), rho(g.number("rho")), eps(g.number("eps")) {}
 
   Kinds kinds() const { return {0, 1}; }
@@ -169,6 +179,7 @@ struct RmspropRule : Rule {
   double alpha, eps, momentum;
   bool centered;
 
+  template <class Group>
   explicit RmspropRule(const Group& g)
       : Rule(g), alpha(g.number("alpha")), eps(g.number("eps")), momentum(g.number("momentum")), centered(g.flag("centered")) {}
 

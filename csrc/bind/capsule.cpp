@@ -1,0 +1,11 @@
+// The C API as other extension modules find it.
+#include "bind/register.h"
+#include "door/api.h"
+
+namespace fastnn {
+
+void register_capsule(pybind11::module_& m) {
+  m.attr("api") = pybind11::capsule(const_cast<fastnn_api*>(&c_api()), FASTNN_API_CAPSULE);
+}
+
+}  // namespace fastnn

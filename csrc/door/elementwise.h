@@ -1,0 +1,68 @@
+// Activations and dropout.
+#pragma once
+
+#include "door/door.h"
+
+namespace fastnn {
+namespace {
+
+template <class T>
+int activation(T* y, const T* x, Index size, fastnn_activation kind, double option, double threshold) noexcept {
+  kernels_for<T>().activation({y, x, nullptr, size, kind_of(kind), options_of<T>(option, threshold)});
+  return kDone;
+}
+
+template <class T>
+int activation_backward(T* dx, const T* dy, const T* at, Index size, fastnn_activation kind, double option,
+                        double threshold) noexcept {
+  kernels_for<T>().activation_backward({dx, at, dy, size, kind_of(kind), options_of<T>(option, threshold)});
+  return kDone;
+}
+
+template <class T>
+BiasActivationArgs<T> bias_args(T* y, const T* x, const T* bias, Index rows, Index columns, fastnn_activation kind,
+                                double option, double threshold, double p, const fastnn_random& random) noexcept {
+  return {y, x, bias, rows, columns, kind_of(kind), options_of<T>(option, threshold), p > 0, place(random), drop_threshold(p),
+          T(keep_scale(p)), nullptr, nullptr, nullptr};
+}
+
+template <class T>
+int bias_activation(T* y, const T* x, const T* bias, Index rows, Index columns, fastnn_activation kind, double option,
+                    double threshold, double p, fastnn_random random) noexcept {
+  kernels_for<T>().bias_activation(bias_args(y, x, bias, rows, columns, kind, option, threshold, p, random));
+  return kDone;
+}
+
+template <class T>
+int bias_activation_backward(T* dx, T* dbias, const T* dy, const T* x, const T* bias, Index rows, Index columns,
+                             fastnn_activation kind, double option, double threshold, double p,
+                             fastnn_random random) noexcept {
+  return with_scratch<T>(dbias ? bias_blocks(rows) * columns : 0, [&](T* partial) {
+    BiasActivationArgs<T> args = bias_args(dx, x, bias, rows, columns, kind, option, threshold, p, random);
+    args.dy = dy, args.dbias = dbias, args.partial = dbias ? partial : nullptr;
+    kernels_for<T>().bias_activation_backward(args);
+  });
+}
+
+template <class T>
+int dropout(T* y, const T* x, Index size, double p, fastnn_random random) noexcept {
+  if (size) kernels_for<T>().dropout({y, x, size, 1, place(random), drop_threshold(p), T(keep_scale(p)), 0, 0});
+  return kDone;
+}
+
+template <class T>
+int channel_dropout(T* y, const T* x, Index channels, Index inner, double p, fastnn_random random) noexcept {
+  const Index size = channels * inner;
+  if (size) kernels_for<T>().channel_dropout({y, x, size, inner, place(random), drop_threshold(p), T(keep_scale(p)), 0, 0});
+  return kDone;
+}
+
+template <class T>
+int alpha_dropout(T* y, const T* x, Index size, double p, int backward, fastnn_random random) noexcept {
+  const AlphaDropout a = alpha_dropout_of(p, backward != 0);
+  kernels_for<T>().alpha_dropout({y, x, size, 1, place(random), drop_threshold(p), T(a.scale), T(a.shift), T(a.dropped)});
+  return kDone;
+}
+
+}  // namespace
+}  // namespace fastnn

@@ -1,0 +1,52 @@
+"""Logistic regression, trained without the GIL: the loss with its gradient and Adam's step are kernels of fastnn."""
+
+import numpy as np
+
+from libc.stdint cimport int64_t
+
+cimport fastnn.cython_api as fn
+
+
+def train(const float[:, ::1] x, const float[::1] y, int steps, double lr):
+    """Fit weights (features,) to x (samples, features) and y (samples,) of zeros and ones; returns them and the last loss."""
+    cdef Py_ssize_t samples = x.shape[0], features = x.shape[1], i, j
+    cdef int64_t size = features, t
+    cdef double loss = 0, memory = 1
+    cdef float[::1] weights = np.zeros(features, np.float32), gradient = np.zeros(features, np.float32)
+    cdef float[::1] logits = np.empty(samples, np.float32)
+    cdef float[:, ::1] moments = np.zeros((2, features), np.float32)
+    cdef float* params = &weights[0]
+    cdef float* grads = &gradient[0]
+    cdef float* state[2]
+    cdef fn.fastnn_options options
+    options.lr, options.beta1, options.beta2, options.eps, options.gradient_scale = lr, 0.9, 0.999, 1e-8, 1
+    options.weight_decay = 0
+    options.maximize = options.amsgrad = options.decoupled_weight_decay = options.zero_grad = False
+    state[0], state[1] = &moments[0, 0], &moments[1, 0]
+    with nogil:
+        for t in range(1, steps + 1):
+            for i in range(samples):
+                logits[i] = 0
+                for j in range(features):
+                    logits[i] += x[i, j] * weights[j]
+            fn.binary_cross_entropy(&logits[0], &loss, &logits[0], &y[0], NULL, NULL, samples, 1.0 / samples)
+            gradient[:] = 0
+            for i in range(samples):
+                for j in range(features):
+                    gradient[j] += x[i, j] * logits[i]
+            fn.adam(&params, &grads, state, &size, 1, t, &memory, &options)
+    return np.asarray(weights), loss
+
+
+def nanoseconds_per_call(int calls=1_000_000):
+    """What a call of layer_norm costs that has one element to normalise."""
+    from time import perf_counter_ns
+
+    cdef float x = 1, y
+    cdef double mean, rstd
+    cdef int i
+    begin = perf_counter_ns()
+    with nogil:
+        for i in range(calls):
+            fn.layer_norm(&y, &mean, &rstd, &x, NULL, NULL, 1, 1, 1e-5)
+    return (perf_counter_ns() - begin) / calls

@@ -1,0 +1,92 @@
+"""The examples for authors of other libraries: built against the installed package, and run."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import functional as F
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the tests")
+
+
+def _run(*command: str, cwd: Path) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _imported(name: str, folder: Path) -> ModuleType:
+    (found,) = folder.glob(f"{name}*.so")
+    spec = importlib.util.spec_from_file_location(name, found)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def logistic(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    pytest.importorskip("Cython")
+    pytest.importorskip("setuptools")
+    folder = tmp_path_factory.mktemp("built") / "cython"
+    shutil.copytree(EXAMPLES / "cython", folder)
+    _run(sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", cwd=folder)
+    return _imported("logistic", folder)
+
+
+def _problem(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((400, 5)).astype(np.float32)
+    return x, (x @ [1, -2, 0, 0.5, 3] > 0).astype(np.float32)
+
+
+def test_cython(logistic: ModuleType) -> None:
+    x, y = _problem(0)
+    weights, loss = logistic.train(x, y, 200, 0.05)
+    assert ((x @ weights > 0) == (y > 0)).mean() > 0.97
+    want = F.binary_cross_entropy_with_logits(x @ weights, y)[0]
+    assert abs(loss - want) < 0.05 * want
+
+
+def test_cython_in_threads(logistic: ModuleType) -> None:
+    """Several at once: each finds what it finds alone."""
+    found = {}
+    threads = [Thread(target=lambda s=s: found.update({s: logistic.train(*_problem(s), 50, 0.05)})) for s in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in range(4):
+        weights, loss = logistic.train(*_problem(seed), 50, 0.05)
+        np.testing.assert_array_equal(found[seed][0], weights)
+        assert found[seed][1] == loss
+
+
+def test_a_call_costs_little(logistic: ModuleType) -> None:
+    """60 ns is the bar, here with room for a busy machine."""
+    assert min(logistic.nanoseconds_per_call(100_000) for _ in range(5)) < 200
+
+
+def test_c(tmp_path: Path) -> None:
+    cmake = shutil.which("cmake", path=str(Path(sys.executable).parent)) or shutil.which("cmake")
+    if cmake is None:
+        pytest.skip("no cmake here")
+    shutil.copytree(EXAMPLES / "c", tmp_path / "c")
+    ready = [f"-Dfastnn_DIR={fastnn.get_cmake_dir()}", f"-DPython_EXECUTABLE={sys.executable}"]
+    _run(cmake, "-S", ".", "-B", "build", "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror", *ready, cwd=tmp_path / "c")
+    _run(cmake, "--build", "build", cwd=tmp_path / "c")
+    module = _imported("gelu", tmp_path / "c" / "build")
+    x = np.linspace(-3, 3, 50, dtype=np.float32)
+    want = F.gelu(x)
+    module.gelu(x)
+    np.testing.assert_array_equal(x, want)
+    with pytest.raises(TypeError, match="buffer: got another format"):
+        module.gelu(np.zeros(3))

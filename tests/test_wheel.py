@@ -1,0 +1,76 @@
+"""What a user installs: a small file without libraries of its own, NumPy alone beneath it, and quick to import.
+
+FASTNN_WHEEL is the wheel that was installed; `make wheel-test` sets it. Without it, what concerns the file is skipped.
+"""
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+WHEEL = Path(os.environ.get("FASTNN_WHEEL", ""))
+SDISTS = list(WHEEL.parent.glob("fastnn-*.tar.gz")) if WHEEL.name else []
+LARGEST = 2_000_000
+# The median of seven imports, beyond `import numpy`. Measured: 28 ms, of which numpy.random takes 12.
+SECONDS = 0.050
+LIBRARIES = {"libc", "libm", "libstdc++", "libgcc_s", "libpthread", "ld-linux-x86-64", "ld-linux-aarch64"}
+USERS = {"demo", "plot", "torch", "all"}
+
+of_the_file = pytest.mark.skipif(not WHEEL.name, reason="FASTNN_WHEEL is not set: `make wheel-test` tests the wheel")
+
+
+@of_the_file
+def test_it_is_what_was_imported() -> None:
+    """From site-packages, with the platform's tag that lets others install it."""
+    assert Path(fastnn.__file__).is_relative_to(sysconfig.get_path("platlib"))
+    assert re.search(r"-(manylinux|macosx)_\d+_\d+_\w+\.whl$", WHEEL.name)
+
+
+@of_the_file
+def test_size() -> None:
+    """Two megabytes."""
+    assert WHEEL.stat().st_size <= LARGEST
+
+
+@pytest.mark.skipif(not SDISTS, reason="no sdist beside the wheel")
+def test_sdist_holds_what_builds_and_tests_it() -> None:
+    """And nothing of a checkout's machinery or of its results."""
+    with tarfile.open(SDISTS[0]) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    files = {"CMakeLists.txt", "LICENSE", "Makefile", "PKG-INFO", "README.md", "pyproject.toml", "mkdocs.yml"}
+    pages = {"CHANGELOG.md", "CONTRIBUTING.md"}
+    assert {name.split("/")[0] for name in names} == files | pages | {"bench", "csrc", "docs", "fastnn", "tests"}
+    assert [name for name in names if re.search(r"bench/results|__pycache__|\.(so|o|pyc|npz)$", name)] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("readelf"), reason="no readelf on this machine")
+def test_libraries() -> None:
+    """Those of the compiler and of the C library; no OpenMP."""
+    dynamic = subprocess.check_output(["readelf", "-d", fastnn._core.__file__], text=True)
+    needed = re.findall(r"\(NEEDED\).*\[(.+?)\.so", dynamic)
+    assert "libc" in needed and set(needed) <= LIBRARIES
+
+
+def test_requirements() -> None:
+    """NumPy; everything else is an extra."""
+    about = metadata.metadata("fastnn")
+    assert [r for r in about.get_all("Requires-Dist") if "extra ==" not in r] == ["numpy>=1.26"]
+    assert set(about.get_all("Provides-Extra")) >= USERS
+
+
+def test_import_time() -> None:
+    """Beyond what NumPy takes, which its users import anyway; from bytecode, which installers leave."""
+    code = "import numpy, time; begin = time.perf_counter(); import fastnn; print(time.perf_counter() - begin)"
+    variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    times = [float(subprocess.check_output([sys.executable, "-c", code], env=variables)) for _ in range(7)]
+    assert statistics.median(times) <= SECONDS, times
