@@ -16,7 +16,8 @@ void checked_set_num_threads(py::int_ n_) {
   int overflow = 0;
   const long n = py::isinstance<py::bool_>(n_) ? 0 : PyLong_AsLongAndOverflow(n_.ptr(), &overflow);
   if (overflow || n < 1 || n > kMostThreads) {
-    throw py::value_error("n: got " + std::string(py::repr(n_)) + ", want an integer in [1, " + std::to_string(kMostThreads) + "]");
+    const std::string most = std::to_string(kMostThreads);
+    throw py::value_error("n: got " + std::string(py::repr(n_)) + ", want an integer in [1, " + most + "]");
   }
   set_num_threads(int(n));
 }
