@@ -187,3 +187,17 @@ def test_state_in_fewer_bits() -> None:
     optimizer.step()
     assert optimizer.fused.last_grad_norm == pytest.approx(300**0.5)
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+
+
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, float("inf")])
+def test_clipping(norm_type: float) -> None:
+    params, others = _params(), _params()
+    for p, q in zip(params, others, strict=True):
+        p.grad, q.grad = 3 * p.detach(), 3 * q.detach()
+    got = ft.clip_grad_norm_(iter(params), 0.5, norm_type)
+    want = nn.utils.clip_grad_norm_(others, 0.5, norm_type)
+    torch.testing.assert_close(got, want, rtol=1e-12, atol=0)
+    ft.clip_grad_value_(params, 0.01)
+    nn.utils.clip_grad_value_(others, 0.01)
+    torch.testing.assert_close([p.grad for p in params], [q.grad for q in others], rtol=1e-10, atol=0)
+    assert all(p.grad._version == 2 for p in params)

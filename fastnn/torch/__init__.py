@@ -9,8 +9,8 @@ try:
 except ImportError as error:
     raise ImportError("fastnn.torch: got no PyTorch, want it installed; pip install 'fastnn[torch]'") from error
 
-from fastnn.optim import clip_grad_norm_, clip_grad_value_
 from fastnn.torch import functional, init, nn, optim
+from fastnn.torch.clip import clip_grad_norm_, clip_grad_value_
 from fastnn.torch.replacing import Replacement, replace
 
 __all__ = ["Replacement", "clip_grad_norm_", "clip_grad_value_", "functional", "init", "nn", "optim", "replace"]

@@ -1,0 +1,34 @@
+"""Clipping of gradients with torch's names and results."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from fastnn import optim
+from fastnn._autograd import count_writes
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """See `fastnn.optim.clip_grad_norm_`; the norm is a tensor without axes, as torch's, in float64."""
+    params = _listed(parameters)
+    norm = optim.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
+    count_writes([p.grad for p in params if p.grad is not None])
+    return torch.tensor(norm, dtype=torch.float64)
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
+    """See `fastnn.optim.clip_grad_value_`."""
+    params = _listed(parameters)
+    optim.clip_grad_value_(params, clip_value, foreach)
+    count_writes([p.grad for p in params if p.grad is not None])
+
+
+def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
