@@ -43,7 +43,7 @@ class Docstrings(griffe.Extension):
         for module in list(pkg.modules.values()):
             for name in module.exports or ():
                 file = module.members[str(name)]
-                if not file.is_alias and file.is_module and str(name) in file.members:
+                if not file.is_alias and file.is_module and str(name) in file.functions:
                     module.members[str(name)] = griffe.Alias(str(name), file.members[str(name)], parent=module)
 
 
