@@ -53,6 +53,16 @@ def test_is_a_torch_optimizer(name: str) -> None:
     assert set(made.param_groups[0]) == {"params", *made.defaults}
 
 
+def test_wrapped_as_trainers_do() -> None:
+    """Lightning makes a class of its wrapper's and the optimizer's, with the latter's attributes."""
+    params = _params()
+    inner = ft.optim.AdamW(params, lr=0.01)
+    outer = object.__new__(type("Wrapped", (type(inner),), {}))
+    outer.__dict__ = {k: v for k, v in inner.__dict__.items() if k != "step"}
+    others = _params()
+    _assert_equal(_steps(outer, params), _steps(ft.optim.AdamW(others, lr=0.01), others))
+
+
 SCHEDULES: dict[str, Any] = {
     "StepLR": lambda o: lr_scheduler.StepLR(o, 2, 0.5),
     "OneCycleLR": lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=20),

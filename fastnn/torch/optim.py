@@ -23,7 +23,9 @@ class Optimizer(torch.optim.Optimizer):
 
     rule: ClassVar[type[optim.Optimizer]]
 
-    def __init_subclass__(cls, rule: type[optim.Optimizer]) -> None:
+    def __init_subclass__(cls, rule: type[optim.Optimizer] | None = None) -> None:
+        if rule is None:  # a subclass of one of those below, as trainers make them
+            return
         cls.rule = rule
         cls.__doc__ = f"`fastnn.optim.{rule.__name__}` for PyTorch: see there for its arguments, and `Optimizer`."
         cls.__signature__ = inspect.signature(rule)
