@@ -15,7 +15,7 @@ def _batch_norm_inputs(names: str, shape: Shape, dtype: Any, rng: np.random.Gene
     a["running_var"] = rng.uniform(0.5, 2, shape[1]).astype(dtype)
     if "dy" in a:
         a["mean"] = np.asarray(a["running_mean"], dtype=np.float64)
-        a["rstd"] = 1 / np.sqrt(a["running_var"] + np.float64(1e-5))
+        a["rstd"] = 1 / np.sqrt(a["running_var"].astype(np.float64) + 1e-5)
     return a
 
 
