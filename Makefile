@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
 TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 
-.PHONY: demo test test-openmp lint bench readme docs clean
+.PHONY: demo test test-openmp test-sanitized lint bench readme docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
@@ -42,14 +42,32 @@ readme:
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
-# The OpenMP engine under the tests that ask for threads, in an environment that takes everything else from the first one.
+# $(call second,NAME,FOLDER,SETTINGS): another build of the package, in an environment with all else of the first.
+define second
+$(BIN)/python -m venv --without-pip $(VENV)-$(1)
+$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+  > $$($(VENV)-$(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/first.pth
+$(BIN)/pip --quiet --python $(VENV)-$(1)/bin/python install --no-build-isolation --no-deps --force-reinstall \
+  --config-settings=build-dir=$(2)/$(1) $(foreach setting,$(3),--config-settings=cmake.$(setting)) .
+endef
+
+# The OpenMP engine under the tests that ask for threads.
 test-openmp: $(VENV)/.installed
-	$(BIN)/python -m venv --without-pip $(VENV)-openmp
-	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
-	  > $$($(VENV)-openmp/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/first.pth
-	$(BIN)/pip --quiet --python $(VENV)-openmp/bin/python install --no-build-isolation --no-deps --force-reinstall \
-	  --config-settings=cmake.define.FASTNN_THREADS=openmp --config-settings=build-dir=build/openmp .
+	$(call second,openmp,build,define.FASTNN_THREADS=openmp)
 	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $$(grep -lE 'THREADS|set_num_threads|running\(' tests/test_*.py)
+
+# The kernels, what checks their arguments, threads and memory, under AddressSanitizer and UndefinedBehaviorSanitizer.
+# Python frees little when it ends, so leaks are not looked for; a sanitizer needs all of the address space; and what
+# it finds it writes to a descriptor that pytest would keep to itself.
+CHECKS := build-checks# not in build/, whose objects tests/test_objects.py looks into
+SANITIZED := border border_optim c_api clip denormals dropout fill generator kernels layouts memory optim_memory \
+  optim_state optimizers random threads
+test-sanitized: $(VENV)/.installed
+	$(call second,sanitized,$(CHECKS),define.FASTNN_SANITIZE=ON build-type=RelWithDebInfo)
+	PYTHONSAFEPATH=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  $(VENV)-sanitized/bin/python -m pytest --capture=sys $(SANITIZED:%=tests/test_%.py) \
+	  --deselect tests/test_memory.py::test_kept_blocks_make_room -k "not (test_same_bits and avx)"
 
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -67,4 +85,4 @@ $(VENV)/.docs: $(VENV)/.tools
 	touch $@
 
 clean:
-	rm -rf build dist $(VENV) $(VENV)-openmp
+	rm -rf build $(CHECKS) dist $(VENV) $(VENV)-openmp $(VENV)-sanitized
