@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
 TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 
-.PHONY: demo test test-openmp test-sanitized lint bench readme docs clean
+.PHONY: demo test test-openmp test-sanitized test-aarch64 lint bench readme docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
@@ -68,6 +68,23 @@ test-sanitized: $(VENV)/.installed
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	  $(VENV)-sanitized/bin/python -m pytest --capture=sys $(SANITIZED:%=tests/test_%.py) \
 	  --deselect tests/test_memory.py::test_kept_blocks_make_room -k "not (test_same_bits and avx)"
+
+# The kernels on another CPU, which qemu-user-static emulates and g++-aarch64-linux-gnu compiles for: the bits of
+# every function of the C API are those of this machine.
+test-aarch64: $(VENV)/.tools
+	$(call bits,native,)
+	$(call bits,aarch64,-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	  -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++)
+	$(CHECKS)/native/bits > $(CHECKS)/native.txt
+	qemu-aarch64-static $(CHECKS)/aarch64/bits > $(CHECKS)/aarch64.txt
+	diff $(CHECKS)/native.txt $(CHECKS)/aarch64.txt && echo "$$(wc -l < $(CHECKS)/native.txt) lines, all the same"
+
+# The program of tests/bits, for a machine.
+define bits
+$(BIN)/cmake -S . -B $(CHECKS)/$(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DCMAKE_BUILD_TYPE=Release \
+  -DSKBUILD_PROJECT_VERSION=0 -DFASTNN_BITS=ON $(2) >/dev/null
+$(BIN)/cmake --build $(CHECKS)/$(1)
+endef
 
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
