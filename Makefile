@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
 TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 
-.PHONY: demo test test-openmp test-sanitized test-aarch64 lint bench readme docs clean
+.PHONY: demo test test-openmp test-sanitized test-large test-aarch64 lint bench readme docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
@@ -68,6 +68,10 @@ test-sanitized: $(VENV)/.installed
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	  $(VENV)-sanitized/bin/python -m pytest --capture=sys $(SANITIZED:%=tests/test_%.py) \
 	  --deselect tests/test_memory.py::test_kept_blocks_make_room -k "not (test_same_bits and avx)"
+
+# Arrays of more than 2^31 elements, in 18 GB of memory.
+test-large: $(VENV)/.installed
+	FASTNN_TEST_LARGE=1 $(BIN)/pytest tests/test_large.py
 
 # The kernels on another CPU, which qemu-user-static emulates and g++-aarch64-linux-gnu compiles for: the bits of
 # every function of the C API are those of this machine.
