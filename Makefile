@@ -15,7 +15,7 @@ PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c '' 2>/dev/nul
 SAMPLE ?= $(patsubst %,tests/test_%.py,wheel border border_optim demo generator memory module optim_state optimizers training)
 QEMU := qemu-x86_64-static -cpu Nehalem
 
-.PHONY: demo test test-openmp test-nehalem wheel wheel-test lint bench readme docs clean
+.PHONY: demo test test-openmp test-nehalem test-sanitized test-large test-aarch64 wheel wheel-test lint bench readme docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
@@ -52,13 +52,18 @@ readme:
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
-# The OpenMP engine under the tests that ask for threads, in an environment that takes everything else from the first one.
+# $(call second,NAME,FOLDER,SETTINGS): another build of the package, in an environment with all else of the first.
+define second
+$(BIN)/python -m venv --without-pip $(VENV)-$(1)
+$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+  > $$($(VENV)-$(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/first.pth
+$(BIN)/pip --quiet --python $(VENV)-$(1)/bin/python install --no-build-isolation --no-deps --force-reinstall \
+  --config-settings=build-dir=$(2) $(foreach setting,$(3),--config-settings=cmake.$(setting)) .
+endef
+
+# The OpenMP engine under the tests that ask for threads.
 test-openmp: $(VENV)/.installed
-	$(BIN)/python -m venv --without-pip $(VENV)-openmp
-	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
-	  > $$($(VENV)-openmp/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/first.pth
-	$(BIN)/pip --quiet --python $(VENV)-openmp/bin/python install --no-build-isolation --no-deps --force-reinstall \
-	  --config-settings=cmake.define.FASTNN_THREADS=openmp .
+	$(call second,openmp,build/{wheel_tag},define.FASTNN_THREADS=openmp)
 	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $(PARALLEL) $$(grep -lE 'THREADS|set_num_threads|running\(' tests/test_*.py)
 
 # On a CPU without AVX, as QEMU plays it, more than ten times slower. So a sample: every kernel, optimizer and random number,
@@ -102,6 +107,40 @@ set -e; minor=$$($(1) -c 'import sys; print(sys.version_info.minor)'); room=$$(m
 
 endef
 
+# The kernels, what checks their arguments, threads and memory, under AddressSanitizer and UndefinedBehaviorSanitizer.
+# Python frees little when it ends, so leaks are not looked for; a sanitizer needs all of the address space; and what
+# it finds it writes to a descriptor that pytest would keep to itself.
+CHECKS := build-checks# not in build/, whose objects tests/test_objects.py looks into
+SANITIZED := border border_optim c_api clip denormals dropout fill generator kernels layouts memory optim_memory \
+  optim_state optimizers random threads
+test-sanitized: $(VENV)/.installed
+	$(call second,sanitized,$(CHECKS)/sanitized,define.FASTNN_SANITIZE=ON build-type=RelWithDebInfo)
+	PYTHONSAFEPATH=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  $(VENV)-sanitized/bin/python -m pytest --capture=sys $(SANITIZED:%=tests/test_%.py) \
+	  --deselect tests/test_memory.py::test_kept_blocks_make_room -k "not (test_same_bits and avx)"
+
+# Arrays of more than 2^31 elements, in 18 GB of memory.
+test-large: $(VENV)/.installed
+	FASTNN_TEST_LARGE=1 $(BIN)/pytest tests/test_large.py
+
+# The kernels on another CPU, which qemu-user-static emulates and g++-aarch64-linux-gnu compiles for: the bits of
+# every function of the C API are those of this machine.
+test-aarch64: $(VENV)/.tools
+	$(call bits,native,)
+	$(call bits,aarch64,-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	  -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++)
+	$(CHECKS)/native/bits > $(CHECKS)/native.txt
+	qemu-aarch64-static $(CHECKS)/aarch64/bits > $(CHECKS)/aarch64.txt
+	diff $(CHECKS)/native.txt $(CHECKS)/aarch64.txt && echo "$$(wc -l < $(CHECKS)/native.txt) lines, all the same"
+
+# The program of tests/bits, for a machine.
+define bits
+$(BIN)/cmake -S . -B $(CHECKS)/$(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DCMAKE_BUILD_TYPE=Release \
+  -DSKBUILD_PROJECT_VERSION=0 -DFASTNN_BITS=ON $(2) >/dev/null
+$(BIN)/cmake --build $(CHECKS)/$(1)
+endef
+
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
@@ -122,4 +161,4 @@ $(VENV)/.docs: $(VENV)/.tools
 	touch $@
 
 clean:
-	rm -rf build dist $(VENV) $(VENV)-openmp
+	rm -rf build $(CHECKS) dist $(VENV) $(VENV)-openmp $(VENV)-sanitized

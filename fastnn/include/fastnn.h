@@ -3,7 +3,9 @@
 #ifndef FASTNN_H
 #define FASTNN_H
 
+#ifndef FASTNN_NO_PYTHON /* with it, the types alone */
 #include <Python.h>
+#endif
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -61,6 +63,7 @@ typedef struct fastnn_api {
   void (*set_num_threads)(int n);
 } fastnn_api;
 
+#ifndef FASTNN_NO_PYTHON
 static const fastnn_api* fastnn_kernels = NULL;
 
 /* 0, or -1 with a Python exception: no fastnn, or one with another version of this table. */
@@ -79,6 +82,7 @@ static inline int fastnn_import(void) {
   fastnn_kernels = api;
   return 0;
 }
+#endif
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,97 @@
+// Arrays by number, made at first use. They are the same on every machine: from Philox, powers of two and a table.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <vector>
+
+#include "door/api.h"
+
+namespace bits {
+
+using Index = std::int64_t;
+
+// Normals; normals times powers of two, from the denormals up; normals with infinity, NaN and such among them.
+enum Kind { kNormal, kWide, kSpecial };
+
+struct Shape {
+  Index outer, channels, inner;
+};
+
+// FNV-1a. Every NaN counts as the same: which one comes out of two is a CPU's own matter, and so is its sign.
+class Hash {
+ public:
+  template <class V>
+  void add(const std::vector<V>& values) {
+    for (V v : values) {
+      if (v != v) v = std::numeric_limits<V>::quiet_NaN();
+      unsigned char bytes[sizeof(V)];
+      std::memcpy(bytes, &v, sizeof v);
+      for (unsigned char byte : bytes) value_ = (value_ ^ byte) * 1099511628211u;
+    }
+  }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  std::uint64_t value_ = 14695981039346656037u;
+};
+
+template <class T>
+class Arrays {
+ public:
+  explicit Arrays(Kind kind) : kind_(kind) {}
+
+  T* a(int number, Index size) {
+    std::vector<T>& array = reals_[number];
+    if (array.empty()) array = filled(number, size);
+    return array.data();
+  }
+  T* zeros(int number, Index size) { return made(reals_[number], size); }
+  double* d(int number, Index size) { return made(doubles_[number], size); }
+  // Below `classes`, and some that do not count.
+  Index* labels(int number, Index size, Index classes) {
+    Index* array = made(integers_[number], size);
+    for (Index i = 0; i < size; ++i) array[i] = i % 7 == 5 ? -1 : i * 31 % classes;
+    return array;
+  }
+  void add_to(Hash& hash) const {
+    for (const auto& [number, array] : reals_) hash.add(array);
+    for (const auto& [number, array] : doubles_) hash.add(array);
+  }
+
+ private:
+  template <class V>
+  static V* made(std::vector<V>& array, Index size) {
+    if (array.empty()) array.resize(std::size_t(size));
+    return array.data();
+  }
+  static int normal(float* y, Index n, fastnn_random r) { return fastnn::c_api().f32->normal(y, n, 0, 1, r); }
+  static int normal(double* y, Index n, fastnn_random r) { return fastnn::c_api().f64->normal(y, n, 0, 1, r); }
+
+  std::vector<T> filled(int number, Index size) const {
+    using L = std::numeric_limits<T>;
+    const T table[] = {L::quiet_NaN(), L::infinity(), -L::infinity(), T(-0.0), L::denorm_min(),
+                       -12345 * L::denorm_min(), L::min(), L::max(), L::lowest(), T(88.8), T(-103.9), T(709.9),
+                       T(-745.2), T(1e30), T(-1e4)};
+    const int lowest = L::min_exponent - L::digits, exponents = L::max_exponent - lowest - 3;
+    std::vector<T> array(std::size_t(size), T(0));
+    normal(array.data(), size, {7, std::uint64_t(number), 0});
+    for (Index i = 0; i < size; ++i) {
+      T& x = array[std::size_t(i)];
+      if (kind_ == kWide) x = std::ldexp(x, lowest + int((37 * i + 11 * number) % exponents));
+      const std::size_t entry = std::size_t(i / 97 + number) % std::size(table);
+      if (kind_ == kSpecial && (i + 5 * number) % 97 == 13) x = table[entry];
+    }
+    return array;
+  }
+
+  Kind kind_;
+  std::map<int, std::vector<T>> reals_;
+  std::map<int, std::vector<double>> doubles_;
+  std::map<int, std::vector<Index>> integers_;
+};
+
+}  // namespace bits

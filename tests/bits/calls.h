@@ -1,0 +1,188 @@
+// A call of every function of the C API, by its name. What its arrays hold afterwards is compared, inputs included.
+#pragma once
+
+#include "arrays.h"
+
+namespace bits {
+
+constexpr double kEps = 1e-5, kP = 0.3, kOption = 0.7, kThreshold = 20;
+constexpr fastnn_random kRandom = {3, 2, 0xfffffffe};
+
+inline const fastnn_f32& functions(float) { return *fastnn::c_api().f32; }
+inline const fastnn_f64& functions(double) { return *fastnn::c_api().f64; }
+
+template <class T>
+struct Calls : Arrays<T> {
+  using Arrays<T>::a, Arrays<T>::d;
+  const decltype(functions(T())) c = functions(T());
+  const Index rows, channels, inner, columns, size;
+
+  Calls(Kind kind, Shape s)
+      : Arrays<T>(kind), rows(s.outer), channels(s.channels), inner(s.inner), columns(s.channels * s.inner),
+        size(s.outer * s.channels * s.inner) {}
+
+  T* x(int number) { return a(number, size); }    // (rows, columns), which is (outer, channels, inner)
+  T* row(int number) { return a(number, columns); }
+  T* channel(int number) { return a(number, channels); }
+  Index groups() const { return channels % 2 ? 1 : 2; }
+
+  // call(kind, the first of its own numbers for arrays)
+  template <class Call>
+  int each_activation(Call call) {
+    int failed = 0;
+    for (int kind = FASTNN_IDENTITY; kind <= FASTNN_SOFTPLUS; ++kind) failed |= call(fastnn_activation(kind), 5 * kind);
+    return failed;
+  }
+  int activation() {
+    return each_activation([this](auto kind, int i) {
+      return c.activation(x(i), x(i + 1), size, kind, kOption, kThreshold);
+    });
+  }
+  int activation_backward() {
+    return each_activation([this](auto kind, int i) {
+      return c.activation_backward(x(i), x(i + 1), x(i + 2), size, kind, kOption, kThreshold);
+    });
+  }
+  int bias_activation() {
+    return each_activation([this](auto kind, int i) {
+      return c.bias_activation(x(i), x(i + 1), row(i + 2), rows, columns, kind, kOption, kThreshold, kP, kRandom);
+    });
+  }
+  int bias_activation_backward() {
+    return each_activation([this](auto kind, int i) {
+      return c.bias_activation_backward(x(i), row(i + 1), x(i + 2), x(i + 3), row(i + 4), rows, columns, kind, kOption,
+                                        kThreshold, kP, kRandom);
+    });
+  }
+  int dropout() { return c.dropout(x(0), x(1), size, kP, kRandom); }
+  int channel_dropout() { return c.channel_dropout(x(0), x(1), rows * channels, inner, kP, kRandom); }
+  int alpha_dropout() {
+    return c.alpha_dropout(x(0), x(1), size, kP, 0, kRandom) | c.alpha_dropout(x(2), x(1), size, kP, 1, kRandom);
+  }
+
+  int layer_norm() { return c.layer_norm(x(0), d(0, rows), d(1, rows), x(1), row(2), row(3), rows, columns, kEps); }
+  int layer_norm_backward() {
+    return layer_norm() |
+           c.layer_norm_backward(x(4), row(5), row(6), x(7), x(1), row(2), d(0, rows), d(1, rows), rows, columns);
+  }
+  int rms_norm() { return c.rms_norm(x(0), d(0, rows), x(1), row(2), rows, columns, kEps); }
+  int rms_norm_backward() {
+    return rms_norm() | c.rms_norm_backward(x(3), row(4), x(5), x(1), row(2), d(0, rows), rows, columns);
+  }
+  int dropout_add_layer_norm() {
+    return c.dropout_add_layer_norm(x(0), x(1), d(0, rows), d(1, rows), x(2), x(3), row(4), row(5), rows, columns,
+                                    kEps, kP, kRandom);
+  }
+  int dropout_add_layer_norm_backward() {
+    return dropout_add_layer_norm() |
+           c.dropout_add_layer_norm_backward(x(6), x(7), row(8), row(9), x(10), x(11), x(1), row(4), d(0, rows),
+                                             d(1, rows), rows, columns, kP, kRandom);
+  }
+  int batch_norm() {
+    int failed = 0;
+    for (int training = 0; training < 2; ++training) {
+      failed |= c.batch_norm(x(8 * training), d(2 * training, channels), d(2 * training + 1, channels), channel(1),
+                             channel(2), x(3), channel(4), channel(5), x(6), rows, channels, inner, 0.1, kEps, training,
+                             1, 1);
+    }
+    return failed;
+  }
+  int batch_norm_backward() {
+    int failed = batch_norm();
+    for (int training = 0; training < 2; ++training) {
+      const int i = 10 + 5 * training;
+      failed |= c.batch_norm_backward(x(i), x(i + 1), channel(i + 2), channel(i + 3), x(i + 4), x(3), x(8),
+                                      channel(4), d(2, channels), d(3, channels), rows, channels, inner, training);
+    }
+    return failed;
+  }
+  int group_norm() {
+    return c.group_norm(x(0), d(0, rows * groups()), d(1, rows * groups()), x(1), channel(2), channel(3), rows,
+                        channels, groups(), inner, kEps);
+  }
+  int group_norm_backward() {
+    return group_norm() |
+           c.group_norm_backward(x(4), channel(5), channel(6), x(7), x(1), channel(2), d(0, rows * groups()),
+                                 d(1, rows * groups()), rows, channels, groups(), inner);
+  }
+  int weight_norm() { return c.weight_norm(x(0), d(0, channels), x(1), channel(2), rows, channels, inner); }
+  int weight_norm_backward() {
+    return weight_norm() |
+           c.weight_norm_backward(x(3), channel(4), x(5), x(1), channel(2), d(0, channels), rows, channels, inner);
+  }
+
+  int softmax() { return c.softmax(x(0), x(1), rows, channels, inner); }
+  int softmax_backward() { return softmax() | c.softmax_backward(x(2), x(3), x(0), rows, channels, inner); }
+  int log_softmax() { return c.log_softmax(x(0), x(1), rows, channels, inner); }
+  int log_softmax_backward() { return log_softmax() | c.log_softmax_backward(x(2), x(3), x(0), rows, channels, inner); }
+  const Index* classes() { return this->labels(0, rows, columns); }
+  int cross_entropy() {
+    return c.cross_entropy(x(0), d(0, rows), x(1), classes(), row(2), rows, columns, 0, 0.5) |
+           c.cross_entropy(x(3), d(1, rows), x(1), classes(), row(2), rows, columns, 0.1, 0.5);
+  }
+  int cross_entropy_soft() {
+    return c.cross_entropy_soft(x(0), d(0, rows), x(1), x(2), row(3), rows, columns, 0.1, 0.5);
+  }
+  int nll() { return c.nll(x(0), d(0, rows), x(1), classes(), row(2), rows, columns, 0.5); }
+  int mse() { return c.mse(x(0), d(0, 1), x(1), x(2), size, 0.5); }
+  int l1() { return c.l1(x(0), d(0, 1), x(1), x(2), size, 0.5); }
+  int huber() { return c.huber(x(0), d(0, 1), x(1), x(2), size, 0.6, 0.5); }
+  int binary_cross_entropy() { return c.binary_cross_entropy(x(0), d(0, 1), x(1), x(2), x(3), x(4), size, 0.5); }
+  int kl_div() {
+    return c.kl_div(x(0), d(0, 1), x(1), x(2), size, 0, 0.5) | c.kl_div(x(3), d(1, 1), x(1), x(2), size, 1, 0.5);
+  }
+
+  int uniform() { return c.uniform(x(0), size, -0.3, 1.7, kRandom); }
+  int normal() { return c.normal(x(0), size, 0.3, 1.7, kRandom); }
+  int trunc_normal() {
+    const double ends[][2] = {{-2, 2}, {-1e30, 6.5}, {3.1, INFINITY}, {-5, -3.5}};
+    int failed = 0;
+    for (int i = 0; i < 4; ++i) failed |= c.trunc_normal(x(i), size, 0.1, 1, ends[i][0], ends[i][1], kRandom);
+    return failed;
+  }
+  int bernoulli() { return c.bernoulli(x(0), size, kP, kRandom); }
+  int exponential() { return c.exponential(x(0), size, 1.7, kRandom); }
+
+  // run(grads, sizes, how many)
+  template <class Run>
+  int on_list(Run run) {
+    T* grads[] = {x(0), row(1), channel(2)};
+    const Index sizes[] = {size, columns, channels};
+    return run(grads, sizes, Index(3));
+  }
+  int sum_squares() {
+    return on_list([this](auto... list) { return c.sum_squares(d(0, 1), list...); });
+  }
+  int scale() {
+    return on_list([this](auto... list) { return c.scale(list..., 0.7); });
+  }
+  int clamp() {
+    return on_list([this](auto... list) { return c.clamp(list..., -0.4, 0.9); });
+  }
+
+  // Steps 1, 2, 3 and 1000, without any option and with all.
+  template <class Step>
+  int steps(Step step) {
+    int failed = 0;
+    for (int on = 0; on < 2; ++on) {
+      const int i = 20 * on;
+      T* params[] = {x(i), row(i + 1)};
+      T* grads[] = {x(i + 2), row(i + 3)};
+      T* state[6];
+      for (int k = 0; k < 6; ++k) state[k] = this->zeros(i + 4 + k, k % 2 ? columns : size);
+      const Index sizes[] = {size, columns};
+      const fastnn_options o = {0.01, 0.1 * on, 0.9 * on, 0.2 * on, 0.9, 0.999, 1e-8, 0.004, 0.01,
+                                0.9, 0.99, 0.7, on, on, on, on, on, 0};
+      d(on, 1)[0] = 1;
+      for (Index t : {1, 2, 3, 1000}) failed |= step(params, grads, state, sizes, Index(2), t, d(on, 1), &o);
+    }
+    return failed;
+  }
+#define BITS_STEP(name) \
+  int name() { return steps(c.name); }
+  BITS_STEP(sgd) BITS_STEP(adam) BITS_STEP(adamax) BITS_STEP(nadam) BITS_STEP(radam) BITS_STEP(lion)
+  BITS_STEP(adagrad) BITS_STEP(adadelta) BITS_STEP(rmsprop)
+#undef BITS_STEP
+};
+
+}  // namespace bits

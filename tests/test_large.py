@@ -1,0 +1,132 @@
+"""Arrays of more than 2**31 elements, where an index of 32 bits ends.
+
+Every test compares elements at the beginning, before and behind 2**31 and at the end with a small computation on copies
+of them; the bits are the same, wherever in an array elements lie. One array takes 8.6 GB, and some tests take two.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import Array, same_bits
+
+from fastnn import Generator, optim, random
+from fastnn import functional as F
+from fastnn.functional import DropoutMask
+
+COLUMNS = 1024
+SIZE = 2**31 + 77
+PLACES = [slice(begin, begin + 205) for begin in (0, 2**29, 2**31 - 128)]  # each at the beginning of a random block
+ROWS = [slice(begin, begin + 4) for begin in (0, 2**19, 2**21 - 2)]
+ARGUMENTS = {"layer_norm": (COLUMNS,), "softmax": ()}
+assert PLACES[-1].stop == SIZE
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("FASTNN_TEST_LARGE"), reason="up to 18 GB of memory and some minutes: make test-large"
+)
+
+
+def _room() -> int:
+    """Bytes that the machine has left, or less where a control group says so."""
+    left = [1024 * int(re.findall(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[0])]
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        limit, used = ("memory.limit_in_bytes", "total_rss") if controllers else ("memory.max", "anon")
+        root = Path("/sys/fs/cgroup", controllers)
+        for folder in {root, *(root / path[1:] / "x").parents} if controllers in ("", "memory") else ():
+            if (folder / limit).exists() and (text := (folder / limit).read_text().strip()) != "max":
+                stat = (folder / "memory.stat").read_text()
+                left.append(int(text) - int(re.findall(rf"^{used} (\d+)", stat, re.M)[0]))
+    return min(left)
+
+
+def _array() -> Array:
+    """Float32, in whole rows of COLUMNS; skips where the memory is short."""
+    array = np.empty((2**21 + 2) * COLUMNS, np.float32)
+    if (room := _room()) < array.nbytes + 2**30:
+        pytest.skip(f"{room / 1e9:.1f} GB of memory are left, {(array.nbytes + 2**30) / 1e9:.1f} are needed")
+    array.fill(1)
+    return array
+
+
+@pytest.fixture(scope="module")
+def memory() -> Array:
+    """All tests take turns with it."""
+    return _array()
+
+
+@pytest.fixture
+def x(memory: Array) -> Array:
+    """(SIZE,) normals."""
+    return random.normal_(memory[:SIZE], generator=Generator(1))
+
+
+@pytest.fixture
+def second() -> Array:
+    """(SIZE,) ones, for the time of a test."""
+    return _array()[:SIZE]
+
+
+def _parts(x: Array, places: list[slice] = PLACES) -> list[Array]:
+    return [x[place].copy() for place in places]
+
+
+def _check(run: Callable[[Array], object], x: Array, places: list[slice] = PLACES) -> None:
+    """run(x), which works in place, does the same to parts of it."""
+    want = _parts(x, places)
+    run(x)
+    for part in want:
+        run(part)
+    assert all(map(same_bits, _parts(x, places), want))
+
+
+def test_activation(x: Array) -> None:
+    _check(lambda x: F.silu(x, out=x), x)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "softmax"])
+def test_rows(name: str, memory: Array) -> None:
+    random.normal_(memory, generator=Generator(1))
+    _check(lambda x: getattr(F, name)(x, *ARGUMENTS[name], out=x), memory.reshape(-1, COLUMNS), ROWS)
+
+
+@pytest.mark.parametrize("fill", [random.uniform_, random.normal_])
+def test_fill(fill: Callable[..., Array], memory: Array) -> None:
+    """Each part is what the generator draws once it has gone on to there."""
+    fill(memory[:SIZE], generator=Generator(5))
+    for place in PLACES:
+        want = fill(np.empty(205, np.float32), generator=Generator(5).advance(place.start))
+        assert same_bits(memory[place], want)
+
+
+def test_dropout(memory: Array) -> None:
+    """What is drawn for a part is what the mask that begins there says; backward drops at the same places."""
+    x = memory[:SIZE]
+    x.fill(1)
+    _, mask = F.dropout(x, 0.3, generator=Generator(5), out=x, return_mask=True)
+    forward, kept = _parts(x), np.count_nonzero(x)
+    for place, part in zip(PLACES, forward, strict=True):
+        there = DropoutMask(mask.p, mask.seed, mask.stream, mask.block + place.start // 128)
+        assert same_bits(part, F.dropout_backward(np.ones(205, np.float32), there))
+    assert abs(kept - 0.7 * SIZE) < 5 * math.sqrt(0.21 * SIZE)
+    x.fill(1)
+    F.dropout_backward(x, mask, out=x)
+    assert all(map(same_bits, _parts(x), forward)) and np.count_nonzero(x) == kept
+
+
+def test_sgd(x: Array, second: Array) -> None:
+    params, grads = _parts(x), _parts(random.normal_(second, generator=Generator(2)))
+    optim.SGD([x], lr=0.1, weight_decay=0.01).step([second])
+    optim.SGD(params, lr=0.1, weight_decay=0.01).step(grads)
+    assert all(map(same_bits, _parts(x), params))
+
+
+def test_clip_grad_norm(memory: Array) -> None:
+    x = memory[:SIZE]
+    x.fill(1)
+    assert optim.clip_grad_norm_([x], 1.0) == math.sqrt(SIZE)
+    assert all((part == np.float32(1 / (math.sqrt(SIZE) + 1e-6))).all() for part in _parts(x))
