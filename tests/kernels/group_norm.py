@@ -93,7 +93,7 @@ def _instance_norm_backward(a: Arrays, out: Array) -> Arrays:
 
 def _running(a: Arrays) -> tuple[Array, Array]:
     """Mean and rstd as evaluation uses them."""
-    return a["running_mean"].astype(np.float64), 1 / np.sqrt(a["running_var"] + np.float64(1e-5))
+    return a["running_mean"].astype(np.float64), 1 / np.sqrt(a["running_var"].astype(np.float64) + 1e-5)
 
 
 def _instance_norm_backward_eval(a: Arrays, out: Array) -> Arrays:
