@@ -85,8 +85,8 @@ void norm_runs_backward(const ChannelNormBackwardArgs<T>& a) noexcept {
       sum_g[c] += sum_g[run];
       sum_gx[c] += sum_gx[run];
     }
-    a.dbias[c] = T(sum_g[c]);
-    a.dweight[c] = T(sum_gx[c]);
+    a.dbias[c] = outer ? T(sum_g[c]) : T(0);
+    a.dweight[c] = outer ? T(sum_gx[c]) : T(0);
   });
   for_each_run(a, [=, &a](Index, Index c, Index at) {
     const Moments<T> m = moments<T>(a.mean[c], a.rstd[c]);
