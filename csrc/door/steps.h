@@ -16,7 +16,7 @@ inline const GradientKernels& gradient_kernels(double) { return kernel_table().g
 inline const StepKernels<float>& step_kernels(float) { return kernel_table().step_f32; }
 inline const StepKernels<double>& step_kernels(double) { return kernel_table().step_f64; }
 
-// run(segments, how many, their padded total); those without elements are left out.
+// run(segments, how many); those without elements are left out.
 template <class T, class Run>
 int with_segments(T** grads, const Index* sizes, Index count, Run run) noexcept {
   return with_scratch<GradientSegment>(count, [&](GradientSegment* segments) {
@@ -24,7 +24,7 @@ int with_segments(T** grads, const Index* sizes, Index count, Run run) noexcept 
     for (Index i = 0; i < count; ++i) {
       if (sizes[i]) segments[n++] = {grads[i], sizes[i], end += padded(sizes[i])};
     }
-    run(segments, n, end);
+    run(segments, n);
   });
 }
 
@@ -34,7 +34,7 @@ int sum_squares(double* sum, T** grads, const Index* sizes, Index count) noexcep
   for (Index i = 0; i < count; ++i) total += padded(sizes[i]);
   const Index blocks = (total + kBlockElements - 1) / kBlockElements;
   return with_scratch<double>(blocks, [&](double* partial) {
-    with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n, Index) {
+    with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n) {
       gradient_kernels(T()).sum_squares({segments, n, partial, 0, 0});
     });
     *sum = 0;
@@ -44,14 +44,14 @@ int sum_squares(double* sum, T** grads, const Index* sizes, Index count) noexcep
 
 template <class T>
 int scale(T** grads, const Index* sizes, Index count, double factor) noexcept {
-  return with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n, Index) {
+  return with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n) {
     gradient_kernels(T()).scale({segments, n, nullptr, factor, 0});
   });
 }
 
 template <class T>
 int clamp(T** grads, const Index* sizes, Index count, double low, double high) noexcept {
-  return with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n, Index) {
+  return with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n) {
     gradient_kernels(T()).clamp({segments, n, nullptr, low, high});
   });
 }
