@@ -14,7 +14,7 @@ from fastnn.data import load_digits
 from fastnn.optim import lr_scheduler
 from fastnn.optim.state import StateDtype
 from fastnn.random import manual_seed
-from fastnn.training import ProgressBar, Trainer
+from fastnn.training import Trainer
 
 EPOCHS = 40
 BATCH_SIZE = 128
@@ -43,16 +43,14 @@ def build_model(p: float = DROPOUT) -> nn.Sequential:
     )
 
 
-def build_trainer(
-    model: nn.Module, steps: int, progress: bool = False, state_dtype: StateDtype | None = None
-) -> Trainer:
+def build_trainer(model: nn.Module, steps: int, state_dtype: StateDtype | None = None) -> Trainer:
     """AdamW with linear warm-up and cosine decay over `steps` optimizer steps, and cross-entropy."""
     optimizer = optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY, state_dtype=state_dtype)
     warmup = max(1, int(steps * WARMUP))
     climb = lr_scheduler.LinearLR(optimizer, START_FACTOR, 1.0, warmup)
     descent = lr_scheduler.CosineAnnealingLR(optimizer, steps - warmup)
     scheduler = lr_scheduler.SequentialLR(optimizer, [climb, descent], [warmup])
-    return Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler, [ProgressBar()] if progress else [])
+    return Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler)
 
 
 def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -> Path:
@@ -76,7 +74,7 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
     train_data, test_data = load_digits()
     manual_seed(seed)
     model = init.initialize(build_model())
-    trainer = build_trainer(model, epochs * -(-len(train_data[0]) // BATCH_SIZE), progress=True)
+    trainer = build_trainer(model, epochs * -(-len(train_data[0]) // BATCH_SIZE))
     run = _make_run(Path(directory))
     started = time.perf_counter()
     history = trainer.fit(train_data, test_data, epochs=epochs, batch_size=BATCH_SIZE)

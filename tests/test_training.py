@@ -8,7 +8,7 @@ import pytest
 import fastnn
 from fastnn import nn, optim
 from fastnn.training import Callback, ProgressBar, Trainer
-from fastnn.training.trainer import ORDER_STREAM
+from fastnn.training.batches import ORDER_STREAM
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(50, 6)).astype(np.float32)
@@ -19,9 +19,10 @@ def make_model(p=0.2):
     return nn.Sequential(nn.Linear(6, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(p), nn.Linear(64, 3))
 
 
-def make_trainer(model=None, callbacks=(), lr=1e-2):
+def make_trainer(model=None, callbacks=(), lr=1e-2, **options):
     model = make_model() if model is None else model
-    return Trainer(model, nn.CrossEntropyLoss(), optim.AdamW(model.parameters(), lr=lr), callbacks=callbacks)
+    optimizer = optim.AdamW(model.parameters(), lr=lr)
+    return Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks, **options)
 
 
 def test_small_data_is_learnt_by_heart():
@@ -40,7 +41,7 @@ def run(first_seed, threads, **options):
         model = nn.Sequential(nn.Linear(40, 300), nn.BatchNorm1d(300), nn.ReLU(), nn.Dropout(0.3), nn.Linear(300, 3))
         x = np.random.default_rng(0).normal(size=(600, 40)).astype(np.float32)
         y = (x[:, 0] > 0).astype(np.int64)
-        make_trainer(model).fit((x, y), epochs=2, batch_size=256, **options)
+        make_trainer(model, **options).fit((x, y), epochs=2, batch_size=256)
         return model.state_dict()
     finally:
         fastnn.set_num_threads(before)
@@ -67,7 +68,8 @@ class OneBatch(nn.Module):
 
     def __call__(self, x):
         y, layer_backward = self.layer(x)
-        self.seen["order"].append(x[:, 0].astype(int).tolist())
+        if self.training:
+            self.seen["order"].append(x[:, 0].astype(int).tolist())
 
         def backward(dy, input_grad=True):
             assert not input_grad  # nobody needs the gradient by the images
@@ -78,10 +80,10 @@ class OneBatch(nn.Module):
 
 def test_every_sample_once_an_epoch_in_a_new_order():
     model = OneBatch()
-    trainer = make_trainer(model)
+    trainer = make_trainer(model, seed=5)
     x, y = np.arange(10, dtype=np.float32).reshape(10, 1), np.zeros(10, np.int64)
-    trainer.fit((x, y), epochs=2, batch_size=4, seed=5)
-    trainer.fit((x, y), epochs=1, batch_size=4, seed=5)
+    trainer.fit((x, y), epochs=2, batch_size=4)
+    trainer.fit((x, y), epochs=1, batch_size=4)
     batches = model.seen["order"]
     assert [len(batch) for batch in batches] == [4, 4, 2] * 3
     epochs = [[*batches[i], *batches[i + 1], *batches[i + 2]] for i in (0, 3, 6)]
@@ -148,7 +150,7 @@ def test_scheduler_steps_after_every_optimizer_step():
 def test_fit_equals_the_loop_written_by_hand():
     fastnn.manual_seed(2)
     fitted = make_model()
-    make_trainer(fitted).fit((X, Y), epochs=1, batch_size=20, seed=4)
+    make_trainer(fitted, seed=4).fit((X, Y), epochs=1, batch_size=20)
     fastnn.manual_seed(2)
     model = make_model()
     optimizer, criterion = optim.AdamW(model.parameters(), lr=1e-2), nn.CrossEntropyLoss()
@@ -217,14 +219,26 @@ def test_strided_data_is_as_good():
     trainer.fit((strided, Y))
 
 
+def spoilt(x, row, column):
+    x = x.copy()
+    x[row, column] = np.nan
+    return x
+
+
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
         (lambda t: t.fit((X[:0], Y[:0])), ValueError, r"train x: got shape \(0, 6\), want at least one sample; "),
         (lambda t: t.fit((X, Y[:-1])), ValueError, r"train y: got shape \(49,\), want \(50,\), .*; "),
-        (lambda t: t.fit((X, Y[:, None])), ValueError, r"train y: got shape \(50, 1\), want \(50,\)"),
-        (lambda t: t.fit((X, Y.astype(float))), TypeError, "train y: got float64, want an integer array; "),
-        (lambda t: t.fit((X, list(Y))), TypeError, "train y: got list, want an integer array; "),
+        (lambda t: t.fit((X, Y[:, None])), ValueError, r"train y: got shape \(50, 1\), want \(50,\), one label"),
+        (lambda t: t.fit((X, Y.astype(float))), ValueError, "metrics: got 'accuracy' for targets of float64, want "),
+        (lambda t: t.fit((X, Y > 0)), TypeError, "train y: got bool, want an array of integers, or of float32 or "),
+        (lambda t: t.fit((X, list(Y))), TypeError, "train y: got list, want an array of integers, or of float32 or "),
+        (lambda t: t.fit((X, np.where(Y == 1, 3, Y))), IndexError, r"train y: got label 3 at row \d+, want one in "),
+        (lambda t: t.fit((X, Y), (X, Y - 1)), IndexError, r"validation y: got label -1 at row \d+, want one in "),
+        (lambda t: t.fit((spoilt(X, 7, 4), Y)), ValueError, "train x: got nan at row 7, column 4, want finite numbers"),
+        (lambda t: t.fit((X, Y), (spoilt(X, 0, 1), Y)), ValueError, "validation x: got nan at row 0, column 1, want"),
+        (lambda t: t.fit((X[:, :5], Y)), ValueError, r"x: got shape \(2, 5\), want"),
         (lambda t: t.fit((X.astype(int), Y)), TypeError, "train x: got int64, want a float32 or float64 array; "),
         (lambda t: t.fit((X.tolist(), Y)), TypeError, "train x: got list, want a float32 or float64 array; "),
         (lambda t: t.fit((X.astype(">f4"), Y)), TypeError, "train x: got >f4, want"),
@@ -233,7 +247,7 @@ def test_strided_data_is_as_good():
         (lambda t: t.fit((X, Y), epochs=0), ValueError, "epochs: got 0, want a positive integer; "),
         (lambda t: t.fit((X, Y), epochs=1.5), ValueError, "epochs: got 1.5, want a positive integer; "),
         (lambda t: t.fit((X, Y), batch_size=-1), ValueError, "batch_size: got -1, want a positive integer; "),
-        (lambda t: t.fit((X, Y), seed=-1), ValueError, r"seed: got -1, want an integer in \[0, 2\*\*64\)"),
+        (lambda t: make_trainer(seed=-1).fit((X, Y)), ValueError, r"seed: got -1, want an integer in \[0, 2\*\*64\)"),
         (lambda t: t.evaluate((X[:0], Y[:0])), ValueError, "data x: got shape"),
         (lambda t: t.evaluate((X, Y), batch_size=0), ValueError, "batch_size: got 0"),
         (lambda t: t.predict(X[:0]), ValueError, "x: got shape"),

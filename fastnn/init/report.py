@@ -91,10 +91,10 @@ def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module")
     if np.size(batch) == 0:
         raise ValueError(f"batch: got shape {np.shape(batch)}, want one sample at least")
-    layers = list(_leaves(model, ""))
+    layers = list(leaves(model))
     if not layers:
         raise ValueError("model: got one without layers, want one at least")
-    with _kept(model):
+    with kept(model):
         results, backwards, gradients = [], [], []
         x = batch
         for _, layer in layers:
@@ -110,18 +110,19 @@ def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
     return Report(rows, tuple(_warnings(rows, [layer for _, layer in layers], _signal(batch).std)))
 
 
-def _leaves(module: "Module", name: str) -> "Iterator[tuple[str, Module]]":
+def leaves(module: "Module", name: str = "") -> "Iterator[tuple[str, Module]]":
+    """The layers in the order they run, with their names; a Sequential's are looked into, any other module is one."""
     from fastnn.nn import Sequential
 
     if not isinstance(module, Sequential):
         yield name, module
         return
     for child_name, child in module.named_children():
-        yield from _leaves(child, f"{name}.{child_name}" if name else child_name)
+        yield from leaves(child, f"{name}.{child_name}" if name else child_name)
 
 
 @contextmanager
-def _kept(model: "Module") -> Iterator[None]:
+def kept(model: "Module") -> Iterator[None]:
     """Put back what running a model changes: buffers, gradients, modes, and where generators stand."""
     parameters = list(model.parameters())
     gradients = [None if p.grad is None else p.grad.copy() for p in parameters]

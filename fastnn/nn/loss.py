@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from fastnn import functional as F
 from fastnn.functional._types import Labels
 from fastnn.nn.module import Array
@@ -54,6 +57,25 @@ class CrossEntropyLoss:
         return F.softmax_cross_entropy(
             logits, labels, self.weight, self.ignore_index, self.reduction, self.label_smoothing
         )
+
+    def each(self, logits: Array, labels: Labels | Array) -> tuple[Array, Array]:
+        """The loss of every sample, (N,), and the gradient of their sum; arguments as of a call."""
+        return F.softmax_cross_entropy(
+            logits, labels, self.weight, self.ignore_index, reduction="none", label_smoothing=self.label_smoothing
+        )
+
+    def counts(self, labels: Labels | Array) -> npt.NDArray[np.float64] | None:
+        """What every sample counts in the mean, (N,): the weight of its label, 0 for `ignore_index`; None for ones."""
+        if labels.ndim != 1:
+            return None
+        ignored = labels == self.ignore_index
+        if self.weight is None and not ignored.any():
+            return None
+        counts = np.ones(len(labels))
+        if self.weight is not None:
+            counts[~ignored] = self.weight[labels[~ignored]]
+        counts[ignored] = 0
+        return counts
 
     def __repr__(self) -> str:
         given = {

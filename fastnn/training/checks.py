@@ -1,12 +1,14 @@
 """What the trainer refuses before anything is trained."""
 
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 
 from fastnn.nn.module import FLOATS, Array
 
-Labels = npt.NDArray[np.integer]
-Data = tuple[Array, Labels]
+Data = tuple[Array, Any]
+
+_ROWS = 4096  # at a time, so that what tells them finite needs little memory
 
 
 def check_samples(name: str, x: Array) -> None:
@@ -18,21 +20,79 @@ def check_samples(name: str, x: Array) -> None:
         raise ValueError(f"{name}: got shape {x.shape}, want at least one sample; axis 0 counts samples")
 
 
+def check_finite(name: str, x: Array) -> None:
+    """Refuse samples of which one is NaN or infinite, by its place."""
+    for start in range(0, len(x), _ROWS):
+        is_finite = np.isfinite(x[start : start + _ROWS])
+        if not is_finite.all():
+            row, *column = (int(i) for i in np.argwhere(~is_finite)[0])
+            place = f"row {start + row}, column {', '.join(map(str, column))}" if column else f"row {start + row}"
+            raise ValueError(f"{name}: got {x[(start + row, *column)]} at {place}, want finite numbers; clean the data")
+
+
 def checked(name: str, data: Data) -> Data:
-    """`data`, refused unless it is (x, y) with one integer label for every sample."""
+    """`data`, refused unless it is (x, y) with one label or target for every sample, all finite."""
     if not isinstance(data, tuple) or len(data) != 2:
         raise TypeError(f"{name}: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass (x, y)")
     x, y = data
     check_samples(f"{name} x", x)
-    if not isinstance(y, np.ndarray) or not np.issubdtype(y.dtype, np.integer):
+    if not isinstance(y, np.ndarray) or not (np.issubdtype(y.dtype, np.integer) or y.dtype in FLOATS):
         got = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
-        raise TypeError(f"{name} y: got {got}, want an integer array; convert it with np.asarray")
-    if y.shape != (len(x),):
+        raise TypeError(f"{name} y: got {got}, want an array of integers, or of float32 or float64; use np.asarray")
+    if y.ndim == 0 or len(y) != len(x):
         raise ValueError(f"{name} y: got shape {y.shape}, want ({len(x)},), one for each sample of x; add the others")
+    check_finite(f"{name} x", x)
+    check_finite(f"{name} y", y)
     return x, y
+
+
+def check_labels(name: str, y: Any, logits: Array, ignore_index: int | None) -> None:
+    """Refuse integer labels that are none of the classes of logits (N, C)."""
+    if not np.issubdtype(y.dtype, np.integer):
+        return
+    if y.ndim != 1:
+        raise ValueError(f"{name}: got shape {y.shape}, want ({len(y)},), one label for each sample of x")
+    if logits.ndim != 2:
+        return
+    classes = logits.shape[1]
+    wrong = (y < 0) | (y >= classes)
+    if ignore_index is not None:
+        wrong &= y != ignore_index
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise IndexError(f"{name}: got label {y[row]} at row {row}, want one in [0, {classes}): the model's result has "
+                         f"{classes} classes")  # fmt: skip
 
 
 def check_positive(name: str, value: int) -> None:
     """Refuse what is no positive integer."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
         raise ValueError(f"{name}: got {value!r}, want a positive integer; 1 is the least")
+
+
+def validation_interval(value: float | int, batches: int) -> int:
+    """After how many batches to validate: `value` of them, or that share of an epoch.
+
+    Raises:
+        ValueError: neither an integer >= 1 nor a float in (0, 1].
+    """
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if is_number and isinstance(value, int | np.integer) and value >= 1:
+        return int(value)
+    if is_number and not isinstance(value, int | np.integer) and 0 < value <= 1:
+        return max(1, int(batches * value))
+    raise ValueError(f"val_check_interval: got {value!r}, want a share of an epoch, a float in (0, 1], or a number of "
+                     "batches, an integer >= 1")  # fmt: skip
+
+
+def check_parts(optimizer: Any, scheduler: Any, interval: str) -> None:
+    """Refuse what is no optimizer, a scheduler of another one, and an unknown interval."""
+    for name in ("step", "zero_grad", "param_groups"):
+        if not hasattr(optimizer, name):
+            raise TypeError(f"optimizer: got {type(optimizer).__name__} without {name}, want an optimizer")
+    if scheduler is not None and not hasattr(scheduler, "step"):
+        raise TypeError(f"scheduler: got {type(scheduler).__name__} without step, want a schedule or None")
+    if getattr(scheduler, "optimizer", optimizer) is not optimizer:
+        raise ValueError("scheduler: got one of another optimizer, want one of the trainer's; build it with that")
+    if interval not in ("step", "epoch"):
+        raise ValueError(f"scheduler_interval: got {interval!r}, want 'step' or 'epoch'")

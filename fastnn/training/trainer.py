@@ -1,58 +1,64 @@
-"""Trainer: the loop over epochs and batches, and nothing else."""
+"""Trainer: what one asks of a training."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from fastnn import functional as F
 from fastnn.nn.module import Array, Module
-from fastnn.random import Generator, default_generator, permutation
-from fastnn.training.callbacks import Callback
-from fastnn.training.checks import Data, Labels, check_positive, check_samples, checked
-
-ORDER_STREAM = 2**63 + 2**62
-"""Stream of the seed from which the order of samples is drawn, in epoch n the n-th after it."""
-
-Loss = Callable[[Array, Labels], tuple[float, Array]]
-
-
-class Optimizer(Protocol):
-    """What the trainer asks of an optimizer."""
-
-    @property
-    def param_groups(self) -> Sequence[Mapping[str, Any]]: ...
-    def step(self) -> object: ...
-    def zero_grad(self) -> object: ...
+from fastnn.optim import Optimizer as FusedOptimizer
+from fastnn.optim.lr_scheduler import ReduceLROnPlateau
+from fastnn.optim.options import not_negative
+from fastnn.training import checks, lr_finder, resuming
+from fastnn.training.callbacks import Callback, StopTraining
+from fastnn.training.checks import Data
+from fastnn.training.evaluation import in_mode, measure, run_batches
+from fastnn.training.fitting import check_classes, prepare
+from fastnn.training.history import History
+from fastnn.training.loop import Loop, Optimizer, Scheduler
+from fastnn.training.losses import Loss
+from fastnn.training.metrics import Metric, named
 
 
-class Scheduler(Protocol):
-    """What the trainer asks of a learning-rate scheduler."""
-
-    def step(self) -> object: ...
-
-
-class Trainer:
-    """Trains a classifier on arrays in memory.
+class Trainer(Loop):
+    """Trains a model on arrays in memory.
 
     Args:
-        model: (N, ...) -> logits (N, C).
+        model: (N, ...) -> logits (N, C), or whatever the loss takes.
         loss: (logits, labels) -> (loss averaged over the batch, dlogits).
         optimizer: over the model's parameters.
-        scheduler: stepped once after every optimizer step.
-        callbacks: called in this order at every hook.
+        scheduler: stepped after every optimizer step; `ReduceLROnPlateau` after every epoch, with val_loss if there is
+            a validation, else with loss.
+        metrics: "accuracy", functions (logits, labels) -> mean over the batch, or both.
+        callbacks: called in this order at every hook, those that `runs_last` behind the others.
+        gradient_clip_val: the norm of all gradients is at most this at every step; in the step's own pass where the
+            optimizer is this package's, whose `clip_grad_norm` it sets.
+        accumulate_grad_batches: batches of one optimizer step, whose gradient is the mean over all their samples.
+        val_check_interval: validate after so many batches, or that share of an epoch, besides the end of each epoch.
+        seed: of the order of samples, with the epoch's number; by default the one given to `fastnn.manual_seed`, which
+            thereby fixes everything.
+        scheduler_interval: "epoch" steps the scheduler after every epoch, as PyTorch's users often do, instead of
+            after every "step".
+        detect_nan: look at every loss and gradient, and raise FloatingPointError with the name of the first layer and
+            the step, where one is NaN or infinite. Costs a pass over the gradients.
 
     Attributes:
         epoch: the epoch in work or done last, counted from 1 over the trainer's life; 0 before the first.
         epochs: the last epoch of the current fit.
-        step: optimizer steps done.
+        batch: batches done of the epoch in work; 0 between epochs.
         batches: batches of an epoch in the current fit.
-        logs: the newest record: loss and accuracy so far during an epoch, the whole record at its end.
-        history: name -> values per epoch: loss, accuracy, val_loss, val_accuracy, lr (of the last step), seconds
-            (validation included). Training's loss and accuracy are those met on the way, averaged over samples.
-            Validation's hold only epochs that had one.
+        step: optimizer steps done.
+        history: what was measured, see `History`.
+        stopped: why the current or last fit ended early, else None.
+        resumed: whether the current fit goes on from a checkpoint.
+        has_stepped: whether the last batch ended a window, so that the optimizer has stepped.
+        times: of the last batch, seconds on `time.perf_counter`: its beginning, and the end of gathering, forward,
+            backward, optimizer.
+
+    Raises:
+        TypeError, ValueError: an argument that has no meaning, or a scheduler of another optimizer.
     """
 
     def __init__(
@@ -61,17 +67,34 @@ class Trainer:
         loss: Loss,
         optimizer: Optimizer,
         scheduler: Scheduler | None = None,
+        metrics: Iterable[str | Metric] = ("accuracy",),
         callbacks: Iterable[Callback] = (),
+        gradient_clip_val: float | None = None,
+        accumulate_grad_batches: int = 1,
+        val_check_interval: float | int = 1.0,
+        seed: int | None = None,
+        *,
+        scheduler_interval: Literal["step", "epoch"] = "step",
+        detect_nan: bool = False,
     ) -> None:
-        self.model = model
-        self.loss = loss
-        self.optimizer = optimizer
-        self.scheduler = scheduler
+        self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
+        self.metrics = named(metrics)
         self.callbacks = tuple(callbacks)
-        self.epoch = self.epochs = self.step = self.batches = 0
-        self.logs: dict[str, float] = {}
-        self._lr = float("nan")
-        self.history: dict[str, list[float]] = {}
+        checks.check_positive("accumulate_grad_batches", accumulate_grad_batches)
+        self.accumulate_grad_batches = accumulate_grad_batches
+        checks.validation_interval(val_check_interval, 1)
+        self.val_check_interval = val_check_interval
+        self.seed = seed
+        self.scheduler_interval = scheduler_interval
+        self.detect_nan = detect_nan
+        checks.check_parts(optimizer, scheduler, scheduler_interval)
+        if not all(isinstance(callback, Callback) for callback in self.callbacks):
+            raise TypeError("callbacks: got something else than a Callback, want objects of classes derived from it")
+        self._clip = None if gradient_clip_val is None else not_negative("gradient_clip_val", gradient_clip_val)
+        if self._clip is not None and isinstance(optimizer, FusedOptimizer):
+            optimizer.clip_grad_norm, self._clip = self._clip, None
+        self._steps_by_epoch = scheduler_interval == "epoch" or isinstance(scheduler, ReduceLROnPlateau)
+        super().__init__()
 
     def fit(
         self,
@@ -79,120 +102,99 @@ class Trainer:
         validation: Data | None = None,
         epochs: int = 1,
         batch_size: int = 32,
-        seed: int | None = None,
-    ) -> dict[str, list[float]]:
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        verbose: Literal["auto"] | bool = "auto",
+        resume: str | Path | None = None,
+    ) -> History:
         """Train, in another order every epoch, and return `history`. A second call goes on where the first ended.
 
         Args:
-            train: (x, y): x (N, ...) float32 or float64, y (N,) integers.
+            train: (x, y): x (N, ...) float32 or float64; y (N,) integers, or (N, ...) targets of the loss's own.
             validation: evaluated after every epoch.
             epochs: how many.
             batch_size: the last batch of an epoch is what is left over.
-            seed: of the order, with the epoch's number; by default the one given to `fastnn.manual_seed`, which
-                thereby fixes everything.
+            sample_weight: (N,), what each sample's loss weighs in the mean; the metrics are not weighted.
+            class_weight: the same by class: {label: weight}, or an array (C,).
+            verbose: a line per epoch, and a bar on a terminal where tqdm is installed; False is silent.
+            resume: a checkpoint of `ModelCheckpoint`, or a directory of them, or "latest" for that callback's own
+                directory; training goes on from there with the same bits, and from the beginning where a directory has
+                none. All arguments must be those of the fit that was interrupted.
 
         Raises:
-            TypeError: train or validation are no such arrays.
-            ValueError: no samples, x and y of different lengths, epochs or batch_size not positive, a bad seed.
+            TypeError: train or validation are no such arrays, or the loss knows no weights of samples.
+            ValueError: no samples, x and y of different lengths, NaN or infinity, epochs or batch_size not positive, a
+                model that is not the checkpoint's. Nothing has changed then.
+            IndexError: a label outside the classes.
+            CheckpointError: the file to resume from is no good.
         """
-        x, y = checked("train", train)
-        if validation is not None:
-            checked("validation", validation)
-        check_positive("epochs", epochs)
-        check_positive("batch_size", batch_size)
-        seed = Generator(default_generator.seed if seed is None else seed).seed
-        self.epochs, self.batches = self.epoch + epochs, -(-len(x) // batch_size)
-        with _mode(self.model, training=True):
-            self._call("on_fit_start")
-            for _ in range(epochs):
-                started = time.perf_counter()
-                self.epoch += 1
-                self._call("on_epoch_start")
-                self._train_epoch(x, y, batch_size, permutation(len(x), Generator(seed, ORDER_STREAM + self.epoch)))
-                if validation is not None:
-                    result = self.evaluate(validation, batch_size)
-                    self.logs |= {f"val_{name}": value for name, value in result.items()}
-                self._record(time.perf_counter() - started)
-                self._call("on_epoch_end")
+        fit = prepare(self.model, self.loss, self.metrics, train, validation, batch_size, self.accumulate_grad_batches,
+                      self.seed, sample_weight, class_weight)  # fmt: skip
+        checks.check_positive("epochs", epochs)
+        self._begin(fit, verbose)
+        self.resumed = resume is not None and resuming.resume(self, resume)
+        self.epochs = self.first_epoch + epochs
+        with in_mode(self.model, training=True):
+            try:
+                self._call("on_fit_start")
+                while self.epoch < self.epochs or self.batch:
+                    self._run_epoch(fit)
+            except StopTraining:
+                pass
             self._call("on_fit_end")
         return self.history
 
+    def fit_one_cycle(self, train: Data, validation: Data | None = None, epochs: int = 1, max_lr: float | None = None,
+                      batch_size: int = 32, **options: Any) -> History:  # fmt: skip
+        """`fit` with a `OneCycleLR` over all its steps in the scheduler's place, and that one back afterwards.
+
+        Args:
+            max_lr: its peak; None takes what `lr_find` suggests as the valley.
+
+        The other arguments, what is returned and what is raised are as in `fit`.
+        """
+        return lr_finder.fit_one_cycle(self, train, validation, epochs, max_lr, batch_size, options)
+
+    def lr_find(self, train: Data, start_lr: float = 1e-7, end_lr: float = 10.0, num_it: int = 100,
+                batch_size: int = 32) -> lr_finder.LRFinder:  # fmt: skip
+        """Train for up to `num_it` steps with a rate that grows from start_lr to end_lr; see `LRFinder`.
+
+        Model, optimizer and generators are then as before, also where it diverges or is interrupted.
+        """
+        fit = prepare(
+            self.model, self.loss, self.metrics, train, None, batch_size, self.accumulate_grad_batches, self.seed
+        )
+        return lr_finder.lr_find(self, fit, start_lr, end_lr, num_it)
+
+    def capture(self) -> dict[str, Any]:
+        """All that this training is made of, for `fastnn.training.save_checkpoint`; between two optimizer steps.
+
+        The arrays are the live ones.
+        """
+        return resuming.capture(self)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put back what `capture` returned, all of it or nothing.
+
+        Raises:
+            ValueError, TypeError, KeyError: the trainer is made of other parts; the first that differs is named.
+        """
+        resuming.restore(self, state)
+
     def evaluate(self, data: Data, batch_size: int = 1024) -> dict[str, float]:
-        """Loss and accuracy on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
-        x, y = checked("data", data)
-        check_positive("batch_size", batch_size)
-        meter = _Meter()
-        with _mode(self.model, training=False):
-            for start in range(0, len(x), batch_size):
-                labels = y[start : start + batch_size]
-                logits, _ = self.model(np.ascontiguousarray(x[start : start + batch_size]))
-                meter.add(self.loss(logits, labels)[0], logits, labels)
-        return meter.logs()
+        """Loss and metrics on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
+        data = checks.checked("data", data)
+        checks.check_positive("batch_size", batch_size)
+        check_classes("data", self.model, self.loss, data)
+        return measure(self.model, self.loss, self.metrics, data, batch_size)
 
     def predict(self, x: Array, batch_size: int = 1024) -> Array:
-        """The logits of x, (N, C), with the model in evaluation mode; errors as in `fit`."""
-        check_samples("x", x)
-        check_positive("batch_size", batch_size)
-        with _mode(self.model, training=False):
-            starts = range(0, len(x), batch_size)
-            return np.concatenate([self.model(np.ascontiguousarray(x[i : i + batch_size]))[0] for i in starts])
+        """The logits of x, (N, C), with the model in evaluation mode; errors as in `fit`, but NaN is passed on."""
+        checks.check_samples("x", x)
+        checks.check_positive("batch_size", batch_size)
+        with in_mode(self.model, training=False):
+            return np.concatenate([logits for _, logits in run_batches(self.model, x, batch_size)])
 
-    def _train_epoch(self, x: Array, y: Labels, batch_size: int, order: npt.NDArray[np.int64]) -> None:
-        # Closures need x until backward has run and no longer, so one batch's memory serves for all.
-        x_batch = np.empty((min(batch_size, len(x)), *x.shape[1:]), x.dtype)
-        meter = _Meter()
-        for start in range(0, len(x), batch_size):
-            index = order[start : start + batch_size]
-            # Every index is in range, and mode="raise" would go through a copy.
-            inputs = x.take(index, axis=0, out=x_batch[: len(index)], mode="clip")
-            labels = y[index]
-            logits, backward = self.model(inputs)
-            loss, dlogits = self.loss(logits, labels)
-            self.optimizer.zero_grad()
-            backward(dlogits, input_grad=False)
-            self.optimizer.step()
-            self.step += 1
-            self._lr = float(self.optimizer.param_groups[0]["lr"])
-            if self.scheduler is not None:
-                self.scheduler.step()
-            meter.add(loss, logits, labels)
-            if self.callbacks:
-                self.logs = meter.logs()
-                self._call("on_batch_end")
-        self.logs = meter.logs()
-
-    def _record(self, seconds: float) -> None:
-        self.logs |= {"lr": self._lr, "seconds": seconds}
-        for name, value in self.logs.items():
-            self.history.setdefault(name, []).append(value)
-
-    def _call(self, hook: str) -> None:
-        for callback in self.callbacks:
-            getattr(callback, hook)(self)
-
-
-class _Meter:
-    """Loss and accuracy, averaged over samples."""
-
-    def __init__(self) -> None:
-        self.loss, self.correct, self.samples = 0.0, 0, 0
-
-    def add(self, loss: float, logits: Array, labels: Labels) -> None:
-        self.loss += loss * len(labels)
-        self.correct += int(np.count_nonzero(logits.argmax(axis=1) == labels))
-        self.samples += len(labels)
-
-    def logs(self) -> dict[str, float]:
-        return {"loss": self.loss / self.samples, "accuracy": self.correct / self.samples}
-
-
-@contextmanager
-def _mode(model: Module, training: bool) -> Iterator[None]:
-    """Every module in this mode inside the block, in its own one afterwards."""
-    before = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode
+    def predict_proba(self, x: Array, batch_size: int = 1024) -> Array:
+        """The probability of every class, (N, C): the softmax of `predict`."""
+        return F.softmax(self.predict(x, batch_size))

@@ -1,32 +1,15 @@
-"""What can be hung into training: the hooks, and a progress bar that uses them."""
+"""What a training says while it runs."""
 
 import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fastnn.training.callbacks.base import Callback
+
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
 
 PERCENT = ("accuracy", "val_accuracy")
-
-
-class Callback:
-    """Base of all callbacks. Each hook gets the trainer, whose `epoch`, `step`, `logs` and `history` it reads."""
-
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        """Before the first epoch; `trainer.epochs` and `trainer.batches` say what is ahead."""
-
-    def on_fit_end(self, trainer: "Trainer") -> None:
-        """After the last epoch. Not called when training ends by an exception."""
-
-    def on_epoch_start(self, trainer: "Trainer") -> None:
-        """Before the first batch; `trainer.epoch` is already the new one."""
-
-    def on_epoch_end(self, trainer: "Trainer") -> None:
-        """After validation; `trainer.logs` is the epoch's record, `trainer.history` holds it."""
-
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        """After the optimizer's step; `trainer.logs` has the loss and accuracy of the epoch so far."""
 
 
 class ProgressBar(Callback):

@@ -1,0 +1,110 @@
+"""The batches of an epoch, and how much each weighs in the optimizer step that it is a part of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import _core
+from fastnn.nn.module import Array
+from fastnn.random import Generator, permutation
+
+ORDER_STREAM = 2**63 + 2**62
+"""Stream of the seed from which the order of samples is drawn, in epoch n the n-th after it."""
+
+Weights = npt.NDArray[np.float64]
+
+
+class Batches:
+    """Samples in the order of an epoch, cut into batches, and those into windows: one optimizer step each.
+
+    A loss is a mean over samples, each with its weight; so a window's gradient is the mean over all its samples,
+    however they are spread over its batches.
+
+    Args:
+        x, y: N samples and their labels.
+        size: samples of a batch; the last one of an epoch has what is left over.
+        window: batches of a window; likewise.
+        weights: (N,), what every sample's loss is multiplied by, or None for ones.
+        counts: (N,), what every sample counts in the loss's own mean, or None for ones.
+    """
+
+    def __init__(
+        self, x: Array, y: Any, size: int, window: int, weights: Weights | None = None, counts: Weights | None = None
+    ) -> None:
+        self.x, self._y, self._weights = x, y, weights
+        self._size, self._window = size, window
+        self._shares = counts if weights is None else weights if counts is None else weights * counts
+        self._order: npt.NDArray[np.int64] = np.arange(len(x))
+        # Closures need x until backward has run and no longer, so one batch's memory serves for all.
+        self._memory = _core.empty((min(size, len(x)), *x.shape[1:]), x.dtype)
+
+    def __len__(self) -> int:
+        return -(-len(self.x) // self._size)
+
+    def shuffle(self, seed: int, epoch: int) -> None:
+        """Begin an epoch, whose order is the seed's and its number's."""
+        self._order = permutation(len(self.x), Generator(seed, ORDER_STREAM + epoch))
+
+    def take(self, batch: int) -> tuple[Array, Any, Weights | None]:
+        """x, labels and weights of a batch; x until the next one is taken."""
+        index = self._order[batch * self._size : (batch + 1) * self._size]
+        # Every index is in range, and mode="raise" would go through a copy.
+        x = self.x.take(index, axis=0, out=self._memory[: len(index)], mode="clip")
+        return x, self._y.take(index, axis=0), None if self._weights is None else self._weights.take(index)
+
+    def ends_window(self, batch: int) -> bool:
+        """Whether the optimizer steps behind this batch."""
+        return (batch + 1) % self._window == 0 or batch + 1 == len(self)
+
+    @property
+    def windows(self) -> int:
+        """Optimizer steps of an epoch."""
+        return -(-len(self) // self._window)
+
+    def of_window(self, window: int) -> range:
+        """The batches of a window."""
+        return range(window * self._window, min((window + 1) * self._window, len(self)))
+
+    def weight(self, first: int, last: int) -> float:
+        """What the samples of the batches from `first` up to, not with, `last` weigh together."""
+        start, stop = first * self._size, min(last * self._size, len(self.x))
+        return float(stop - start if self._shares is None else self._shares[self._order[start:stop]].sum())
+
+    def share(self, batch: int) -> float:
+        """Which share of its window's weight a batch has; 1 for a window of weight 0."""
+        if self._window == 1:
+            return 1.0
+        first = batch - batch % self._window
+        window = self.weight(first, min(first + self._window, len(self)))
+        return self.weight(batch, batch + 1) / window if window else 1.0
+
+
+def sample_weights(y: Any, sample_weight: Any = None, class_weight: Mapping[int, float] | Any = None) -> Weights | None:
+    """(N,), the product of what a sample weighs and what its class weighs, or None without either.
+
+    Args:
+        y: (N,) labels.
+        sample_weight: (N,), finite, >= 0, one of them > 0.
+        class_weight: the weight of each class, as an array, or by label; 1 for labels that are missing there.
+
+    Raises:
+        ValueError: another shape or range.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(len(y)) if sample_weight is None else np.array(sample_weight, np.float64)
+    if weights.shape != (len(y),):
+        raise ValueError(f"sample_weight: got shape {weights.shape}, want ({len(y)},), one for each sample")
+    if class_weight is not None:
+        by_class = class_weight if isinstance(class_weight, Mapping) else dict(enumerate(np.asarray(class_weight)))
+        unknown = sorted(set(by_class) - set(np.unique(y).tolist())) if isinstance(class_weight, Mapping) else []
+        if unknown:
+            raise ValueError(f"class_weight: got weights of {unknown}, want labels that are there")
+        for label, weight in by_class.items():
+            weights[y == label] *= weight
+    if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.max() > 0):
+        raise ValueError("sample_weight, class_weight: got NaN, infinity, a negative number or nothing but 0, "
+                         "want finite numbers >= 0")  # fmt: skip
+    return weights

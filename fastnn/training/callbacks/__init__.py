@@ -1,0 +1,20 @@
+"""Callbacks: what can be hung into training."""
+
+from fastnn.training.callbacks.base import Callback, StopTraining
+from fastnn.training.callbacks.freezing import Freeze, progressive_unfreezing
+from fastnn.training.callbacks.monitors import LearningRateMonitor, TimingMonitor
+from fastnn.training.callbacks.progress import ProgressBar
+from fastnn.training.callbacks.saving import ModelCheckpoint
+from fastnn.training.callbacks.stopping import EarlyStopping
+
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "Freeze",
+    "LearningRateMonitor",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "StopTraining",
+    "TimingMonitor",
+    "progressive_unfreezing",
+]

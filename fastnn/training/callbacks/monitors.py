@@ -1,0 +1,81 @@
+"""What a training's rates and times are."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from fastnn.training.callbacks.base import Callback
+
+if TYPE_CHECKING:
+    from fastnn.training.trainer import Trainer
+
+PARTS = ("data", "forward", "backward", "optimizer")
+
+
+class LearningRateMonitor(Callback):
+    """Records the rate of every parameter group, and its momentum if it has one, at every optimizer step.
+
+    They are in `history.steps` as "lr-0", "momentum-0", "lr-1" ...; momentum is betas[0] where there are betas.
+    """
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """Note what the next step will be made with."""
+        if not trainer.has_stepped:
+            return
+        for i, group in enumerate(trainer.optimizer.param_groups):
+            values: dict[str, Any] = {"lr": group["lr"], "momentum": group.get("betas", [group.get("momentum")])[0]}
+            for name, value in values.items():
+                if value is not None:
+                    trainer.history.steps.setdefault(f"{name}-{i}", []).append(float(value))
+
+
+class TimingMonitor(Callback):
+    """Tells where the time of an iteration goes, and how long training will take.
+
+    Args:
+        estimate_after: iterations after which the estimate is printed, once a fit; None prints nothing.
+
+    Attributes:
+        seconds: of the current fit's iterations: "data", "forward" (with the loss), "backward", "optimizer" (with what
+            stands between that and backward), and "other": metrics, callbacks, validation.
+        iterations: how many.
+    """
+
+    def __init__(self, estimate_after: int | None = 20) -> None:
+        self.estimate_after = estimate_after
+        self._reset()
+
+    @property
+    def per_iteration(self) -> dict[str, float]:
+        """Mean seconds of each part of an iteration."""
+        return {name: total / max(1, self.iterations) for name, total in self.seconds.items()}
+
+    @property
+    def largest(self) -> str:
+        """The part that takes most."""
+        return max(self.seconds, key=lambda name: self.seconds[name])
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Begin anew."""
+        self._reset()
+        self._ahead = (trainer.epochs - trainer.epoch) * trainer.batches
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """Add the batch's times."""
+        times = trainer.times
+        for name, begin, end in zip(PARTS, times, times[1:], strict=False):
+            self.seconds[name] += end - begin
+        self.iterations += 1
+        now = time.perf_counter()
+        self.seconds["other"] = now - self._began - sum(self.seconds[name] for name in PARTS)
+        if self.iterations == self.estimate_after:
+            total = (now - self._began) / self.iterations * self._ahead
+            print(f"{self.estimate_after} iterations: {self}; about {total:.0f} s in all", file=sys.stderr)
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {1e3 * seconds:.2f} ms" for name, seconds in self.per_iteration.items())
+        return f"{parts}; {self.largest} takes most"
+
+    def _reset(self) -> None:
+        self.seconds, self.iterations = dict.fromkeys((*PARTS, "other"), 0.0), 0
+        self._began, self._ahead = time.perf_counter(), 0

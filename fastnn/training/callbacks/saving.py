@@ -1,0 +1,113 @@
+"""Checkpoints while training goes on."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from fastnn.training.callbacks.base import Callback
+from fastnn.training.checkpoint import SUFFIX, remove_parts, save, sync_directory
+from fastnn.training.history import Better
+from fastnn.training.monitoring import check_monitor
+
+if TYPE_CHECKING:
+    from fastnn.training.trainer import Trainer
+
+
+class ModelCheckpoint(Callback):
+    """Writes all of a training into a directory, after every epoch or more often; see `fastnn.training.checkpoint`.
+
+    A file is named by the step, as in "step-00001250.safetensors", and written once, whether it is kept as one of the
+    best, one of the last, or both. Others that it has written are deleted when the new one is on the disk.
+
+    Args:
+        directory: is made if need be. It should be this training's own.
+        monitor: the metric that says which are the best; None keeps only the last.
+        save_top_k: how many of the best to keep, >= 0.
+        save_last: how many of the last to keep, >= 1. With two, a damaged file costs one.
+        mode: "min", "max" or "auto": the less the better for names with "loss" or "error" in them.
+        every_n_steps: write also after so many optimizer steps.
+
+    Attributes:
+        best, last: paths of the best and of the last one written; None before the first.
+
+    Raises:
+        ValueError: an argument outside its range; at the start of a fit, a monitor that it does not record.
+        OSError: at the start of a fit, a directory that cannot be written.
+        ImportError: at the start of a fit, safetensors is not installed.
+    """
+
+    runs_last: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        directory: str | Path,
+        monitor: str | None = None,
+        save_top_k: int = 1,
+        save_last: int = 2,
+        mode: Literal["auto", "min", "max"] = "auto",
+        every_n_steps: int | None = None,
+    ) -> None:
+        for name, value, least in (("save_top_k", save_top_k, 0), ("save_last", save_last, 1),
+                                   ("every_n_steps", every_n_steps or 1, 1)):  # fmt: skip
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: got {value!r}, want an integer >= {least}")
+        self.directory, self.monitor = Path(directory), monitor
+        self.save_top_k, self.save_last, self.every_n_steps = save_top_k, save_last, every_n_steps
+        self._is_better = Better(monitor or "", mode)
+        self._top: list[tuple[float, str]] = []  # the best first
+        self._last: list[str] = []  # the last one first
+
+    @property
+    def best(self) -> Path | None:
+        """Path of the best one."""
+        return self.directory / self._top[0][1] if self._top else None
+
+    @property
+    def last(self) -> Path | None:
+        """Path of the last one."""
+        return self.directory / self._last[0] if self._last else None
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Refuse ahead of all work what would fail behind it."""
+        import safetensors.numpy as _  # noqa: F401
+
+        if self.monitor is not None:
+            check_monitor(self.monitor, trainer.monitors)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=self.directory).close()
+        remove_parts(self.directory)
+        if not trainer.resumed:
+            self._top, self._last = [], []
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """Write after every so many steps."""
+        if self.every_n_steps and trainer.has_stepped and trainer.step % self.every_n_steps == 0:
+            self._write(trainer, None)
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        """Write, and keep it among the best if it is one of them."""
+        self._write(trainer, None if self.monitor is None else trainer.logs[self.monitor])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which files are the best and the last."""
+        return {"top": self._top, "last": self._last}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`, with the files that are still there."""
+        self._top = [(score, name) for score, name in state["top"] if (self.directory / name).exists()]
+        self._last = [name for name in state["last"] if (self.directory / name).exists()]
+
+    def _write(self, trainer: "Trainer", score: float | None) -> None:
+        name = f"step-{trainer.step:08}{SUFFIX}"
+        before = {name, *self._last, *(kept for _, kept in self._top)}
+        self._last = [name, *(kept for kept in self._last if kept != name)][: self.save_last]
+        if score is not None and self._is_better(score, None):
+            at = next((i for i, (kept, _) in enumerate(self._top) if self._is_better(score, kept)), len(self._top))
+            self._top.insert(at, (score, name))
+            self._top = self._top[: self.save_top_k]
+        save(self.directory / name, trainer.capture())
+        stale = before - {*self._last, *(kept for _, kept in self._top)}
+        for file in stale:
+            (self.directory / file).unlink(missing_ok=True)
+        if stale:
+            sync_directory(self.directory)

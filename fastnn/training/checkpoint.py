@@ -1,0 +1,183 @@
+"""Checkpoints: one safetensors file each, that is whole or is not there, and that cannot hold code.
+
+The file's `__metadata__` has three entries: "format", the version of what follows; "state", a JSON text, see `packing`;
+and "sha256", of the whole file, computed with 64 zeros in its place. Arrays are named by their places in the state.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn.training.packing import pack, unpack
+
+SUFFIX = ".safetensors"
+VERSION = 1
+
+_HEADER_LIMIT = 2 * 2**20
+"""Bytes of a header. A parsed JSON text takes up to 25 times its size, so this bounds what reading a file can cost."""
+_DTYPES = {"BOOL", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"}
+_NO_DIGEST = "0" * 64
+
+
+class CheckpointError(Exception):
+    """A file is no checkpoint that this version can read; the sentence says why."""
+
+
+def save(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint so that, whatever happens, `path` is the old file or the new one, each of them whole.
+
+    It is written beside it under a name that begins with a dot, and takes its place when the disk has it.
+
+    Args:
+        path: ends with .safetensors; its directory exists.
+        state: dicts, lists and tuples of arrays, numbers, strings and None.
+
+    Raises:
+        TypeError, ValueError: a state that cannot be written, or takes a header of more than 2 MiB.
+        OSError: what the system says; `path` is one of the two all the same.
+        ImportError: safetensors is not installed.
+    """
+    path = Path(path)
+    pieces = _encoded(state)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(part, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """The state that was saved.
+
+    The file is read once, and nothing in it is believed before its checksum is right; sizes are compared with the
+    file's length first.
+
+    Raises:
+        CheckpointError: the file is truncated, has been changed, is no checkpoint, or one of a later version.
+        OSError: it cannot be read.
+        ImportError: safetensors is not installed.
+    """
+    numpy = _safetensors()
+    path = Path(path)
+    data = path.read_bytes()
+    metadata = _checked_metadata(path, data)
+    try:
+        state = unpack(numpy.load(data), metadata["state"])
+    except Exception as error:
+        raise CheckpointError(f"{path}: got a content that is no checkpoint's ({error}), want one written by "
+                              "fastnn.training; use another file") from None  # fmt: skip
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: got a state of {type(state).__name__}, want a dict; use another file")
+    return state
+
+
+def latest(directory: str | Path) -> Path | None:
+    """The newest checkpoint of a directory that is whole, or None if there is none.
+
+    A warning names each newer one that is not.
+    """
+    found = [(path.stat().st_mtime_ns, path.name, path) for path in Path(directory).glob(f"[!.]*{SUFFIX}")]
+    for *_, path in sorted(found, reverse=True):
+        try:
+            load(path)
+        except (CheckpointError, OSError) as error:
+            warnings.warn(f"{error}; going back to the checkpoint before it", stacklevel=2)
+        else:
+            return path
+    return None
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_parts(directory: Path) -> None:
+    """Delete what processes that were killed while writing have left, but not what others are writing now."""
+    for part in directory.glob(f".*{SUFFIX}.*"):
+        owner = part.name.rpartition(".")[2]
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            part.unlink(missing_ok=True)
+
+
+def _encoded(state: Mapping[str, Any]) -> list[Any]:
+    """The file in pieces, so that its bytes are in memory once."""
+    arrays, text = pack(state)
+    metadata = {"format": str(VERSION), "sha256": _NO_DIGEST, "state": text}
+    # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    data = memoryview(_safetensors().save(ordered, metadata))
+    size = int.from_bytes(data[:8], "little")
+    if size > _HEADER_LIMIT:
+        raise ValueError(f"state: got {size} bytes of names and numbers, want at most {_HEADER_LIMIT}; keep long lists "
+                         "as arrays")  # fmt: skip
+    place = _digest_place(bytes(data[: 8 + size]))
+    return [data[:place], hashlib.sha256(data).hexdigest().encode(), data[place + 64 :]]
+
+
+def _digest_place(head: bytes) -> int:
+    """Where the 64 digits begin; -1 where there is no one place for them."""
+    key = b'"sha256":"'
+    return head.find(key) + len(key) if head.count(key) == 1 else -1
+
+
+def _checked_metadata(path: Path, data: bytes) -> dict[str, str]:
+    """The metadata of a file whose checksum is right."""
+
+    def refuse(what: str, remedy: str = "use the checkpoint before it") -> CheckpointError:
+        return CheckpointError(f"{path}: got {what}, want a checkpoint of fastnn; {remedy}")
+
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > len(data) - 8:
+        raise refuse(f"{len(data)} bytes, fewer than it says it has")
+    if size > _HEADER_LIMIT:
+        raise refuse(f"a header of {size} bytes, more than {_HEADER_LIMIT}")
+    head = data[: 8 + size]
+    place = _digest_place(head)
+    if place < 0:
+        raise refuse("a file without a checksum", "load weights that others wrote with the package safetensors")
+    digest = hashlib.sha256(data[:place])
+    digest.update(_NO_DIGEST.encode())
+    digest.update(memoryview(data)[place + 64 :])
+    if digest.hexdigest().encode() != data[place : place + 64]:
+        raise refuse("another checksum than it says it has: it is truncated or has been changed")
+    try:
+        header = json.loads(head[8:])
+        metadata: dict[str, str] = header.pop("__metadata__")
+        version, dtypes = int(metadata["format"]), {entry["dtype"] for entry in header.values()}
+        if not isinstance(metadata["state"], str):
+            raise TypeError("state")
+    except Exception:
+        raise refuse("a header that is no checkpoint's") from None
+    if version > VERSION:
+        raise refuse(f"version {version} of the format", f"install a version of fastnn that knows more than {VERSION}")
+    if version < 1 or not dtypes <= _DTYPES:
+        raise refuse(f"version {version} and the dtypes {sorted(map(str, dtypes))}")
+    return metadata
+
+
+def _safetensors() -> Any:
+    try:
+        return importlib.import_module("safetensors.numpy")
+    except ImportError:
+        raise ImportError(
+            "safetensors: got no such package, want it for checkpoints; run pip install safetensors"
+        ) from None

@@ -1,0 +1,105 @@
+"""What a training measured, by epoch and by step."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Curve = npt.NDArray[np.float64]
+
+
+class History(dict[str, list[float]]):
+    """Name -> a value for every epoch: loss, the metrics, val_ and either of both, lr (of the last step), seconds.
+
+    Training's loss and metrics are those met on the way, averaged over samples. Validation's hold only epochs that had
+    one.
+
+    Attributes:
+        steps: name -> a value for every optimizer step: loss (of its batches) and lr; what callbacks add.
+        validations: name -> a value for every validation, also those within an epoch: step, and what was measured.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: dict[str, list[float]] = {"loss": [], "lr": []}
+        self.validations: dict[str, list[float]] = {}
+
+    def best_epoch(self, monitor: str = "val_loss", mode: str = "auto") -> int:
+        """The epoch, counted from 1, with the best finite value of a metric; 0 where there is none.
+
+        Args:
+            monitor: one of the names.
+            mode: "min", "max" or "auto", see `Better`.
+        """
+        is_better, best, at = Better(monitor, mode), math.nan, 0
+        for epoch, value in enumerate(self.get(monitor, ()), 1):
+            if is_better(value, best):
+                best, at = value, epoch
+        return at
+
+    def smoothed(self, name: str = "loss", share: float = 0.98) -> Curve:
+        """The exponential mean of a curve by step, freed of its start from 0 (D. Kingma, J. Ba, ICLR 2015, section 3).
+
+        Args:
+            name: one of `steps`.
+            share: how much of the mean stays at every step, in [0, 1).
+        """
+        return smoothed(self.steps[name], share)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its curves, as arrays."""
+        return {name: {k: np.array(v, np.float64) for k, v in part.items()} for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Have the curves of `state_dict()`, and no other."""
+        for name, part in self._parts().items():
+            curves = {k: v.tolist() for k, v in state[name].items()}
+            part.clear()
+            part.update(curves)
+
+    def _parts(self) -> dict[str, dict[str, list[float]]]:
+        return {"epochs": self, "steps": self.steps, "validations": self.validations}
+
+
+def append(curves: dict[str, list[float]], record: dict[str, float]) -> None:
+    """Put a value on the end of every curve."""
+    for name, value in record.items():
+        curves.setdefault(name, []).append(value)
+
+
+def smoothed(values: list[float] | Curve, share: float) -> Curve:
+    """See `History.smoothed`."""
+    if not 0 <= share < 1:
+        raise ValueError(f"share: got {share}, want a number in [0, 1); 0 smooths nothing")
+    result = np.empty(len(values), np.float64)
+    mean = 0.0
+    for i, value in enumerate(values):
+        mean = share * mean + (1 - share) * value
+        result[i] = mean / (1 - share ** (i + 1))
+    return result
+
+
+class Better:
+    """Whether a value of a metric is better than the best so far by more than `min_delta`; NaN is never.
+
+    Args:
+        monitor: the metric's name.
+        mode: "min" or "max"; "auto" is "min" for names with "loss" or "error" in them, else "max".
+        min_delta: >= 0.
+    """
+
+    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"mode: got {mode!r}, want 'auto', 'min' or 'max'")
+        if not 0 <= min_delta < math.inf:
+            raise ValueError(f"min_delta: got {min_delta!r}, want a finite number >= 0")
+        lower = mode == "min" or (mode == "auto" and any(part in monitor for part in ("loss", "error")))
+        self.sign = -1.0 if lower else 1.0
+        self.min_delta = min_delta
+
+    def __call__(self, value: float, best: float | None) -> bool:
+        """`best` is None or NaN at the beginning."""
+        if not math.isfinite(value):
+            return False
+        return best is None or math.isnan(best) or self.sign * value > self.sign * best + self.min_delta

@@ -1,0 +1,202 @@
+"""The loop over epochs, batches and windows of accumulation."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from fastnn.nn.module import Array, Module
+from fastnn.optim import clip_grad_norm_
+from fastnn.optim.lr_scheduler import ReduceLROnPlateau
+from fastnn.training import checks
+from fastnn.training.batches import Batches
+from fastnn.training.callbacks import Callback, ProgressBar, StopTraining
+from fastnn.training.debugging import explain_gradients, explain_loss
+from fastnn.training.evaluation import measure
+from fastnn.training.fitting import Fit
+from fastnn.training.history import History, append
+from fastnn.training.losses import Loss, mean_loss, take_share, weighted_loss
+from fastnn.training.metrics import Meter, Metric
+
+
+class Optimizer(Protocol):
+    """What the trainer asks of an optimizer; checkpoints also need `state_dict` and `load_state_dict`."""
+
+    @property
+    def param_groups(self) -> Sequence[Mapping[str, Any]]: ...
+    def step(self) -> object: ...
+    def zero_grad(self) -> object: ...
+
+
+class Scheduler(Protocol):
+    """What the trainer asks of a learning-rate scheduler."""
+
+    def step(self) -> object: ...
+
+
+class Loop:
+    """The part of a trainer that trains; see `Trainer` for its attributes."""
+
+    model: Module
+    loss: Loss
+    optimizer: Optimizer
+    scheduler: Scheduler | None
+    metrics: dict[str, Metric]
+    callbacks: tuple[Callback, ...]
+    accumulate_grad_batches: int
+    val_check_interval: float | int
+    detect_nan: bool
+    _clip: float | None
+    _steps_by_epoch: bool
+
+    def __init__(self) -> None:
+        self.epoch = self.epochs = self.batch = self.batches = self.step = self.first_epoch = 0
+        self.history = History()
+        self.meter = Meter(self.metrics)
+        self.stopped: str | None = None
+        self.resumed = self.has_stepped = False
+        self.times = (0.0,) * 5
+        self.data: dict[str, Any] = {}
+        self._record: dict[str, float] | None = {}
+        self._validates = False
+        self._interval, self._window_loss = 1, 0.0
+        self._hooks: dict[str, list[Callable[[Any], None]]] = {}
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """The newest record: loss and metrics so far during an epoch, the whole record at its end."""
+        return self.meter.logs() if self._record is None else self._record
+
+    @property
+    def monitors(self) -> list[str]:
+        """The names that an epoch of the current fit records."""
+        names = ["loss", *self.metrics]
+        return names + [f"val_{name}" for name in names] if self._validates else names
+
+    def forward_backward(self, batches: Batches, batch: int) -> tuple[float, float, Array, Any]:
+        """Gather a batch, go forward and backward; returns its mean loss, weight, logits and labels.
+
+        The gradients are a part of the mean over the batch's window, and added to those of its earlier batches.
+        """
+        started = time.perf_counter()
+        x, labels, weights = batches.take(batch)
+        gathered = time.perf_counter()
+        logits, backward = self.model(x)
+        total = batches.weight(batch, batch + 1)
+        if weights is None:
+            loss, dlogits = mean_loss(self.loss, logits, labels, total)
+        else:
+            loss, dlogits = weighted_loss(self.loss, logits, labels, weights, total)
+        take_share(self.loss, dlogits, batches.share(batch))
+        forward = time.perf_counter()
+        if self.detect_nan and total and not math.isfinite(loss):
+            explain_loss(self.model, x, loss, self.step)
+        if batch % self.accumulate_grad_batches == 0:
+            self.optimizer.zero_grad()
+        backward(dlogits, input_grad=False)
+        done = time.perf_counter()
+        self.times = (started, gathered, forward, done, done)
+        return loss, total, logits, labels
+
+    def update(self) -> None:
+        """Clip the gradients of a whole window, and make the optimizer's step."""
+        if self._clip is not None:
+            clip_grad_norm_(self.model.parameters(), self._clip)
+        if self.detect_nan:
+            explain_gradients(self.model, self.step)
+        self.optimizer.step()
+
+    def _begin(self, fit: Fit, verbose: Literal["auto"] | bool) -> None:
+        self.first_epoch, self.batch, self.batches = self.epoch, 0, len(fit.batches)
+        self._validates, self.stopped, self._window_loss = fit.validation is not None, None, 0.0
+        self._interval = checks.validation_interval(self.val_check_interval, self.batches)
+        self.data = {
+            "seed": fit.seed,
+            "samples": len(fit.batches.x),
+            "batch_size": fit.batch_size,
+            "accumulate_grad_batches": self.accumulate_grad_batches,
+            "val_check_interval": self.val_check_interval,
+        }
+        callbacks = [*self.callbacks]
+        if verbose and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            callbacks.append(ProgressBar())
+        callbacks.sort(key=lambda callback: callback.runs_last)
+        self._hooks = {
+            name: [getattr(c, name) for c in callbacks if getattr(type(c), name) is not hook]
+            for name, hook in vars(Callback).items()
+            if name.startswith("on_")
+        }
+
+    def _call(self, hook: str) -> None:
+        """A signal to stop is passed on when all have been called, so that nobody misses what was done."""
+        for function in self._hooks[hook]:
+            try:
+                function(self)
+            except StopTraining as signal:
+                self.stopped = str(signal) or type(signal).__name__
+        if self.stopped is not None and hook != "on_fit_end":
+            raise StopTraining
+
+    def _run_epoch(self, fit: Fit) -> None:
+        started = time.perf_counter()
+        if self.batch == 0:
+            self.epoch += 1
+            self.meter = Meter(self.metrics)
+        self._record = None
+        fit.batches.shuffle(self.data["seed"], self.epoch)
+        self._call("on_epoch_start")
+        done = self.batch
+        for batch in range(self.batch, self.batches):
+            self._train_batch(fit, batch)
+            if self.has_stepped:
+                if batch + 1 < self.batches and (batch + 1) // self._interval > done // self._interval:
+                    self._validate(fit)
+                    self._record = None
+                done = batch + 1
+            self._call("on_batch_end")
+        record = self.meter.logs() | self._validate(fit)
+        self._record = record | {"lr": self.history.steps["lr"][-1], "seconds": time.perf_counter() - started}
+        append(self.history, self._record)
+        if self._steps_by_epoch:
+            self._step_scheduler()
+        self.batch = 0
+        self._call("on_epoch_end")
+
+    def _train_batch(self, fit: Fit, batch: int) -> None:
+        self._call("on_batch_start")
+        loss, weight, logits, labels = self.forward_backward(fit.batches, batch)
+        self._call("on_backward_end")
+        if weight:
+            self._window_loss += fit.batches.share(batch) * loss
+        self.has_stepped = fit.batches.ends_window(batch)
+        if self.has_stepped:
+            self._step()
+        self.times = (*self.times[:4], time.perf_counter())
+        self.meter.add(loss, weight, logits, labels)
+        self.batch = batch + 1
+
+    def _step(self) -> None:
+        self.update()
+        self.step += 1
+        steps = self.history.steps
+        steps["loss"].append(self._window_loss)
+        steps["lr"].append(float(self.optimizer.param_groups[0]["lr"]))
+        self._window_loss = 0.0
+        if not self._steps_by_epoch:
+            self._step_scheduler()
+
+    def _step_scheduler(self) -> None:
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(self.logs["val_loss" if self._validates else "loss"])
+        elif self.scheduler is not None:
+            self.scheduler.step()
+
+    def _validate(self, fit: Fit) -> dict[str, float]:
+        if fit.validation is None:
+            return {}
+        found = measure(self.model, self.loss, self.metrics, fit.validation, max(fit.batch_size, 1024))
+        record = {f"val_{name}": value for name, value in found.items()}
+        append(self.history.validations, {"step": float(self.step)} | record)
+        self._record = self.meter.logs() | record
+        self._call("on_validation_end")
+        return record

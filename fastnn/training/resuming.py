@@ -1,0 +1,161 @@
+"""All that a training is made of, taken out and put back."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastnn.nn.module import Module
+from fastnn.random import Generator, default_generator
+from fastnn.training.callbacks import Callback, ModelCheckpoint
+from fastnn.training.checkpoint import CheckpointError, latest, load
+from fastnn.training.metrics import Meter
+
+if TYPE_CHECKING:
+    from fastnn.training.trainer import Trainer
+
+LOOP = ("epoch", "batch", "step", "first_epoch", "stopped")
+SAME = ("seed", "samples", "batch_size", "accumulate_grad_batches", "val_check_interval")
+
+
+def capture(trainer: "Trainer") -> dict[str, Any]:
+    """The state of a trainer between two optimizer steps; its arrays are the live ones.
+
+    Raises:
+        TypeError: an optimizer or a schedule without `state_dict`.
+    """
+    for name in ("optimizer", "scheduler"):
+        part = getattr(trainer, name)
+        if part is not None and not hasattr(part, "state_dict"):
+            raise TypeError(f"{name}: got {type(part).__name__} without state_dict, want it for a checkpoint")
+    return {
+        "configuration": _configuration(trainer),
+        "loop": {name: getattr(trainer, name) for name in LOOP},
+        "data": dict(trainer.data),
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),  # type: ignore[attr-defined]
+        "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),  # type: ignore[attr-defined]
+        "generators": [generator.state for generator in _generators(trainer.model)],
+        "meter": trainer.meter.state_dict(),
+        "history": trainer.history.state_dict(),
+        "callbacks": {name: state for name, c in _named(trainer) if (state := c.state_dict())},
+    }
+
+
+def restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
+    """Put all of a state back, or nothing of it.
+
+    Raises:
+        ValueError, TypeError, KeyError: the trainer is made of other parts; the first that differs is named.
+    """
+    _compare(trainer, state)
+    before = copy.deepcopy(capture(trainer))
+    try:
+        _put(trainer, state)
+    except BaseException:
+        _put(trainer, before)
+        raise
+
+
+def resume(trainer: "Trainer", source: str | Path) -> bool:
+    """Restore a trainer from a file, a directory's newest one, or, for "latest", that of its `ModelCheckpoint`.
+
+    Returns:
+        False where a directory has no checkpoint yet.
+    """
+    path = _find(trainer, source)
+    if path is None:
+        return False
+    state = load(path)
+    if not state.keys() >= {"configuration", "loop", "data", "model", "optimizer", "history", "callbacks"}:
+        raise CheckpointError(f"{path}: got {sorted(state)}, want what ModelCheckpoint writes; use another file")
+    wanted = dict(trainer.data)
+    if trainer.seed is None:
+        wanted["seed"] = state["data"]["seed"]
+    for name in SAME:
+        got, want = wanted[name], state["data"][name]
+        if got != want:
+            raise ValueError(f"{name}: got {got}, want {want}, with which the training in {path} began; fit without "
+                             "resume to go on otherwise")  # fmt: skip
+    restore(trainer, state)
+    trainer.data = wanted
+    return True
+
+
+def _find(trainer: "Trainer", source: str | Path) -> Path | None:
+    if source == "latest":
+        found = [callback for callback in trainer.callbacks if isinstance(callback, ModelCheckpoint)]
+        if not found:
+            raise ValueError("resume: got 'latest' without a ModelCheckpoint among the callbacks, want one, or a path")
+        source = found[0].directory
+        return latest(source) if source.is_dir() else None
+    return latest(source) if Path(source).is_dir() else Path(source)
+
+
+def _configuration(trainer: "Trainer") -> dict[str, Any]:
+    """For who reads the file, and to compare."""
+    parts = {name: type(getattr(trainer, name)).__name__ for name in ("optimizer", "scheduler")}
+    loss = getattr(trainer.loss, "__name__", repr(trainer.loss))
+    return {"model": repr(trainer.model), **parts, "loss": loss, "metrics": list(trainer.metrics)}
+
+
+def _compare(trainer: "Trainer", state: Mapping[str, Any]) -> None:
+    own, saved = trainer.model.state_dict(), state["model"]
+    described = [[(name, array.dtype.name, array.shape) for name, array in side.items()] for side in (saved, own)]
+    for got, want in zip(*described, strict=False):
+        if got != want:
+            raise ValueError(f"model: got {_entry(got)} in the checkpoint, want {_entry(want)}; build the saved model")
+    if len(saved) != len(own):
+        name = next(iter(own.keys() ^ saved.keys()))
+        raise ValueError(f"model: got {len(saved)} entries in the checkpoint, want {len(own)}; one has no {name}")
+    for name in ("optimizer", "scheduler"):
+        got, want = state["configuration"][name], type(getattr(trainer, name)).__name__
+        if got != want:
+            raise ValueError(f"{name}: got {got} in the checkpoint, want {want}; build the saved one")
+    lost = state["callbacks"].keys() - {name for name, _ in _named(trainer)}
+    if lost:
+        raise ValueError(
+            f"callbacks: got the state of {sorted(lost)} in the checkpoint, want those among the callbacks"
+        )
+    if len(state["generators"]) != len(_generators(trainer.model)):
+        raise ValueError("generators: got another number of them in the checkpoint than in the model, want as many")
+
+
+def _entry(entry: tuple[str, str, tuple[int, ...]]) -> str:
+    name, dtype, shape = entry
+    return f"{name} of {dtype} {shape}"
+
+
+def _put(trainer: "Trainer", state: Mapping[str, Any]) -> None:
+    trainer.model.load_state_dict(state["model"])
+    trainer.model.zero_grad()
+    trainer.optimizer.load_state_dict(state["optimizer"])  # type: ignore[attr-defined]
+    if trainer.scheduler is not None:
+        trainer.scheduler.load_state_dict(state["scheduler"])  # type: ignore[attr-defined]
+    for generator, saved in zip(_generators(trainer.model), state["generators"], strict=True):
+        generator.state = saved
+    trainer.history.load_state_dict(state["history"])
+    trainer.meter = Meter(trainer.metrics)
+    trainer.meter.load_state_dict(state["meter"])
+    for name, callback in _named(trainer):
+        if name in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"][name])
+    for name in LOOP:
+        setattr(trainer, name, state["loop"][name])
+
+
+def _generators(model: Module) -> list[Generator]:
+    """The default one and the model's own, once each."""
+    found = {id(default_generator): default_generator}
+    for module in model.modules():
+        found |= {id(value): value for value in vars(module).values() if isinstance(value, Generator)}
+    return list(found.values())
+
+
+def _named(trainer: "Trainer") -> Iterator[tuple[str, Callback]]:
+    """Callbacks by class, and number within the class."""
+    counts: dict[str, int] = {}
+    for callback in trainer.callbacks:
+        name = type(callback).__name__
+        counts[name] = counts.get(name, -1) + 1
+        yield f"{name}.{counts[name]}", callback
