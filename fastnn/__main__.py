@@ -1,4 +1,4 @@
-"""The command line: `python -m fastnn info | train | bench`."""
+"""The command line: `python -m fastnn info | train | resume | lr-find | bench`."""
 
 import argparse
 import sys
@@ -8,16 +8,20 @@ import fastnn
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 1 where a package of an extra is missing."""
+    """Run one command and return the exit status: 1 for what fails, 2 for what is asked for wrongly."""
     options, rest = _parse(arguments)
     try:
         if options.command == "info":
             for name, value in fastnn.show_config().items():
                 print(f"{name + ':':17}{', '.join(value) if isinstance(value, tuple) else value}")
+        elif options.command in ("train", "resume", "lr-find") and options.config is not None:
+            from fastnn import runs
+
+            return runs.main(options)
         elif options.command == "train":
             from fastnn import demo
 
-            demo.train(options.epochs, options.seed, options.out)
+            demo.train(options.epochs or demo.EPOCHS, options.seed or 0, options.out)
         else:
             from fastnn import benchmark
 
@@ -35,14 +39,21 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     parser = argparse.ArgumentParser(prog="python -m fastnn", description=fastnn.__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("info", help="which kernels, threads and libraries are in use")
-    train = commands.add_parser("train", help="train a network on handwritten digits (needs fastnn[demo])")
-    train.add_argument("--epochs", type=_positive, default=40, help="passes over the images (default: %(default)s)")
-    train.add_argument("--seed", type=int, default=0, help="of weights, dropout and order (default: %(default)s)")
+    train = commands.add_parser("train", help="train what a file describes, or a network on handwritten digits")
+    train.add_argument("--config", metavar="FILE", help="a training in TOML; without it, the digits (fastnn[demo])")
+    train.add_argument("--epochs", type=_positive, help="passes over the digits (default: 40)")
+    train.add_argument("--seed", type=int, help="of the digits' weights, dropout and order (default: 0)")
     train.add_argument("--out", default="runs", metavar="DIR", help="where the results go (default: %(default)s)")
+    resume = commands.add_parser("resume", help="go on with a run of train --config that was interrupted")
+    resume.add_argument("config", metavar="RUN", help="its directory, as in runs/<time>")
+    find = commands.add_parser("lr-find", help="learning rates to begin with, for what a file describes")
+    find.add_argument("--config", metavar="FILE", required=True, help="a training in TOML")
     commands.add_parser("bench", help="time the kernels beside NumPy; its options follow", add_help=False)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "bench":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if options.command == "train" and options.config and (options.epochs, options.seed) != (None, None):
+        parser.error("--epochs, --seed: got them beside --config, want them in the file, in [training]")
     return options, rest
 
 

@@ -7,13 +7,12 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
-
 from fastnn import init, nn, optim
 from fastnn.data import load_digits
 from fastnn.optim import lr_scheduler
 from fastnn.optim.state import StateDtype
 from fastnn.random import manual_seed
+from fastnn.runs import make_run, save_weights
 from fastnn.training import Trainer
 
 EPOCHS = 40
@@ -69,20 +68,18 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
     """
     # Ahead of all work: a missing package must not cost a finished training.
     import matplotlib.figure as _  # noqa: F401
-    import safetensors.numpy
+    import safetensors.numpy as _  # noqa: F401
 
     train_data, test_data = load_digits()
     manual_seed(seed)
     model = init.initialize(build_model())
     trainer = build_trainer(model, epochs * -(-len(train_data[0]) // BATCH_SIZE))
-    run = _make_run(Path(directory))
+    run = make_run(Path(directory))
     started = time.perf_counter()
     history = trainer.fit(train_data, test_data, epochs=epochs, batch_size=BATCH_SIZE)
     seconds = time.perf_counter() - started
 
-    # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
-    weights = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
-    (run / "model.safetensors").write_bytes(safetensors.numpy.save(weights))
+    save_weights(model, run / "model.safetensors")
     (run / "history.json").write_text(json.dumps({"seed": seed, "epochs": epochs, **history}, indent=1) + "\n")
     draw_curves(history, run / "curves.png")
     accuracy = history["val_accuracy"][-1]
@@ -112,11 +109,3 @@ def draw_curves(history: History, path: Path) -> None:
         axes.legend(frameon=False)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure.savefig(path)
-
-
-def _make_run(directory: Path) -> Path:
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    names = [stamp, *(f"{stamp}_{i}" for i in range(2, 100))]
-    run = next(directory / name for name in names if not (directory / name).exists())
-    run.mkdir(parents=True)
-    return run

@@ -1,0 +1,104 @@
+"""Section [data]: where the samples come from, and which of them are for what."""
+
+import math
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn.data import load_digits, train_test_split, train_validation_test_split
+from fastnn.nn.module import Array
+
+Pair = tuple[Array, Any]
+
+
+class Data:
+    """Samples x as rows of float32, and labels or target probabilities y.
+
+    Args:
+        source: "digits", or the path of a .npz or .safetensors file with arrays x (N, ...) and y.
+        fractions: of training, validation and, if there are three, test samples; their sum is 1.
+        stratify: give each part its fraction of every class.
+        normalize: begin the network with a `Normalize`, fitted to the training part.
+        seed: of which sample goes into which part.
+
+    Raises:
+        ValueError: an argument that has no meaning, or a file that is not there.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        fractions: Sequence[float] = (0.8, 0.1, 0.1),
+        stratify: bool = False,
+        normalize: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if source != "digits" and Path(source).suffix not in _READERS:
+            raise ValueError(f"source: got {source!r}, want 'digits' or a path that ends with {' or '.join(_READERS)}")
+        if source != "digits" and not Path(source).is_file():
+            raise ValueError(f"source: got {source!r}, want a file that is there; paths begin where the command runs")
+        positive = all(fraction > 0 for fraction in fractions)
+        if len(fractions) not in (2, 3) or not positive or not math.isclose(sum(fractions), 1, rel_tol=1e-12):
+            raise ValueError(f"fractions: got {fractions}, want two or three positive numbers whose sum is 1")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed: got {seed}, want an integer in [0, 2^64)")
+        self.source, self.fractions, self.stratify = source, fractions, stratify
+        self.normalize, self.seed = normalize, seed
+
+    def load(self) -> tuple[Pair, Pair, Pair | None]:
+        """The training, validation and test parts: x (n, features) float32, and y: (n,) int64 or (n, C) float32.
+
+        Raises:
+            ImportError: a package that the source needs is not installed.
+            OSError: the file cannot be read.
+            ValueError: it holds no such arrays, or too few samples.
+        """
+        x, y = _digits() if self.source == "digits" else self._read()
+        x = np.ascontiguousarray(x, np.float32).reshape(len(x), -1)
+        y = y.astype(np.float32 if y.dtype.kind == "f" else np.int64)
+        if len(self.fractions) == 2:
+            train, validation = train_test_split(x, y, self.fractions[1], stratify=self.stratify, seed=self.seed)
+            return train, validation, None
+        return train_validation_test_split(x, y, self.fractions, stratify=self.stratify, seed=self.seed)
+
+    def _read(self) -> tuple[Array, Any]:
+        path = Path(self.source)
+        try:
+            arrays = _READERS[path.suffix](path)
+            x, y = arrays["x"], arrays["y"]
+        except (ImportError, OSError):
+            raise
+        except KeyError:
+            raise ValueError(f"source: got {sorted(arrays)} in {path}, want arrays x and y") from None
+        except Exception as error:  # safetensors has a class of its own, zlib and NumPy have several
+            raise ValueError(f"source: got a file {path} that cannot be read ({error}), want arrays x and y") from None
+        for name, array in (("x", x), ("y", y)):
+            if array.dtype.kind not in "biuf" or array.ndim == 0 or len(array) == 0 or array.size == 0:
+                raise ValueError(f"source: got {name} of {array.dtype} and shape {array.shape} in {path}, want numbers, "
+                                 "a row for each sample")  # fmt: skip
+        return x, y
+
+
+def _digits() -> tuple[Array, Any]:
+    parts = load_digits()
+    x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return x, y
+
+
+def _npz(path: Path) -> dict[str, Any]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("no zip file")
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    import safetensors.numpy
+
+    return safetensors.numpy.load_file(path)
+
+
+_READERS = {".npz": _npz, ".safetensors": _safetensors}

@@ -1,0 +1,227 @@
+"""A file as a description of a training, every mistake of it found before anything is loaded."""
+
+import inspect
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fastnn import nn, optim
+from fastnn.config.data import Data
+from fastnn.config.network import Network, build_layers, read_network
+from fastnn.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
+from fastnn.optim import lr_scheduler
+from fastnn.random import default_generator
+from fastnn.training import EarlyStopping, ModelCheckpoint, Trainer
+from fastnn.training.checks import check_positive
+from fastnn.training.monitoring import check_monitor
+
+SECTIONS = ("data", "network", "optimizer", "scheduler", "loss", "training")
+FILLED = ("total_steps", "T_max", "max_lr")
+"""What a schedule need not be told: the steps of the whole training, and the optimizer's rate."""
+FIND = "find"
+
+OPTIMIZERS = {name: item for name in optim.__all__ if isinstance(item := getattr(optim, name), type)
+              and issubclass(item, optim.Optimizer) and item is not optim.Optimizer}  # fmt: skip
+SCHEDULERS = {name: item for name in lr_scheduler.__all__ if not inspect.isabstract(item := getattr(lr_scheduler, name))
+              and is_complete(item, "optimizer")}  # fmt: skip
+LOSSES = {name: item for name in nn.__all__ if name.endswith("Loss") and is_complete(item := getattr(nn, name))}
+FIT = ("epochs", "batch_size")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training as a file describes it.
+
+    Attributes:
+        text: the file's.
+        data: not loaded yet.
+        network: how weights begin.
+        layers, optimizer, loss: to be built.
+        scheduler: the same, or None.
+        finds_lr: whether the optimizer's rate is to be what `Trainer.lr_find` suggests.
+        callbacks: EarlyStopping, if asked for, and ModelCheckpoint, which is still to be told its directory.
+        trainer: arguments of `Trainer`.
+        fit: arguments of `Trainer.fit`.
+    """
+
+    text: str
+    data: Data
+    network: Network
+    layers: list[Part]
+    optimizer: Part
+    finds_lr: bool
+    scheduler: Part | None
+    loss: Part
+    callbacks: list[Part]
+    trainer: dict[str, Any]
+    fit: dict[str, Any]
+
+    def steps(self, samples: int) -> int:
+        """How often the schedule steps in all."""
+        epochs = int(self.fit.get("epochs", 1))
+        batches = -(-samples // self.fit.get("batch_size", 32))
+        windows = -(-batches // self.trainer.get("accumulate_grad_batches", 1))
+        return epochs if self.trainer.get("scheduler_interval") == "epoch" else epochs * windows
+
+    def build_scheduler(self, optimizer: Any, steps: int) -> Any:
+        """The schedule over an optimizer whose rate is final; None without one."""
+        if self.scheduler is None:
+            return None
+        known = inspect.signature(self.scheduler.make).parameters
+        given = {"total_steps": steps, "T_max": steps, "max_lr": optimizer.param_groups[0]["lr"]}
+        return self.scheduler.build(optimizer, **{name: value for name, value in given.items() if name in known})
+
+
+def read(path: str | Path) -> Config:
+    """The training that a TOML file describes.
+
+    Raises:
+        ConfigError: it cannot be read, or describes none; all mistakes that can be told at once.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8"
+        raise ConfigError([f"{path}: got no text ({reason}), want a file in TOML"]) from None
+    try:
+        return parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {problem}" for problem in error.problems) from None
+
+
+def parse(text: str) -> Config:
+    """The training that a text in TOML describes; errors as of `read`."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"got no TOML, want it: {error}"]) from None
+    problems: list[str] = []
+    for name in tables.keys() - set(SECTIONS):
+        problems.append(f"{name}: got an unknown section, want {nearest(name, SECTIONS)}")
+    sections = {name: tables.get(name, {}) for name in SECTIONS}
+    for name, table in sections.items():
+        if not isinstance(table, dict):
+            problems.append(f"{name}: got {table!r}, want a section, [{name}]")
+            sections[name] = {}
+    config = _described(text, sections, problems)
+    if problems:
+        raise ConfigError(problems)
+    with _generator_kept():
+        _try(config)
+    return config
+
+
+def training_keys() -> dict[str, Key]:
+    """The keys of the section [training], but for the tables in it."""
+    fit = {name: key for name, key in keys(Trainer.fit).items() if name in FIT}
+    return fit | keys(Trainer, "optimizer", "scheduler", seed=int)
+
+
+def callback_keys() -> dict[str, tuple[Any, dict[str, Key]]]:
+    """The tables of the section [training], with the class and the keys of each."""
+    classes = {"early_stopping": EarlyStopping, "checkpoint": ModelCheckpoint}
+    return {name: (made, keys(made, "directory")) for name, made in classes.items()}
+
+
+def optimizer_keys(made: Callable[..., Any]) -> dict[str, Key]:
+    """The keys of the section [optimizer] beside name, for a class."""
+    return keys(made, "params", "generator", lr=float | Literal["find"])
+
+
+def scheduler_keys(made: Callable[..., Any]) -> dict[str, Key]:
+    """The keys of the section [scheduler] beside name, for a class."""
+    found = keys(made, "optimizer", "last_epoch", "epochs", "steps_per_epoch")
+    return {name: key._replace(required=key.required and name not in FILLED) for name, key in found.items()}
+
+
+def _described(text: str, sections: Mapping[str, Table], problems: list[str]) -> Config:
+    data_options = checked(sections["data"], "data", keys(Data), problems)
+    layers, network = read_network(sections["network"], problems)
+    optimizer = _named("optimizer", sections["optimizer"], OPTIMIZERS, optimizer_keys, problems)
+    finds_lr = optimizer.options.get("lr") == FIND
+    if finds_lr:
+        del optimizer.options["lr"]
+    scheduler = None
+    if sections["scheduler"]:
+        scheduler = _named("scheduler", sections["scheduler"], SCHEDULERS, scheduler_keys, problems)
+    loss = _named("loss", {"name": "CrossEntropyLoss"} | sections["loss"], LOSSES, keys, problems)
+    tables = callback_keys()
+    callbacks = []
+    rest = dict(sections["training"])
+    for name, (made, known) in tables.items():
+        if name in rest or name == "checkpoint":
+            place = f"training.{name}"
+            callbacks.append(Part(place, made, checked(rest.pop(name, {}), place, known, problems)))
+    # The tables are known too, so that a name like theirs is told which one it is like.
+    known = training_keys() | {name: Key("a table", dict) for name in tables}
+    trainer = {"seed": 0} | checked(rest, "training", known, problems)
+    fit = {name: trainer.pop(name) for name in FIT if name in trainer}
+    data = None
+    if "source" in data_options:
+        try:
+            data = Part("data", Data, data_options).build()
+        except ConfigError as error:
+            problems += error.problems
+    return Config(text, data, network, layers, optimizer, finds_lr, scheduler, loss, callbacks, trainer, fit)
+
+
+def _named(place: str, table: Table, names: Mapping[str, Any], known: Callable[[Any], Mapping[str, Key]],
+           problems: list[str]) -> Part:  # fmt: skip
+    made = chosen(table, place, "name", names, problems)
+    options = {name: value for name, value in table.items() if name != "name"}
+    return Part(place, made, {} if made is None else checked(options, place, known(made), problems))
+
+
+def _try(config: Config) -> None:
+    """Build all of it in a small size, and refuse what that refuses.
+
+    Raises:
+        ConfigError: with every part's first mistake.
+    """
+    problems: list[str] = []
+
+    def tried(build: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        try:
+            return build(*arguments, **options)
+        except ConfigError as error:
+            problems.extend(error.problems)
+
+    tried(build_layers, config.layers, 1, 2)
+    optimizer = tried(config.optimizer.build, [np.zeros(1)])
+    if optimizer is not None:
+        tried(config.build_scheduler, optimizer, 2**31)
+    loss = tried(config.loss.build)
+    if loss is not None:
+        logits = np.zeros((2, max(2, np.size(config.loss.options.get("weight", ())))), np.float32)
+        tried(Part("loss", loss, {}).build, logits, np.zeros(2, np.int64))
+    model = nn.Sequential(nn.Linear(1, 1))
+    spare = optim.SGD(model.parameters())
+    trainer = tried(Part("training", Trainer, config.trainer).build, model, nn.CrossEntropyLoss(), spare)
+    tried(Part("training", _check_fit, config.fit).build)
+    for part in config.callbacks:
+        given = {"directory": "."} if part.make is ModelCheckpoint else {}
+        callback = tried(part.build, **given)
+        if callback is not None and trainer is not None and callback.monitor is not None:
+            names = [*trainer.monitors, *(f"val_{name}" for name in trainer.monitors)]
+            tried(Part(part.place, check_monitor, {}).build, callback.monitor, names)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _check_fit(**options: int) -> None:
+    for name, value in options.items():
+        check_positive(name, value)
+
+
+@contextmanager
+def _generator_kept() -> Iterator[None]:
+    before = default_generator.state
+    try:
+        yield
+    finally:
+        default_generator.state = before

@@ -1,0 +1,152 @@
+"""Section [network]: layers one after the other, each told only what the one before it does not say."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import init, nn
+from fastnn.config.options import ConfigError, Part, Table, checked, chosen, is_complete, keys
+from fastnn.data import Normalize
+from fastnn.nn.activation import Activation
+from fastnn.nn.norm import Norm
+
+WIDTHS = ("in_features", "num_features", "normalized_shape")
+"""What a layer calls the size of its input, which the one before it says."""
+OUT = "out_features"
+
+_CLASSES = {name: item for name in nn.__all__ if isinstance(item := getattr(nn, name), type)}
+LAYERS = {name: item for name, item in _CLASSES.items()
+          if issubclass(item, nn.Module) and item is not nn.Module and is_complete(item, *WIDTHS)}  # fmt: skip
+
+
+class Network:
+    """What stands in the section beside the layers.
+
+    Args:
+        layers: tables, each with the `type` and the options of a class of `fastnn.nn`. Sizes of inputs are those that
+            come, `out` stands for `out_features`, and the last `out` may be left out: it is the number of classes.
+        init: a rule of `fastnn.init.initialize`.
+        seed: of the initial weights; by default the training's.
+    """
+
+    def __init__(self, layers: Sequence[dict[str, Any]], init: str = "auto", seed: int | None = None) -> None:
+        self.layers, self.init, self.seed = layers, init, seed
+
+
+class Short:
+    """The short form of `layers`: after each hidden size the norm, the activation and the dropout, at last a Linear.
+
+    Args:
+        hidden: sizes.
+        activation, norm: names of layers; no norm by default.
+        dropout: a probability; 0 leaves the layers out.
+    """
+
+    def __init__(
+        self, hidden: Sequence[int], activation: str = "ReLU", norm: str | None = None, dropout: float = 0.0
+    ) -> None:
+        self.hidden, self.activation, self.norm, self.dropout = hidden, activation, norm, dropout
+
+    def parts(self) -> Iterator[Part]:
+        """The layers, under the names of the short form."""
+        for i, size in enumerate(self.hidden):
+            yield Part(f"network.hidden[{i}]", nn.Linear, {OUT: size})
+            if self.norm is not None:
+                yield Part("network.norm", LAYERS[self.norm], {})
+            yield Part("network.activation", LAYERS[self.activation], {})
+            if self.dropout:
+                yield Part("network.dropout", nn.Dropout, {"p": self.dropout})
+        yield Part("network", nn.Linear, {})
+
+
+def read_network(table: Table, problems: list[str]) -> tuple[list[Part], Network]:
+    """The layers of the section and what else it says; what is wrong with it is added to the problems."""
+    is_short = "layers" not in table
+    known = keys(Network) | keys(Short)
+    other = keys(Network if is_short else Short)
+    known = {name: key._replace(required=key.required and name not in other) for name, key in known.items()}
+    options = checked(table, "network", known, problems)
+    if not is_short and (both := [name for name in keys(Short) if name in table]):
+        problems.append(f"network.{both[0]}: got it beside layers, want either layers or the short form")
+    rest = {name: options.pop(name) for name in ("init", "seed") if name in options}
+    _check_rule(rest, problems)
+    network = Network(options.get("layers", []), **rest)
+    if not is_short:
+        return _read_layers(network.layers, problems), network
+    for name, base in (("activation", Activation), ("norm", Norm)):
+        if name in options:
+            some = {key: layer for key, layer in LAYERS.items() if issubclass(layer, base)}
+            if chosen(options, "network", name, some, problems) is None:
+                del options[name]
+    return list(Short(**options).parts()) if "hidden" in options else [], network
+
+
+def build_layers(parts: Sequence[Part], features: int, classes: int) -> list[nn.Module]:
+    """Every layer, for samples (N, features) and logits (N, classes), having run once.
+
+    Raises:
+        ConfigError: a layer that cannot be, or that does not take what the one before it gives.
+    """
+    x = np.zeros((2, features), np.float32)
+    layers = []
+    for part in parts:
+        layer, x = _told_of(part, x, classes)
+        layers.append(layer)
+    return layers
+
+
+def build_model(network: Network, parts: Sequence[Part], train: tuple[Any, Any], normalize: bool) -> nn.Sequential:
+    """The model for the training part of the data, with its initial weights."""
+    x, y = train
+    classes = y.shape[1] if y.ndim > 1 else int(y.max()) + 1
+    model = nn.Sequential(*build_layers(parts, x.shape[1], max(classes, 1)))
+    if network.seed is None:
+        init.initialize(model, network.init)
+    else:
+        init.initialize(model, network.init, network.seed)
+    return nn.Sequential(Normalize(x.shape[1]).fit(x), *model) if normalize else model
+
+
+def _told_of(part: Part, x: Any, classes: int) -> tuple[nn.Module, Any]:
+    """A layer and its result for x, with mistakes told by the names of the file."""
+    accepted = inspect.signature(part.make).parameters
+    given: dict[str, Any] = {name: x.shape[1] for name in WIDTHS if name in accepted}
+    if OUT in accepted:
+        given[OUT] = classes
+    try:
+        layer: nn.Module = part.make(**given | part.options)
+        y, _ = layer(x)
+    except (TypeError, ValueError) as error:
+        sentence = str(error).replace(OUT, "out")
+        if "[" not in part.place or "hidden" in part.place:  # the short form has one name for class and option
+            sentence = f": {sentence.partition(': ')[2]}"
+        raise ConfigError([f"{part.place}.{sentence}".replace(".:", ":")]) from None
+    return layer, y
+
+
+def _read_layers(tables: Sequence[Mapping[str, Any]], problems: list[str]) -> list[Part]:
+    parts = []
+    sized = [i for i, table in enumerate(tables) if OUT in keys(LAYERS.get(str(table.get("type")), nn.ReLU))]
+    for i, table in enumerate(tables):
+        place = f"network.layers[{i}]"
+        layer = chosen(table, place, "type", LAYERS, problems)
+        if layer is None:
+            continue
+        known = {{OUT: "out"}.get(name, name): key for name, key in keys(layer, "dtype", "generator", *WIDTHS).items()}
+        if "out" in known:
+            known["out"] = known["out"]._replace(required=i != sized[-1])
+        options = checked({k: v for k, v in table.items() if k != "type"}, place, known, problems)
+        parts.append(Part(place, layer, {{"out": OUT}.get(name, name): value for name, value in options.items()}))
+    if not tables:
+        problems.append("network.layers: got none, want at least one")
+    return parts
+
+
+def _check_rule(rest: dict[str, Any], problems: list[str]) -> None:
+    try:
+        init.initialize(nn.Linear(1, 1), rest.get("init", "auto"), rest.get("seed", 0))
+    except (TypeError, ValueError) as error:
+        sentence = str(error)
+        problems.append(f"network.{'init' + sentence[4:] if sentence.startswith('rule') else sentence}")

@@ -1,0 +1,182 @@
+"""What a table of a file may hold, read from the signature of what it stands for."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+Table = Mapping[str, Any]
+
+_SCALARS: dict[Any, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("an integer", (int,)),
+    float: ("a number", (int, float)),
+    str: ("a string", (str,)),
+    dict: ("a table", (dict,)),
+}
+_MANY = {"an integer": "integers", "a number": "numbers", "a string": "strings", "a table": "tables"}
+_OTHER: Any = object()
+"""In the place of a value of another type than is wanted."""
+
+
+class ConfigError(ValueError):
+    """A file describes no training.
+
+    Attributes:
+        problems: a sentence for each mistake.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("\n".join(self.problems))
+
+
+class Key(NamedTuple):
+    """What is wanted in words; a value of TOML -> the argument, or _OTHER; and whether it must be there."""
+
+    want: str
+    read: Callable[[Any], Any]
+    required: bool = False
+
+
+class Part(NamedTuple):
+    """Something to be made of a table, whose mistakes are told by the table's name."""
+
+    place: str
+    make: Callable[..., Any]
+    options: dict[str, Any]
+
+    def build(self, *arguments: Any, **options: Any) -> Any:
+        """`make(*arguments, **options)` with the table's own options; what it refuses is a ConfigError."""
+        try:
+            return self.make(*arguments, **options | self.options)
+        except (IndexError, TypeError, ValueError) as error:
+            raise ConfigError([f"{self.place}.{error}"]) from None
+
+
+def keys(target: Callable[..., Any], *hidden: str, **hints: Any) -> dict[str, Key]:
+    """The keyword arguments of a class or function that TOML has words for.
+
+    Args:
+        hidden: arguments that are given otherwise.
+        hints: other annotations than the signature's.
+    """
+    function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+    found, types = {}, get_type_hints(function) | hints
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD and name in types:
+            (extras,) = get_args(types[name])  # of Unpack[a TypedDict]
+            found |= {extra: key for extra, hint in get_type_hints(extras).items() if (key := _key(hint))}
+        elif key := _key(types.get(name)):
+            found[name] = key._replace(required=parameter.default is parameter.empty)
+    return {name: key for name, key in found.items() if name not in hidden}
+
+
+def is_complete(target: Callable[..., Any], *given: str) -> bool:
+    """Whether TOML has words for all that a call needs beside what is given."""
+    function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+    needed = {p.name for p in inspect.signature(function).parameters.values()
+              if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}  # fmt: skip
+    return needed - {"self", *given} <= keys(target).keys()
+
+
+def checked(table: Any, place: str, known: Mapping[str, Key], problems: list[str]) -> dict[str, Any]:
+    """The arguments that a table stands for; what is wrong with it is added to the problems."""
+    if not isinstance(table, dict):
+        problems.append(f"{place}: got {_shown(table)}, want a table")
+        return {}
+    result = {}
+    for name, value in table.items():
+        if name not in known:
+            problems.append(f"{place}.{name}: got an unknown key, want {nearest(name, known)}".lstrip("."))
+        elif (read := known[name].read(value)) is _OTHER:
+            problems.append(f"{place}.{name}: got {_shown(value)}, want {known[name].want}".lstrip("."))
+        else:
+            result[name] = read
+    for name, key in known.items():
+        if key.required and name not in table:
+            problems.append(f"{place}.{name}: got nothing, want {key.want}".lstrip("."))
+    return result
+
+
+Chosen = TypeVar("Chosen")
+
+
+def chosen(table: Any, place: str, key: str, names: Mapping[str, Chosen], problems: list[str]) -> Chosen | None:
+    """What the table's entry `key` is the name of; None, and a problem, where it names nothing."""
+    name = table.get(key) if isinstance(table, dict) else None
+    if isinstance(name, str) and name in names:
+        return names[name]
+    if not isinstance(table, dict):
+        problems.append(f"{place}: got {_shown(table)}, want a table")
+    else:
+        got = "nothing" if name is None else _shown(name)
+        problems.append(f"{place}.{key}: got {got}, want {nearest(str(name), names)}")
+    return None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most alike, or all of them where none is."""
+    known = list(known)
+    lower = {other.lower(): other for other in known}
+    close = get_close_matches(name.lower(), lower, 1)
+    return lower[close[0]] if close else f"one of {', '.join(known)}" if known else "none"
+
+
+def _key(hint: Any) -> Key | None:
+    """None where TOML has no words for it."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if (origin or hint) in _SCALARS:
+        want, types = _SCALARS[origin or hint]
+        return Key(want, lambda value: value if type(value) in types else _OTHER)
+    if origin is Literal:
+        words = [argument for argument in arguments if isinstance(argument, str)]
+        return Key(" or ".join(map(repr, words)), lambda value: value if value in words else _OTHER)
+    if origin in (Union, UnionType):
+        return _either([key for argument in arguments if argument is not NoneType and (key := _key(argument))])
+    if origin is np.ndarray:
+        numbers = _list_of(float, None)
+        return numbers and Key(numbers.want, lambda v: v if (v := numbers.read(v)) is _OTHER else np.float32(v))
+    if origin is tuple and arguments[-1] is not ...:
+        return _list_of(arguments[0], len(arguments))
+    if origin in (tuple, list, Sequence, Iterable):
+        return _list_of(arguments[0], None)
+    if origin is Mapping and arguments[0] is int and (key := _key(arguments[1])):
+        return Key(f"a table of {_MANY[key.want]} by step", lambda value: _by_step(value, key.read))
+    return None
+
+
+def _either(some: list[Key]) -> Key | None:
+    wants = [key.want for key in some]
+    if "a number" in wants and "an integer" in wants:
+        wants.remove("an integer")
+    reads = [key.read for key in some]
+    read = lambda value: next((r for f in reads if (r := f(value)) is not _OTHER), _OTHER)  # noqa: E731
+    return Key(" or ".join(dict.fromkeys(wants)), read) if some else None
+
+
+def _list_of(hint: Any, length: int | None) -> Key | None:
+    key = _key(hint)
+    if key is None or key.want not in _MANY:
+        return None
+
+    def read(value: Any) -> Any:
+        items = [key.read(item) for item in value] if isinstance(value, list) else [_OTHER]
+        return _OTHER if any(i is _OTHER for i in items) or length not in (None, len(items)) else items
+
+    return Key(f"a list of {'' if length is None else f'{length} '}{_MANY[key.want]}", read)
+
+
+def _by_step(value: Any, read: Callable[[Any], Any]) -> Any:
+    if not isinstance(value, dict) or not all(step.isdecimal() for step in value):
+        return _OTHER
+    values = {int(step): read(number) for step, number in value.items()}
+    return _OTHER if any(number is _OTHER for number in values.values()) else values
+
+
+def _shown(value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,199 @@
+"""Trainings that a file describes, each with a directory of its own: what `python -m fastnn train --config` does.
+
+A run's directory is named by the time and holds config.toml, a copy of the file; checkpoints/, see `ModelCheckpoint`;
+and in the end model.safetensors, the final weights, and history.json. The file's options stand in `fastnn.config`.
+"""
+
+import json
+import math
+import sys
+import time
+import warnings
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn.config import Config, ConfigError, read
+from fastnn.config.network import build_model
+from fastnn.config.options import Part
+from fastnn.nn.module import Module
+from fastnn.random import manual_seed
+from fastnn.training import CheckpointError, LRFinder, ModelCheckpoint, Trainer, latest
+
+CONFIG, CHECKPOINTS, WEIGHTS, HISTORY = "config.toml", "checkpoints", "model.safetensors", "history.json"
+
+
+class Run:
+    """All that a file describes, loaded and built, with the initial weights of its seed.
+
+    Attributes:
+        train, validation, test: (x, y) of each part of the data; test is None where there is none.
+        model, loss, optimizer: what is trained, and with what.
+
+    Raises:
+        ConfigError, ImportError, OSError: the data cannot be had, or the network does not fit it.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.train, self.validation, self.test = Part("data", config.data.load, {}).build()
+        manual_seed(config.trainer["seed"])
+        self.model = build_model(config.network, config.layers, self.train, config.data.normalize)
+        self.loss = config.loss.build()
+        self.optimizer = config.optimizer.build(self.model.parameters())
+
+    def find_lr(self) -> LRFinder:
+        """See `Trainer.lr_find`."""
+        trainer = Trainer(self.model, self.loss, self.optimizer, **self.config.trainer)
+        return trainer.lr_find(self.train, batch_size=self.config.fit.get("batch_size", 32))
+
+    def set_found_lr(self) -> float:
+        """Give the optimizer the valley of `find_lr`, and return it.
+
+        Raises:
+            ValueError: there is none.
+        """
+        lr = self.find_lr().suggestions["valley"]
+        if math.isnan(lr):
+            raise ValueError("optimizer.lr: got 'find' and no rate at which the loss falls, want a number; look at "
+                             "python -m fastnn lr-find")  # fmt: skip
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def fit(self, directory: Path, checkpoint: Path | None = None) -> dict[str, Any]:
+        """Train, from a checkpoint on if there is one, write the results, and return what stands in history.json."""
+        config = self.config
+        if config.finds_lr and checkpoint is None:
+            print(f"learning rate {self.set_found_lr():.3g}, the valley")
+        callbacks = [part.build(**{"directory": directory / CHECKPOINTS} if part.make is ModelCheckpoint else {})
+                     for part in config.callbacks]  # fmt: skip
+        scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))
+        trainer = Trainer(
+            self.model, self.loss, self.optimizer, scheduler, callbacks=callbacks, **config.trainer
+        )
+        history = trainer.fit(self.train, self.validation, resume=checkpoint, **config.fit)
+        if trainer.stopped:
+            print(trainer.stopped)
+        found = {} if self.test is None else trainer.evaluate(self.test)
+        save_weights(self.model, directory / WEIGHTS)
+        record = {"seed": config.trainer["seed"], "epochs": config.fit.get("epochs", 1), **history}
+        record |= {f"test_{name}": value for name, value in found.items()}
+        (directory / HISTORY).write_text(json.dumps(record, indent=1) + "\n")
+        return record
+
+
+def train(path: str | Path, directory: str | Path = "runs") -> Path:
+    """Train what a file describes, print a line per epoch and the result, and return the run's own directory.
+
+    Args:
+        path: of the file.
+        directory: where the run's directory is made.
+
+    Raises:
+        ConfigError: the file describes no training; nothing has been made then.
+        ImportError: a package that is needed is not installed.
+        OSError: the data cannot be read, or the results not be written.
+    """
+    import safetensors.numpy as _  # noqa: F401  # ahead of all work: it must not cost a finished training
+
+    run = Run(read(path))
+    place = make_run(Path(directory))
+    (place / CONFIG).write_text(run.config.text, encoding="utf-8")
+    print(f"run {place}", flush=True)
+    _report(run.fit(place), place)
+    return place
+
+
+def resume(directory: str | Path) -> Path:
+    """Go on with a run from its newest checkpoint that is whole, with the same bits as if it had not been interrupted.
+
+    Without one it begins anew, and a finished one only writes its results again. Errors are those of `train`.
+
+    Raises:
+        CheckpointError: the checkpoint is no training's.
+        ValueError: it is another training's.
+    """
+    import safetensors.numpy as _  # noqa: F401
+
+    directory = Path(directory)
+    run = Run(read(directory / CONFIG))
+    with warnings.catch_warnings(record=True) as damaged:
+        warnings.simplefilter("always")
+        checkpoint = latest(directory / CHECKPOINTS)
+    for warning in damaged:
+        print(f"fastnn: {warning.message}", file=sys.stderr)
+    print(f"run {directory}, from {checkpoint.name if checkpoint else 'the beginning'}", flush=True)
+    _report(run.fit(directory, checkpoint), directory)
+    return directory
+
+
+def find_lr(path: str | Path, picture: str | Path = "lr_find.png") -> LRFinder:
+    """Print the rates that `Trainer.lr_find` suggests for what a file describes; draw them if matplotlib is there."""
+    finder = Run(read(path)).find_lr()
+    for name, lr in finder.suggestions.items():
+        print(f"{name + ':':15}{lr:.3g}")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return finder
+    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    finder.plot(ax=figure.subplots())
+    figure.savefig(picture)
+    print(f"see {picture}")
+    return finder
+
+
+def main(options: Namespace) -> int:
+    """Run the command `train`, `resume` or `lr-find`, and return the exit status: 2 for a file that is no good.
+
+    Raises:
+        ImportError: a package that is needed is not installed.
+    """
+    try:
+        if options.command == "train":
+            train(options.config, options.out)
+        elif options.command == "resume":
+            resume(options.config)
+        else:
+            find_lr(options.config)
+    except ConfigError as error:
+        return _refuse(2, *error.problems)
+    except (ArithmeticError, CheckpointError, IndexError, OSError, TypeError, ValueError) as error:
+        return _refuse(1, str(error))
+    except KeyboardInterrupt:
+        return _refuse(1, "interrupted; python -m fastnn resume goes on from the run's newest checkpoint")
+    return 0
+
+
+def make_run(directory: Path) -> Path:
+    """A new directory in this one, named by the time."""
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    names = [stamp, *(f"{stamp}_{i}" for i in range(2, 100))]
+    run = next(directory / name for name in names if not (directory / name).exists())
+    run.mkdir(parents=True)
+    return run
+
+
+def save_weights(model: Module, path: Path) -> None:
+    """Write a model's state dict as safetensors."""
+    import safetensors.numpy
+
+    # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
+    weights = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
+    path.write_bytes(safetensors.numpy.save(weights))
+
+
+def _report(record: dict[str, Any], directory: Path) -> None:
+    figures = "  ".join(f"{name} {value:.4f}" for name, value in record.items() if name.startswith("test_"))
+    print(f"{figures}; see {directory}" if figures else f"see {directory}")
+
+
+def _refuse(status: int, *sentences: str) -> int:
+    for sentence in sentences:
+        print(f"fastnn: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
