@@ -67,8 +67,8 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
         ImportError: a package of the extra `demo` is missing; nothing has been trained then.
     """
     # Ahead of all work: a missing package must not cost a finished training.
-    import matplotlib.figure as _  # noqa: F401
-    import safetensors.numpy as _  # noqa: F401
+    import matplotlib.figure  # noqa: F401
+    import safetensors.numpy  # noqa: F401
 
     train_data, test_data = load_digits()
     manual_seed(seed)

@@ -71,9 +71,7 @@ class Run:
         callbacks = [part.build(**{"directory": directory / CHECKPOINTS} if part.make is ModelCheckpoint else {})
                      for part in config.callbacks]  # fmt: skip
         scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))
-        trainer = Trainer(
-            self.model, self.loss, self.optimizer, scheduler, callbacks=callbacks, **config.trainer
-        )
+        trainer = Trainer(self.model, self.loss, self.optimizer, scheduler, callbacks=callbacks, **config.trainer)
         history = trainer.fit(self.train, self.validation, resume=checkpoint, **config.fit)
         if trainer.stopped:
             print(trainer.stopped)

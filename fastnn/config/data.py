@@ -76,16 +76,21 @@ class Data:
         except Exception as error:  # safetensors has a class of its own, zlib and NumPy have several
             raise ValueError(f"source: got a file {path} that cannot be read ({error}), want arrays x and y") from None
         for name, array in (("x", x), ("y", y)):
-            if array.dtype.kind not in "biuf" or array.ndim == 0 or len(array) == 0 or array.size == 0:
-                raise ValueError(f"source: got {name} of {array.dtype} and shape {array.shape} in {path}, want numbers, "
-                                 "a row for each sample")  # fmt: skip
+            if array.dtype.kind not in "biuf" or array.ndim == 0 or array.size == 0:
+                raise ValueError(f"source: got {name} of {array.dtype} and shape {array.shape} in {path}, want "
+                                 "numbers, a row for each sample")  # fmt: skip
+        if len(x) != len(y):
+            raise ValueError(f"source: got {len(x)} of x and {len(y)} of y in {path}, want as many of both")
+        if y.dtype.kind != "f" and y.max() >= len(y):
+            raise ValueError(
+                f"source: got label {y.max()} among {len(y)} samples in {path}, want classes counted from 0"
+            )
         return x, y
 
 
 def _digits() -> tuple[Array, Any]:
-    parts = load_digits()
-    x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return x, y
+    (x, y), (more_x, more_y) = load_digits()
+    return np.concatenate([x, more_x]), np.concatenate([y, more_y])
 
 
 def _npz(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fastnn.config.data import Data
 from fastnn.config.network import Network, build_layers, read_network
 from fastnn.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
 from fastnn.optim import lr_scheduler
-from fastnn.random import default_generator
+from fastnn.random import Generator, default_generator
 from fastnn.training import EarlyStopping, ModelCheckpoint, Trainer
 from fastnn.training.checks import check_positive
 from fastnn.training.monitoring import check_monitor
@@ -101,17 +101,17 @@ def parse(text: str) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"got no TOML, want it: {error}"]) from None
     problems: list[str] = []
-    for name in tables.keys() - set(SECTIONS):
+    for name in sorted(tables.keys() - set(SECTIONS)):
         problems.append(f"{name}: got an unknown section, want {nearest(name, SECTIONS)}")
     sections = {name: tables.get(name, {}) for name in SECTIONS}
     for name, table in sections.items():
         if not isinstance(table, dict):
             problems.append(f"{name}: got {table!r}, want a section, [{name}]")
             sections[name] = {}
-    config = _described(text, sections, problems)
-    if problems:
-        raise ConfigError(problems)
     with _generator_kept():
+        config = _described(text, sections, problems)
+        if problems:
+            raise ConfigError(problems)
         _try(config)
     return config
 
@@ -141,6 +141,12 @@ def scheduler_keys(made: Callable[..., Any]) -> dict[str, Key]:
 
 def _described(text: str, sections: Mapping[str, Table], problems: list[str]) -> Config:
     data_options = checked(sections["data"], "data", keys(Data), problems)
+    data: Any = None
+    if "source" in data_options:
+        try:
+            data = Part("data", Data, data_options).build()
+        except ConfigError as error:
+            problems += error.problems
     layers, network = read_network(sections["network"], problems)
     optimizer = _named("optimizer", sections["optimizer"], OPTIMIZERS, optimizer_keys, problems)
     finds_lr = optimizer.options.get("lr") == FIND
@@ -149,7 +155,7 @@ def _described(text: str, sections: Mapping[str, Table], problems: list[str]) ->
     scheduler = None
     if sections["scheduler"]:
         scheduler = _named("scheduler", sections["scheduler"], SCHEDULERS, scheduler_keys, problems)
-    loss = _named("loss", {"name": "CrossEntropyLoss"} | sections["loss"], LOSSES, keys, problems)
+    loss = _named("loss", {"name": "CrossEntropyLoss", **sections["loss"]}, LOSSES, keys, problems)
     tables = callback_keys()
     callbacks = []
     rest = dict(sections["training"])
@@ -161,18 +167,12 @@ def _described(text: str, sections: Mapping[str, Table], problems: list[str]) ->
     known = training_keys() | {name: Key("a table", dict) for name in tables}
     trainer = {"seed": 0} | checked(rest, "training", known, problems)
     fit = {name: trainer.pop(name) for name in FIT if name in trainer}
-    data = None
-    if "source" in data_options:
-        try:
-            data = Part("data", Data, data_options).build()
-        except ConfigError as error:
-            problems += error.problems
     return Config(text, data, network, layers, optimizer, finds_lr, scheduler, loss, callbacks, trainer, fit)
 
 
 def _named(place: str, table: Table, names: Mapping[str, Any], known: Callable[[Any], Mapping[str, Key]],
            problems: list[str]) -> Part:  # fmt: skip
-    made = chosen(table, place, "name", names, problems)
+    made: Any = chosen(table, place, "name", names, problems)
     options = {name: value for name, value in table.items() if name != "name"}
     return Part(place, made, {} if made is None else checked(options, place, known(made), problems))
 
@@ -192,7 +192,7 @@ def _try(config: Config) -> None:
             problems.extend(error.problems)
 
     tried(build_layers, config.layers, 1, 2)
-    optimizer = tried(config.optimizer.build, [np.zeros(1)])
+    optimizer = tried(config.optimizer.build, [np.zeros(1, np.float32)])
     if optimizer is not None:
         tried(config.build_scheduler, optimizer, 2**31)
     loss = tried(config.loss.build)
@@ -201,6 +201,7 @@ def _try(config: Config) -> None:
         tried(Part("loss", loss, {}).build, logits, np.zeros(2, np.int64))
     model = nn.Sequential(nn.Linear(1, 1))
     spare = optim.SGD(model.parameters())
+    tried(Part("training", Generator, {}).build, config.trainer["seed"])
     trainer = tried(Part("training", Trainer, config.trainer).build, model, nn.CrossEntropyLoss(), spare)
     tried(Part("training", _check_fit, config.fit).build)
     for part in config.callbacks:

