@@ -245,13 +245,32 @@ def test_good_file(pairs, file, tmp_path, capsys):
     assert f"test_accuracy {accuracy:.4f}; see {run}" in capsys.readouterr().out
 
 
-def test_schedule_spans_the_training(file):
+@pytest.mark.parametrize(
+    ("pairs", "attributes"),
+    [
+        ([("epochs = 2", "epochs = 4\naccumulate_grad_batches = 2")], {"total_steps": 12, "max_lrs": [0.25]}),
+        ([("epochs = 2", "epochs = 4"), ('"OneCycleLR"', '"OneCycleLR"\nmax_lr = 3')],
+         {"total_steps": 20, "max_lrs": [3]}),
+        ([("OneCycleLR", "CosineAnnealingLR")], {"T_max": 10, "base_lrs": [0.25]}),
+        ([("OneCycleLR", "CosineAnnealingLR"), ("epochs", 'scheduler_interval = "epoch"\nepochs')], {"T_max": 2}),
+        ([('"OneCycleLR"', '"CosineAnnealingLR"\nT_max = 7')], {"T_max": 7}),
+    ],
+)  # fmt: skip
+def test_schedule_spans_the_training(pairs, attributes, file):
     """72 samples of 120 are 5 batches of 16, and those 3 windows of 2."""
-    described = config.read(file(GOOD, ("epochs = 2", "epochs = 4\naccumulate_grad_batches = 2")))
+    described = config.read(file(GOOD, *pairs))
     run = runs.Run(described)
     run.optimizer.param_groups[0]["lr"] = 0.25
     schedule = described.build_scheduler(run.optimizer, described.steps(len(run.train[0])))
-    assert len(run.train[0]) == 72 and schedule.total_steps == 12 and schedule.max_lrs == [0.25]
+    assert {name: getattr(schedule, name) for name in attributes} == attributes
+
+
+def test_normalize_is_a_part_of_the_model(file, source):
+    """With the statistics of the training part, and saved with the weights."""
+    run = runs.Run(config.read(file(GOOD, ("[data]", "[data]\nnormalize = true"))))
+    state = run.model.state_dict()
+    np.testing.assert_allclose(state["0.mean"], run.train[0].mean(axis=0), rtol=1e-5)
+    assert "1.weight" in state
 
 
 @pytest.mark.parametrize("kind", ["images", "safetensors", "probabilities", "two parts"])
@@ -313,7 +332,9 @@ def test_resume_after_a_kill(pairs, saved, file, tmp_path, capsys):
     assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.toml"]
     capsys.readouterr()
     assert main(["resume", str(run)]) == 0
-    assert f"from {'the beginning' if saved == 1 else f'step-{6:08}.safetensors'}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"from {'the beginning' if saved == 1 else f'step-{6:08}.safetensors'}" in out
+    assert ("epoch 1/3" in out) == (saved == 1)
     assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert record(run) == record(whole)
 
@@ -349,11 +370,39 @@ def test_lr_find(file, tmp_path, capsys, monkeypatch):
     assert main(["lr-find", "--config", str(file())]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[:3]] == ["steepest", "valley", "minimum / 10"]
-    runs.train(file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"')), tmp_path / "runs")
-    assert f"learning rate {lines[1].split()[-1]}, the valley" in capsys.readouterr().out
+    lr = lines[1].split()[-1]
+    path = file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"'), ('[scheduler]\nname = "OneCycleLR"', ""))
+    run = runs.train(path, tmp_path / "runs")
+    assert f"learning rate {lr}, the valley" in capsys.readouterr().out
+    assert [f"{rate:.3g}" for rate in record(run)["lr"]] == [lr, lr]
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     (tmp_path / "lr_find.png").unlink()
     assert main(["lr-find", "--config", str(file())]) == 0 and not (tmp_path / "lr_find.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (KeyboardInterrupt(), "interrupted; python -m fastnn resume goes on from the run's newest checkpoint"),
+        (FloatingPointError("loss: got nan,\nwant none"), "loss: got nan, want none"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+    ],
+)
+def test_what_ends_a_training_is_one_line(error, sentence, file, tmp_path, capsys, monkeypatch):
+    def stop(*_):
+        raise error
+
+    monkeypatch.setattr(Trainer, "_run_epoch", stop)
+    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
+    assert capsys.readouterr().err == f"fastnn: {sentence}\n"
+
+
+def test_missing_package_is_one_line(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
+    error = capsys.readouterr().err
+    assert "safetensors" in error and "pip install 'fastnn[demo]'" in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_no_rate_is_found(file, source, capsys, tmp_path):
