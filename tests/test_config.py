@@ -1,0 +1,221 @@
+"""Files that describe a training: every mistake is told by its key's name, ahead of all work; data of all kinds."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from config_files import GOOD, a_file, a_source, record, samples, weights  # noqa: F401  # fixtures
+
+from fastnn import config, runs
+from fastnn.__main__ import main
+from fastnn.config.data import Data
+from fastnn.config.description import callback_keys, training_keys
+from fastnn.config.network import Network, Short
+from fastnn.config.options import keys
+from fastnn.random import default_generator
+from fastnn.training import Trainer
+
+safetensors = pytest.importorskip("safetensors.numpy")
+
+ROOT = Path(__file__).parents[1]
+
+BAD = {
+    "optimizer.lr: got 'fast', want a number or 'find'": ('"AdamW"', '"AdamW"\nlr = "fast"'),
+    "optimizer.lr: got true, want a number or 'find'": ('"AdamW"', '"AdamW"\nlr = true'),
+    "optimizer.lr: got -1.0, want a finite number >= 0": ('"AdamW"', '"AdamW"\nlr = -1.0'),
+    "optimizer.lr: got nan, want a finite number >= 0": ('"AdamW"', '"AdamW"\nlr = nan'),
+    "optimizer.name: got 'AdmaW', want AdamW": ("AdamW", "AdmaW"),
+    "optimizer.name: got 'adamw', want AdamW": ("AdamW", "adamw"),
+    "optimizer.name: got nothing, want one of SGD, AdaGrad": ('name = "AdamW"', ""),
+    "optimizer.weight_deacy: got an unknown key, want weight_decay": ('"AdamW"', '"AdamW"\nweight_deacy = 0'),
+    "optimizer.betas: got [0.9], want a list of 2 numbers": ('"AdamW"', '"AdamW"\nbetas = [0.9]'),
+    "optimizer.betas: got [0.9, 1.5], want two numbers in [0, 1)": ('"AdamW"', '"AdamW"\nbetas = [0.9, 1.5]'),
+    "optimizer.state_dtype: got 'int4', want 'bfloat16' or 'int8'": ('"AdamW"', '"AdamW"\nstate_dtype = "int4"'),
+    "optimizer.generator: got an unknown key": ('"AdamW"', '"AdamW"\ngenerator = 1'),
+    "optimizer.nesterov: got True, want it only with momentum": ('"AdamW"', '"SGD"\nnesterov = true'),
+    "optimizer: got 3, want a section, [optimizer]": ('[optimizer]\nname = "AdamW"', "[training.x]"),
+    "scheduler.name: got 'LambdaLR', want": ("OneCycleLR", "LambdaLR"),
+    "scheduler.name: got 'SequentialLR', want": ("OneCycleLR", "SequentialLR"),
+    "scheduler.pct_start: got 2, want a number in [0, 1]": ('"OneCycleLR"', '"OneCycleLR"\npct_start = 2'),
+    "scheduler.epochs: got an unknown key": ('"OneCycleLR"', '"OneCycleLR"\nepochs = 2'),
+    "scheduler.step_size: got nothing, want an integer": ("OneCycleLR", "StepLR"),
+    "scheduler.table: got {'x': 2}, want a table of numbers by step": ('"OneCycleLR"', '"ManualLR"\ntable = {x = 2}'),
+    "data.source: got nothing, want a string": ('source = "SOURCE"', ""),
+    "data.source: got 'no.npz', want a file that is there": ("SOURCE", "no.npz"),
+    "data.source: got 'digts', want 'digits' or a path that ends with .npz or .safetensors": ("SOURCE", "digts"),
+    "data.fractions: got [0.6, 0.2], want two or three positive numbers whose sum is 1": ("0.2, 0.2", "0.2"),
+    "data.stratify: got 1, want true or false": ("[data]", "[data]\nstratify = 1"),
+    "data.seed: got -1, want an integer in [0, 2^64)": ("[data]", "[data]\nseed = -1"),
+    "network.hidden: got [8, 'a'], want a list of integers": ("8, 6", '8, "a"'),
+    "network.hidden[1]: got 0, want a positive integer": ("8, 6", "8, 0"),
+    "network.hidden: got nothing, want a list of integers": ("hidden = [8, 6]", ""),
+    "network.dropout: got 1.5, want a probability in [0, 1]": ("8, 6]", "8, 6]\ndropout = 1.5"),
+    "network.activation: got 'Relu', want ReLU": ("8, 6]", '8, 6]\nactivation = "Relu"'),
+    "network.norm: got 'Dropout', want one of BatchNorm1d": ("8, 6]", '8, 6]\nnorm = "Dropout"'),
+    "network.norm: got shape (2, 8), want (N, C, H, W)": ("8, 6]", '8, 6]\nnorm = "BatchNorm2d"'),
+    "network.init: got 'hee', want one of auto, he": ("8, 6]", '8, 6]\ninit = "hee"'),
+    "network.seed: got -1, want an integer in": ("8, 6]", "8, 6]\nseed = -1"),
+    "network.hidden: got it beside layers, want either": ("8, 6]", '8, 6]\nlayers = [{type = "Linear"}]'),
+    "network.layers: got none, want at least one": ("hidden = [8, 6]", "layers = []"),
+    "network.layers[0].type: got 'Liner', want Linear": ("hidden = [8, 6]", 'layers = [{type = "Liner"}]'),
+    "network.layers[0].out: got nothing, want": ("hidden = [8, 6]", 'layers = [{type="Linear"}, {type="Linear"}]'),
+    "network.layers[0].out: got -3, want a positive": ("hidden = [8, 6]", 'layers = [{type="Linear", out=-3}]'),
+    "network.layers[0].in_features: got an unknown": ("hidden = [8, 6]", 'layers = [{type="Linear", in_features=3}]'),
+    "network.layers[0].p: got 2, want a probability": ("hidden = [8, 6]", 'layers = [{type="Dropout", p = 2}]'),
+    "loss.label_smoothing: got 2.0, want a number in": ("[training]", "[loss]\nlabel_smoothing = 2\n[training]"),
+    "loss.weight: got [1, 'a'], want a list of numbers": ("[training]", '[loss]\nweight = [1, "a"]\n[training]'),
+    "loss.name: got 'CrossEntropy', want CrossEntropyLoss": ("[training]", '[loss]\nname="CrossEntropy"\n[training]'),
+    "training.epochs: got 0, want a positive integer": ("epochs = 2", "epochs = 0"),
+    "training.epochs: got 2.5, want an integer": ("epochs = 2", "epochs = 2.5"),
+    "training.batchsize: got an unknown key, want batch_size": ("batch_size", "batchsize"),
+    "training.seed: got -2, want an integer in": ("epochs = 2", "epochs = 2\nseed = -2"),
+    "training.model: got an unknown key": ("epochs = 2", "epochs = 2\nmodel = 1"),
+    "training.val_check_interval: got -1, want": ("epochs = 2", "epochs = 2\nval_check_interval = -1"),
+    "training.gradient_clip_val: got -1, want": ("epochs = 2", "epochs = 2\ngradient_clip_val = -1"),
+    "training.scheduler_interval: got 'day', want 'step' or": ("epochs = 2", 'epochs = 2\nscheduler_interval = "day"'),
+    "training.metrics: got 'f1', want one of": ("epochs = 2", 'epochs = 2\nmetrics = ["f1"]'),
+    "training.early_stoping: got an unknown key, want early_stopping": ("epochs = 2", "early_stoping = {}"),
+    "training.early_stopping: got true, want a table": ("epochs = 2", "early_stopping = true"),
+    "training.early_stopping.patience: got -1, want": ("epochs = 2", "early_stopping.patience = -1"),
+    "training.early_stopping.monitor: got 'val_los', want": ("epochs = 2", 'early_stopping.monitor = "val_los"'),
+    "training.checkpoint.directory: got an unknown key": ("epochs = 2", 'checkpoint.directory = "x"'),
+    "training.checkpoint.save_top_k: got '3', want an integer": ("epochs = 2", 'checkpoint.save_top_k = "3"'),
+    "training.checkpoint.every_n_steps: got -3, want an integer >= 1": ("epochs = 2", "checkpoint.every_n_steps = -3"),
+    "trainig: got an unknown section, want training": ("[training]", "[trainig]"),
+    "got no TOML, want it: Invalid value (at line 3": ('"SOURCE"', "SOURCE"),
+}
+
+
+@pytest.mark.parametrize("sentence", BAD)
+def test_bad_file(sentence, file, tmp_path, capsys, monkeypatch):
+    """Told in one line, before anything is loaded or made."""
+    monkeypatch.setattr(Data, "load", lambda _: pytest.fail("loaded"))
+    path = file(GOOD, BAD[sentence])
+    if sentence.startswith("optimizer: got 3"):
+        path.write_text("optimizer = 3\n" + path.read_text())
+    before = default_generator.state
+    assert main(["train", "--config", str(path), "--out", str(tmp_path / "runs")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith(f"fastnn: {path}: {sentence}") for line in lines), lines
+    assert all(": got " in line and ", want " in line for line in lines)
+    assert not (tmp_path / "runs").exists() and default_generator.state == before
+
+
+def test_several_mistakes_at_once(file):
+    with pytest.raises(config.ConfigError) as error:
+        config.read(file(GOOD, ("8, 6", "8, 0"), ('"AdamW"', '"AdamW"\nlr = -1'), ("= 16", "= -16")))
+    assert [sentence.split(": ")[1] for sentence in error.value.problems] == [
+        "network.hidden[1]", "optimizer.lr", "training.batch_size"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"x": np.zeros((9, 2))}, "data.source: got ['x'] in {}, want arrays x and y"),
+        ({"x": np.zeros((9, 2)), "y": np.array([None] * 9)}, "data.source: got a file {} that cannot be read (Object"),
+        ({"x": np.zeros((9, 2)), "y": np.array(["a"] * 9)}, "data.source: got y of <U1 and shape (9,) in {}, want num"),
+        ({"x": np.zeros((9, 2)), "y": np.zeros(8, int)}, "data.source: got 9 of x and 8 of y in {}, want as many"),
+        (
+            {"x": np.zeros((9, 2)), "y": np.full(9, 10**12)},
+            "data.source: got label 1000000000000 among 9 samples in {}",
+        ),
+        ({"x": np.zeros((2, 2)), "y": np.zeros(2, int)}, "data.x: got length 2, want at least 5 samples"),
+        (b"PK nothing", "data.source: got a file {} that cannot be read (no zip file)"),
+    ],
+)
+def test_bad_data(arrays, sentence, file, source, tmp_path, capsys):
+    if isinstance(arrays, bytes):
+        source.write_bytes(arrays)
+    else:
+        np.savez(source, **arrays)
+    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 2
+    assert capsys.readouterr().err.startswith(f"fastnn: {sentence.format(source)}")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "attributes"),
+    [
+        ([("epochs = 2", "epochs = 4\naccumulate_grad_batches = 2")], {"total_steps": 12, "max_lrs": [0.25]}),
+        ([("epochs = 2", "epochs = 4"), ('"OneCycleLR"', '"OneCycleLR"\nmax_lr = 3')],
+         {"total_steps": 20, "max_lrs": [3]}),
+        ([("OneCycleLR", "CosineAnnealingLR")], {"T_max": 10, "base_lrs": [0.25]}),
+        ([("OneCycleLR", "CosineAnnealingLR"), ("epochs", 'scheduler_interval = "epoch"\nepochs')], {"T_max": 2}),
+        ([('"OneCycleLR"', '"CosineAnnealingLR"\nT_max = 7')], {"T_max": 7}),
+    ],
+)  # fmt: skip
+def test_schedule_spans_the_training(pairs, attributes, file):
+    """72 samples of 120 are 5 batches of 16, and those 3 windows of 2."""
+    described = config.read(file(GOOD, *pairs))
+    run = runs.Run(described)
+    run.optimizer.param_groups[0]["lr"] = 0.25
+    schedule = described.build_scheduler(run.optimizer, described.steps(len(run.train[0])))
+    assert {name: getattr(schedule, name) for name in attributes} == attributes
+
+
+def test_normalize_is_a_part_of_the_model(file, source):
+    """With the statistics of the training part, and saved with the weights."""
+    run = runs.Run(config.read(file(GOOD, ("[data]", "[data]\nnormalize = true"))))
+    state = run.model.state_dict()
+    np.testing.assert_allclose(state["0.mean"], run.train[0].mean(axis=0), rtol=1e-5)
+    assert "1.weight" in state
+
+
+@pytest.mark.parametrize("kind", ["images", "safetensors", "probabilities", "two parts"])
+def test_other_data(kind, file, source, tmp_path):
+    x, y = samples()
+    pairs = [("hidden", "seed = 1\nhidden")]
+    if kind == "images":
+        np.savez(source, x=np.random.default_rng(0).integers(0, 255, (120, 4, 3), np.uint8), y=y.astype(np.uint8))
+    elif kind == "safetensors":
+        path = tmp_path / "a.safetensors"
+        safetensors.save_file({"x": x.astype(np.float32), "y": y}, path)
+        pairs.append((str(source), str(path)))
+    elif kind == "probabilities":
+        np.savez(source, x=x, y=np.eye(3)[y])
+        pairs.append(("epochs = 2", "epochs = 2\nmetrics = []"))
+    else:
+        pairs.append(("0.6, 0.2, 0.2", "0.7, 0.3"))
+    run = runs.train(file(GOOD.replace("SOURCE", str(source)), *pairs), tmp_path / "runs")
+    assert weights(run)["0.weight"].shape == (8, 12 if kind == "images" else 5)
+    assert weights(run)["4.weight"].shape == (3, 6)
+    assert ("test_loss" in record(run)) == (kind != "two parts")
+
+
+def documented():
+    """Section -> key -> (what is wanted, its default) as in the page's tables."""
+    tables = {}
+    for line in (ROOT / "docs/configuration.md").read_text().splitlines():
+        if heading := re.fullmatch(r"##+ `\[(.*)\]`", line):
+            rows = tables.setdefault(heading[1], {})
+        elif row := re.fullmatch(r"\| `(\w+)` \| (.*?) \| (.*?) \| .* \|", line):
+            rows[row[1]] = (row[2], row[3])
+    return tables
+
+
+def existing(known, *targets):
+    """The same of what the code takes."""
+    parameters = {name: p for target in targets for name, p in inspect.signature(target).parameters.items()}
+    text = lambda value: "" if value in (inspect.Parameter.empty, None) else f"`{json.dumps(value)}`"  # noqa: E731
+    return {name: (key.want, text(parameters[name].default)) for name, key in known.items()}
+
+
+def test_page_has_every_key():
+    """With what each takes and what it is if it is left out."""
+    page = ROOT / "docs/configuration.md"
+    if not page.exists():
+        pytest.skip("no sources beside the tests")
+    found = documented()
+    assert found["data"] == existing(keys(Data), Data)
+    assert found["network"] == existing(keys(Network) | keys(Short), Network, Short)
+    own = existing(training_keys(), Trainer, Trainer.fit) | {"seed": ("an integer", "`0`")}
+    assert found["training"] == own
+    for name, (made, known) in callback_keys().items():
+        assert found[f"training.{name}"] == existing(known, made)
+    named = {"optimizer": ["name", "lr"], "scheduler": ["name", *config.description.FILLED], "loss": ["name"]}
+    assert {name: list(found[name]) for name in named} == named
+    assert set(re.findall(r"^## `\[(\w+)\]`", page.read_text(), re.M)) == set(config.description.SECTIONS)
+    assert (ROOT / "examples/digits.toml").read_text().split("\n\n", 1)[1].strip() in page.read_text()
