@@ -1,5 +1,18 @@
-"""Data sets that need no download."""
+"""Data sets that need no download, parts of them that do not leak into each other, and normalised features."""
 
+from fastnn.data.cross_validation import FoldScores, Learner, cross_validate
 from fastnn.data.digits import load_digits
+from fastnn.data.normalize import Normalize
+from fastnn.data.splits import KFold, StratifiedKFold, train_test_split, train_validation_test_split
 
-__all__ = ["load_digits"]
+__all__ = [
+    "FoldScores",
+    "KFold",
+    "Learner",
+    "Normalize",
+    "StratifiedKFold",
+    "cross_validate",
+    "load_digits",
+    "train_test_split",
+    "train_validation_test_split",
+]

@@ -1,0 +1,130 @@
+"""Normalize: features of mean 0 and deviation 1."""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn.nn.layers import float_dtype, positive
+from fastnn.nn.module import Array, Backward, Module
+
+BLOCK = 2**20
+"""Elements that are looked at in float64 at a time, so that statistics take no second copy of the data."""
+
+
+class Normalize(Module):
+    """y = (x - mean) / std, with the mean and the deviation of the data that `fit` was given: the training part alone.
+
+    As the first layer of a model it is saved with it, so that new data is never normalised by other numbers.
+
+    Args:
+        shape: what has statistics of its own. An int is the number of features of (N, features), or of channels of
+            (N, channels, height, width); (28, 28) is each pixel of (N, 28, 28), () everything together.
+        dtype: float32 or float64, of the statistics and of all x.
+
+    Attributes:
+        mean: of that shape.
+        std: of that shape, by N and not N - 1; 1 for what is constant, 0 for everything before `fit`.
+    """
+
+    def __init__(self, shape: int | Sequence[int], *, dtype: npt.DTypeLike = np.float32) -> None:
+        sizes = (shape,) if isinstance(shape, int) else shape
+        self.shape = tuple(positive("shape", size) for size in sizes)
+        self.mean = np.zeros(self.shape, float_dtype(dtype))
+        self.std = np.zeros(self.shape, dtype)
+
+    def fit(self, x: Array) -> Self:
+        """Take the statistics of x, in float64 and two passes, and return the module.
+
+        Args:
+            x: (N, *shape, ...), N > 0.
+
+        Raises:
+            TypeError: x is no array of the module's dtype.
+            ValueError: a wrong shape, no samples, NaN, infinity, or numbers whose variance is infinite.
+        """
+        self._check(x)
+        _check_finite(x)
+        axes = (0, *range(1 + len(self.shape), x.ndim))
+        count = x.size // math.prod(self.shape)
+        rows = max(1, BLOCK * len(x) // x.size)
+        blocks = [x[start : start + rows] for start in range(0, len(x), rows)]
+        low, high = x.min(axes), x.max(axes)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = sum(block.sum(axes, np.float64) for block in blocks) / count
+            # The mean of equal numbers may be off by a rounding, which must not pass for a deviation.
+            mean = np.where(low == high, low, mean)
+            centre = self._along(mean, x)
+            variance = sum(np.square(block - centre).sum(axes) for block in blocks) / count
+        if not np.isfinite(variance).all():
+            raise ValueError(f"x: got values up to {np.abs(x).max()}, want a variance within float64; scale them down")
+        std = np.sqrt(variance).astype(self.std.dtype)
+        self.mean[...] = mean
+        self.std[...] = np.where(std > 0, std, 1)
+        return self
+
+    def transform(self, x: Array) -> Array:
+        """(x - mean) / std, for x and the result of (N, *shape, ...).
+
+        Raises:
+            TypeError: x is no array of the module's dtype.
+            ValueError: a wrong shape.
+            RuntimeError: neither `fit` nor `load_state_dict` has been called.
+        """
+        mean, std = self._statistics(x)
+        y = x - mean
+        y /= std
+        return y
+
+    def inverse_transform(self, y: Array) -> Array:
+        """y * std + mean: what `transform` made y of. Shapes and errors are the same."""
+        mean, std = self._statistics(y)
+        x = y * std
+        x += mean
+        return x
+
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
+        """As `transform`."""
+        y, shape = self.transform(x), x.shape
+        std = self._along(self.std.copy(), x)
+
+        def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            if dy.shape != shape or dy.dtype != std.dtype:
+                raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {std.dtype} {shape}; pass dloss/dy")
+            return dy / std if input_grad else None
+
+        return y, backward
+
+    def _statistics(self, x: Array) -> tuple[Array, Array]:
+        self._check(x)
+        if not self.std.all():
+            raise RuntimeError("mean, std: got none so far, want those of the training data; call fit(x) first")
+        return self._along(self.mean, x), self._along(self.std, x)
+
+    def _along(self, statistic: Array, x: Array) -> Array:
+        return statistic.reshape(*self.shape, *(1,) * (x.ndim - 1 - len(self.shape)))
+
+    def _check(self, x: Array) -> None:
+        if not isinstance(x, np.ndarray) or x.dtype != self.std.dtype:
+            got, want = x.dtype if isinstance(x, np.ndarray) else type(x).__name__, self.std.dtype
+            raise TypeError(f"x: got {got}, want a {want} array; convert x or give Normalize another dtype")
+        if x.ndim == 0 or x.shape[1 : 1 + len(self.shape)] != self.shape:
+            sizes = "".join(f"{size}, " for size in self.shape)
+            raise ValueError(f"x: got shape {x.shape}, want (N, {sizes}...); axis 0 counts samples")
+
+    def _options(self) -> str:
+        return f"{self.shape}, dtype={self.std.dtype}"
+
+
+def _check_finite(x: Array) -> None:
+    if x.size == 0:
+        raise ValueError(f"x: got shape {x.shape}, want at least one sample; axis 0 counts samples")
+    finite = np.isfinite(x)
+    if not finite.all():
+        row, *column = place = np.unravel_index(finite.argmin(), x.shape)
+        raise ValueError(
+            f"x: got {x[place]} in row {row}, column {', '.join(map(str, column)) or 0}, want finite numbers; "
+            "leave the row out or fill the gap"
+        )
