@@ -97,7 +97,7 @@ def found(rates: Curve, losses: Curve) -> LRFinder:
 
 def _suggestions(rates: Curve, curve: Curve) -> dict[str, float]:
     none = dict.fromkeys(("steepest", "valley", "minimum / 10"), math.nan)
-    if len(curve) < 3 or curve.min() == curve[0]:
+    if len(curve) < 3 or curve[0] - curve.min() <= 1e-12 * abs(curve[0]):  # less is rounding
         return none
     lowest = int(curve.argmin())
     slope = np.gradient(curve, np.log(rates))[: lowest + 1]
