@@ -12,6 +12,8 @@ from fastnn.training import (
     EarlyStopping,
     Freeze,
     LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
     StopTraining,
     TimingMonitor,
     Trainer,
@@ -251,3 +253,36 @@ def test_progressive_unfreezing(every):
     fit(make_trainer([*progressive_unfreezing(model, every), watch], model))
     stages = [ALL[4:], ALL[2:], ALL, ALL, ALL, ALL]
     assert watch.changed == [stages[i // every] for i in range(6)]
+
+
+class Break(Callback):
+    def on_batch_end(self, trainer):
+        if trainer.step == 8:
+            raise KeyboardInterrupt
+
+
+def test_a_bar_that_an_exception_left_is_closed(monkeypatch, capsys):
+    tqdm = pytest.importorskip("tqdm")
+    bars = []
+    monkeypatch.setattr(tqdm, "tqdm", lambda f=tqdm.tqdm, **options: bars.append(f(**options)) or bars[-1])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    trainer = make_trainer([ProgressBar(), Break()])
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    fit(trainer)
+    assert [(bar.n, bar.total, bar.disable) for bar in bars] == [(8, 30, True), (30, 30, True)]
+    assert "batch" in capsys.readouterr().err
+
+
+def test_what_is_ahead_of_a_resumed_fit(tmp_path):
+    pytest.importorskip("safetensors")
+    ahead = []
+
+    class Look(Callback):
+        def on_fit_start(self, trainer):
+            ahead.append((trainer.ahead, trainer.batch))
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_trainer([Look(), ModelCheckpoint(tmp_path, every_n_steps=7), Break()]), epochs=2)
+    fit(make_trainer([Look(), ModelCheckpoint(tmp_path, every_n_steps=7)]), epochs=2, resume="latest")
+    assert ahead == [(10, 0), (3, 2)]

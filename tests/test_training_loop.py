@@ -34,9 +34,11 @@ class Spy(Callback):
     def __init__(self, at=None, do=None, time=1, log=None):
         self.at, self.do, self.time = at, do, time
         self.calls = [] if log is None else log
+        self.logs = set()
 
     def note(self, hook, trainer):
         self.calls.append((hook, trainer.epoch, trainer.batch, trainer.step))
+        self.logs.add((hook, len(trainer.logs)))
         if hook == self.at:
             self.time -= 1
             if self.time == 0:
@@ -66,6 +68,8 @@ def test_all_hooks_in_order():
     inner = [*batch, "batch_end", *batch, "validation_end", "batch_end"]
     epoch = ["epoch_start", *inner, *inner, *batch, "batch_end", "validation_end", "epoch_end"]
     assert spy.hooks == ["fit_start", *epoch, *epoch, "fit_end"]
+    assert {n for hook, n in spy.logs if "batch" in hook} == {2}  # loss and accuracy so far
+    assert {("on_validation_end", 4), ("on_epoch_end", 6)} == {e for e in spy.logs if e[0] in HOOKS[-1:] + HOOKS[3:4]}
     seen = [call[1:] for call in spy.calls if call[1] == 2 or call[0] == "on_fit_start"]
     assert seen == [
         *((0, 0, 0), (2, 0, 3), (2, 0, 3), (2, 0, 3), (2, 1, 3), (2, 1, 3), (2, 1, 3), (2, 2, 4), (2, 2, 4)),
@@ -284,16 +288,3 @@ def test_what_is_said(capsys, verbose, own, lines):
     trainer = make_trainer([ProgressBar()] * own)
     fit(trainer, verbose=verbose)
     assert len(capsys.readouterr().out.splitlines()) == lines
-
-
-def test_a_bar_that_an_exception_left_is_closed(monkeypatch, capsys):
-    tqdm = pytest.importorskip("tqdm")
-    bars = []
-    monkeypatch.setattr(tqdm, "tqdm", lambda f=tqdm.tqdm, **options: bars.append(f(**options)) or bars[-1])
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    trainer = make_trainer([ProgressBar(), Spy("on_batch_end", fail, 3)])
-    with pytest.raises(RuntimeError):
-        fit(trainer)
-    fit(trainer)
-    assert [(bar.n, bar.total, bar.disable) for bar in bars] == [(3, 10, True), (10, 10, True)]
-    assert "batch" in capsys.readouterr().err
