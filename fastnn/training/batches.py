@@ -87,10 +87,10 @@ def sample_weights(y: Any, sample_weight: Any = None, class_weight: Mapping[int,
     Args:
         y: (N,) labels.
         sample_weight: (N,), finite, >= 0, one of them > 0.
-        class_weight: the weight of each class, as an array, or by label; 1 for labels that are missing there.
+        class_weight: the weight of each class, as an array (C,), or by label, then 1 for labels that are missing.
 
     Raises:
-        ValueError: another shape or range.
+        ValueError: another shape or range, or class_weight where y is no labels.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -98,13 +98,24 @@ def sample_weights(y: Any, sample_weight: Any = None, class_weight: Mapping[int,
     if weights.shape != (len(y),):
         raise ValueError(f"sample_weight: got shape {weights.shape}, want ({len(y)},), one for each sample")
     if class_weight is not None:
-        by_class = class_weight if isinstance(class_weight, Mapping) else dict(enumerate(np.asarray(class_weight)))
-        unknown = sorted(set(by_class) - set(np.unique(y).tolist())) if isinstance(class_weight, Mapping) else []
-        if unknown:
-            raise ValueError(f"class_weight: got weights of {unknown}, want labels that are there")
-        for label, weight in by_class.items():
+        for label, weight in _by_class(y, class_weight).items():
             weights[y == label] *= weight
     if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.max() > 0):
         raise ValueError("sample_weight, class_weight: got NaN, infinity, a negative number or nothing but 0, "
                          "want finite numbers >= 0")  # fmt: skip
     return weights
+
+
+def _by_class(y: Any, class_weight: Mapping[int, float] | Any) -> Mapping[int, float]:
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(f"class_weight: got it for targets of {y.dtype}, shape {y.shape}, want integer labels, (N,); "
+                         "pass sample_weight")  # fmt: skip
+    if isinstance(class_weight, Mapping):
+        unknown = sorted(set(class_weight) - set(np.unique(y).tolist()))
+        if unknown:
+            raise ValueError(f"class_weight: got weights of {unknown}, want labels that are there")
+        return class_weight
+    array = np.asarray(class_weight, np.float64)
+    if array.ndim != 1 or len(array) <= y.max():
+        raise ValueError(f"class_weight: got shape {array.shape}, want one number for each class up to {y.max()}")
+    return dict(enumerate(array.tolist()))

@@ -16,7 +16,8 @@ class History(dict[str, list[float]]):
     one.
 
     Attributes:
-        steps: name -> a value for every optimizer step: loss (of its batches) and lr; what callbacks add.
+        steps: name -> a value for every optimizer step: loss (of its batches; NaN where nothing of them has a weight)
+            and lr; what callbacks add.
         validations: name -> a value for every validation, also those within an epoch: step, and what was measured.
     """
 
@@ -40,6 +41,8 @@ class History(dict[str, list[float]]):
 
     def smoothed(self, name: str = "loss", share: float = 0.98) -> Curve:
         """The exponential mean of a curve by step, freed of its start from 0 (D. Kingma, J. Ba, ICLR 2015, section 3).
+
+        NaN stays NaN in its place and is no part of the mean.
 
         Args:
             name: one of `steps`.
@@ -73,10 +76,11 @@ def smoothed(values: list[float] | Curve, share: float) -> Curve:
     if not 0 <= share < 1:
         raise ValueError(f"share: got {share}, want a number in [0, 1); 0 smooths nothing")
     result = np.empty(len(values), np.float64)
-    mean = 0.0
+    mean, start = 0.0, 1.0
     for i, value in enumerate(values):
-        mean = share * mean + (1 - share) * value
-        result[i] = mean / (1 - share ** (i + 1))
+        if not math.isnan(value):
+            mean, start = share * mean + (1 - share) * value, share * start
+        result[i] = math.nan if math.isnan(value) else mean / (1 - start)
     return result
 
 

@@ -46,8 +46,8 @@ class Loop:
     accumulate_grad_batches: int
     val_check_interval: float | int
     detect_nan: bool
+    scheduler_interval: Literal["step", "epoch"]
     _clip: float | None
-    _steps_by_epoch: bool
 
     def __init__(self) -> None:
         self.epoch = self.epochs = self.batch = self.batches = self.step = self.first_epoch = 0
@@ -59,7 +59,7 @@ class Loop:
         self.data: dict[str, Any] = {}
         self._record: dict[str, float] | None = {}
         self._validates = False
-        self._interval, self._window_loss = 1, 0.0
+        self._interval, self._window_loss, self._window_weight = 1, 0.0, 0.0
         self._hooks: dict[str, list[Callable[[Any], None]]] = {}
 
     @property
@@ -72,6 +72,15 @@ class Loop:
         """The names that an epoch of the current fit records."""
         names = ["loss", *self.metrics]
         return names + [f"val_{name}" for name in names] if self._validates else names
+
+    @property
+    def ahead(self) -> int:
+        """The batches of the current fit that are still to do."""
+        return (self.epochs - self.epoch) * self.batches + (self.batches - self.batch if self.batch else 0)
+
+    @property
+    def _steps_by_epoch(self) -> bool:
+        return self.scheduler_interval == "epoch" or isinstance(self.scheduler, ReduceLROnPlateau)
 
     def forward_backward(self, batches: Batches, batch: int) -> tuple[float, float, Array, Any]:
         """Gather a batch, go forward and backward; returns its mean loss, weight, logits and labels.
@@ -99,16 +108,16 @@ class Loop:
         return loss, total, logits, labels
 
     def update(self) -> None:
-        """Clip the gradients of a whole window, and make the optimizer's step."""
-        if self._clip is not None:
-            clip_grad_norm_(self.model.parameters(), self._clip)
+        """Clip the gradients of a whole window, and make the optimizer's step; none with a norm that is not finite."""
         if self.detect_nan:
             explain_gradients(self.model, self.step)
-        self.optimizer.step()
+        if self._clip is None or math.isfinite(clip_grad_norm_(self.model.parameters(), self._clip)):
+            self.optimizer.step()
 
     def _begin(self, fit: Fit, verbose: Literal["auto"] | bool) -> None:
         self.first_epoch, self.batch, self.batches = self.epoch, 0, len(fit.batches)
-        self._validates, self.stopped, self._window_loss = fit.validation is not None, None, 0.0
+        self._validates, self.stopped = fit.validation is not None, None
+        self._window_loss = self._window_weight = 0.0
         self._interval = checks.validation_interval(self.val_check_interval, self.batches)
         self.data = {
             "seed": fit.seed,
@@ -122,19 +131,21 @@ class Loop:
             callbacks.append(ProgressBar())
         callbacks.sort(key=lambda callback: callback.runs_last)
         self._hooks = {
-            name: [getattr(c, name) for c in callbacks if getattr(type(c), name) is not hook]
+            name: [f for c in callbacks if getattr(f := getattr(c, name), "__func__", None) is not hook]
             for name, hook in vars(Callback).items()
             if name.startswith("on_")
         }
 
     def _call(self, hook: str) -> None:
-        """A signal to stop is passed on when all have been called, so that nobody misses what was done."""
+        """A signal to stop is passed on when all have been called, and behind a validation, when what it is a part of
+        has been recorded, so that nobody misses what was done."""
         for function in self._hooks[hook]:
             try:
                 function(self)
             except StopTraining as signal:
-                self.stopped = str(signal) or type(signal).__name__
-        if self.stopped is not None and hook != "on_fit_end":
+                if hook != "on_fit_end":
+                    self.stopped = self.stopped or str(signal) or type(signal).__name__
+        if self.stopped is not None and hook not in ("on_validation_end", "on_fit_end"):
             raise StopTraining
 
     def _run_epoch(self, fit: Fit) -> None:
@@ -164,10 +175,13 @@ class Loop:
 
     def _train_batch(self, fit: Fit, batch: int) -> None:
         self._call("on_batch_start")
+        if not self.model.training:  # a callback has called eval()
+            self.model.train()
         loss, weight, logits, labels = self.forward_backward(fit.batches, batch)
         self._call("on_backward_end")
         if weight:
             self._window_loss += fit.batches.share(batch) * loss
+            self._window_weight += weight
         self.has_stepped = fit.batches.ends_window(batch)
         if self.has_stepped:
             self._step()
@@ -179,9 +193,9 @@ class Loop:
         self.update()
         self.step += 1
         steps = self.history.steps
-        steps["loss"].append(self._window_loss)
+        steps["loss"].append(self._window_loss if self._window_weight else math.nan)
         steps["lr"].append(float(self.optimizer.param_groups[0]["lr"]))
-        self._window_loss = 0.0
+        self._window_loss = self._window_weight = 0.0
         if not self._steps_by_epoch:
             self._step_scheduler()
 

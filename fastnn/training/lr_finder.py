@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SMOOTHING = 0.9
 DIVERGED = 4.0
-"""The test ends when the smoothed loss is this many times its least."""
+"""The test ends when the smoothed loss is this many times its least, or as far above it where that is negative."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def lr_find(trainer: "Trainer", fit: Fit, start_lr: float, end_lr: float, num_it
             for i, rate in enumerate(rates):
                 losses.append(_trained(trainer, fit, i, float(rate)))
                 curve = smoothed(losses, SMOOTHING)
-                if not curve[-1] <= DIVERGED * curve.min():
+                least = curve.min()
+                if not curve[-1] - least <= (DIVERGED - 1) * abs(least):
                     break
     finally:
         trainer.detect_nan = detects
@@ -96,7 +97,7 @@ def found(rates: Curve, losses: Curve) -> LRFinder:
 
 def _suggestions(rates: Curve, curve: Curve) -> dict[str, float]:
     none = dict.fromkeys(("steepest", "valley", "minimum / 10"), math.nan)
-    if len(curve) < 3 or curve.min() == curve[0]:
+    if len(curve) < 3 or curve[0] - curve.min() <= 1e-12 * abs(curve[0]):  # less is rounding
         return none
     lowest = int(curve.argmin())
     slope = np.gradient(curve, np.log(rates))[: lowest + 1]
@@ -126,20 +127,26 @@ def _longest_fall(curve: Curve) -> tuple[int, int]:
 def fit_one_cycle(trainer: "Trainer", train: Any, validation: Any, epochs: int, max_lr: float | None, batch_size: int,
                   options: dict[str, Any]) -> History:  # fmt: skip
     """See `Trainer.fit_one_cycle`."""
+    checks.checked("train", train)
     checks.check_positive("epochs", epochs)
+    checks.check_positive("batch_size", batch_size)
     if max_lr is None:
         max_lr = trainer.lr_find(train, batch_size=batch_size).suggestions["valley"]
         if math.isnan(max_lr):
             raise ValueError("max_lr: got None and no rate at which the loss falls, want one; look at lr_find().plot()")
     batches = -(-len(train[0]) // batch_size)
     steps = epochs * -(-batches // trainer.accumulate_grad_batches)
-    scheduler, groups = trainer.scheduler, trainer.optimizer.param_groups
-    before = [dict(group) for group in groups]
-    cycle = any("momentum" in group or "betas" in group for group in groups)
-    trainer.scheduler = OneCycleLR(trainer.optimizer, max_lr, steps, cycle_momentum=cycle)  # type: ignore[arg-type]
+    schedule = trainer.scheduler, trainer.scheduler_interval
+    before = [dict(group) for group in trainer.optimizer.param_groups]
+    cycle = any("momentum" in group or "betas" in group for group in before)
     try:
+        trainer.scheduler = OneCycleLR(trainer.optimizer, max_lr, steps, cycle_momentum=cycle)  # type: ignore[arg-type]
+        trainer.scheduler_interval = "step"
         return trainer.fit(train, validation, epochs, batch_size, **options)
     finally:
-        trainer.scheduler = scheduler
-        for group, options_before in zip(groups, before, strict=True):
-            group.update({key: value for key, value in options_before.items() if key != "params"})  # type: ignore[attr-defined]
+        trainer.scheduler, trainer.scheduler_interval = schedule
+        groups: Any = trainer.optimizer.param_groups
+        for group, options_before in zip(groups, before, strict=False):
+            group.update({key: value for key, value in options_before.items() if key != "params"})
+            for key in group.keys() - options_before.keys():
+                dict.pop(group, key)  # initial_lr, which the next schedule would begin from

@@ -12,7 +12,8 @@ Metric = Callable[[Array, Any], float]
 
 
 def accuracy(logits: Array, labels: Any) -> float:
-    """The share of rows of logits (N, C) whose largest is at the label."""
+    """The share of rows of logits (N, C) whose largest is at the label, (N,), or the largest probability, (N, C)."""
+    labels = labels if labels.ndim == 1 else labels.argmax(axis=1)
     return int(np.count_nonzero(logits.argmax(axis=1) == labels)) / len(labels)
 
 
@@ -33,8 +34,9 @@ def named(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
         if not isinstance(metric, str) and not callable(metric):
             raise TypeError(f"metrics: got {type(metric).__name__}, want names or functions (logits, labels)")
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
-        if name in result or name == "loss":
-            raise ValueError(f"metrics: got {name!r} twice, want each once; give the function another __name__")
+        if name in result or name in ("loss", "lr", "seconds"):
+            raise ValueError(f"metrics: got {name!r} twice, want each name of the history once; give the function "
+                             "another __name__")  # fmt: skip
         result[name] = NAMED[metric] if isinstance(metric, str) else metric
     return result
 

@@ -9,7 +9,6 @@ import numpy as np
 from fastnn import functional as F
 from fastnn.nn.module import Array, Module
 from fastnn.optim import Optimizer as FusedOptimizer
-from fastnn.optim.lr_scheduler import ReduceLROnPlateau
 from fastnn.optim.options import not_negative
 from fastnn.training import checks, lr_finder, resuming
 from fastnn.training.callbacks import Callback, StopTraining
@@ -34,7 +33,7 @@ class Trainer(Loop):
         metrics: "accuracy", functions (logits, labels) -> mean over the batch, or both.
         callbacks: called in this order at every hook, those that `runs_last` behind the others.
         gradient_clip_val: the norm of all gradients is at most this at every step; in the step's own pass where the
-            optimizer is this package's, whose `clip_grad_norm` it sets.
+            optimizer is this package's, whose `clip_grad_norm` it sets. No step is made where it is NaN or infinite.
         accumulate_grad_batches: batches of one optimizer step, whose gradient is the mean over all their samples.
         val_check_interval: validate after so many batches, or that share of an epoch, besides the end of each epoch.
         seed: of the order of samples, with the epoch's number; by default the one given to `fastnn.manual_seed`, which
@@ -49,6 +48,7 @@ class Trainer(Loop):
         epochs: the last epoch of the current fit.
         batch: batches done of the epoch in work; 0 between epochs.
         batches: batches of an epoch in the current fit.
+        ahead: batches of the current fit that are still to do.
         step: optimizer steps done.
         history: what was measured, see `History`.
         stopped: why the current or last fit ended early, else None.
@@ -85,7 +85,7 @@ class Trainer(Loop):
         checks.validation_interval(val_check_interval, 1)
         self.val_check_interval = val_check_interval
         self.seed = seed
-        self.scheduler_interval = scheduler_interval
+        self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
         self.detect_nan = detect_nan
         checks.check_parts(optimizer, scheduler, scheduler_interval)
         if not all(isinstance(callback, Callback) for callback in self.callbacks):
@@ -93,7 +93,6 @@ class Trainer(Loop):
         self._clip = None if gradient_clip_val is None else not_negative("gradient_clip_val", gradient_clip_val)
         if self._clip is not None and isinstance(optimizer, FusedOptimizer):
             optimizer.clip_grad_norm, self._clip = self._clip, None
-        self._steps_by_epoch = scheduler_interval == "epoch" or isinstance(scheduler, ReduceLROnPlateau)
         super().__init__()
 
     def fit(

@@ -7,7 +7,10 @@ if TYPE_CHECKING:
 
 
 class StopTraining(Exception):
-    """Raised by any hook to end training after it: the model stays as it is, and `on_fit_end` is still called."""
+    """Raised by any hook to end training after it: the model stays as it is, and `on_fit_end` is still called.
+
+    Behind a validation the end hook of its batch or epoch is called first, so that the record is whole.
+    """
 
 
 class Callback:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from fastnn.nn.module import Module, Parameter
 from fastnn.training.callbacks.base import Callback
+from fastnn.training.checks import check_positive
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
@@ -19,17 +20,19 @@ class Freeze(Callback):
         until: the first epoch in which they are trained; None for never.
 
     Raises:
-        ValueError: at the start of a fit, a name that the model does not have.
+        ValueError: an `until` that is no positive integer; at the start of a fit, a name that the model does not have.
     """
 
     def __init__(self, names: str | list[str] | tuple[str, ...], until: int | None = None) -> None:
         self.names = (names,) if isinstance(names, str) else tuple(names)
+        if until is not None:
+            check_positive("until", until)
         self.until = until
         self._frozen: list[Parameter] = []
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Find the parameters."""
-        known = dict(trainer.model.named_parameters())
+        known = {key: p for key, p in trainer.model._walk("") if isinstance(p, Parameter)}  # shared ones by any name
         for name in self.names:
             if not any(_is_in(key, name) for key in known):
                 raise ValueError(f"names: got {name!r}, want modules or parameters among {list(known)}")
@@ -47,6 +50,7 @@ def progressive_unfreezing(model: Module, every: int = 1) -> list[Freeze]:
 
     Source: J. Howard, S. Ruder, "Universal language model fine-tuning for text classification", ACL 2018, section 3.3.
     """
+    check_positive("every", every)
     names = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
     return [Freeze(name, 1 + every * i) for i, name in enumerate(reversed(names)) if i]
 

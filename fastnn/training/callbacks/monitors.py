@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fastnn.training.callbacks.base import Callback
+from fastnn.training.history import append
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
@@ -18,15 +19,20 @@ class LearningRateMonitor(Callback):
     They are in `history.steps` as "lr-0", "momentum-0", "lr-1" ...; momentum is betas[0] where there are betas.
     """
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        """Note what the next step will be made with."""
-        if not trainer.has_stepped:
-            return
+    def __init__(self) -> None:
+        self._now: dict[str, float] = {}
+
+    def on_backward_end(self, trainer: "Trainer") -> None:
+        """Note what the step is made with; behind it the schedule has set what the next one is."""
+        self._now = {}
         for i, group in enumerate(trainer.optimizer.param_groups):
             values: dict[str, Any] = {"lr": group["lr"], "momentum": group.get("betas", [group.get("momentum")])[0]}
-            for name, value in values.items():
-                if value is not None:
-                    trainer.history.steps.setdefault(f"{name}-{i}", []).append(float(value))
+            self._now |= {f"{name}-{i}": float(value) for name, value in values.items() if value is not None}
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """Record it where there was a step."""
+        if trainer.has_stepped:
+            append(trainer.history.steps, self._now)
 
 
 class TimingMonitor(Callback):
@@ -58,7 +64,7 @@ class TimingMonitor(Callback):
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Begin anew."""
         self._reset()
-        self._ahead = (trainer.epochs - trainer.epoch) * trainer.batches
+        self._ahead = trainer.ahead
 
     def on_batch_end(self, trainer: "Trainer") -> None:
         """Add the batch's times."""

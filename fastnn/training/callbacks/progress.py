@@ -20,14 +20,14 @@ class ProgressBar(Callback):
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Open the bar over all batches of the fit."""
+        self.on_fit_end(trainer)  # of a fit that an exception has ended
         if not sys.stderr.isatty():
             return
         try:
             tqdm = importlib.import_module("tqdm").tqdm
         except ImportError:
             return
-        total = (trainer.epochs - trainer.epoch) * trainer.batches
-        self._bar = tqdm(total=total, unit="batch", leave=False, dynamic_ncols=True)
+        self._bar = tqdm(total=trainer.ahead, unit="batch", leave=False, dynamic_ncols=True)
 
     def on_batch_end(self, trainer: "Trainer") -> None:
         """Move the bar on."""

@@ -1,0 +1,255 @@
+"""Windows of accumulation: k batches make the step of one batch of k times the size, whatever weighs what."""
+
+import math
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import nn, optim
+from fastnn.functional import mse_loss
+from fastnn.training import Callback, Trainer
+
+RNG = np.random.default_rng(21)
+N, C = 46, 4
+X = RNG.normal(size=(N, 5))
+Y = RNG.integers(0, C, N)
+UNEVEN = np.where(np.arange(N) < 17, -100, Y)  # the order is random, the share of a batch is not a constant
+PROBABILITIES = RNG.dirichlet(np.ones(C), N)
+SAMPLES = RNG.uniform(0, 3, N) * (RNG.random(N) > 0.3)
+CLASSES = {0: 0.25, 2: 3.0}
+WEIGHT = np.array([1.0, 0.5, 3.0, 2.0])
+
+
+def ce(dtype, **options):
+    options |= {"weight": WEIGHT.astype(dtype)} if "weight" in options else {}
+    return nn.CrossEntropyLoss(**options)
+
+
+TABLE = {
+    "plain": ({}, Y, {}),
+    "sample_weight": ({}, Y, {"sample_weight": SAMPLES}),
+    "class_weight dict": ({}, Y, {"class_weight": CLASSES}),
+    "class_weight array": ({}, Y, {"class_weight": [0.25, 1.0, 3.0, 1.0]}),
+    "both weights": ({}, Y, {"sample_weight": SAMPLES, "class_weight": CLASSES}),
+    "loss weight": ({"weight": 1}, Y, {}),
+    "ignored": ({}, UNEVEN, {}),
+    "loss weight, ignored": ({"weight": 1}, UNEVEN, {}),
+    "another ignored": ({"weight": 1, "ignore_index": 2}, Y, {"sample_weight": SAMPLES}),
+    "everything": ({"weight": 1, "label_smoothing": 0.1}, UNEVEN, {"sample_weight": SAMPLES, "class_weight": CLASSES}),
+    "smoothing": ({"label_smoothing": 0.2}, Y, {}),
+    "sum": ({"reduction": "sum"}, Y, {}),
+    "sum, everything": ({"reduction": "sum", "weight": 1}, UNEVEN, {"sample_weight": SAMPLES}),
+    "probabilities": ({}, PROBABILITIES, {"sample_weight": SAMPLES}),
+    "regression": (None, PROBABILITIES, {}),
+}
+
+
+def fit(dtype, case, batch_size, window, lr=0.05, epochs=2, **options):
+    loss_options, y, weights = case
+    fastnn.manual_seed(7)
+    model = nn.Sequential(nn.Linear(5, 8, dtype=dtype), nn.GELU(), nn.Linear(8, C, dtype=dtype))
+    optimizer = optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    loss = mse_loss if loss_options is None else ce(dtype, **loss_options)
+    trainer = Trainer(model, loss, optimizer, metrics=(), accumulate_grad_batches=window, **options)
+    y = y.astype(dtype) if y.ndim == 2 else y
+    trainer.fit((X.astype(dtype), y), epochs=epochs, batch_size=batch_size, verbose=False, **weights)
+    return trainer
+
+
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize(("size", "window"), [(5, 2), (4, 3), (9, 8), (1, 7)])  # short batch, window, both, neither
+def test_a_window_is_one_large_batch(name, size, window):
+    for dtype, bound in ((np.float64, 1e-12), (np.float32, 2e-5)):
+        parts, whole = fit(dtype, TABLE[name], size, window), fit(dtype, TABLE[name], size * window, 1)
+        assert parts.step == whole.step == 2 * -(-N // (size * window))
+        for key, array in parts.model.state_dict().items():
+            np.testing.assert_allclose(array, whole.model.state_dict()[key], rtol=bound, atol=bound, err_msg=key)
+        for curve in ("loss", "lr"):
+            got, want = ([t.history[curve], t.history.steps[curve]] for t in (parts, whole))
+            for g, w in zip(got, want, strict=True):
+                np.testing.assert_allclose(g, w, rtol=bound, err_msg=curve)
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith(("sum", "regression"))])
+def test_losses_and_weights_are_torchs(name):
+    torch = pytest.importorskip("torch")
+    loss_options, y, weights = TABLE[name]
+    trainer = fit(np.float64, TABLE[name], 6, 3, epochs=1, lr=0.0)  # nothing moves: the epoch is the mean over all
+    start = trainer.model.state_dict()
+    options = dict(loss_options)
+    options |= {"weight": torch.tensor(WEIGHT)} if "weight" in options else {}
+    each = torch.nn.CrossEntropyLoss(reduction="none", **options)
+    w = np.asarray(weights.get("sample_weight", np.ones(N)))
+    by_class = weights.get("class_weight", {})
+    by_class = by_class if isinstance(by_class, dict) else dict(enumerate(by_class))
+    w = w * [by_class.get(int(label), 1.0) for label in (y if y.ndim == 1 else np.zeros(N))]
+    counts = w.copy()
+    if y.ndim == 1:
+        counts *= [
+            0.0 if i == options.get("ignore_index", -100) else WEIGHT[i] if "weight" in options else 1 for i in y
+        ]
+
+    def step():
+        h = torch.nn.functional.gelu(torch.tensor(X) @ tensors["0.weight"].T + tensors["0.bias"])
+        logits = h @ tensors["2.weight"].T + tensors["2.bias"]
+        return (each(logits, torch.tensor(y)) * torch.tensor(w)).sum() / counts.sum()
+
+    tensors = {key: torch.tensor(array, requires_grad=True) for key, array in start.items()}
+    loss = step()
+    assert trainer.history["loss"] == pytest.approx([loss.item()], rel=1e-12)
+    loss.backward()
+    moved = fit(np.float64, TABLE[name], 5, 99, epochs=1).model.state_dict()  # one window of ten batches
+    for key, tensor in tensors.items():
+        np.testing.assert_allclose(moved[key], (tensor - 0.05 * tensor.grad).detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_a_sum_is_reported_as_a_mean_and_trained_as_a_sum():
+    mean, total = (fit(np.float64, ({"reduction": r}, Y, {}), 5, 2, epochs=1, lr=lr) for r, lr in
+                   (("mean", 0.1), ("sum", 0.1 / 10)))  # fmt: skip
+    np.testing.assert_allclose(mean.history.steps["loss"][:4], total.history.steps["loss"][:4], rtol=1e-12)
+    assert mean.evaluate((X, Y))["loss"] == pytest.approx(mean.loss(mean.predict(X), Y)[0], rel=1e-12)
+    assert total.evaluate((X, Y), 7)["loss"] == pytest.approx(total.loss(total.predict(X), Y)[0] / N, rel=1e-12)
+
+
+def nothing(first, last):
+    """Weights of 0 for the samples that the first epoch has in these places."""
+    order = fastnn.random.permutation(N, fastnn.Generator(7, fastnn.training.batches.ORDER_STREAM + 1))
+    rows = order[first:last]
+    weights, labels = np.ones(N), Y.copy()
+    weights[rows], labels[rows] = 0, -100
+    return weights, labels
+
+
+@pytest.mark.parametrize("how", ["weights", "labels"])
+def test_a_batch_and_a_window_of_no_weight(how):
+    """The second of three batches; then the whole second window, whose step changes nothing by itself."""
+    weights, labels = nothing(5, 10)
+    case = ({}, labels, {}) if how == "labels" else ({}, Y, {"sample_weight": weights})
+    parts, whole = fit(np.float64, case, 5, 3, epochs=1, seed=7), fit(np.float64, case, 15, 1, epochs=1, seed=7)
+    for key, array in parts.model.state_dict().items():
+        np.testing.assert_allclose(array, whole.model.state_dict()[key], rtol=1e-12, atol=1e-14)
+    weights, labels = nothing(15, 30)
+    case = ({}, labels, {}) if how == "labels" else ({}, Y, {"sample_weight": weights})
+    seen = []
+
+    class Look(Callback):
+        def on_backward_end(self, trainer):
+            seen.append(max(float(abs(p.grad).max()) for p in trainer.model.parameters()))
+
+    trainer = fit(np.float64, case, 5, 3, epochs=1, seed=7, callbacks=[Look()], detect_nan=True)
+    assert [g == 0 for g in seen] == [False] * 3 + [True] * 3 + [False] * 4
+    steps = np.array(trainer.history.steps["loss"])
+    assert np.isnan(steps).tolist() == [False, True, False, False]
+    mean = (15 * steps[0] + 15 * steps[2] + steps[3]) / 31
+    assert trainer.history["loss"] == pytest.approx([mean], rel=1e-12)
+    smooth = trainer.history.smoothed(share=0.5)  # the gap is a gap and no end
+    assert np.isnan(smooth).tolist() == np.isnan(steps).tolist()
+    assert smooth[2] == pytest.approx((0.25 * steps[0] + 0.5 * steps[2]) / 0.75, rel=1e-12)
+
+
+def test_nothing_but_ignored_labels_is_nan():
+    trainer = fit(np.float32, ({}, np.full(N, -100), {}), 5, 2)
+    assert all(map(math.isnan, (*trainer.history["loss"], *trainer.history.steps["loss"])))
+    assert all(np.isfinite(array).all() for array in trainer.model.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ({"sample_weight": np.ones(N - 1)}, r"sample_weight: got shape \(45,\), want \(46,\)"),
+        ({"sample_weight": np.ones((N, 1))}, r"sample_weight: got shape \(46, 1\)"),
+        ({"sample_weight": np.zeros(N)}, "sample_weight, class_weight: got NaN"),
+        ({"sample_weight": -np.ones(N)}, "sample_weight, class_weight: got NaN"),
+        ({"sample_weight": np.full(N, np.nan)}, "sample_weight, class_weight: got NaN"),
+        ({"class_weight": {0: np.inf}}, "sample_weight, class_weight: got NaN"),
+        ({"class_weight": {9: 1.0}}, r"class_weight: got weights of \[9\], want labels that are there"),
+        ({"class_weight": [1.0, 2.0]}, r"class_weight: got shape \(2,\), want one number for each class up to 3"),
+        ({"class_weight": np.ones((4, 1))}, r"class_weight: got shape \(4, 1\)"),
+    ],
+)
+def test_weights_are_refused(weights, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        fit(np.float32, ({}, Y, weights), 5, 1)
+
+
+def test_weights_need_a_loss_of_samples_and_class_weights_labels():
+    with pytest.raises(TypeError, match="sample_weight, class_weight: got them with a loss that has no `each"):
+        fit(np.float32, (None, PROBABILITIES, {"sample_weight": SAMPLES}), 5, 1)
+    with pytest.raises(ValueError, match=r"class_weight: got it for targets of float32, shape \(46, 4\), want integer"):
+        fit(np.float32, ({}, PROBABILITIES, {"class_weight": CLASSES}), 5, 1)
+    with pytest.raises(ValueError, match=r"class_weight: got it for targets of float64, shape \(46,\), want integer"):
+        fit(np.float32, ({}, Y.astype(float), {"class_weight": CLASSES}), 5, 1)
+
+
+class Plain:
+    """An optimizer of somebody else."""
+
+    def __init__(self, parameters, lr):
+        self.param_groups = [{"params": list(parameters), "lr": lr}]
+
+    def step(self):
+        for p in self.param_groups[0]["params"]:
+            if p.grad is not None:
+                p.data -= self.param_groups[0]["lr"] * p.grad
+
+    def zero_grad(self):
+        for p in self.param_groups[0]["params"]:
+            p.zero_grad()
+
+
+@pytest.mark.parametrize("window", [1, 3])
+@pytest.mark.parametrize(
+    ("clip", "scale"),
+    [(None, 1.0), (0.0, 1.0), (0.05, 1.0), (1e6, 1.0), (0.05, 1e200)],  # a norm that no double holds makes no step
+)
+def test_clipping_is_the_same_in_anothers_optimizer(clip, window, scale):
+    def run(make):
+        fastnn.manual_seed(7)
+        model = nn.Sequential(nn.Linear(5, C, dtype=np.float64))
+        before = model[0].weight.data.copy()
+        optimizer = make(model.parameters(), lr=0.5)
+
+        def loss(logits, labels):
+            value, dlogits = nn.CrossEntropyLoss()(logits, labels)
+            return value, dlogits * scale
+
+        trainer = Trainer(model, loss, optimizer, gradient_clip_val=clip, accumulate_grad_batches=window)
+        trainer.fit((X, Y), epochs=2, batch_size=5, verbose=False)
+        assert (clip == 0 or scale != 1) == bool((model[0].weight.data == before).all())
+        return trainer
+
+    own, others = run(optim.SGD), run(Plain)
+    assert own.step == others.step and own.optimizer.clip_grad_norm == clip
+    np.testing.assert_allclose(own.model[0].weight.data, others.model[0].weight.data, rtol=1e-12)
+    np.testing.assert_allclose(own.history["loss"], others.history["loss"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, "1", True])
+def test_a_bad_norm_is_refused(bad):
+    with pytest.raises((ValueError, TypeError), match=r"^gradient_clip_val: got "):
+        fit(np.float32, TABLE["plain"], 5, 1, gradient_clip_val=bad)
+
+
+@pytest.mark.parametrize(
+    ("window", "weights"), [(1, {}), (3, {}), (1, {"class_weight": {0: 2.0}}), (3, {"class_weight": {0: 2.0}})]
+)
+def test_no_memory_from_the_system_behind_the_first_epoch(window, weights):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1024, 400)).astype(np.float32), rng.integers(0, 10, 1024)
+    model = nn.Sequential(nn.Linear(400, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(0.1), nn.Linear(512, 10))
+    counts = []
+
+    class Count(Callback):
+        def on_batch_end(self, trainer):
+            counts.append(fastnn.memory_stats()["system_allocations"])
+
+    stopping = fastnn.training.EarlyStopping(patience=9)
+    for validation, first, callbacks in ((None, 1, ()), ((x, y), 8, [stopping])):
+        counts.clear()
+        fastnn.empty_cache()
+        trainer = Trainer(model, nn.CrossEntropyLoss(), optim.AdamW(model.parameters()),
+                          callbacks=[*callbacks, Count()], accumulate_grad_batches=window)  # fmt: skip
+        trainer.fit((x, y), validation, epochs=3, batch_size=128, **weights)
+        assert len(counts) == 24 and counts[0] > 0
+        assert len(set(counts[first:])) == 1, counts
