@@ -1,8 +1,9 @@
-"""The command line: `python -m fastnn info | train | bench`."""
+"""The command line: `python -m fastnn info | train | report | bench`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import fastnn
 
@@ -18,6 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from fastnn import demo
 
             demo.train(options.epochs, options.seed, options.out)
+        elif options.command == "report":
+            from fastnn.report import write_report
+
+            print(write_report(options.run))
         else:
             from fastnn import benchmark
 
@@ -39,11 +44,19 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     train.add_argument("--epochs", type=_positive, default=40, help="passes over the images (default: %(default)s)")
     train.add_argument("--seed", type=int, default=0, help="of weights, dropout and order (default: %(default)s)")
     train.add_argument("--out", default="runs", metavar="DIR", help="where the results go (default: %(default)s)")
+    report = commands.add_parser("report", help="draw a run that train left as one HTML page (needs fastnn[plot])")
+    report.add_argument("run", type=_directory, help="its directory, as in runs/2026-01-01_12-00-00")
     commands.add_parser("bench", help="time the kernels beside NumPy; its options follow", add_help=False)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "bench":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return options, rest
+
+
+def _directory(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"got {text!r}, want a directory that is there")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
