@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["confusion_matrix", "distributions", "learning_curves", "lr_finder", "predictions", "schedule"]
 
-STEP_SHARE, EPOCH_SHARE = 0.98, 0.6
-"""How much of the mean stays from value to value where curves are smoothed; see `History.smoothed`."""
+PARTS = 25
+"""Curves are smoothed over twice this share of their length."""
 COUNTS, NUMBERS = 12, 30
 """Up to how many classes a confusion matrix has counts and shares, and counts alone."""
 
@@ -44,15 +44,17 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
     if not curves:
         raise KeyError(f"name: got {name!r}, want one of {[key for key in history if not key.startswith('val_')]}")
     ax = axes(ax, 6, 4)
-    for label, (x, y, share) in curves.items():
+    for label, (x, y) in curves.items():
         colour = VALIDATION if label == "validation" else TRAINING
         finite, marker = np.isfinite(y), "o" if len(y) == 1 else None
         ax.plot(x, y, color=colour, alpha=0.4, linewidth=1, marker=marker)
-        ax.plot(x[finite], _smoothed(y[finite], share), color=colour, linewidth=2, label=label)
-    _mark_best(ax, name, *_points(history, keys["validation"] if "validation" in curves else name, by_step=False)[:2])
+        ax.plot(x[finite], _smoothed(y[finite]), color=colour, linewidth=2, label=label)
+    _mark_best(ax, name, *_points(history, keys["validation"] if "validation" in curves else name, by_step=False))
     ax.set_title(name.capitalize(), loc="left", fontweight="bold", parse_math=False)
     ax.set_xlabel("epoch" if len(history.get(name, ())) else "step")
     ax.locator_params(axis="x", integer=True)
+    if "accuracy" in name:
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
     plain(ax)
     ax.legend(frameon=False)
     return ax
@@ -84,6 +86,7 @@ def schedule(scheduler_or_history: Any, n: int | None = None, ax: "Axes | None" 
         ax.plot(np.arange(len(rates)), rates, color=LINES[i % len(LINES)], linewidth=2, marker=marker, label=label)
     ax.set_xlabel("step")
     ax.set_ylabel("learning rate")
+    ax.set_ylim(bottom=0)
     plain(ax)
     if len(curves) > 1:
         ax.legend(frameon=False)
@@ -141,13 +144,14 @@ def confusion_matrix(labels: npt.NDArray[Any], predictions: npt.NDArray[Any], na
     for i, j in np.argwhere(counts) if n <= NUMBERS else ():
         text = f"{counts[i, j]}\n{shares[i, j]:.0%}" if n <= COUNTS else f"{counts[i, j]}"
         ax.text(
-            j, i, text, ha="center", va="center", fontsize=7, color="white" if strength[i, j, 0] > 0.55 else "black"
+            j, i, text, ha="center", va="center", fontsize=8, color="white" if strength[i, j, 0] > 0.55 else "black"
         )
     texts = [str(i) for i in range(n)] if names is None else [short(str(name), 20) for name in names]
     shown = range(0, n, -(-n // NUMBERS))
-    tilt = 45 if max(map(len, texts)) > 4 else 0
-    ax.set_xticks(shown, [texts[i] for i in shown], rotation=tilt, ha="right" if tilt else "center", parse_math=False)
-    ax.set_yticks(shown, [texts[i] for i in shown], parse_math=False)
+    tilt = 90 if n > COUNTS else 45 if max(map(len, texts)) > 4 else 0
+    ax.set_xticks(shown, [texts[i] for i in shown], rotation=tilt, ha="right" if tilt == 45 else "center",
+                  fontsize=8, parse_math=False)  # fmt: skip
+    ax.set_yticks(shown, [texts[i] for i in shown], fontsize=8, parse_math=False)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
     ax.set_title(f"{counts[right].sum()} of {len(labels)} right", loc="left", fontweight="bold")
@@ -172,21 +176,25 @@ def distributions(layers: "Iterable[LayerSignals]", what: Literal["activation", 
         widths = np.diff(np.log(found.edges) if what == "gradient" else found.edges)
         heights = found.counts / widths
         if heights.any():
-            ax.stairs(0.85 * heights / heights.max() - i, found.edges, baseline=-i, fill=True, color=LINES[i % 2 * 2])
+            ax.stairs(0.85 * heights / heights.max() - i, found.edges, baseline=-i, fill=True, color=LINES[0])
         ax.axhline(-i, color=GRID, linewidth=0.8, zorder=0)
         for share, text in (
             (found.zeros, f"{found.zeros:.0%} are 0"),
             (found.broken, f"{found.broken:.0%} not finite"),
         ):
             if share:
-                ax.annotate(text, (1, 0.1 - i), xycoords=("axes fraction", "data"), fontsize=8, ha="right",
+                ax.annotate(text, (1.01, 0.1 - i), xycoords=("axes fraction", "data"), fontsize=8,
                             color=VALIDATION)  # fmt: skip
-    ax.set_yticks(range(0, -len(layers), -1), [short(f"{layer.name} {layer.layer}", 44) for layer in layers],
+    ax.set_yticks(range(0, -len(layers), -1), [short(f"{layer.name} {layer.layer}", 32) for layer in layers],
                   fontsize=8, va="bottom", parse_math=False)  # fmt: skip
     ax.set_ylim(-len(layers) + 0.9, 1)
     ax.set_xlabel("activation" if what == "activation" else "|gradient|")
     if what == "gradient":
         ax.set_xscale("log")
+        seen = [(layer.gradient.edges[:-1], layer.gradient.counts) for layer in layers]
+        ax.set_xlim(
+            left=min(edges[counts >= counts.max() / 1000][0] for edges, counts in seen) / 2
+        )  # a few are far off
     plain(ax, "x")
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
@@ -211,46 +219,43 @@ def predictions(x: npt.NDArray[Any], labels: npt.NDArray[Any], probabilities: np
     images = pictures(x, shape)
     guesses = probabilities.argmax(axis=1)
     columns, aspect = min(8, len(images)), images.shape[1] / images.shape[2]
-    step, rows = aspect + 0.28, -(-len(images) // columns)
+    step, rows = aspect + 0.44, -(-len(images) // columns)
     ax = axes(ax, 1.2 * columns, 1.2 * step * rows + 0.4)
     for i, image in enumerate(images):
-        top, left, wrong = i // columns * step + 0.25, i % columns, guesses[i] != labels[i]
+        top, left, wrong = i // columns * step + 0.4, i % columns, guesses[i] != labels[i]
         box = (left + 0.04, left + 0.96, top + 0.96 * aspect, top + 0.04 * aspect)
         ax.imshow(image, cmap="gray_r" if image.ndim == 2 else None, vmin=0, vmax=1, extent=box, aspect="equal")
-        if wrong:
-            ax.plot(np.take(box, [0, 1, 1, 0, 0]), np.take(box, [2, 2, 3, 3, 2]), color=VALIDATION, linewidth=2)
-        true, guess = (short(str(k if names is None else names[k]), 9) for k in (labels[i], guesses[i]))
-        text = (
-            f"{true} → {guess}  {probabilities[i, guesses[i]]:.0%}"
-            if wrong
-            else f"{true}  {probabilities[i].max():.0%}"
-        )
-        ax.text(left + 0.5, top, text, ha="center", va="bottom", fontsize=8, color=VALIDATION if wrong else "black",
-                parse_math=False)  # fmt: skip
+        colour = VALIDATION if wrong else "black"
+        corners = np.take(box, [[0, 1, 1, 0, 0], [2, 2, 3, 3, 2]])
+        ax.plot(*corners, color=colour if wrong else GRID, linewidth=2 if wrong else 1)
+        true, guess = (short(str(k if names is None else names[k]), 7) for k in (labels[i], guesses[i]))
+        text = f"{true} → {guess}" if wrong else true
+        text += f"\n{probabilities[i, guesses[i]]:.0%}"
+        ax.text(left + 0.5, top, text, ha="center", va="bottom", fontsize=8, color=colour, parse_math=False)
     ax.set_xlim(0, columns)
     ax.set_ylim(rows * step + 0.05, 0)
     ax.set_axis_off()
     return ax
 
 
-def _points(history: Any, key: str, by_step: bool = True) -> tuple[Any, Any, float]:
-    """Epochs, values, and how much to smooth them: by step or validation where there are such values."""
+def _points(history: Any, key: str, by_step: bool = True) -> tuple[Any, Any]:
+    """Epochs and values: by step or validation where there are such values."""
     steps, validations = getattr(history, "steps", {}), getattr(history, "validations", {})
     epochs = len(history.get("loss", ()))
     by_epoch = len(steps.get("loss", ())) / epochs if epochs and steps else 1.0
     if key in validations and by_epoch:
-        return np.array(validations["step"]) / by_epoch, np.array(validations[key], np.float64), EPOCH_SHARE
+        return np.array(validations["step"]) / by_epoch, np.array(validations[key], np.float64)
     values = steps[key] if by_step and key in steps else ()
     if len(values) and by_epoch:
-        return np.arange(1, len(values) + 1) / by_epoch, np.array(values, np.float64), STEP_SHARE
+        return np.arange(1, len(values) + 1) / by_epoch, np.array(values, np.float64)
     y = np.array(history.get(key, ()), np.float64)
-    return np.arange(1.0, len(y) + 1), y, EPOCH_SHARE
+    return np.arange(1.0, len(y) + 1), y
 
 
-def _smoothed(y: Any, share: float) -> Any:
-    from fastnn.training.history import smoothed
-
-    return smoothed(y, share)
+def _smoothed(y: Any) -> Any:
+    """The mean over a window around every value: one over values behind it, as a training's own is, would lag."""
+    window = np.hanning(2 * (len(y) // PARTS) + 3)[1:-1]
+    return np.convolve(y, window, "same") / np.convolve(np.ones(len(y)), window, "same") if len(y) else y
 
 
 def _mark_best(ax: "Axes", name: str, x: Any, y: Any) -> None:

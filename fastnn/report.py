@@ -27,7 +27,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 60rem; m
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem } img { max-width: 100%; height: auto }
 table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
 tr { border-bottom: 1px solid #e5e7eb } td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
-pre { overflow-x: auto; background: #f3f4f6; padding: .8rem } .missing { color: #c2410c }
+pre { overflow-x: auto; background: #f3f4f6; padding: .8rem }
+figure { margin: 0 } figcaption, .missing { color: #6b7280 }
 """
 
 
@@ -107,23 +108,29 @@ def _curves(run: Run) -> str:
         for i, name in enumerate(names):
             plot.learning_curves(run.history, name, figure.add_subplot(rows, 2, i + 1))
 
-    return _image("Loss and metrics of every epoch", 10, 4 * rows, draw)
+    return _image("As measured (pale) and smoothed; the circle is the best epoch.", 10, 4 * rows, draw)
 
 
 def _rate(run: Run) -> str:
-    return _picture("Learning rate by step", 6, 3.5, lambda ax: plot.schedule(run.history, ax=ax))
+    return _picture("Of every optimizer step.", 6, 3.5, lambda ax: plot.schedule(run.history, ax=ax))
 
 
 def _finder(run: Run) -> str:
     finder = LRFinder(**run.evaluated("finder"))
-    return _picture("Loss over learning rate", 6, 3.5, lambda ax: plot.lr_finder(finder, ax))
+    return _picture(
+        "Training's loss while the rate grows from step to step, and what that suggests.",
+        6,
+        3.5,
+        lambda ax: plot.lr_finder(finder, ax),
+    )
 
 
 def _confusion(run: Run) -> str:
     labels, probabilities = run.evaluated("labels"), run.evaluated("probabilities")
     side = min(10.0, 2 + 0.55 * probabilities.shape[1])
     names = run.names or [str(i) for i in range(probabilities.shape[1])]
-    return _picture("Confusion matrix", side, side,
+    return _picture("A row for each true class, a column for each predicted one: counts, and shares of the row."
+        , side, side,
                     lambda ax: plot.confusion_matrix(labels, probabilities.argmax(axis=1), names, ax))  # fmt: skip
 
 
@@ -135,7 +142,12 @@ def _shown(key: str) -> Callable[[Run], str]:
         def draw(ax: "Axes") -> None:
             plot.predictions(x, labels[rows], probabilities[rows], ax=ax, names=run.names)
 
-        return _picture("True class, predicted class and its probability", 10, 1.6 + 1.5 * ((len(x) - 1) // 8), draw)
+        return _picture(
+            "The class and its probability; where it is wrong: true → predicted, and the probability of that.",
+            10,
+            1.8 + 1.8 * ((len(x) - 1) // 8),
+            draw,
+        )
 
     return show
 
@@ -143,7 +155,7 @@ def _shown(key: str) -> Callable[[Run], str]:
 def _layers(what: Literal["activation", "gradient"]) -> Callable[[Run], str]:
     def show(run: Run) -> str:
         layers = [LayerSignals.of(state) for state in run.evaluated("layers")]
-        return _picture(f"The {what} of every layer", 8, 1 + 0.45 * len(layers),
+        return _picture(_SIGNALS[what], 8, 1 + 0.45 * len(layers),
                         lambda ax: plot.distributions(layers, what, ax))  # fmt: skip
 
     return show
@@ -152,9 +164,17 @@ def _layers(what: Literal["activation", "gradient"]) -> Callable[[Run], str]:
 def _configuration(run: Run) -> str:
     told = dict(run.configuration)
     model = f"<pre>{html.escape(str(told.pop('model', '')))}</pre>"
-    return model + _table([[name, v if isinstance(v, str) else json.dumps(v)] for name, v in told.items()])
+    groups = [{k: v for k, v in group.items() if v not in (None, False)} for group in told.pop("groups", ())]
+    told |= {f"group {i}": ", ".join(f"{k} {v}" for k, v in group.items()) for i, group in enumerate(groups)}
+    return model + _table(
+        [[name, v if isinstance(v, str) else json.dumps(v)] for name, v in told.items() if v not in (None, "NoneType")]
+    )
 
 
+_SIGNALS = {
+    "activation": "What comes out of every layer for some of the validation; each height is its own.",
+    "gradient": "The sizes of the gradients of the loss by that; smaller towards the first layer means vanishing.",
+}
 _PARTS: dict[str, Callable[[Run], str]] = {
     "Metrics": _metrics,
     "Learning curves": _curves,
@@ -169,15 +189,16 @@ _PARTS: dict[str, Callable[[Run], str]] = {
 }
 
 
-def _picture(alt: str, width: float, height: float, draw: Callable[["Axes"], object]) -> str:
-    return _image(alt, width, height, lambda figure: draw(figure.subplots()))
+def _picture(caption: str, width: float, height: float, draw: Callable[["Axes"], object]) -> str:
+    return _image(caption, width, height, lambda figure: draw(figure.subplots()))
 
 
-def _image(alt: str, width: float, height: float, draw: Callable[["Figure"], object]) -> str:
+def _image(caption: str, width: float, height: float, draw: Callable[["Figure"], object]) -> str:
     figure = new_figure(width, height)
     draw(figure)
     data = base64.b64encode(png(figure)).decode()
-    return f'<img alt="{html.escape(alt)}" width="{96 * width:.0f}" src="data:image/png;base64,{data}">'
+    image = f'<img alt="" width="{96 * width:.0f}" src="data:image/png;base64,{data}">'
+    return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def _table(rows: list[list[str]], head: bool = False) -> str:
