@@ -15,6 +15,8 @@ from fastnn.training.losses import Loss
 BINS = 60
 PER_DECADE, DECADES = 8, 12
 """Bins of the sizes of gradients: so many for a factor of 10, down to so many such factors below the largest."""
+LIMITS = (1e-300, 1e300)
+"""Sizes that are counted as they are: beyond them, edges would meet or overflow."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def histogram(values: npt.ArrayLike, sizes: bool = False) -> Histogram:
     flat = np.asarray(values, np.float64).ravel()
     finite = flat[np.isfinite(flat)]
     kept = finite[finite != 0]
+    kept = np.sign(kept) * np.clip(np.abs(kept), *LIMITS)
     n = max(1, len(flat))
     zeros, broken = (len(finite) - len(kept)) / n, (len(flat) - len(finite)) / n
     if sizes:
