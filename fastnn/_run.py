@@ -112,7 +112,7 @@ class Run:
     @cached_property
     def _evaluation(self) -> dict[str, Any]:
         def parse(path: Path) -> dict[str, Any]:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:  # np.load itself leaves it open
                 arrays = {name: file[name] for name in file.files}
             return dict(unpack(arrays, str(arrays.pop(TEXT))))
 
