@@ -101,11 +101,11 @@ def test_rate_finder() -> None:
 
 @pytest.mark.parametrize("names", [None, ("cat", "$\\bad{$ dog", "<b>")])
 def test_confusion_matrix(names: Any) -> None:
-    labels, guesses = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0], np.int32)
+    labels, guesses = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 1], np.int32)
     ax = plot.confusion_matrix(labels, guesses, names, axes())
     cells = {text.get_position(): text.get_text() for text in ax.texts}  # (column, row)
-    assert cells == {(0, 0): "2\n67%", (1, 0): "1\n33%", (0, 1): "1\n50%", (1, 1): "1\n50%"}
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title(loc="left")) == ("predicted", "true", "3 of 5 right")
+    assert cells == {(0, 0): "2\n67%", (1, 0): "1\n33%", (1, 1): "2\n100%"}
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title(loc="left")) == ("predicted", "true", "4 of 5 right")
     assert [text.get_text() for text in ax.get_yticklabels()] == list(names or "01")
     png(ax.figure)
 
@@ -119,23 +119,23 @@ def test_many_classes(classes: int, texts: str | None) -> None:
 
 def test_distributions() -> None:
     rng = np.random.default_rng(0)
-    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 3))
     x, y = rng.standard_normal((40, 6)).astype("f"), rng.integers(0, 3, 40)
     before = [p.data.copy() for p in model.parameters()]
     layers = inspect_layers(model, nn.CrossEntropyLoss(), x, y)
     assert all(p.grad is None and (p.data == b).all() for p, b in zip(model.parameters(), before, strict=True))
-    assert [layer.name for layer in layers] == ["0", "1", "2"]
+    assert [layer.name for layer in layers] == ["0", "1", "2", "3"]
     hidden = np.maximum(model[0](x)[0], 0)
-    assert layers[1].activation.zeros == (hidden == 0).mean()
-    dlogits = nn.CrossEntropyLoss()(model(x)[0], y)[1]
-    assert layers[2].gradient.counts.sum() == np.count_nonzero(dlogits)
-    assert layers[2].gradient.edges[0] <= np.abs(dlogits).min() and layers[2].gradient.edges[-1] > np.abs(dlogits).max()
+    assert layers[1].activation.zeros == layers[2].activation.zeros == (hidden == 0).mean()  # nothing is dropped
+    dlogits, last = nn.CrossEntropyLoss()(model.eval()(x)[0], y)[1], layers[3].gradient
+    assert last.counts.sum() == np.count_nonzero(dlogits)
+    assert last.edges[0] <= np.abs(dlogits).min() and last.edges[-1] > np.abs(dlogits).max()
     assert all(str(LayerSignals.of(layer.state())) == str(layer) for layer in layers)
     for what, scale in (("activation", "linear"), ("gradient", "log")):
         ax = plot.distributions(layers, what, axes())  # type: ignore[arg-type]
         texts = [text.get_text() for text in ax.get_yticklabels()]
-        assert texts == ["0 Linear(6, 5, bias=True)", "1 ReLU()", "2 Linear(5, 3, bias=True)"]
-        assert ax.get_xscale() == scale and len(ax.patches) == 3
+        assert texts == ["0 Linear(6, 5, bias=True)", "1 ReLU()", "2 Dropout(p=0.5)", "3 Linear(5, 3, bias=True)"]
+        assert ax.get_xscale() == scale and len(ax.patches) == 4
         assert any("are 0" in text.get_text() for text in ax.texts)
         png(ax.figure)
 
