@@ -46,9 +46,12 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
     ax = axes(ax, 6, 4)
     for label, (x, y) in curves.items():
         colour = VALIDATION if label == "validation" else TRAINING
-        finite, marker = np.isfinite(y), "o" if len(y) == 1 else None
+        finite = np.isfinite(y)
+        marker = None if finite.all() and len(y) > 1 else "."  # a value between two that are missing is no line
         ax.plot(x, y, color=colour, alpha=0.4, linewidth=1, marker=marker)
-        ax.plot(x[finite], _smoothed(y[finite]), color=colour, linewidth=2, label=label)
+        smooth = np.where(finite, 0.0, np.nan)
+        smooth[finite] = _smoothed(y[finite])
+        ax.plot(x, smooth, color=colour, linewidth=2, marker=marker, label=label)
     _mark_best(ax, name, *_points(history, keys["validation"] if "validation" in curves else name, by_step=False))
     ax.set_title(name.capitalize(), loc="left", fontweight="bold", parse_math=False)
     ax.set_xlabel("epoch" if len(history.get(name, ())) else "step")

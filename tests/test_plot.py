@@ -40,13 +40,13 @@ def made_history(steps: int = 4, validation: bool = True) -> History:
     ("history", "name", "training", "validation", "best"),
     [
         ({"loss": [3, 2, 4]}, "loss", [1, 2, 3], None, (2, 2)),
-        ({"loss": [3, 2, 4], "val_loss": [9, NAN, 8]}, "loss", [1, 2, 3], [1, 3], (3, 8)),
+        ({"loss": [3, 2, 4], "val_loss": [9, NAN, 8]}, "loss", [1, 2, 3], [1, 2, 3], (3, 8)),
         ({"accuracy": [0.5]}, "accuracy", [1], None, (1, 0.5)),
         ({"val_accuracy": [0.5, 0.7, 0.6]}, "accuracy", None, [1, 2, 3], (2, 0.7)),
         (made_history(), "loss", [(i + 1) / 4 for i in range(12)], [1, 2, 2.5, 3], (2.5, 0.5)),
         (made_history(validation=False), "loss", [(i + 1) / 4 for i in range(12)], None, (3, 1)),
         (made_history(), "accuracy", [1, 2, 3], None, (3, 0.3)),
-        ({"loss": [NAN, NAN]}, "loss", [], None, None),
+        ({"loss": [NAN, NAN]}, "loss", [1, 2], None, None),
     ],
 )
 def test_learning_curves(history: Any, name: str, training: Any, validation: Any, best: Any) -> None:
@@ -60,6 +60,11 @@ def test_learning_curves(history: Any, name: str, training: Any, validation: Any
     assert best is None or line(ax, "best") == ([best[0]], [best[1]])
     assert (ax.get_title(loc="left"), ax.get_xlabel()) == (name.capitalize(), "epoch" if name in history else "step")
     png(ax.figure)
+
+
+def test_curves_have_gaps_where_a_value_is_missing() -> None:
+    ax = plot.learning_curves({"loss": [3.0, NAN, 2.0]}, ax=axes())
+    assert all(np.array_equal(artist.get_ydata(), [3, NAN, 2], equal_nan=True) for artist in ax.get_lines()[:2])
 
 
 def test_curves_are_drawn_raw_and_smoothed() -> None:
