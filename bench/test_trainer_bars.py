@@ -3,12 +3,12 @@
 import statistics
 from collections.abc import Callable
 
-import fastnn
 import machine
 import numpy as np
 import pytest
 from speeds import Bar, race
 
+import fastnn
 from fastnn import demo, nn, optim
 from fastnn.data import load_digits
 from fastnn.training import EarlyStopping, Trainer

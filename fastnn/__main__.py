@@ -1,8 +1,9 @@
-"""The command line: `python -m fastnn info | train | resume | lr-find | bench`."""
+"""The command line: `python -m fastnn info | train | resume | lr-find | report | bench`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import fastnn
 
@@ -22,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from fastnn import demo
 
             demo.train(options.epochs or demo.EPOCHS, options.seed or 0, options.out)
+        elif options.command == "report":
+            from fastnn.report import write_report
+
+            print(write_report(options.run))
         else:
             from fastnn import benchmark
 
@@ -48,6 +53,8 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     resume.add_argument("config", metavar="RUN", help="its directory, as in runs/<time>")
     find = commands.add_parser("lr-find", help="learning rates to begin with, for what a file describes")
     find.add_argument("--config", metavar="FILE", required=True, help="a training in TOML")
+    report = commands.add_parser("report", help="draw a run that train left as one HTML page (needs fastnn[plot])")
+    report.add_argument("run", type=_directory, help="its directory, as in runs/2026-01-01_12-00-00")
     commands.add_parser("bench", help="time the kernels beside NumPy; its options follow", add_help=False)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "bench":
@@ -55,6 +62,12 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     if options.command == "train" and options.config and (options.epochs, options.seed) != (None, None):
         parser.error("--epochs, --seed: got them beside --config, want them in the file, in [training]")
     return options, rest
+
+
+def _directory(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"got {text!r}, want a directory that is there")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

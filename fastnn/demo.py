@@ -3,15 +3,17 @@
 The recipe below was chosen on 800 of the 4,000 training images; the 1,000 test images had no say in it.
 """
 
-import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fastnn import init, nn, optim
+from fastnn import init, nn, optim, plot
+from fastnn._figure import new_figure
 from fastnn.data import load_digits
 from fastnn.optim import lr_scheduler
 from fastnn.optim.state import StateDtype
 from fastnn.random import manual_seed
+from fastnn.report import save_run
 from fastnn.runs import make_run, save_weights
 from fastnn.training import Trainer
 
@@ -23,8 +25,6 @@ DROPOUT = 0.3
 WARMUP = 0.1
 """The share of all steps in which the learning rate climbs from START_FACTOR * LR to LR; a cosine leads down to 0."""
 START_FACTOR = 0.01
-
-History = dict[str, list[float]]
 
 
 def build_model(p: float = DROPOUT) -> nn.Sequential:
@@ -61,7 +61,7 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
         directory: where the run's own directory, named by the time, is made.
 
     Returns:
-        The run's directory, with model.safetensors, history.json and curves.png.
+        The run's directory, with model.safetensors, curves.png and what `fastnn.report.write_report` draws.
 
     Raises:
         ImportError: a package of the extra `demo` is missing; nothing has been trained then.
@@ -80,32 +80,16 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
     seconds = time.perf_counter() - started
 
     save_weights(model, run / "model.safetensors")
-    (run / "history.json").write_text(json.dumps({"seed": seed, "epochs": epochs, **history}, indent=1) + "\n")
+    save_run(run, trainer, test_data)
     draw_curves(history, run / "curves.png")
     accuracy = history["val_accuracy"][-1]
     print(f"{accuracy:.1%} of {len(test_data[0])} unseen digits right after {seconds:.1f} s of training; see {run}")
     return run
 
 
-def draw_curves(history: History, path: Path) -> None:
-    """Draw loss and accuracy per epoch, of training and validation, into a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-    figure = Figure(figsize=(10, 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+def draw_curves(history: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Draw loss and accuracy over epochs, of training and validation, into a PNG file."""
+    figure = new_figure(10, 4)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for key, label, colour in ((name, "training", "#8a8f98"), (f"val_{name}", "validation", "#c2410c")):
-            values = history[key]
-            epochs = range(1, len(values) + 1)
-            axes.plot(epochs, values, color=colour, linewidth=2, marker="o" if len(values) == 1 else None, label=label)
-        axes.set_title(name.capitalize(), loc="left", fontweight="bold")
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(axis="y", color="#e5e7eb")
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        plot.learning_curves(history, name, axes)
     figure.savefig(path)

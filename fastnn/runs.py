@@ -1,28 +1,29 @@
 """Trainings that a file describes, each with a directory of its own: what `python -m fastnn train --config` does.
 
 A run's directory is named by the time and holds config.toml, a copy of the file; checkpoints/, see `ModelCheckpoint`;
-and in the end model.safetensors, the final weights, and history.json. The file's options stand in `fastnn.config`.
+and in the end model.safetensors, the final weights, and what `save_run` writes. The file's options stand in
+`fastnn.config`.
 """
 
-import json
 import math
 import sys
 import time
 import warnings
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fastnn._figure import new_figure
 from fastnn.config import Config, ConfigError, read
 from fastnn.config.network import build_model
 from fastnn.config.options import Part
 from fastnn.nn.module import Module
 from fastnn.random import manual_seed
+from fastnn.report import save_run
 from fastnn.training import CheckpointError, LRFinder, ModelCheckpoint, Trainer, latest
 
-CONFIG, CHECKPOINTS, WEIGHTS, HISTORY = "config.toml", "checkpoints", "model.safetensors", "history.json"
+CONFIG, CHECKPOINTS, WEIGHTS = "config.toml", "checkpoints", "model.safetensors"
 
 
 class Run:
@@ -43,6 +44,7 @@ class Run:
         self.model = build_model(config.network, config.layers, self.train, config.data.normalize)
         self.loss = config.loss.build()
         self.optimizer = config.optimizer.build(self.model.parameters())
+        self.finder: LRFinder | None = None
 
     def find_lr(self) -> LRFinder:
         """See `Trainer.lr_find`."""
@@ -55,7 +57,8 @@ class Run:
         Raises:
             ValueError: there is none.
         """
-        lr = self.find_lr().suggestions["valley"]
+        self.finder = self.find_lr()
+        lr = self.finder.suggestions["valley"]
         if math.isnan(lr):
             raise ValueError("optimizer.lr: got 'find' and no rate at which the loss falls, want a number; look at "
                              "python -m fastnn lr-find")  # fmt: skip
@@ -63,8 +66,8 @@ class Run:
             group["lr"] = lr
         return lr
 
-    def fit(self, directory: Path, checkpoint: Path | None = None) -> dict[str, Any]:
-        """Train, from a checkpoint on if there is one, write the results, and return what stands in history.json."""
+    def fit(self, directory: Path, checkpoint: Path | None = None) -> dict[str, float]:
+        """Train, from a checkpoint on if there is one, write the results, and return those of the test part."""
         config = self.config
         if config.finds_lr and checkpoint is None:
             print(f"learning rate {self.set_found_lr():.3g}, the valley")
@@ -72,15 +75,13 @@ class Run:
                      for part in config.callbacks]  # fmt: skip
         scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))
         trainer = Trainer(self.model, self.loss, self.optimizer, scheduler, callbacks=callbacks, **config.trainer)
-        history = trainer.fit(self.train, self.validation, resume=checkpoint, **config.fit)
+        trainer.fit(self.train, self.validation, resume=checkpoint, **config.fit)
         if trainer.stopped:
             print(trainer.stopped)
         found = {} if self.test is None else trainer.evaluate(self.test)
         save_weights(self.model, directory / WEIGHTS)
-        record = {"seed": config.trainer["seed"], "epochs": config.fit.get("epochs", 1), **history}
-        record |= {f"test_{name}": value for name, value in found.items()}
-        (directory / HISTORY).write_text(json.dumps(record, indent=1) + "\n")
-        return record
+        save_run(directory, trainer, self.validation, finder=self.finder, test=found or None)
+        return found
 
 
 def train(path: str | Path, directory: str | Path = "runs") -> Path:
@@ -134,12 +135,9 @@ def find_lr(path: str | Path, picture: str | Path = "lr_find.png") -> LRFinder:
     for name, lr in finder.suggestions.items():
         print(f"{name + ':':15}{lr:.3g}")
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        figure = new_figure(8, 5)
     except ImportError:
         return finder
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     finder.plot(ax=figure.subplots())
     figure.savefig(picture)
     print(f"see {picture}")
@@ -186,8 +184,8 @@ def save_weights(model: Module, path: Path) -> None:
     path.write_bytes(safetensors.numpy.save(weights))
 
 
-def _report(record: dict[str, Any], directory: Path) -> None:
-    figures = "  ".join(f"{name} {value:.4f}" for name, value in record.items() if name.startswith("test_"))
+def _report(found: dict[str, float], directory: Path) -> None:
+    figures = "  ".join(f"test_{name} {value:.4f}" for name, value in found.items())
     print(f"{figures}; see {directory}" if figures else f"see {directory}")
 
 

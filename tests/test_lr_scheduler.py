@@ -400,5 +400,5 @@ def test_plot(monkeypatch: pytest.MonkeyPatch) -> None:
     pyplot.switch_backend("agg")
     pyplot.close(ours.LinearLR(make()).plot(3).figure)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match="pip install matplotlib"):
+    with pytest.raises(ImportError, match=r"pip install 'fastnn\[plot\]'"):
         ours.LinearLR(make()).plot(3)

@@ -138,6 +138,14 @@ def test_history_is_averaged_over_samples():
     assert trainer.logs == {name: values[-1] for name, values in history.items()}
 
 
+def test_curves_stay_as_long_where_some_epochs_have_no_validation():
+    trainer = make_trainer()
+    for validation in (None, (X, Y), None):
+        history = trainer.fit((X, Y), validation, epochs=1, batch_size=25, verbose=False)
+    assert [len(curve) for curve in history.values()] == [3] * 6
+    assert np.isnan(history["val_loss"]).tolist() == [True, False, True] and history.best_epoch() == 2
+
+
 def test_scheduler_steps_after_every_optimizer_step():
     model = make_model()
     optimizer = optim.SGD(model.parameters(), lr=1.0)

@@ -1,9 +1,9 @@
 """What a model does to a signal before it is trained: whether it explodes, vanishes, or dies."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastnn.nn import Module
 
 Array = npt.NDArray[np.floating]
+T = TypeVar("T")
 
 FAR = 100.0
 """A signal has vanished or exploded if its deviation is smaller or larger by this factor than where it came from."""
@@ -91,23 +92,43 @@ def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module")
     if np.size(batch) == 0:
         raise ValueError(f"batch: got shape {np.shape(batch)}, want one sample at least")
-    layers = list(leaves(model))
-    if not layers:
+    if next(leaves(model), None) is None:
         raise ValueError("model: got one without layers, want one at least")
+
+    def gradient(y: Array) -> Array:
+        return normal_(np.empty_like(y, order="C"), generator=Generator(0)) if dy is None else dy
+
+    found = signals(model, batch, gradient, lambda _what, _name, array: _signal(array))
+    rows = tuple(LayerReport(name, repr(layer), y, g) for name, layer, y, g in found)
+    return Report(rows, tuple(_warnings(rows, [layer for _, layer, *_ in found], _signal(batch).std)))
+
+
+def signals(
+    model: "Module", batch: Array, gradient: Callable[[Array], Array], look: Callable[[str, str, Array], T]
+) -> "list[tuple[str, Module, T, T]]":
+    """Run a batch forward and backward, and look at every layer's result and the gradient by it.
+
+    Args:
+        gradient: of the loss by the model's result, made of that.
+        look: ("activation" or "gradient", the layer's name, the array) -> what to keep; the array may change later.
+
+    Returns:
+        (name, layer, what look returned of its result, and of the gradient), in the order they run. The model is as
+        before afterwards.
+    """
+    layers = list(leaves(model))
     with kept(model):
         results, backwards, gradients = [], [], []
         x = batch
-        for _, layer in layers:
+        for name, layer in layers:
             x, backward = layer(x)
-            results.append(_signal(x))
+            results.append(look("activation", name, x))
             backwards.append(backward)
-        gradient: Any = normal_(np.empty_like(x, order="C"), generator=Generator(0)) if dy is None else dy
+        dx: Any = gradient(x)
         for i in reversed(range(len(layers))):
-            gradients.append(_signal(gradient))
-            gradient = backwards[i](gradient, i > 0)
-    signals = zip(layers, results, reversed(gradients), strict=True)
-    rows = tuple(LayerReport(name, repr(layer), y, g) for (name, layer), y, g in signals)
-    return Report(rows, tuple(_warnings(rows, [layer for _, layer in layers], _signal(batch).std)))
+            gradients.append(look("gradient", layers[i][0], dx))
+            dx = backwards[i](dx, i > 0)
+    return [(*layer, y, g) for layer, y, g in zip(layers, results, reversed(gradients), strict=True)]
 
 
 def leaves(module: "Module", name: str = "") -> "Iterator[tuple[str, Module]]":

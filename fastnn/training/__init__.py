@@ -8,6 +8,7 @@ from fastnn.training.callbacks import (
     ModelCheckpoint,
     ProgressBar,
     StopTraining,
+    TensorBoard,
     TimingMonitor,
     progressive_unfreezing,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "StopTraining",
+    "TensorBoard",
     "TimingMonitor",
     "Trainer",
     "latest",

@@ -12,8 +12,8 @@ Curve = npt.NDArray[np.float64]
 class History(dict[str, list[float]]):
     """Name -> a value for every epoch: loss, the metrics, val_ and either of both, lr (of the last step), seconds.
 
-    Training's loss and metrics are those met on the way, averaged over samples. Validation's hold only epochs that had
-    one.
+    Training's loss and metrics are those met on the way, averaged over samples. Validation's are NaN for epochs that
+    had none, unless no epoch had one.
 
     Attributes:
         steps: name -> a value for every optimizer step: loss (of its batches; NaN where nothing of them has a weight)
@@ -66,9 +66,12 @@ class History(dict[str, list[float]]):
 
 
 def append(curves: dict[str, list[float]], record: dict[str, float]) -> None:
-    """Put a value on the end of every curve."""
-    for name, value in record.items():
-        curves.setdefault(name, []).append(value)
+    """Put a value on the end of every curve, so that all stay as long: NaN where the record or the past has none."""
+    n = max(map(len, curves.values()), default=0)
+    for name in {**curves, **record}:
+        curve = curves.setdefault(name, [])
+        curve += [math.nan] * (n - len(curve))
+        curve.append(record.get(name, math.nan))
 
 
 def smoothed(values: list[float] | Curve, share: float) -> Curve:

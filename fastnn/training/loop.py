@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from fastnn.nn.module import Array, Module
 from fastnn.optim import clip_grad_norm_
 from fastnn.optim.lr_scheduler import ReduceLROnPlateau
@@ -56,6 +58,7 @@ class Loop:
         self.stopped: str | None = None
         self.resumed = self.has_stepped = False
         self.times = (0.0,) * 5
+        self.inputs: Array = np.empty(0, np.float32)
         self.data: dict[str, Any] = {}
         self._record: dict[str, float] | None = {}
         self._validates = False
@@ -89,7 +92,7 @@ class Loop:
         """
         started = time.perf_counter()
         x, labels, weights = batches.take(batch)
-        gathered = time.perf_counter()
+        gathered, self.inputs = time.perf_counter(), x
         logits, backward = self.model(x)
         total = batches.weight(batch, batch + 1)
         if weights is None:

@@ -29,7 +29,7 @@ def capture(trainer: "Trainer") -> dict[str, Any]:
         if part is not None and not hasattr(part, "state_dict"):
             raise TypeError(f"{name}: got {type(part).__name__} without state_dict, want it for a checkpoint")
     return {
-        "configuration": _configuration(trainer),
+        "configuration": configuration(trainer),
         "loop": {name: getattr(trainer, name) for name in LOOP},
         "data": dict(trainer.data),
         "model": trainer.model.state_dict(),
@@ -92,11 +92,25 @@ def _find(trainer: "Trainer", source: str | Path) -> Path | None:
     return latest(source) if Path(source).is_dir() else Path(source)
 
 
-def _configuration(trainer: "Trainer") -> dict[str, Any]:
-    """For who reads the file, and to compare."""
+def configuration(trainer: "Trainer") -> dict[str, Any]:
+    """What a trainer is made of, for who reads it, and to compare."""
     parts = {name: type(getattr(trainer, name)).__name__ for name in ("optimizer", "scheduler")}
     loss = getattr(trainer.loss, "__name__", repr(trainer.loss))
     return {"model": repr(trainer.model), **parts, "loss": loss, "metrics": list(trainer.metrics)}
+
+
+def described(trainer: "Trainer") -> dict[str, Any]:
+    """The same with the current or last fit's numbers, and "groups": the options of the optimizer's, also as text."""
+
+    def options(group: Mapping[str, Any]) -> dict[str, Any]:
+        plain = {name: list(v) if isinstance(v, tuple) else v for name, v in group.items() if name != "params"}
+        return {
+            name: v if isinstance(v, list | str | bool | int | float | None) else str(v) for name, v in plain.items()
+        }
+
+    return (
+        configuration(trainer) | trainer.data | {"groups": [options(group) for group in trainer.optimizer.param_groups]}
+    )
 
 
 def _compare(trainer: "Trainer", state: Mapping[str, Any]) -> None:

@@ -54,6 +54,7 @@ class Trainer(Loop):
         stopped: why the current or last fit ended early, else None.
         resumed: whether the current fit goes on from a checkpoint.
         has_stepped: whether the last batch ended a window, so that the optimizer has stepped.
+        inputs: x of the last batch gathered, in memory that the next one takes.
         times: of the last batch, seconds on `time.perf_counter`: its beginning, and the end of gathering, forward,
             backward, optimizer.
 

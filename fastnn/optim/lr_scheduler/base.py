@@ -208,20 +208,10 @@ def with_groups(optimizer: HasGroups) -> HasGroups:
 
 
 def draw(curve: Curve, ax: Axes | None) -> Axes:
-    """One line per group."""
-    if ax is None:
-        try:
-            from matplotlib import pyplot
-        except ImportError:
-            raise ImportError(
-                "matplotlib: got no such module, want it to plot a schedule; pip install matplotlib"
-            ) from None
-        ax = pyplot.subplots()[1]
-    for i, rates in enumerate(curve.T):
-        ax.plot(np.arange(len(rates)), rates, label=f"group {i}")
-    ax.set_xlabel("step")
-    ax.set_ylabel("learning rate")
-    return ax
+    """See `fastnn.plot.schedule`."""
+    from fastnn import plot
+
+    return plot.schedule(curve, ax=ax)
 
 
 def _copied(value: Any) -> Any:

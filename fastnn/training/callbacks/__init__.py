@@ -6,6 +6,7 @@ from fastnn.training.callbacks.monitors import LearningRateMonitor, TimingMonito
 from fastnn.training.callbacks.progress import ProgressBar
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.callbacks.stopping import EarlyStopping
+from fastnn.training.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "Callback",
@@ -15,6 +16,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "StopTraining",
+    "TensorBoard",
     "TimingMonitor",
     "progressive_unfreezing",
 ]

@@ -1,0 +1,272 @@
+"""Pictures of a training, with matplotlib.
+
+Every function draws into `ax` and returns it. None makes new axes of pyplot's, which shows them and which closes them;
+axes of a `matplotlib.figure.Figure` leave pyplot alone. Without matplotlib each raises ImportError.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._figure import GRID, LINES, TRAINING, VALIDATION, axes, pictures, plain, rgb, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fastnn.training.inspection import LayerSignals
+    from fastnn.training.lr_finder import LRFinder
+
+__all__ = ["confusion_matrix", "distributions", "learning_curves", "lr_finder", "predictions", "schedule"]
+
+PARTS = 25
+"""Curves are smoothed over twice this share of their length."""
+COUNTS, NUMBERS = 12, 30
+"""Up to how many classes a confusion matrix has counts and shares, and counts alone."""
+
+
+def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", ax: "Axes | None" = None) -> "Axes":
+    """A metric of training and validation over epochs: as measured (pale), smoothed, and where it is best.
+
+    Training's is drawn by step where the history has it so; steps are spread evenly over the epochs.
+
+    Args:
+        history: a `History`, or curves by name with a value for every epoch.
+        name: the metric; validation's is "val_" and that, and says what is best where there is one.
+
+    Raises:
+        KeyError: a name that the history does not have.
+    """
+    keys = {"training": name, "validation": f"val_{name}"}
+    curves = {label: found for label, key in keys.items() if len((found := _points(history, key))[0])}
+    if not curves:
+        raise KeyError(f"name: got {name!r}, want one of {[key for key in history if not key.startswith('val_')]}")
+    ax = axes(ax, 6, 4)
+    for label, (x, y) in curves.items():
+        colour = VALIDATION if label == "validation" else TRAINING
+        finite = np.isfinite(y)
+        marker = None if finite.all() and len(y) > 1 else "."  # a value between two that are missing is no line
+        ax.plot(x, y, color=colour, alpha=0.4, linewidth=1, marker=marker)
+        smooth = np.where(finite, 0.0, np.nan)
+        smooth[finite] = _smoothed(y[finite])
+        ax.plot(x, smooth, color=colour, linewidth=2, marker=marker, label=label)
+    _mark_best(ax, name, *_points(history, keys["validation"] if "validation" in curves else name, by_step=False))
+    ax.set_title(name.capitalize(), loc="left", fontweight="bold", parse_math=False)
+    ax.set_xlabel("epoch" if len(history.get(name, ())) else "step")
+    ax.locator_params(axis="x", integer=True)
+    if "accuracy" in name:
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
+    plain(ax)
+    ax.legend(frameon=False)
+    return ax
+
+
+def schedule(scheduler_or_history: Any, n: int | None = None, ax: "Axes | None" = None) -> "Axes":
+    """The learning rate of every group over steps.
+
+    Args:
+        scheduler_or_history: a schedule, whose next n steps are drawn; what its `preview` returned, (n, groups); or a
+            `History`: the rates used, of every group if `LearningRateMonitor` was there.
+        n: steps; only for a schedule, which needs it.
+    """
+    source = scheduler_or_history
+    if hasattr(source, "preview"):
+        if n is None:
+            raise ValueError("n: got None with a schedule, want the number of steps to draw; pass n")
+        source = source.preview(n)
+    if hasattr(source, "steps"):
+        steps = source.steps
+        curves = {key.replace("lr-", "group "): steps[key] for key in steps if key.startswith("lr-")} or {
+            "group 0": steps["lr"]
+        }
+    else:
+        curves = {f"group {i}": rates for i, rates in enumerate(source.T)}
+    ax = axes(ax, 6, 4)
+    for i, (label, rates) in enumerate(curves.items()):
+        marker = "o" if len(rates) == 1 else None
+        ax.plot(np.arange(len(rates)), rates, color=LINES[i % len(LINES)], linewidth=2, marker=marker, label=label)
+    ax.set_xlabel("step")
+    ax.set_ylabel("learning rate")
+    ax.set_ylim(bottom=0)
+    plain(ax)
+    if len(curves) > 1:
+        ax.legend(frameon=False)
+    return ax
+
+
+def lr_finder(finder: "LRFinder", ax: "Axes | None" = None) -> "Axes":
+    """Loss over the logarithm of the rate, as measured (pale) and smoothed, with the suggestions marked."""
+    ax = axes(ax, 6, 4)
+    ax.plot(finder.rates, finder.losses, color=TRAINING, alpha=0.4, linewidth=1)
+    ax.plot(finder.rates, finder.smoothed, color=TRAINING, linewidth=2, label="loss, smoothed")
+    ax.set_xscale("log")
+    logs, finite = np.log(finder.rates), np.isfinite(finder.smoothed)
+    for (name, rate), colour in zip(finder.suggestions.items(), LINES, strict=False):
+        if math.isfinite(rate) and finite.any():
+            height = np.interp(np.log(rate), logs[finite], finder.smoothed[finite])
+            ax.axvline(rate, color=colour, linewidth=1, linestyle=":")
+            ax.plot(rate, height, "o", color=colour, label=f"{name}: {rate:.1e}")
+    if finite.any():  # one raw loss may be far above all else
+        low, high = finder.smoothed[finite].min(), finder.smoothed[finite].max()
+        ax.set_ylim(low - 0.1 * (high - low or 1.0), high + 0.1 * (high - low or 1.0))
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("loss")
+    plain(ax)
+    ax.legend(frameon=False)
+    return ax
+
+
+def confusion_matrix(labels: npt.NDArray[Any], predictions: npt.NDArray[Any], names: Sequence[str] | None = None,
+                     ax: "Axes | None" = None) -> "Axes":  # fmt: skip
+    """How often each class (row) was taken for which (column): counts, and shares of the row; errors stand out.
+
+    Args:
+        labels, predictions: (N,) integers >= 0, N > 0.
+        names: of the classes; None for their numbers.
+
+    Raises:
+        ValueError: other shapes, no samples, or a class without a name.
+    """
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    if labels.ndim != 1 or labels.shape != predictions.shape or not len(labels):
+        raise ValueError(f"labels, predictions: got shapes {labels.shape}, {predictions.shape}, want (N,) twice, N > 0")
+    n = int(max(labels.max(), predictions.max())) + 1
+    if min(labels.min(), predictions.min()) < 0 or (names is not None and len(names) < n):
+        raise ValueError("labels, predictions: got a class that is negative or has no name, want one of names")
+    n = n if names is None else len(names)
+    counts = np.bincount(labels * n + predictions, minlength=n * n).reshape(n, n)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    right = np.eye(n, dtype=bool)
+    colours = np.array([rgb(VALIDATION), rgb(LINES[0])])[right.astype(int)]
+    strength = np.where(right, 0.85 * shares, np.sqrt(shares))[..., None]
+    side = min(12.0, 2 + 0.5 * n)
+    ax = axes(ax, side, side)
+    ax.imshow(1 - strength * (1 - colours))
+    for i, j in np.argwhere(counts) if n <= NUMBERS else ():
+        text = f"{counts[i, j]}\n{shares[i, j]:.0%}" if n <= COUNTS else f"{counts[i, j]}"
+        ax.text(
+            j, i, text, ha="center", va="center", fontsize=8, color="white" if strength[i, j, 0] > 0.55 else "black"
+        )
+    texts = [str(i) for i in range(n)] if names is None else [short(str(name), 20) for name in names]
+    shown = range(0, n, -(-n // NUMBERS))
+    tilt = 90 if n > COUNTS else 45 if max(map(len, texts)) > 4 else 0
+    ax.set_xticks(shown, [texts[i] for i in shown], rotation=tilt, ha="right" if tilt == 45 else "center",
+                  fontsize=8, parse_math=False)  # fmt: skip
+    ax.set_yticks(shown, [texts[i] for i in shown], fontsize=8, parse_math=False)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    ax.set_title(f"{counts[right].sum()} of {len(labels)} right", loc="left", fontweight="bold")
+    return ax
+
+
+def distributions(layers: "Iterable[LayerSignals]", what: Literal["activation", "gradient"] = "activation",
+                  ax: "Axes | None" = None) -> "Axes":  # fmt: skip
+    """A histogram for every layer, the first one above: of activations, or of the sizes of gradients.
+
+    Heights are densities (of gradients by the logarithm), each layer's largest the same. Zeros are not in them: their
+    share stands beside.
+
+    Args:
+        layers: what `fastnn.training.inspection.inspect_layers` returns.
+        what: which of both.
+    """
+    layers = list(layers)
+    ax = axes(ax, 7, 1.2 + 0.45 * len(layers))
+    for i, layer in enumerate(layers):
+        found = getattr(layer, what)
+        widths = np.diff(np.log(found.edges) if what == "gradient" else found.edges)
+        heights = found.counts / widths
+        if heights.any():
+            ax.stairs(0.85 * heights / heights.max() - i, found.edges, baseline=-i, fill=True, color=LINES[0])
+        ax.axhline(-i, color=GRID, linewidth=0.8, zorder=0)
+        for share, text in (
+            (found.zeros, f"{found.zeros:.0%} are 0"),
+            (found.broken, f"{found.broken:.0%} not finite"),
+        ):
+            if share:
+                ax.annotate(text, (1.01, 0.1 - i), xycoords=("axes fraction", "data"), fontsize=8,
+                            color=VALIDATION)  # fmt: skip
+    ax.set_yticks(range(0, -len(layers), -1), [short(f"{layer.name} {layer.layer}", 32) for layer in layers],
+                  fontsize=8, va="bottom", parse_math=False)  # fmt: skip
+    ax.set_ylim(-len(layers) + 0.9, 1)
+    ax.set_xlabel("activation" if what == "activation" else "|gradient|")
+    if what == "gradient":
+        ax.set_xscale("log")
+        seen = [(layer.gradient.edges[:-1], layer.gradient.counts) for layer in layers]
+        ax.set_xlim(
+            left=min(edges[counts >= counts.max() / 1000][0] for edges, counts in seen) / 2
+        )  # a few are far off
+    plain(ax, "x")
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def predictions(x: npt.NDArray[Any], labels: npt.NDArray[Any], probabilities: npt.NDArray[Any],
+                shape: tuple[int, ...] | None = None, ax: "Axes | None" = None,
+                names: Sequence[str] | None = None) -> "Axes":  # fmt: skip
+    """Samples as pictures with the true class, the predicted one and its probability; errors are framed.
+
+    Args:
+        x: (N, ...); each picture from its own least value (white, where it is grey) to its largest.
+        labels: (N,) integers.
+        probabilities: (N, C).
+        shape: (H, W), (1, H, W) or (3, H, W); None takes the samples' own, and a square's for (N, H * H).
+        names: of the classes; None for their numbers.
+
+    Raises:
+        ValueError: samples that are no such pictures, or none.
+    """
+    images = pictures(x, shape)
+    guesses = probabilities.argmax(axis=1)
+    columns, aspect = min(8, len(images)), images.shape[1] / images.shape[2]
+    step, rows = aspect + 0.44, -(-len(images) // columns)
+    ax = axes(ax, 1.2 * columns, 1.2 * step * rows + 0.4)
+    for i, image in enumerate(images):
+        top, left, wrong = i // columns * step + 0.4, i % columns, guesses[i] != labels[i]
+        box = (left + 0.04, left + 0.96, top + 0.96 * aspect, top + 0.04 * aspect)
+        ax.imshow(image, cmap="gray_r" if image.ndim == 2 else None, vmin=0, vmax=1, extent=box, aspect="equal")
+        colour = VALIDATION if wrong else "black"
+        corners = np.take(box, [[0, 1, 1, 0, 0], [2, 2, 3, 3, 2]])
+        ax.plot(*corners, color=colour if wrong else GRID, linewidth=2 if wrong else 1)
+        true, guess = (short(str(k if names is None else names[k]), 7) for k in (labels[i], guesses[i]))
+        text = f"{true} → {guess}" if wrong else true
+        text += f"\n{probabilities[i, guesses[i]]:.0%}"
+        ax.text(left + 0.5, top, text, ha="center", va="bottom", fontsize=8, color=colour, parse_math=False)
+    ax.set_xlim(0, columns)
+    ax.set_ylim(rows * step + 0.05, 0)
+    ax.set_axis_off()
+    return ax
+
+
+def _points(history: Any, key: str, by_step: bool = True) -> tuple[Any, Any]:
+    """Epochs and values: by step or validation where there are such values."""
+    steps, validations = getattr(history, "steps", {}), getattr(history, "validations", {})
+    epochs = len(history.get("loss", ()))
+    by_epoch = len(steps.get("loss", ())) / epochs if epochs and steps else 1.0
+    if key in validations and by_epoch:
+        return np.array(validations["step"]) / by_epoch, np.array(validations[key], np.float64)
+    values = steps[key] if by_step and key in steps else ()
+    if len(values) and by_epoch:
+        return np.arange(1, len(values) + 1) / by_epoch, np.array(values, np.float64)
+    y = np.array(history.get(key, ()), np.float64)
+    return np.arange(1.0, len(y) + 1), y
+
+
+def _smoothed(y: Any) -> Any:
+    """The mean over a window around every value: one over values behind it, as a training's own is, would lag."""
+    window = np.hanning(2 * (len(y) // PARTS) + 3)[1:-1]
+    return np.convolve(y, window, "same") / np.convolve(np.ones(len(y)), window, "same") if len(y) else y
+
+
+def _mark_best(ax: "Axes", name: str, x: Any, y: Any) -> None:
+    from fastnn.training.history import Better
+
+    is_better, best = Better(name), None
+    for i, value in enumerate(y):
+        best = i if is_better(value, None if best is None else y[best]) else best
+    if best is not None:
+        ax.plot(x[best], y[best], "o", color="black", markersize=9, fillstyle="none", markeredgewidth=1.5,
+                label=f"best: {y[best]:.4g}, epoch {x[best]:.4g}")  # fmt: skip

@@ -1,0 +1,197 @@
+"""What is kept of a run, and the page that is made of it."""
+
+import base64
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import __main__ as command
+from fastnn import nn, optim
+from fastnn.report import save_run, write_report
+from fastnn.training import Trainer
+
+pytest.importorskip("matplotlib")
+HOSTILE = "<script>alert('$x$ & \"y\"')</script>"
+PARTS = ("Metrics", "Learning curves", "Learning rate", "Learning-rate finder", "Confusion matrix", "Largest errors",
+         "Samples", "Activations", "Gradients", "Configuration")  # fmt: skip
+
+
+def hostile_metric(_logits: Any, _labels: Any) -> float:
+    return float("nan")
+
+
+hostile_metric.__name__ = HOSTILE
+
+
+class Hostile(nn.ReLU):
+    def __repr__(self) -> str:
+        return HOSTILE
+
+
+def trained(directory: Path, ignored: int = 0, **options: Any) -> Trainer:
+    fastnn.manual_seed(0)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 16)).astype("f"), rng.integers(0, 3, 60)
+    model = nn.Sequential(nn.Linear(16, 8), Hostile(), nn.Linear(8, 3))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.AdamW(model.parameters()),
+                      metrics=("accuracy", hostile_metric))  # fmt: skip
+    finder = trainer.lr_find((x, y), num_it=12)
+    trainer.fit((x, y), (x, y), epochs=2, batch_size=20, verbose=False)
+    validation = y.copy()
+    validation[:ignored] = -100
+    save_run(directory, trainer, (x, validation), finder=finder, **options)
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory: Path = tmp_path_factory.mktemp("runs") / "<i>run"
+    trained(directory, names=[HOSTILE, "b", "c"])
+    return directory
+
+
+class Page(HTMLParser):
+    """Tags, parts, and the sentence in place of each part that is missing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text, self.tags, self.attributes = path.read_text("utf-8"), set[str](), list[tuple[str, str | None]]()
+        self.feed(self.text)
+        pieces = re.split(r"<h2>(.*?)</h2>", self.text)
+        self.parts = dict(zip(pieces[1::2], pieces[2::2], strict=True))
+        self.missing = {name for name, part in self.parts.items() if 'class="missing"' in part}
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attributes
+
+
+def test_page_has_all_and_needs_nothing(run: Path) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    path = write_report(run)
+    page = Page(path)
+    assert path == run / "report.html" and tuple(page.parts) == PARTS and not page.missing
+    assert not page.tags & {"script", "i", "link", "iframe", "object", "svg"}
+    sources = [value or "" for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
+    pictures = [base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True) for source in sources]
+    assert len(pictures) == 8 and all(picture.startswith(b"\x89PNG") for picture in pictures)
+    assert "http:" not in page.text and "https:" not in page.text and "url(" not in page.text
+    assert "&lt;script&gt;alert(" in page.parts["Metrics"] and "&lt;i&gt;run" in page.text
+    assert "&lt;script&gt;alert(" in page.parts["Configuration"]
+    assert len(page.text) < 1_500_000 and pyplot.get_fignums() == []
+
+
+def test_metrics_are_those_of_the_history(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastnn.report.png", lambda _: b"")
+    history = json.loads((run / "history.json").read_text())["epochs"]
+    rows = re.findall(r"<tr><td>(.*?)</td></tr>", Page(write_report(run)).parts["Metrics"])
+    cells = {row.split("</td><td>")[0]: row.split("</td><td>")[1:] for row in rows}
+    best = min(history["val_loss"])
+    assert cells["loss"] == [f"{history['loss'][-1]:.4g}", f"{history['val_loss'][-1]:.4g}", f"{best:.4g}",
+                             str(history["val_loss"].index(best) + 1)]  # fmt: skip
+    assert next(row for name, row in cells.items() if "script" in name) == ["-", "-", "-", "-"]
+
+
+def test_saved_files(tmp_path: Path) -> None:
+    """Strict JSON, arrays without pickle, probabilities that are the model's, and only of labels that count."""
+    trainer = trained(tmp_path, ignored=5)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    history = json.loads((tmp_path / "history.json").read_text(), parse_constant=refuse)
+    assert history["epochs"][HOSTILE] == [None, None] and history["epochs"]["loss"] == trainer.history["loss"]
+    assert history["steps"]["lr"] == [1e-3] * 6 and history["validations"]["step"] == [3, 6]
+    configuration = json.loads((tmp_path / "configuration.json").read_text(), parse_constant=refuse)
+    assert configuration["batch_size"] == 20 and configuration["groups"][0]["betas"] == [0.9, 0.999]
+    with np.load(tmp_path / "evaluation.npz", allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 16)).astype("f"), rng.integers(0, 3, 60)
+    assert (arrays["labels"] == y[5:]).all() and (arrays["probabilities"] == trainer.predict_proba(x)[5:]).all()
+    assert (arrays["samples/x"] == x[5:21]).all()
+    worst = arrays["probabilities"][np.arange(55), y[5:]].argsort(kind="stable")[:16]
+    assert (arrays["errors/rows"] == worst).all() and (arrays["errors/x"] == x[5:][worst]).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["configuration.json", "evaluation.npz", "history.json"]
+    save_run(tmp_path, trainer)
+    assert not (tmp_path / "evaluation.npz").exists()  # it told of another training
+
+
+EVALUATED = {"Learning-rate finder", "Confusion matrix", "Largest errors", "Samples", "Activations", "Gradients"}
+
+
+FILES = {"history.json": {"Metrics", "Learning curves", "Learning rate"}, "evaluation.npz": EVALUATED,
+         "configuration.json": {"Configuration"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_missing_is_a_sentence(
+    run: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastnn.report.png", lambda _: b"")  # what is drawn is seen elsewhere
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    page = Page(write_report(tmp_path / "run"))
+    assert page.missing == FILES[name] and all(f"{name}: got no such file" in page.parts[part] for part in page.missing)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"PK\x03\x04", b'{"epochs": 1}'])
+def test_files_that_cannot_be_read_are_sentences(tmp_path: Path, content: bytes) -> None:
+    for name in FILES:
+        (tmp_path / name).write_bytes(content)
+    page = Page(write_report(tmp_path))
+    says_little = {"Configuration"} if content in (b"[]", b'{"epochs": 1}') else set()
+    assert page.missing == {*PARTS} - says_little
+    for name, parts in FILES.items():
+        assert all(f"{name}: got a file that cannot be read" in page.parts[part] for part in parts - says_little)
+
+
+def test_pickles_are_not_loaded(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    np.savez(tmp_path / "run/evaluation.npz", **{"$state": np.array([Path("x")], object)})
+    page = Page(write_report(tmp_path / "run"))
+    assert page.missing == EVALUATED and "allow_pickle=False" in page.parts["Samples"]
+
+
+@pytest.mark.parametrize("kind", ["regression", "not square", "none"])
+def test_other_runs(kind: str, tmp_path: Path) -> None:
+    """Targets that are no classes, samples that are no pictures, and a trainer that has not trained."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 6)).astype("f"), rng.integers(0, 3, 30)
+    model, loss, targets, metrics = nn.Sequential(nn.Linear(6, 3)), nn.CrossEntropyLoss(), y, ("accuracy",)
+    if kind == "regression":
+        loss, targets, metrics = (lambda p, t: (float(((p - t) ** 2).mean()), p - t)), x[:, :3].copy(), ()
+    trainer = Trainer(model, loss, optim.SGD(model.parameters(), 0.1), metrics=metrics)
+    data = (x, targets)
+    if kind != "none":
+        trainer.fit(data, data, verbose=False)
+    save_run(tmp_path, trainer, None if kind == "none" else data)
+    page = Page(write_report(tmp_path))
+    missing = {"Learning-rate finder", "Largest errors", "Samples"}
+    missing |= {
+        "regression": {"Confusion matrix"},
+        "none": {*PARTS} - {"Metrics", "Learning rate", "Configuration"},
+    }.get(kind, set())
+    assert page.missing == missing
+
+
+def test_command(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command.main(["report", str(run)]) == 0
+    assert capsys.readouterr().out.strip() == str(run / "report.html")
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["report", str(run / "nowhere")])
+    assert "want a directory that is there" in capsys.readouterr().err
+    with pytest.raises(NotADirectoryError, match=r"want one that fastnn\.report\.save_run wrote"):
+        write_report(run / "nowhere")
+    for package in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert command.main(["report", str(run)]) == 1
+    assert "matplotlib: got no such package" in capsys.readouterr().err
