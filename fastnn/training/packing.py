@@ -55,7 +55,7 @@ def unpack(arrays: Mapping[str, npt.NDArray[Any]], text: str) -> Any:
         "$array": array,
         "$float": _FLOATS.__getitem__,
         "$tuple": lambda items: tuple(_list(items)),
-        "$items": lambda items: _dict([(key, value) for key, value in _list(items)]),
+        "$items": lambda items: _dict([(key, value) for key, value in map(_list, _list(items))]),
     }
 
     def value(pairs: list[tuple[str, Any]]) -> Any:

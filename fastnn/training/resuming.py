@@ -70,7 +70,7 @@ def resume(trainer: "Trainer", source: str | Path) -> bool:
         return False
     state = load(path)
     if not _is_whole(state):
-        raise CheckpointError(f"{path}: got a state that is no training's, want one of ModelCheckpoint; use another file")
+        raise CheckpointError(f"{path}: got a state of no training, want one of ModelCheckpoint; use another file")
     wanted = dict(trainer.data)
     if trainer.seed is None:
         wanted["seed"] = state["data"]["seed"]
