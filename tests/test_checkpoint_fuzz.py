@@ -3,7 +3,6 @@
 FASTNN_TEST_CHECKPOINTS=full tries ten times as many.
 """
 
-import itertools
 import json
 import os
 import random
@@ -198,7 +197,7 @@ def test_bombs(room):
 
     def work():
         path = room / "bomb"
-        chosen = list(itertools.islice(bombs(), 2, None, 1 if FULL else 5))
+        chosen = [bomb for i, bomb in enumerate(bombs()) if FULL or i in (2, 22, 42) or 48 <= i < 58]
         tries(path, (signed(head, b"") for head in chosen))
         for i, head in enumerate(chosen):
             path.write_bytes(signed(head, b""))

@@ -128,11 +128,11 @@ def sync_directory(directory: Path) -> None:
 
 def remove_parts(directory: Path) -> None:
     """Delete what processes that were killed while writing have left, but not what others are writing now."""
-    for part in directory.glob(f".*{SUFFIX}.*"):
-        owner = part.name.rpartition(".")[2]
-        if owner.isdecimal() and not Path("/proc", owner).exists():
-            with suppress(OSError):
-                part.unlink()
+    with suppress(OSError):
+        for part in directory.glob(f".*{SUFFIX}.*"):
+            owner = part.name.rpartition(".")[2]
+            if owner.isdecimal() and not Path("/proc", owner).exists():
+                part.unlink(missing_ok=True)
 
 
 def _encoded(state: Mapping[str, Any]) -> list[Any]:
