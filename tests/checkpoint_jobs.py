@@ -45,7 +45,7 @@ def old(directory, name):
 
 
 def check(directory, name, code, what):
-    """The newest is the old state or the new, the latter if the job said so; and the next save leaves nothing behind."""
+    """The newest is the old state or the new, the latter if the job said so; the next save leaves nothing behind."""
     found = latest(directory)
     step = STATES.get(digest(load_checkpoint(found))) if found else None
     assert step in (1, 2) and (code != 0 or step == 2), (what, code, step)

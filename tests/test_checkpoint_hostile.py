@@ -57,8 +57,8 @@ HEADERS = {
     "half overlap": (described(STATE_A, entry("U8", [5], [0, 5]) | {"b": entry("U8", [5], [3, 8])["a"]}), "content"),
     "hole": (described(STATE_A, entry(shape=[1], offsets=[4, 8])), "content"),
     "rest": (described(STATE_A, entry(shape=[1], offsets=[0, 4])), "4 of them described"),
-    "unaligned": (described(STATE_A, entry("U8", [1], [0, 1]) | {"b": entry("U8", [3], [1, 4])["a"],
-                                                           "c": entry("F32", [1], [4, 8])["a"]}), "content"),
+    "unaligned": (described('{"a":[{"$array":"a"},{"$array":"b"},{"$array":"c"}]}', entry("F32", [1], [1, 5])
+                            | {"b": entry("U8", [1], [0, 1])["a"], "c": entry("U8", [3], [5, 8])["a"]}), "content"),
     "no metadata": (b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"sha256":"' + b"0" * 64 + b'"}', "header"),
     "metadata a list": (b'{"__metadata__":[],"a":{"sha256":"' + b"0" * 64 + b'"}}', "header"),
     "a list": (b'[{"sha256":"' + b"0" * 64 + b'"}]', "header"),

@@ -253,7 +253,7 @@ def test_names_from_a_file_delete_nothing(tmp_path):
         "mine.safetensors",
         "step-00000001.safetensors/..",
     ]
-    state["callbacks"]["ModelCheckpoint.0"] = {"last": names, "top": [(0.5, name) for name in names]}
+    state["callbacks"]["ModelCheckpoint.0"] = {"last": names, "top": []}
     save(path, state)
     fit(make(tmp_path / "a"), epochs=4, resume=path)
     assert [victim.read_bytes() for victim in victims] == [b"dear"] * 3
