@@ -15,7 +15,7 @@ PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c '' 2>/dev/nul
 SAMPLE ?= $(patsubst %,tests/test_%.py,wheel border border_optim demo generator memory module optim_state optimizers training)
 QEMU := qemu-x86_64-static -cpu Nehalem
 
-.PHONY: demo test test-openmp test-nehalem test-sanitized test-large test-aarch64 wheel wheel-test lint bench readme docs clean
+.PHONY: demo test test-openmp test-nehalem test-sanitized test-large test-checkpoints test-aarch64 wheel wheel-test lint bench readme docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
@@ -123,6 +123,10 @@ test-sanitized: $(VENV)/.installed
 # Arrays of more than 2^31 elements, in 18 GB of memory.
 test-large: $(VENV)/.installed
 	FASTNN_TEST_LARGE=1 $(BIN)/pytest tests/test_large.py
+
+# Every point at which a training can be killed, every byte of a checkpoint with every value, 20,000 files at random.
+test-checkpoints: $(VENV)/.installed
+	FASTNN_TEST_CHECKPOINTS=full $(BIN)/pytest $(PARALLEL) tests/test_resume.py tests/test_checkpoint*.py
 
 # The kernels on another CPU, which qemu-user-static emulates and g++-aarch64-linux-gnu compiles for: the bits of
 # every function of the C API are those of this machine.

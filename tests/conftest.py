@@ -1,6 +1,9 @@
-"""Fixtures: every ISA of this machine, several thread counts."""
+"""Fixtures: every ISA of this machine, several thread counts, a directory in memory."""
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support import THREADS, running
@@ -22,3 +25,10 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     with running(fastnn.isa(), request.param):
         assert fastnn.get_num_threads() == request.param
         yield request.param
+
+
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """A directory, in memory if there is one: for tests that ask what a file is, not what a disk does."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as directory:
+        yield Path(directory)

@@ -76,7 +76,8 @@ class Stateful:
         entries = self._checked_state(state_dict, groups, strict)
         generator = self._checked_generator(state_dict.get("generator"))
         self._build(groups)
-        self._generator = generator
+        if self._generator is not None and generator is not None:
+            self._generator.state = generator.state  # the object may be others' too
         self._keep(groups)
         for (group, members), saved in zip(self._grouped(), entries, strict=True):
             for i, entry in zip(members, saved, strict=True):

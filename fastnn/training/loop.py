@@ -127,7 +127,7 @@ class Loop:
             "samples": len(fit.batches.x),
             "batch_size": fit.batch_size,
             "accumulate_grad_batches": self.accumulate_grad_batches,
-            "val_check_interval": self.val_check_interval,
+            "val_check_interval": self._interval,
         }
         callbacks = [*self.callbacks]
         if verbose and not any(isinstance(callback, ProgressBar) for callback in callbacks):

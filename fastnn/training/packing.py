@@ -1,14 +1,22 @@
-"""A state as arrays by name and a JSON text, and back."""
+"""A state as arrays by name and a JSON text, and back; neither way believes what it reads."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+DTYPES = {"BOOL": np.dtype(np.bool_), "F16": np.dtype(np.float16)} | {
+    f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits // 8}")
+    for kind, sizes in {"U": (8, 16, 32, 64), "I": (8, 16, 32, 64), "F": (32, 64)}.items()
+    for bits in sizes
+}
+"""Of arrays, by safetensors' names."""
+_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def pack(state: Mapping[str, Any]) -> tuple[Arrays, str]:
@@ -22,7 +30,7 @@ def pack(state: Mapping[str, Any]) -> tuple[Arrays, str]:
         state: of dicts, lists, tuples, arrays, numbers, strings, booleans and None.
 
     Raises:
-        TypeError: something else.
+        TypeError: something else, or arrays of a dtype that is none of bool, integers and floats up to 8 bytes.
     """
     arrays: Arrays = {}
     return arrays, json.dumps(_plain(state, "", arrays), allow_nan=False)
@@ -32,16 +40,62 @@ def unpack(arrays: Mapping[str, npt.NDArray[Any]], text: str) -> Any:
     """The state that `pack` took.
 
     Raises:
-        ValueError: the text is none of its, or the arrays are others than it names.
+        ValueError, TypeError, KeyError, RecursionError: the text is none of its, or the arrays are others than it
+            names.
     """
     names: set[str] = set()
-    try:
-        state = _state(json.loads(text, parse_constant=_no_constant), arrays, names)
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+    def array(name: Any) -> npt.NDArray[Any]:
+        if name in names:
+            raise ValueError(f"got the array {name!r} twice")
+        names.add(name)
+        return arrays[name]
+
+    tags: dict[str, Callable[[Any], Any]] = {
+        "$array": array,
+        "$float": _FLOATS.__getitem__,
+        "$tuple": lambda items: tuple(_list(items)),
+        "$items": lambda items: _dict([(key, value) for key, value in map(_list, _list(items))]),
+    }
+
+    def value(pairs: list[tuple[str, Any]]) -> Any:
+        if not any(key.startswith("$") for key, _ in pairs):
+            return _dict(pairs)
+        ((tag, content),) = pairs
+        return tags[tag](content)
+
+    state = parse(text, value)
     if names != arrays.keys():
         raise ValueError(f"got the arrays {sorted(arrays.keys() - names)}, which nothing names")
     return state
+
+
+def parse(text: str, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """What a JSON text says, each object as `hook` makes it of its pairs, the inner ones first; see `unpack`."""
+    return json.loads(text, object_pairs_hook=hook or _dict, parse_constant=_no_constant)
+
+
+def views(header: Mapping[str, Any], body: memoryview) -> Arrays:
+    """The arrays that the header of a safetensors file describes, in the memory of what stands behind it.
+
+    Raises:
+        ValueError, TypeError, KeyError: it describes none, or not each byte once.
+    """
+    arrays: Arrays = {}
+    end = 0
+    for name, entry in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
+        dtype, shape, (begin, stop) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+        if len(shape) > 32 or not all(type(n) is int and 0 <= n < 2**63 for n in (*_list(shape), begin, stop)):
+            raise ValueError(f"got the shape {shape} of {name!r}")
+        if begin != end or begin % dtype.itemsize or stop - begin != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"got bytes {begin} to {stop} for {name!r} of {dtype} {shape}, behind {end}")
+        arrays[name] = np.ndarray(shape, dtype, body, begin)
+        if dtype.kind == "b" and arrays[name].view(np.uint8).max(initial=0) > 1:
+            raise ValueError(f"got other bytes than 0 and 1 for {name!r}")
+        end = stop
+    if end != len(body):
+        raise ValueError(f"got {len(body)} bytes of arrays, {end} of them described")
+    return arrays
 
 
 def _plain(value: Any, place: str, arrays: Arrays) -> Any:
@@ -49,6 +103,10 @@ def _plain(value: Any, place: str, arrays: Arrays) -> Any:
         return f"{place}/{key}" if place else str(key)
 
     if isinstance(value, np.ndarray):
+        if value.dtype.newbyteorder("=") not in DTYPES.values():
+            raise TypeError(f"{place}: got an array of {value.dtype}, want bool, integers or floats; convert it")
+        while place in arrays or place == "__metadata__":  # "a/b" is the place of ["a"]["b"] and of ["a/b"]
+            place += "'"
         arrays[place] = value
         return {"$array": place}
     if isinstance(value, np.generic):
@@ -68,30 +126,17 @@ def _plain(value: Any, place: str, arrays: Arrays) -> Any:
                     "tuples of them")  # fmt: skip
 
 
-def _state(value: Any, arrays: Mapping[str, npt.NDArray[Any]], names: set[str]) -> Any:
-    if isinstance(value, list):
-        return [_state(v, arrays, names) for v in value]
-    if not isinstance(value, dict):
-        return value
-    tag = next((key for key in value if key.startswith("$")), None)
-    if tag is None:
-        return {key: _state(v, arrays, names) for key, v in value.items()}
-    (content,) = value.values()
-    if tag == "$array":
-        names.add(content)
-        return arrays[content]
-    if tag == "$float":
-        return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[content]
-    if tag == "$tuple":
-        return tuple(_state(v, arrays, names) for v in content)
-    if tag == "$items":
-        return dict(_pairs(content, arrays, names))
-    raise ValueError(f"got the unknown key {tag}")
+def _dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("got a key twice")
+    return found
 
 
-def _pairs(content: Any, arrays: Mapping[str, npt.NDArray[Any]], names: set[str]) -> Iterator[tuple[Any, Any]]:
-    for key, value in content:
-        yield _state(key, arrays, names), _state(value, arrays, names)
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"got {type(value).__name__} for a list")
+    return value
 
 
 def _no_constant(name: str) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastnn.nn.module import Module
 from fastnn.random import Generator, default_generator
 from fastnn.training.callbacks import Callback, ModelCheckpoint
@@ -38,7 +40,7 @@ def capture(trainer: "Trainer") -> dict[str, Any]:
         "generators": [generator.state for generator in _generators(trainer.model)],
         "meter": trainer.meter.state_dict(),
         "history": trainer.history.state_dict(),
-        "callbacks": {name: state for name, c in _named(trainer) if (state := c.state_dict())},
+        "callbacks": {name: c.state_dict() for name, c in _named(trainer)},
     }
 
 
@@ -67,8 +69,8 @@ def resume(trainer: "Trainer", source: str | Path) -> bool:
     if path is None:
         return False
     state = load(path)
-    if not state.keys() >= {"configuration", "loop", "data", "model", "optimizer", "history", "callbacks"}:
-        raise CheckpointError(f"{path}: got {sorted(state)}, want what ModelCheckpoint writes; use another file")
+    if not _is_whole(state):
+        raise CheckpointError(f"{path}: got a state of no training, want one of ModelCheckpoint; use another file")
     wanted = dict(trainer.data)
     if trainer.seed is None:
         wanted["seed"] = state["data"]["seed"]
@@ -80,6 +82,25 @@ def resume(trainer: "Trainer", source: str | Path) -> bool:
     restore(trainer, state)
     trainer.data = wanted
     return True
+
+
+def _is_whole(state: Mapping[str, Any]) -> bool:
+    """Whether a state has the parts of `capture`, and numbers where the loop counts."""
+    parts = {"configuration", "loop", "data", "model", "optimizer", "scheduler", "generators", "meter", "history"}
+    dicts = ("configuration", "loop", "data", "model", "callbacks")
+    if state.keys() != parts | {"callbacks"} or not all(isinstance(state[name], dict) for name in dicts):
+        return False
+    loop, model = state["loop"], state["model"].values()
+    return (
+        loop.keys() == set(LOOP)
+        and state["data"].keys() == set(SAME)
+        and state["configuration"].keys() >= {"optimizer", "scheduler"}
+        and all(type(n) is int and 0 <= n < 2**63 for n in [loop[name] for name in LOOP[:-1]] + [state["data"]["seed"]])
+        and isinstance(loop["stopped"], str | None)
+        and isinstance(state["generators"], list)
+        and all(isinstance(array, np.ndarray) for array in model)
+        and all(isinstance(part, dict) for part in state["callbacks"].values())
+    )
 
 
 def _find(trainer: "Trainer", source: str | Path) -> Path | None:
@@ -126,7 +147,7 @@ def _compare(trainer: "Trainer", state: Mapping[str, Any]) -> None:
         got, want = state["configuration"][name], type(getattr(trainer, name)).__name__
         if got != want:
             raise ValueError(f"{name}: got {got} in the checkpoint, want {want}; build the saved one")
-    lost = state["callbacks"].keys() - {name for name, _ in _named(trainer)}
+    lost = {name for name, part in state["callbacks"].items() if part} - {name for name, _ in _named(trainer)}
     if lost:
         raise ValueError(
             f"callbacks: got the state of {sorted(lost)} in the checkpoint, want those among the callbacks"

@@ -131,8 +131,13 @@ class Trainer(Loop):
         fit = prepare(self.model, self.loss, self.metrics, train, validation, batch_size, self.accumulate_grad_batches,
                       self.seed, sample_weight, class_weight)  # fmt: skip
         checks.check_positive("epochs", epochs)
-        self._begin(fit, verbose)
-        self.resumed = resume is not None and resuming.resume(self, resume)
+        before = dict(vars(self))
+        try:
+            self._begin(fit, verbose)
+            self.resumed = resume is not None and resuming.resume(self, resume)
+        except BaseException:
+            vars(self).update(before)
+            raise
         self.epochs = self.first_epoch + epochs
         with in_mode(self.model, training=True):
             try:

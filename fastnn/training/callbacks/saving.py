@@ -1,11 +1,12 @@
 """Checkpoints while training goes on."""
 
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fastnn.training.callbacks.base import Callback
-from fastnn.training.checkpoint import SUFFIX, remove_parts, save, sync_directory
+from fastnn.training.checkpoint import SUFFIX, save, sync_directory
 from fastnn.training.history import Better
 from fastnn.training.monitoring import check_monitor
 
@@ -48,7 +49,7 @@ class ModelCheckpoint(Callback):
         every_n_steps: int | None = None,
     ) -> None:
         for name, value, least in (("save_top_k", save_top_k, 0), ("save_last", save_last, 1),
-                                   ("every_n_steps", every_n_steps or 1, 1)):  # fmt: skip
+                                   ("every_n_steps", 1 if every_n_steps is None else every_n_steps, 1)):  # fmt: skip
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}: got {value!r}, want an integer >= {least}")
         self.directory, self.monitor = Path(directory), monitor
@@ -75,7 +76,6 @@ class ModelCheckpoint(Callback):
             check_monitor(self.monitor, trainer.monitors)
         self.directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=self.directory).close()
-        remove_parts(self.directory)
         if not trainer.resumed:
             self._top, self._last = [], []
 
@@ -94,20 +94,33 @@ class ModelCheckpoint(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`, with the files that are still there."""
-        self._top = [(score, name) for score, name in state["top"] if (self.directory / name).exists()]
-        self._last = [name for name in state["last"] if (self.directory / name).exists()]
+        self._top = [(float(score), name) for score, name in state["top"] if self._has(name)]
+        self._last = [name for name in state["last"] if self._has(name)]
+
+    def _has(self, name: str) -> bool:
+        """Of what it wrote alone: it will delete these, and a file from elsewhere may name anything."""
+        return (
+            re.fullmatch(rf"step-[0-9]{{8,}}{re.escape(SUFFIX)}", name) is not None and (self.directory / name).exists()
+        )
 
     def _write(self, trainer: "Trainer", score: float | None) -> None:
-        name = f"step-{trainer.step:08}{SUFFIX}"
-        before = {name, *self._last, *(kept for _, kept in self._top)}
-        self._last = [name, *(kept for kept in self._last if kept != name)][: self.save_last]
+        name, kept = f"step-{trainer.step:08}{SUFFIX}", (self._top, self._last)
+        self._last = [name, *(other for other in self._last if other != name)][: self.save_last]
         if score is not None and self._is_better(score, None):
-            at = next((i for i, (kept, _) in enumerate(self._top) if self._is_better(score, kept)), len(self._top))
-            self._top.insert(at, (score, name))
-            self._top = self._top[: self.save_top_k]
-        save(self.directory / name, trainer.capture())
-        stale = before - {*self._last, *(kept for _, kept in self._top)}
+            better = (i for i, (best, _) in enumerate(self._top) if self._is_better(score, best))
+            at = next(better, len(self._top))
+            self._top = [*self._top[:at], (score, name), *self._top[at:]][: self.save_top_k]
+        try:
+            save(self.directory / name, trainer.capture())
+        except BaseException:
+            self._top, self._last = kept
+            raise
+        stale = _names(*kept) - _names(self._top, self._last)
         for file in stale:
             (self.directory / file).unlink(missing_ok=True)
         if stale:
             sync_directory(self.directory)
+
+
+def _names(top: list[tuple[float, str]], last: list[str]) -> set[str]:
+    return {*last, *(name for _, name in top)}

@@ -1,0 +1,137 @@
+"""What saves a checkpoint in a child, with a fault in the way; the parent looks at what is left.
+
+A fault is one at the n-th call of the system: before it, after it, or half of a write.
+"""
+
+import errno
+import io
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from resume_jobs import digest
+
+from fastnn.training import ModelCheckpoint, checkpoint, latest, load_checkpoint, save_checkpoint
+
+OLD, NEW = ({"a": np.full(30_000, i), "step": i} for i in (1, 2))
+STATES = {digest(state): state["step"] for state in (OLD, NEW)}
+
+
+def trainer(state, **more):
+    """What ModelCheckpoint needs of one."""
+    return SimpleNamespace(step=state["step"], capture=lambda: state, monitors=["loss"], resumed=False, **more)
+
+
+def overwrite(directory):
+    save_checkpoint(directory / "a.safetensors", NEW)
+
+
+def go_on(directory):
+    """The next of a training that keeps only its last."""
+    callback = ModelCheckpoint(directory, save_last=1)
+    callback.load_state_dict({"top": [], "last": [f"step-{1:08}.safetensors"]})
+    callback.on_epoch_end(trainer(NEW))
+
+
+JOBS = {"overwrite": (overwrite, "a"), "go on": (go_on, f"step-{1:08}")}
+
+
+def old(directory, name):
+    """A directory with the state before the job."""
+    directory.mkdir()
+    save_checkpoint(directory / f"{JOBS[name][1]}.safetensors", OLD)
+
+
+def check(directory, name, code, what):
+    """The newest is the old state or the new, the latter if the job said so; the next save leaves nothing behind."""
+    found = latest(directory)
+    step = STATES.get(digest(load_checkpoint(found))) if found else None
+    assert step in (1, 2) and (code != 0 or step == 2), (what, code, step)
+    save_checkpoint(directory / "next.safetensors", NEW)
+    assert not [path for path in directory.iterdir() if path.name.startswith(".")], what
+    JOBS[name][0](directory)
+    assert STATES[digest(load_checkpoint(latest(directory)))] == 2, what
+
+
+def started(work, *arguments):
+    """A child's number, and the descriptor at which it waits for a byte."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 4
+        try:
+            os.read(read, 1)
+            work(*arguments)
+            code = 0
+        except OSError:
+            code = 3
+        finally:
+            os._exit(code)
+    os.close(read)
+    return pid, write
+
+
+def ended(pid, gate):
+    """How the child ended that may go now; nothing but an OSError may come out of it."""
+    os.write(gate, b"x")
+    os.close(gate)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, 3, -signal.SIGKILL), code
+    return code
+
+
+class Faults:
+    """Counts calls, and makes the n-th fail: "before" and "after" raise, "kill" and "killed" end the process."""
+
+    def __init__(self, number, kind):
+        self.left, self.kind, self.calls = number, kind, []
+
+    def hit(self, name):
+        self.calls.append(name)
+        self.left -= 1
+        return self.left == 0
+
+    def around(self, name, function):
+        def call(*arguments, **options):
+            if not self.hit(name):
+                return function(*arguments, **options)
+            if self.kind in ("after", "killed"):
+                function(*arguments, **options)
+            return self.strike()
+
+        return call
+
+    def strike(self):
+        if self.kind.startswith("kill"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(errno.ENOSPC if self.kind == "before" else errno.EIO, "injected")
+
+    def open(self, path, mode):
+        faults = self
+
+        class Raw(io.FileIO):
+            def write(self, data):
+                if not faults.hit("write"):
+                    return super().write(data)
+                if faults.kind == "lost":
+                    return len(data)
+                count = super().write(memoryview(data)[: len(data) // 2])
+                return count if faults.kind == "short" else faults.strike()
+
+        assert mode == "wb"
+        return io.BufferedWriter(self.around("open", Raw)(path, mode))
+
+    def install(self):
+        """For good: in a child that ends soon."""
+        checkpoint.open = self.open
+        for name in ("open", "fsync", "close", "replace", "fstat"):
+            setattr(os, name, self.around(name, getattr(os, name)))
+        Path.unlink = self.around("unlink", Path.unlink)
+
+
+def faulty(name, directory, number, kind):
+    """The job under a fault."""
+    Faults(number, kind).install()
+    JOBS[name][0](directory)

@@ -1,0 +1,208 @@
+"""Checkpoints on the disk: whole or not there, whatever fails; which are kept, in which order, and which is the latest.
+
+FASTNN_TEST_CHECKPOINTS=full tries more orders of scores.
+"""
+
+import os
+import random
+import re
+import shutil
+import subprocess
+
+import checkpoint_jobs as jobs
+import numpy as np
+import pytest
+from checkpoint_files import FULL, STATE
+from resume_jobs import digest
+
+from fastnn.training import ModelCheckpoint, latest, load_checkpoint, save_checkpoint
+from fastnn.training.history import Better
+
+pytest.importorskip("safetensors")
+CALLS = "openat,write,fsync,rename,unlink,close,newfstatat,getdents64"
+
+
+def traced(work, arguments, log, inject=()):
+    """Run a child under strace; how it ended, and what it called. Skips where strace is missing or may not attach."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed")
+    pid, gate = jobs.started(work, *arguments)
+    command = [strace, "-f", "-p", str(pid), "-o", str(log), "-e", f"trace={CALLS}", *inject]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+        attached = "attached" in tracer.stderr.readline()
+        code = jobs.ended(pid, gate)
+        tracer.wait()
+    if not attached:
+        pytest.skip("strace may not attach here")
+    return code, re.findall(r"^\d+ +(\w+)\((.*)", log.read_text(), re.M)
+
+
+@pytest.mark.parametrize("name", jobs.JOBS)
+def test_faults_of_the_system(room, name):
+    """An error, a kill and a lying short count at every call that saving makes."""
+    jobs.old(room / "plain", name)
+    code, calls = traced(jobs.JOBS[name][0], (room / "plain",), room / "log")
+    assert code == 0
+    jobs.check(room / "plain", name, code, "no fault")
+    names = [call for call, _ in calls]
+    points = [(call, i + 1) for call in dict.fromkeys(names) for i in range(names.count(call))]
+    ways = [f"{call}:{what}:when={i}" for call, i in points for what in ("error=EIO", "error=ENOSPC", "signal=KILL")]
+    ways += [f"write:retval={n}:when={i}" for call, i in points if call == "write" for n in (0, 1, 100)][3:]
+    assert {"write", "fsync", "rename", "openat", "close"} <= set(names) and len(ways) > 40
+    codes = []
+    for i, way in enumerate(ways):
+        jobs.old(room / str(i), name)
+        code, _ = traced(jobs.JOBS[name][0], (room / str(i),), room / "log", ["-e", f"inject={way}"])
+        jobs.check(room / str(i), name, code, way)
+        codes.append(code)
+    assert set(codes) == {0, 3, -9}
+
+
+@pytest.mark.parametrize("kind", ["before", "after", "kill", "killed", "short", "lost"])
+@pytest.mark.parametrize("name", jobs.JOBS)
+def test_faults(room, name, kind):
+    """The same without strace, and writes that are cut short or lost."""
+    number, codes = 0, []
+    while number == 0 or codes[-1] != 0 or number < 12:
+        number += 1
+        place = room / str(number)
+        jobs.old(place, name)
+        codes.append(jobs.ended(*jobs.started(jobs.faulty, name, place, number, kind)))
+        jobs.check(place, name, codes[-1], number)
+    wanted = {"kill": {0, -9}, "killed": {0, -9}, "short": {0, 3, -9}}.get(kind, {0, 3})
+    assert set(codes) <= wanted and len(set(codes)) > 1
+
+
+def test_order_of_calls(room):
+    """The file is on the disk before it has its name, the name before the older file goes."""
+    jobs.old(room / "a", "go on")
+    _, calls = traced(jobs.go_on, (room / "a",), room / "log")
+    order = [call for call, _ in calls if call in ("write", "fsync", "rename", "unlink")]
+    assert order == ["write", "write", "fsync", "rename", "fsync", "unlink", "fsync"]
+    assert [path.name for path in (room / "a").iterdir()] == ["step-00000002.safetensors"]
+
+
+def test_what_was_saved(room):
+    """Every kind of value, dtype and order in memory comes back; places that have the same name do not meet."""
+    odd = {"a/b": np.zeros(1), "a": {"b": np.ones(1)}, "__metadata__": np.full(1, 2), "": {"a": np.full(1, 3)}}
+    kinds = {str(np.dtype(c)): np.arange(3).astype(c) for c in "?bBhHiIlLefd"}
+    orders = {"F": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "strided": np.arange(8)[::-2], "()": np.array(1.5)}
+    state = (
+        STATE | odd | {"kinds": kinds, "orders": orders, "big": 2**64 + 1, "items": {1: np.ones(2), "1": np.zeros(2)}}
+    )
+    save_checkpoint(room / "a.safetensors", state | {">": np.arange(3, dtype=">f4")})
+    loaded = load_checkpoint(room / "a.safetensors")
+    assert (loaded.pop(">") == np.arange(3)).all() and digest(loaded) == digest(state)
+    for part in (state, loaded):
+        assert part["a/b"] == 0 and part["a"]["b"] == 1 and part["items"][1][0] == 1 and part["items"]["1"][0] == 0
+    for name in ("kinds", "orders"):
+        for a, b in zip(loaded[name].values(), state[name].values(), strict=True):
+            assert a.dtype == b.dtype and a.tobytes() == b.tobytes() and a.flags.writeable and a.flags.aligned
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "sentence"),
+    [
+        ({"a": np.ones(1, complex)}, TypeError, "a: got an array of complex128, want"),
+        ({"a": {"b": np.array([{}])}}, TypeError, "a/b: got an array of object, want"),
+        ({"a": np.array(["x"])}, TypeError, "a: got an array of <U1, want"),
+        ({"a": [1, {2}]}, TypeError, "a/1: got set, want arrays, numbers"),
+        ({"a": len}, TypeError, "a: got builtin"),
+        ({"a": "x" * 2_000_000}, ValueError, r"state: got \d+ bytes of names and numbers, want at most 1572864; keep"),
+    ],
+)
+def test_what_cannot_be_saved(room, state, error, sentence):
+    with pytest.raises(error, match=f"^{sentence}"):
+        save_checkpoint(room / "a.safetensors", state)
+    assert list(room.iterdir()) == []
+
+
+def test_parts_of_the_dead_go(room):
+    """And not those of who is alive."""
+    pid, gate = jobs.started(lambda: None)
+    jobs.ended(pid, gate)
+    alive = room / f".a.safetensors.{os.getppid()}"
+    for path in (alive, room / f".a.safetensors.{pid}", room / ".b.safetensors.99999999", room / ".c.safetensors.x"):
+        path.touch()
+    save_checkpoint(room / "d.safetensors", {})
+    assert {path.name for path in room.iterdir()} == {alive.name, ".c.safetensors.x", "d.safetensors"}
+
+
+def test_latest_goes_back(room):
+    """Over damaged files, each named in a warning; of files as old as each other the one of the later step."""
+    assert latest(room) is None and latest(room / "missing") is None
+    names = [f"step-{i:08}.safetensors" for i in (8, 9, 10, 99_999_999, 100_000_000)]
+    for i, name in enumerate(random.Random(2).sample(names, 5)):
+        save_checkpoint(room / name, {"i": i})
+    for name in names:
+        os.utime(room / name, ns=(10**18, 10**18))
+    assert latest(room) == room / names[-1]
+    os.utime(room / names[0], ns=(10**18, 10**18 + 1))
+    assert latest(room) == room / names[0]
+    data = (room / names[0]).read_bytes()
+    (room / names[0]).write_bytes(data[:-1])
+    (room / names[4]).write_bytes(b"")
+    os.utime(room / names[4], ns=(10**18, 10**18))
+    with pytest.warns(UserWarning, match="going back to the checkpoint before it") as warned:
+        assert latest(room) == room / names[3]
+    assert [names.index(re.search(r"step-\d+.safetensors", str(w.message))[0]) for w in warned] == [0, 4]
+
+
+@pytest.mark.parametrize("seed", range(60 if FULL else 12))
+def test_which_are_kept(room, seed):
+    """The best k and the last n of random scores, as a list that is searched anew every time has them."""
+    rng = random.Random(seed)
+    top, last, mode = rng.randrange(4), rng.randrange(1, 4), rng.choice(["min", "max", "auto"])
+    callback = ModelCheckpoint(room, "loss", top, last, mode)
+    scores, is_better, last_steps = {}, Better("loss", mode), []
+    for step in range(1, 15):
+        score = rng.choice([1.0, 2.0, 3.0, -1.0, float("nan"), float("inf"), rng.random()])
+        callback.on_epoch_end(jobs.trainer({"step": step}, logs={"loss": score}))
+        scores[step], last_steps = score, [*last_steps, step][-last:]
+        ranked = sorted((s for s in scores if np.isfinite(scores[s])), key=lambda s: (-is_better.sign * scores[s], s))
+        wanted = {f"step-{s:08}.safetensors" for s in ranked[:top] + last_steps}
+        assert {path.name for path in room.iterdir()} == wanted, (step, scores)
+        assert callback.last == room / f"step-{step:08}.safetensors"
+        assert callback.best == (room / f"step-{ranked[0]:08}.safetensors" if ranked and top else None)
+        if rng.random() < 0.3:  # a new process goes on
+            state = callback.state_dict()
+            callback = ModelCheckpoint(room, "loss", top, last, mode)
+            callback.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"save_top_k": -1}, "save_top_k: got -1, want an integer >= 0"),
+        ({"save_top_k": True}, "save_top_k: got True"),
+        ({"save_last": 0}, "save_last: got 0, want an integer >= 1"),
+        ({"save_last": 1.5}, "save_last: got 1.5"),
+        ({"every_n_steps": 0}, "every_n_steps: got 0, want an integer >= 1"),
+        ({"every_n_steps": False}, "every_n_steps: got False"),
+        ({"mode": "best"}, "mode: got 'best', want"),
+    ],
+)
+def test_arguments(room, options, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        ModelCheckpoint(room, **options)
+
+
+def test_refused_before_training(room):
+    """A monitor that nobody records, and a directory that cannot be written."""
+    (room / "file").touch()
+    with pytest.raises(ValueError, match="monitor: got 'x', want one of"):
+        ModelCheckpoint(room / "a", "x").on_fit_start(jobs.trainer({"step": 0}))
+    for place in (room / "file", room / "file" / "below", "/proc/fastnn", "/proc"):
+        with pytest.raises(OSError):
+            ModelCheckpoint(place).on_fit_start(jobs.trainer({"step": 0}))
+
+
+def test_a_failed_write_is_not_counted(room, monkeypatch):
+    callback = ModelCheckpoint(room, "loss", save_last=1)
+    callback.on_epoch_end(jobs.trainer({"step": 1}, logs={"loss": 1.0}))
+    before = callback.state_dict()
+    monkeypatch.setattr(os, "replace", lambda *_: os.stat(room / "missing"))
+    with pytest.raises(OSError):
+        callback.on_epoch_end(jobs.trainer({"step": 2}, logs={"loss": 0.5}))
+    assert callback.state_dict() == before and callback.best.exists()
