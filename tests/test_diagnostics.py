@@ -1,16 +1,16 @@
-"""What is tried before a training, and what its curves say: every fault is built, found, and nothing else is."""
+"""What is tried before a training: every fault is built and found, and nothing is changed."""
 
 import math
 
 import numpy as np
 import pytest
+from training_tasks import CLASSES, DATA, RNG, Softmax, make_model, make_trainer, no_bias, plain
 
 import fastnn
 from fastnn import functional as F
 from fastnn import nn, optim
 from fastnn.training import (
     History,
-    Trainer,
     check_gradients,
     check_initial_loss,
     diagnose,
@@ -19,45 +19,11 @@ from fastnn.training import (
     overfit_one_sample,
 )
 
-CLASSES = 4
-RNG = np.random.default_rng(5)
-CENTRES = RNG.normal(size=(CLASSES, 10)) * 1.5
-
-
-def samples(n, rng=RNG):
-    y = np.arange(n) % CLASSES
-    return ((CENTRES[y] + rng.normal(size=(n, 10))) / 1.8).astype(np.float32), y
-
-
-DATA, VALIDATION = samples(640), samples(256)
-
-
-class Softmax(nn.Module):
-    def __call__(self, x):
-        y = F.softmax(x)
-        return y, lambda dy, input_grad=True: F.softmax_backward(dy, y) if input_grad else None
-
 
 class LogSoftmax(nn.Module):
     def __call__(self, x):
         y = F.log_softmax(x)
         return y, lambda dy, input_grad=True: F.log_softmax_backward(dy, y) if input_grad else None
-
-
-def make_model(*extra, p=0.0, width=32, seed=1):
-    fastnn.manual_seed(seed)
-    return nn.Sequential(
-        nn.Linear(10, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(p), nn.Linear(width, CLASSES), *extra
-    )
-
-
-def plain(*extra, width=32, seed=1):
-    fastnn.manual_seed(seed)
-    return nn.Sequential(nn.Linear(10, width), nn.ReLU(), nn.Linear(width, CLASSES), *extra)
-
-
-def make_trainer(model, lr=1e-2, optimizer=optim.AdamW, loss=None, **options):
-    return Trainer(model, loss or nn.CrossEntropyLoss(), optimizer(model.parameters(), lr=lr), seed=3, **options)
 
 
 def everything(trainer):
@@ -162,13 +128,6 @@ class Forgets(nn.Linear):
         return y, without
 
 
-def no_bias(model):
-    for p in model.parameters():
-        if p.data.ndim == 1:
-            p.data[...] = -100
-    return model
-
-
 NOISE = np.zeros((8, 10), np.float32), np.arange(8) % CLASSES  # equal samples with different labels
 FAILS = [
     (lambda: make_trainer(plain(), lr=1e-5), DATA, "hardly moves; raise the learning rate"),
@@ -262,14 +221,14 @@ def test_every_layer_of_the_package_is_among_them():
 
 
 def test_kinks_are_no_errors():
-    model = nn.Sequential(nn.Linear(10, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, CLASSES))
+    model = nn.Sequential(nn.Linear(10, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, CLASSES))
     for layer in model:
         for p in layer.parameters():
             if p.data.ndim == 1:
                 p.data[...] = 0
     x = DATA[0].copy()[:40]
     x[:5] = 0  # ReLU sees exactly 0
-    assert check_gradients(model, MEAN, (x, DATA[1][:40]), samples=20, eps=1e-3).ok
+    assert check_gradients(model, MEAN, (x, DATA[1][:40]), samples=10, eps=1e-3).ok
 
 
 class Wrong(nn.Linear):
@@ -308,93 +267,3 @@ def test_broken_loss_and_missing_gradient():
     assert len(doubled.wrong) == 5
     missing = check_gradients(nn.Sequential(Forgets(10, 4)), MEAN, (DATA[0][:6], DATA[1][:6]))
     assert missing.wrong == ("0.weight",) and missing.computed == 0.0
-
-
-def names(symptoms):
-    assert all(str(symptom).startswith(symptom.name) and str(symptom).endswith(".") for symptom in symptoms)
-    return [symptom.name for symptom in symptoms]
-
-
-def trained(model, data=DATA, validation=VALIDATION, epochs=5, batch_size=32, **options):
-    trainer = make_trainer(model, **options)
-    with np.errstate(all="ignore"):
-        history = trainer.fit(data, validation, epochs, batch_size, verbose=False)
-    return trainer, history
-
-
-LARGE = (DATA[0] * 300 + 200, DATA[1])
-SHUFFLED = (DATA[0], RNG.permutation(DATA[1]))
-FEW_NOISY = (RNG.normal(size=(64, 10)).astype(np.float32), RNG.integers(0, CLASSES, 64))
-SGD = {"optimizer": optim.SGD}
-
-
-def spoilt():
-    """Two outliers that are equal, with different labels."""
-    x = DATA[0].copy()
-    x[7] *= 1e3
-    x[8] = x[7]
-    return x, DATA[1]
-
-
-def noisy(data, share):
-    """Some labels are wrong."""
-    rng = np.random.default_rng(1)
-    y = data[1].copy()
-    wrong = rng.random(len(y)) < share
-    y[wrong] = rng.integers(0, CLASSES, wrong.sum())
-    return data[0], y
-
-
-OF_MODELS = ("softmax before the loss", "unscaled input", "dead units", "signal out of range")
-SICK = {
-    "dead": (lambda: trained(no_bias(plain()), lr=1e-3), ["plateau at log C", "dead units"]),
-    "lr too high": (lambda: trained(plain(), noisy(DATA, 0.5), None, lr=3.0), ["diverging"]),
-    "lr too low": (lambda: trained(plain(), lr=1e-7), ["loss does not fall"]),
-    "lr low": (lambda: trained(plain(), lr=2e-3, epochs=10, **SGD), ["slow convergence"]),
-    "noise by heart": (
-        lambda: trained(plain(width=256), FEW_NOISY, epochs=60, batch_size=16),
-        ["validation no better than a guess"],
-    ),
-    "by heart": (
-        lambda: trained(plain(width=256), noisy((DATA[0][:24], DATA[1][:24]), 0.5), epochs=60, batch_size=8),
-        ["overfitting"],
-    ),
-    "softmax": (lambda: trained(plain(Softmax()), epochs=8), ["softmax before the loss"]),
-    "shuffled": (lambda: trained(plain(width=4), SHUFFLED, lr=1e-3), ["plateau at log C"]),
-    "nan": (lambda: trained(plain(), lr=1e38, **SGD), ["NaN or infinity"]),
-    "unscaled": (lambda: trained(plain(), LARGE, lr=0.1, **SGD), ["NaN or infinity", "unscaled input"]),
-    "dropout": (lambda: trained(make_model(p=0.9), epochs=8), ["validation better than training"]),
-    "outliers": (lambda: trained(plain(), spoilt(), epochs=6), ["spikes"]),
-}
-
-
-@pytest.mark.parametrize("name", SICK)
-def test_symptoms(name):
-    make, expected = SICK[name]
-    trainer, history = make()
-    found = diagnose(history, model=trainer.model, batch=VALIDATION if name != "unscaled" else LARGE)
-    assert set(names(found)) >= set(expected), "\n".join(map(str, found))
-    of_curves = [name for name in expected if name not in OF_MODELS]
-    assert [name for name in names(found) if name not in OF_MODELS] == of_curves
-    assert names(diagnose(history, classes=CLASSES)) == of_curves
-
-
-HEALTHY = {
-    "batch norm": lambda: trained(make_model()),
-    "some dropout": lambda: trained(make_model(p=0.2)),
-    "plain": lambda: trained(plain()),
-    "sgd": lambda: trained(plain(), lr=0.1, **SGD),
-    "long": lambda: trained(plain(), epochs=40, lr=3e-3),
-    "small batches": lambda: trained(plain(), batch_size=3, lr=1e-3),
-    "a last batch of one": lambda: trained(plain(), (DATA[0][:609], DATA[1][:609]), epochs=6),
-    "no validation": lambda: trained(make_model(), validation=None),
-    "a fifth of the labels wrong": lambda: trained(plain(width=8), noisy(DATA, 0.2), noisy(VALIDATION, 0.2), epochs=8),
-    "one epoch": lambda: trained(make_model(), epochs=1),
-}
-
-
-@pytest.mark.parametrize("name", HEALTHY)
-def test_healthy_trainings_have_no_symptoms(name):
-    trainer, history = HEALTHY[name]()
-    assert diagnose(history, classes=CLASSES) == []
-    assert diagnose(history, model=trainer.model, batch=VALIDATION) == []

@@ -24,9 +24,9 @@ LEAST_STEPS = 20
 LEAST_EPOCHS = 3
 """In the first epochs training's mean, met on the way, is far behind validation, which comes after."""
 DIVERGED = 1.5
-"""A loss that ends at this many times its beginning is beyond what batches differ by."""
+"""A loss that rose to this many times its beginning, beyond what batches differ by, and did not come back below it."""
 LOST = 0.5
-"""Nor do they lose this share of what had been gained."""
+"""A loss that lost this share of what it had gained."""
 FALLEN = 0.05
 """A loss that fell by less than this share of its beginning has not fallen: labels' shares alone may give as much."""
 AT_GUESS = 0.03
@@ -196,11 +196,12 @@ def _path(loss: Curve, history: History, classes: int | None) -> Iterator[Sympto
     if len(loss) <= LEAST_STEPS or _start(loss) <= 0:
         return
     start, tenths = _start(loss), [float(np.median(part)) for part in np.array_split(loss, 10)]
-    end, best = tenths[-1], min(tenths)
+    end, best, worst = tenths[-1], min(tenths), max(tenths)
     guess = math.log(classes) if classes is not None and classes > 1 else math.nan
     path = f"the loss went from {start:.4g} to {end:.4g} in {len(loss)} steps at lr {history.steps['lr'][-1]:.3g}"
-    if end > DIVERGED * start or (start - best > LOST * start and end - best > LOST * (start - best)):
-        yield _symptom("diverging", f"{path}, its best was {best:.4g}")
+    is_above = worst > DIVERGED * start and start - end < FALLEN * start
+    if is_above or (start - best > LOST * start and end - best > LOST * (start - best)):
+        yield _symptom("diverging", f"{path}, by way of {worst if is_above else best:.4g}")
         return
     thirds = np.array_split(loss, 3)
     middle, last = (float(np.median(part)) for part in thirds[1:])
