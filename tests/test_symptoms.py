@@ -129,8 +129,10 @@ DRAWN = [
     (drawn([2.0] * 21), ["loss does not fall"], "from 2 to 2 in 21 steps"),
     (drawn([0.02] * 40), [], ""),  # a trained model
     (drawn([1.0] * 40, accuracy=[0.97]), [], ""),
+    (drawn([0.9, *falling(199, 1.2, 0.9)]), [], ""),  # an easy first batch
+    (drawn([2.0, 0.5, 3.0, 1.0, 9.0] * 40), ["loss does not fall"], ""),  # noise is no spike
     (drawn([LOG4] * 40), ["plateau at log C"], "1.386"),
-    (drawn([*np.linspace(20, LOG4, 50), *[LOG4] * 150]), ["plateau at log C"], "from 20 to 1.386"),
+    (drawn([*np.linspace(20, LOG4, 50), *[LOG4] * 150]), ["plateau at log C"], "to 1.386 in 200 steps"),
     (drawn(np.linspace(LOG4 * 1.1, LOG4 * 0.9, 100)), ["slow convergence"], ""),  # passes by it
     (drawn(np.linspace(2, 1.2, 100)), ["slow convergence"], "in the last third"),
     (drawn(np.linspace(2, 0.5, 100)), [], ""),
@@ -148,7 +150,7 @@ DRAWN = [
     (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.9, 0.8]), ["overfitting"], "0.2 in training and 0.8 in validation"),
     (drawn(FALL, loss=[1, 0.5], val_loss=[1, 1.9]), [], ""),  # two epochs
     (drawn(FALL, loss=[1, 0.3, 0.2], val_loss=[0.9, 0.2, 0.5]), ["overfitting"], "best in epoch 2 with 0.2"),
-    (drawn(FALL, loss=[1, 0.2, 0.4], val_loss=[0.9, 0.2, 0.5]), [], ""),  # training became worse as well
+    (drawn(FALL, loss=[1, 0.2, 0.4], val_loss=[0.9, 0.2, 0.7]), [], ""),  # training became worse as well
     (drawn(FALL, loss=[2, 1, 0.9], val_loss=[1, 0.3, 0.3]), ["validation better than training"], ""),
     (drawn(FALL, loss=[2, 1.2, 0.9], val_loss=[1.1, 0.9, 0.3]), [], ""),  # a mean that is met on the way
     (
