@@ -35,8 +35,10 @@ def test_code_runs():
 
 
 @pytest.mark.parametrize("page", [name for name, blocks in CODE.items() if blocks])
-def test_code_of_the_pages_runs(page):
+def test_code_of_the_pages_runs(page, tmp_path, monkeypatch):
     """One block after the other."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     if any("import torch" in block for block in CODE[page]):
         pytest.importorskip("torch")
     names = {"array": lambda *shape: np.ones(shape, np.float32)}

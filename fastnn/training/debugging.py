@@ -10,24 +10,26 @@ from fastnn.nn.module import Array, Module
 from fastnn.optim import clip_grad_norm_
 
 
-def explain_loss(model: Module, x: Array, loss: float, step: int) -> NoReturn:
-    """Run the batch again, layer by layer, and name the first one whose parameters or result are not finite.
-
-    Raises:
-        FloatingPointError: always.
-    """
-    source = "the loss itself; look at the labels and the loss's options"
+def source(model: Module, x: Array) -> str:
+    """Run a batch, layer by layer: the first layer whose parameters or result are not finite, and a remedy."""
     with kept(model):
         for name, layer in leaves(model):
             broken = next((key for key, p in layer.named_parameters() if not np.isfinite(p.data).all()), None)
             if broken is not None:
-                source = f"{broken} of layer {name} ({layer}), which a step has overthrown; lower lr or clip gradients"
-                break
+                return f"{broken} of layer {name} ({layer}), which a step has overthrown; lower lr or clip gradients"
             x, _ = layer(x)
             if not np.isfinite(x).all():
-                source = f"the result of layer {name} ({layer}); lower lr, or look at the size of its input"
-                break
-    raise FloatingPointError(f"loss at step {step + 1}: got {loss}, which comes from {source}")
+                return f"the result of layer {name} ({layer}); lower lr, or look at the size of its input"
+    return "the loss itself; look at the labels and the loss's options"
+
+
+def explain_loss(model: Module, x: Array, loss: float, step: int) -> NoReturn:
+    """Run the batch again and name the `source`.
+
+    Raises:
+        FloatingPointError: always.
+    """
+    raise FloatingPointError(f"loss at step {step + 1}: got {loss}, which comes from {source(model, x)}")
 
 
 def explain_gradients(model: Module, step: int) -> None:

@@ -1,6 +1,5 @@
 """Which learning rate to begin with."""
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,20 +55,14 @@ def lr_find(trainer: "Trainer", fit: Fit, start_lr: float, end_lr: float, num_it
     if num_it < 2:
         raise ValueError(f"num_it: got {num_it}, want at least 2")
     rates = start_lr * (end_lr / start_lr) ** (np.arange(num_it) / (num_it - 1))
-    before, detects = copy.deepcopy(resuming.capture(trainer)), trainer.detect_nan
     losses: list[float] = []
-    try:
-        trainer.detect_nan = False  # to diverge is what it wants
-        with in_mode(trainer.model, training=True), np.errstate(all="ignore"):
-            for i, rate in enumerate(rates):
-                losses.append(_trained(trainer, fit, i, float(rate)))
-                curve = smoothed(losses, SMOOTHING)
-                least = curve.min()
-                if not curve[-1] - least <= (DIVERGED - 1) * abs(least):
-                    break
-    finally:
-        trainer.detect_nan = detects
-        resuming.restore(trainer, before)
+    with resuming.untouched(trainer), in_mode(trainer.model, training=True):
+        for i, rate in enumerate(rates):
+            losses.append(_trained(trainer, fit, i, float(rate)))
+            curve = smoothed(losses, SMOOTHING)
+            least = curve.min()
+            if not curve[-1] - least <= (DIVERGED - 1) * abs(least):
+                break
     return found(rates[: len(losses)], np.array(losses))
 
 

@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.init.report import kept
 from fastnn.nn.module import Module
 from fastnn.random import Generator, default_generator
 from fastnn.training.callbacks import Callback, ModelCheckpoint
@@ -57,6 +59,22 @@ def restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
     except BaseException:
         _put(trainer, before)
         raise
+
+
+@contextmanager
+def untouched(trainer: "Trainer") -> Iterator[None]:
+    """Put back what training inside the block changes: all that `capture` takes, gradients and modes too.
+
+    NaN and infinity are let through there, since to diverge is an answer.
+    """
+    before, detects = copy.deepcopy(capture(trainer)), trainer.detect_nan
+    with kept(trainer.model), np.errstate(all="ignore"):
+        try:
+            trainer.detect_nan = False
+            yield
+        finally:
+            trainer.detect_nan = detects
+            restore(trainer, before)
 
 
 def resume(trainer: "Trainer", source: str | Path) -> bool:

@@ -1,0 +1,212 @@
+"""Whether a few samples can be learnt by heart, to be tried before a training of hours.
+
+Source: A. Karpathy, "A recipe for training neural networks", 2019.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.nn.module import Array, Module
+from fastnn.nn.norm import Norm
+from fastnn.random import Generator, permutation
+from fastnn.training.checks import Data, check_positive, checked
+from fastnn.training.evaluation import in_mode
+from fastnn.training.fitting import prepare
+from fastnn.training.initial_loss import is_classes
+from fastnn.training.losses import Loss
+from fastnn.training.resuming import untouched
+
+if TYPE_CHECKING:
+    from fastnn.training.trainer import Trainer
+
+LEARNT = 0.05
+"""By heart means that the loss is this share of what a guess costs: for 10 classes, 0.9 for the right one."""
+MOVED = 0.1
+"""A loss that has fallen by less than this share has hardly moved: some hundred steps on one batch do far more."""
+
+
+@dataclass(frozen=True)
+class Overfit:
+    """Whether a few samples can be learnt by heart.
+
+    Attributes:
+        samples: how many.
+        losses: of every step, ahead of it; the last one is at most `target`, unless the steps ran out.
+        target: the loss that counts as learnt.
+        idle: parameters that did not change, or had no gradient at the last step.
+        advice: what is wrong and what to do; empty if nothing is.
+    """
+
+    samples: int
+    losses: tuple[float, ...]
+    target: float
+    idle: tuple[str, ...]
+    advice: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was learnt."""
+        return not self.advice
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps made."""
+        return len(self.losses) - 1
+
+    def __str__(self) -> str:
+        what = "1 sample" if self.samples == 1 else f"{self.samples} samples"
+        path = f"the loss went from {self.losses[0]:.4g} to {self.losses[-1]:.4g} in {self.steps} steps"
+        return f"{what}: {path}, the target is {self.target:.4g}; {self.advice or 'learnt by heart'}"
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """How many samples can be learnt by heart.
+
+    Attributes:
+        rungs: one for each size up to the first that fails, smallest first.
+    """
+
+    rungs: tuple[Overfit, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every rung was learnt."""
+        return self.rungs[-1].ok
+
+    def __str__(self) -> str:
+        last = self.rungs[-1]
+        if self.ok:
+            return f"ladder: up to {last.samples} samples are learnt by heart"
+        below = f"{self.rungs[-2].samples} can be learnt by heart, but of " if len(self.rungs) > 1 else "of "
+        return f"ladder: {below}{last}"
+
+
+def overfit_one_batch(
+    trainer: "Trainer", batch: Data, steps: int = 500, target: float | None = None, lr: float | None = None
+) -> Overfit:
+    """Train on one batch until its loss is at most `target`. A model that cannot learn it has a bug, or a wrong rate.
+
+    The model is in evaluation mode, so that nothing is dropped at random, but for its norms. Callbacks are not called,
+    and the scheduler is not stepped.
+
+    A single sample has no variance for batch norm in training, and repeated it would be normalised to zeros, so that
+    nothing ahead of the norm could be learnt: there the norms are in evaluation mode too. It is given twice, which
+    changes no mean, for those that have no statistics of their own.
+
+    Args:
+        trainer: whose model, loss, optimizer and clipping are used, from where they stand.
+        batch: (x, y), as for `Trainer.fit`.
+        steps: at most so many.
+        target: by default a twentieth of the way from the least loss (0, or what label smoothing leaves) to log C for
+            labels, and a twentieth of the first loss for other targets.
+        lr: the learning rate; by default that of the optimizer now, which a warm-up may have made tiny.
+
+    Raises:
+        TypeError, ValueError, IndexError: as by `Trainer.fit`, or an optimizer that cannot be put back.
+    """
+    check_positive("steps", steps)
+    x, y = checked("batch", batch)
+    samples, model = len(x), trainer.model
+    if samples == 1:
+        x, y = np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)
+    with untouched(trainer), _certain(model, samples > 1):
+        batches = prepare(model, trainer.loss, trainer.metrics, (x, y), None, len(x), 1, trainer.seed).batches
+        for group in trainer.optimizer.param_groups if lr is not None else ():
+            group["lr"] = lr  # type: ignore[index]
+        before = {name: p.data.copy() for name, p in model.named_parameters()}
+        losses: list[float] = []
+        for _ in range(steps + 1):
+            loss, _, logits, _ = trainer.forward_backward(batches, 0)
+            losses.append(loss)
+            target = _target(trainer.loss, logits, y, loss) if target is None else target
+            if not loss > target or len(losses) > steps:
+                break
+            trainer.update()
+        idle = [
+            name
+            for name, p in model.named_parameters()
+            if p.grad is None or not p.grad.any() or (len(losses) > 1 and np.array_equal(p.data, before[name]))
+        ]
+    return Overfit(samples, tuple(losses), target or 0.0, tuple(idle), _overfit_advice(losses, target or 0.0, idle))
+
+
+def overfit_one_sample(
+    trainer: "Trainer", data: Data, steps: int = 500, target: float | None = None, lr: float | None = None
+) -> Overfit:
+    """`overfit_one_batch` with the first sample of `data`."""
+    x, y = checked("data", data)
+    return overfit_one_batch(trainer, (x[:1], y[:1]), steps, target, lr)
+
+
+def learning_ladder(
+    trainer: "Trainer",
+    data: Data,
+    sizes: Sequence[int] = (1, 4, 16, 64),
+    steps: int = 500,
+    target: float | None = None,
+    lr: float | None = None,
+) -> Ladder:
+    """`overfit_one_batch` with more and more samples, up to the first size that cannot be learnt by heart.
+
+    Every rung begins with the model as it is, and has the samples of the one below. They are drawn at random, always
+    the same ones, since the first samples of a file are often of one class.
+
+    Args:
+        data: (x, y).
+        sizes: positive, growing; those beyond the data are left out, but one rung is the data then.
+
+    The other arguments, and errors, are as for `overfit_one_batch`.
+    """
+    x, y = checked("data", data)
+    for size in sizes:
+        check_positive("sizes", size)
+    if not sizes or list(sizes) != sorted(set(sizes)):
+        raise ValueError(f"sizes: got {tuple(sizes)}, want growing numbers, one at least; sort them")
+    order = permutation(len(x), Generator(0))
+    rungs: list[Overfit] = []
+    for size in sorted({min(size, len(x)) for size in sizes}):
+        index = order[:size]
+        rungs.append(overfit_one_batch(trainer, (x[index], y[index]), steps, target, lr))
+        if not rungs[-1].ok:
+            break
+    return Ladder(tuple(rungs))
+
+
+@contextmanager
+def _certain(model: Module, several: bool) -> Iterator[None]:
+    """Evaluation mode, but for norms where there are several samples."""
+    with in_mode(model, training=False):
+        for module in model.modules():
+            module.training = several and isinstance(module, Norm)
+        yield
+
+
+def _target(loss: Loss, logits: Array, y: Any, first: float) -> float:
+    if not is_classes(logits, y):
+        return LEARNT * first
+    classes, smoothing = logits.shape[1], float(getattr(loss, "label_smoothing", 0.0))
+    shares = [1 - smoothing + smoothing / classes] + [smoothing / classes] * (classes - 1)
+    least: float = -sum(share * math.log(share) for share in shares if share)
+    return least + LEARNT * (math.log(classes) - least)
+
+
+def _overfit_advice(losses: Sequence[float], target: float, idle: Sequence[str]) -> str:
+    first, last = losses[0], losses[-1]
+    if last <= target:
+        return ""
+    if not last <= first:
+        return "it diverges; lower the learning rate, see Trainer.lr_find, or clip gradients"
+    if first - last >= MOVED * abs(first):
+        return ("it falls and is not there yet; give it more steps or a higher learning rate, take a larger model, or "
+                "look for equal samples with different labels")  # fmt: skip
+    if idle:
+        return (f"it hardly moves, and {', '.join(idle)} not at all: no gradient reaches it, the optimizer does not "
+                "hold it, or the learning rate is lost in rounding; look for dead units with init.report")  # fmt: skip
+    return ("it hardly moves; raise the learning rate, see that labels and loss are what they should be, or try "
+            "check_gradients")  # fmt: skip

@@ -1,0 +1,167 @@
+"""Every gradient of a model against differences of its loss."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.init.report import kept
+from fastnn.nn.module import FLOATS, Array, Module, Parameter
+from fastnn.random import Generator, permutation
+from fastnn.training.checks import Data, check_positive, checked
+from fastnn.training.losses import Loss
+
+ZERO = 1e-5
+"""Errors are told against this share of the loss, at least: rounding alone makes differences of 1e-10 of it."""
+NEAR = 0.01
+"""Where a difference is wrong, the loss may have a kink within eps; this much nearer there is none, or it is at it."""
+
+
+Entry = tuple[float, tuple[int, ...], float, float]
+"""Relative error, place, gradient by backward, gradient by differences."""
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """Whether backward does what forward says.
+
+    Attributes:
+        errors: the largest relative error of each parameter's entries that were tried, by name in the order of
+            `named_parameters`, after "x", that of the input.
+        worst, error, place: the largest error of all, of which parameter it is, and of which entry.
+        computed, measured: the gradient there, by backward and by differences.
+        tolerance: the error that is allowed.
+    """
+
+    errors: dict[str, float]
+    worst: str
+    error: float
+    place: tuple[int, ...]
+    computed: float
+    measured: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether no error is above the tolerance."""
+        return self.error <= self.tolerance
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """What has an error above the tolerance, in the order of `errors`."""
+        return tuple(name for name, error in self.errors.items() if error > self.tolerance)
+
+    def __str__(self) -> str:
+        worst = (f"gradients: the largest relative error is {self.error:.2g}, at {self.worst}{list(self.place)}: "
+                 f"backward says {self.computed:.6g}, differences say {self.measured:.6g}")  # fmt: skip
+        if self.ok:
+            return f"{worst}; as it should be"
+        return (f"{worst}; wrong are {', '.join(self.wrong)}; look at the backward of the layer of {self.wrong[-1]}, "
+                "and of those between it and the loss")  # fmt: skip
+
+
+def check_gradients(
+    model: Module, loss: Loss, batch: Data, samples: int = 8, eps: float = 1e-5, tolerance: float = 1e-4
+) -> GradientCheck:
+    """Compare gradients with central differences, (f(p + eps) - f(p - eps)) / 2 eps, in float64.
+
+    It is a float64 copy of model and loss that is run, in the mode of each of its modules; its generators begin at the
+    same place every time, so that dropout drops the same. Where the loss has a kink, as ReLU has at 0, any slope
+    between those of its two sides is right.
+
+    Args:
+        model, loss: as for `Trainer`. Parameters, buffers and arrays that are the loss's attributes become float64.
+        batch: (x, y); few samples, since the model is run twice for every entry.
+        samples: entries of each parameter, and of x: the one with the largest gradient and some at random, always the
+            same.
+        eps: > 0.
+        tolerance: relative error that is allowed.
+
+    Raises:
+        TypeError, ValueError: batch is no such pair, NaN or infinity in it, or a number that is not positive.
+    """
+    x, y = checked("batch", batch)
+    check_positive("samples", samples)
+    for name, value in (("eps", eps), ("tolerance", tolerance)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name}: got {value!r}, want a finite number > 0; leave it out for the usual one")
+    model, loss = in_float64(model), in_float64(loss)
+    x = np.array(x, np.float64)
+    y = y.astype(np.float64) if y.dtype in FLOATS else y
+
+    def cost() -> float:
+        with kept(model):
+            return float(loss(model(x)[0], y)[0])
+
+    with np.errstate(all="ignore"):
+        value, parts = _gradients(model, loss, x, y)
+        found = {name: _largest(cost, *part, samples, eps, tolerance, max(1.0, abs(value))) for name, part in parts}
+    if not found:
+        raise ValueError("model: got one without parameters and without a gradient of x, want something to check")
+    worst = max(found, key=lambda name: found[name][0])
+    errors = {name: entry[0] for name, entry in found.items()}
+    return GradientCheck(errors, worst, *found[worst], tolerance)
+
+
+def _gradients(model: Module, loss: Loss, x: Array, y: Any) -> tuple[float, list[tuple[str, tuple[Array, Array]]]]:
+    """The loss, and the arrays that it depends on, by name, each with its gradient."""
+    with kept(model):
+        model.zero_grad()
+        logits, backward = model(x)
+        value, dlogits = loss(logits, y)
+        dx = backward(dlogits)
+        parts: list[tuple[str, tuple[Array, Array]]] = [] if dx is None else [("x", (x, dx.copy()))]
+        for name, p in model.named_parameters():
+            parts.append((name, (p.data, np.zeros_like(p.data) if p.grad is None else p.grad.copy())))
+    return float(value), [part for part in parts if part[1][0].size]
+
+
+def in_float64(part: Any) -> Any:
+    """A copy of a module, or of a loss, whose parameters and arrays of floats are float64; what is shared stays so."""
+    is_module = isinstance(part, Module)
+    arrays: Any = part.state_dict().values() if is_module else getattr(part, "__dict__", {}).values()
+    memo: dict[int, Any] = {
+        id(a): np.array(a, np.float64) for a in arrays if isinstance(a, np.ndarray) and a.dtype in FLOATS
+    }
+    if is_module:
+        memo |= {id(p): Parameter(memo[id(p.data)]) for p in part.parameters()}
+    return copy.deepcopy(part, memo)
+
+
+def _largest(
+    cost: Callable[[], float], array: Array, gradient: Array, samples: int, eps: float, tolerance: float, size: float
+) -> Entry:
+    """The worst of the entry with the largest gradient and some others."""
+    drawn = permutation(gradient.size, Generator(0))[: samples - 1]
+    places = [int(np.abs(gradient).argmax()), *drawn.tolist()]
+    return max(
+        (_entry(cost, array, i, float(gradient.flat[i]), eps, tolerance, ZERO * size) for i in places),
+        key=lambda entry: entry[0],
+    )
+
+
+def _entry(
+    cost: Callable[[], float], array: Array, i: int, computed: float, eps: float, tolerance: float, zero: float
+) -> Entry:
+    """One entry; errors are relative to `zero` at least."""
+    value = array.flat[i]
+
+    def at(shift: float) -> float:
+        array.flat[i] = value + shift
+        result = cost()
+        array.flat[i] = value
+        return result
+
+    def error(measured: float) -> float:
+        found = abs(computed - measured) / max(abs(computed), abs(measured), zero)
+        return math.inf if math.isnan(found) else found
+
+    measured = (at(eps) - at(-eps)) / (2 * eps)
+    if error(measured) > tolerance:
+        near, here = eps * NEAR, at(0.0)
+        low, high = sorted(((here - at(-near)) / near, (at(near) - here) / near))
+        measured = min((measured, min(max(computed, low), high)), key=error)
+    return error(measured), tuple(int(k) for k in np.unravel_index(i, array.shape)), computed, measured

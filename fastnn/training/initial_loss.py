@@ -1,0 +1,103 @@
+"""Whether an untrained model guesses."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.init.report import kept
+from fastnn.nn.module import Array, Module
+from fastnn.training.checks import Data, checked
+from fastnn.training.evaluation import in_mode
+from fastnn.training.losses import Loss, counts, mean_loss
+
+
+@dataclass(frozen=True)
+class InitialLoss:
+    """Whether an untrained model guesses.
+
+    Attributes:
+        loss: what it costs.
+        expected: what a guess costs.
+        softmax: whether the model's result is a softmax, and the loss takes another one of it.
+        advice: what is wrong and what to do; empty if nothing is.
+    """
+
+    loss: float
+    expected: float
+    softmax: bool
+    advice: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.advice
+
+    def __str__(self) -> str:
+        return f"initial loss: {self.loss:.4g}, a guess costs {self.expected:.4g}; {self.advice or 'as it should be'}"
+
+
+def check_initial_loss(
+    model: Module, loss: Loss, batch: Data, tolerance: float = 0.3, expected: float | None = None
+) -> InitialLoss:
+    """Compare the loss of an untrained model with that of a guess, log C for C classes.
+
+    The model is in training mode, as at the first step: in evaluation, batch norm goes by statistics that it has not
+    gathered yet. A single sample is taken in evaluation mode, since batch norm cannot tell its variance.
+
+    Args:
+        model, loss: as for `Trainer`.
+        batch: (x, y), some ten samples of every class if possible.
+        tolerance: which share of `expected` the loss may be off by. It is off by half of the variance of the logits.
+        expected: what a guess costs; by default log C for labels, else the loss of a result of zeros.
+
+    Raises:
+        TypeError, ValueError: batch is no such pair, NaN or infinity in it, or a tolerance that is not positive.
+    """
+    x, y = checked("batch", batch)
+    if not 0 < tolerance < math.inf:
+        raise ValueError(f"tolerance: got {tolerance!r}, want a finite number > 0; 0.3 allows 30 %")
+    weights = counts(loss, y)
+    total = float(len(y) if weights is None else weights.sum())
+
+    def cost(logits: Array) -> float:
+        return mean_loss(loss, logits, y, total)[0]
+
+    with kept(model), in_mode(model, training=len(x) > 1), np.errstate(all="ignore"):
+        logits = model(np.ascontiguousarray(x))[0]
+        found = cost(logits)
+        if expected is None:
+            expected = math.log(logits.shape[1]) if is_classes(logits, y) else cost(np.zeros_like(logits))
+        # A loss that does not see what is added to all logits has a softmax of its own.
+        softmax = are_probabilities(logits) and math.isclose(found, cost(logits + 1), rel_tol=1e-4)
+    return InitialLoss(found, expected, softmax, _initial_advice(found, expected, softmax, tolerance))
+
+
+def _initial_advice(loss: float, expected: float, softmax: bool, tolerance: float) -> str:
+    if softmax:
+        return "the model's result is a softmax, of which the loss takes another one; remove the softmax from the model"
+    if not math.isfinite(loss):
+        return "look for NaN or infinity in the parameters, and at the size of the input with fastnn.init.report"
+    if loss > expected * (1 + tolerance):
+        return ("the model is sure of what it cannot know; make the last layer's weights smaller, scale the input to "
+                "mean 0 and deviation 1, or see that the loss is a mean over samples")  # fmt: skip
+    if loss < expected * (1 - tolerance):
+        return ("the model knows what it was not taught; see that the labels are no part of the input, that the loss "
+                "does not divide too often, and that the model is untrained")  # fmt: skip
+    return ""
+
+
+def is_classes(logits: Array, y: Any) -> bool:
+    """Whether logits (N, C) and y (N,) are those of a classification."""
+    return bool(np.issubdtype(y.dtype, np.integer)) and logits.ndim == 2 and logits.shape[1] > 1
+
+
+def are_probabilities(logits: Array) -> bool:
+    """Whether every row of (N, C) is >= 0 with a sum of 1, as a softmax's are."""
+    return (
+        logits.ndim == 2
+        and logits.shape[1] > 1
+        and bool((logits >= 0).all())
+        and bool((np.abs(logits.sum(axis=1, dtype=np.float64) - 1) < 1e-4).all())
+    )

@@ -1,0 +1,217 @@
+"""What curves say: real trainings with one fault each, healthy ones, and curves drawn by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from training_tasks import CLASSES, DATA, RNG, VALIDATION, Softmax, make_model, make_trainer, no_bias, plain
+
+from fastnn import nn, optim
+from fastnn.training import History, diagnose
+
+
+def names(symptoms):
+    assert all(str(symptom).startswith(symptom.name) and str(symptom).endswith(".") for symptom in symptoms)
+    return [symptom.name for symptom in symptoms]
+
+
+def trained(model, data=DATA, validation=VALIDATION, epochs=5, batch_size=32, **options):
+    trainer = make_trainer(model, **options)
+    with np.errstate(all="ignore"):
+        history = trainer.fit(data, validation, epochs, batch_size, verbose=False)
+    return trainer, history
+
+
+LARGE = (DATA[0] * 300 + 200, DATA[1])
+SHUFFLED = (DATA[0], RNG.permutation(DATA[1]))
+FEW_NOISY = (RNG.normal(size=(64, 10)).astype(np.float32), RNG.integers(0, CLASSES, 64))
+SGD = {"optimizer": optim.SGD}
+
+
+def spoilt():
+    """Two outliers that are equal, with different labels."""
+    x = DATA[0].copy()
+    x[7] *= 1e3
+    x[8] = x[7]
+    return x, DATA[1]
+
+
+def noisy(data, share):
+    """Some labels are wrong."""
+    rng = np.random.default_rng(1)
+    y = data[1].copy()
+    wrong = rng.random(len(y)) < share
+    y[wrong] = rng.integers(0, CLASSES, wrong.sum())
+    return data[0], y
+
+
+OF_MODELS = ("softmax before the loss", "unscaled input", "dead units", "signal out of range")
+SICK = {
+    "dead": (lambda: trained(no_bias(plain()), lr=1e-3), ["plateau at log C", "dead units"]),
+    "lr too high": (lambda: trained(plain(), noisy(DATA, 0.5), None, lr=3.0), ["diverging"]),
+    "lr too low": (lambda: trained(plain(), lr=1e-7), ["loss does not fall"]),
+    "lr low": (lambda: trained(plain(), lr=2e-3, epochs=10, **SGD), ["slow convergence"]),
+    "noise by heart": (
+        lambda: trained(plain(width=256), FEW_NOISY, epochs=60, batch_size=16),
+        ["validation no better than a guess"],
+    ),
+    "by heart": (
+        lambda: trained(plain(width=256), noisy((DATA[0][:24], DATA[1][:24]), 0.5), epochs=60, batch_size=8),
+        ["overfitting"],
+    ),
+    "softmax": (lambda: trained(plain(Softmax()), epochs=8), ["softmax before the loss"]),
+    "shuffled": (lambda: trained(plain(width=4), SHUFFLED, lr=1e-3), ["plateau at log C"]),
+    "nan": (lambda: trained(plain(), lr=1e38, **SGD), ["NaN or infinity"]),
+    "unscaled": (lambda: trained(plain(), LARGE, lr=0.1, **SGD), ["NaN or infinity", "unscaled input"]),
+    "dropout": (lambda: trained(make_model(p=0.9), epochs=8), ["validation better than training"]),
+    "outliers": (lambda: trained(plain(), spoilt(), epochs=6), ["spikes"]),
+}
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_symptoms(name):
+    make, expected = SICK[name]
+    trainer, history = make()
+    found = diagnose(history, model=trainer.model, batch=VALIDATION if name != "unscaled" else LARGE)
+    assert set(names(found)) >= set(expected), "\n".join(map(str, found))
+    of_curves = [name for name in expected if name not in OF_MODELS]
+    assert [name for name in names(found) if name not in OF_MODELS] == of_curves
+    assert names(diagnose(history, classes=CLASSES)) == of_curves
+
+
+HEALTHY = {
+    "batch norm": lambda: trained(make_model()),
+    "some dropout": lambda: trained(make_model(p=0.2)),
+    "plain": lambda: trained(plain()),
+    "sgd": lambda: trained(plain(), lr=0.1, **SGD),
+    "long": lambda: trained(plain(), epochs=40, lr=3e-3),
+    "small batches": lambda: trained(plain(), batch_size=3, lr=1e-3),
+    "a last batch of one": lambda: trained(plain(), (DATA[0][:609], DATA[1][:609]), epochs=6),
+    "no validation": lambda: trained(make_model(), validation=None),
+    "a fifth of the labels wrong": lambda: trained(plain(width=8), noisy(DATA, 0.2), noisy(VALIDATION, 0.2), epochs=8),
+    "one epoch": lambda: trained(make_model(), epochs=1),
+}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_trainings_have_no_symptoms(name):
+    trainer, history = HEALTHY[name]()
+    assert diagnose(history, classes=CLASSES) == []
+    assert diagnose(history, model=trainer.model, batch=VALIDATION) == []
+
+
+def drawn(steps=(), **epochs):
+    history = History()
+    history.steps["loss"], history.steps["lr"] = [float(value) for value in steps], [0.1] * len(steps)
+    history.update({name: [float(value) for value in values] for name, values in epochs.items()})
+    return history
+
+
+def falling(n=200, start=2.0, end=0.1, noise=0.0):
+    return end + (start - end) * np.exp(-np.arange(n) / n * 10) + noise * np.random.default_rng(0).normal(size=n)
+
+
+def put(curve, **at):
+    for place, value in at.items():
+        curve[int(place[1:])] = value
+    return curve
+
+
+FALL = falling()
+LOG4 = math.log(CLASSES)
+DRAWN = [
+    # history, names, a part of the first one's evidence
+    (drawn(), [], ""),
+    (drawn([2.0] * 20), [], ""),  # too few steps
+    (drawn(FALL), [], ""),
+    (drawn(falling(noise=0.1)), [], ""),
+    (drawn(-FALL), [], ""),
+    (drawn([2.0] * 21), ["loss does not fall"], "from 2 to 2 in 21 steps"),
+    (drawn([0.02] * 40), [], ""),  # a trained model
+    (drawn([1.0] * 40, accuracy=[0.97]), [], ""),
+    (drawn([0.9, *falling(199, 1.2, 0.9)]), [], ""),  # an easy first batch
+    (drawn([2.0, 0.5, 3.0, 1.0, 9.0] * 40), ["loss does not fall"], ""),  # noise is no spike
+    (drawn([LOG4] * 40), ["plateau at log C"], "1.386"),
+    (drawn([*np.linspace(20, LOG4, 50), *[LOG4] * 150]), ["plateau at log C"], "to 1.386 in 200 steps"),
+    (drawn(np.linspace(LOG4 * 1.1, LOG4 * 0.9, 100)), ["slow convergence"], ""),  # passes by it
+    (drawn(np.linspace(2, 1.2, 100)), ["slow convergence"], "in the last third"),
+    (drawn(np.linspace(2, 0.5, 100)), [], ""),
+    (drawn(np.linspace(2, 9, 100)), ["diverging"], ""),
+    (drawn([2.0, *np.linspace(50, 1.95, 99)]), ["diverging"], "by way of"),
+    (drawn([2.0, *np.linspace(50, 0.9, 30), *[0.9] * 70]), [], ""),  # came back
+    (drawn([*FALL, *np.linspace(0.1, 1.5, 100)]), ["diverging"], "by way of 0.1"),
+    (drawn(put(falling(), _150=9.0)), ["spikes"], "leaps at 1 of 200 steps, first at 151; most at 151"),
+    (drawn(put(falling(), _150=4.0)), [], ""),  # one hard batch
+    (drawn(put(falling(), _150=4.0, _152=3.0)), ["spikes"], "leaps at 1 of"),
+    (drawn(put(falling(), _150=1.5, _151=1.5)), [], ""),
+    (drawn(put(falling(), _70=math.nan, _60=math.inf)), ["NaN or infinity"], "step 61 of 200 is inf"),
+    (drawn(FALL, val_loss=[1, math.nan], loss=[1, 1]), ["NaN or infinity"], "validation 2 of 2 is nan"),
+    (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.7, 0.6]), [], ""),
+    (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.9, 0.8]), ["overfitting"], "0.2 in training and 0.8 in validation"),
+    (drawn(FALL, loss=[1, 0.5], val_loss=[1, 1.9]), [], ""),  # two epochs
+    (drawn(FALL, loss=[1, 0.3, 0.2], val_loss=[0.9, 0.2, 0.5]), ["overfitting"], "best in epoch 2 with 0.2"),
+    (drawn(FALL, loss=[1, 0.2, 0.4], val_loss=[0.9, 0.2, 0.7]), [], ""),  # training became worse as well
+    (drawn(FALL, loss=[2, 1, 0.9], val_loss=[1, 0.3, 0.3]), ["validation better than training"], ""),
+    (drawn(FALL, loss=[2, 1.2, 0.9], val_loss=[1.1, 0.9, 0.3]), [], ""),  # a mean that is met on the way
+    (
+        drawn(
+            FALL, loss=[1, 0.3, 0.1], val_loss=[1, 0.9, 0.9], accuracy=[0.5, 0.9, 0.99], val_accuracy=[0.5, 0.7, 0.8]
+        ),
+        ["overfitting"],
+        "training error 1.0% (bias), 19.0% more in validation (variance)",
+    ),
+    (drawn(FALL, loss=[1, 0.3, 0.1], val_loss=[1, 0.9, 0.9], accuracy=[0.9] * 3, val_accuracy=[0.85] * 3), [], ""),
+    (
+        drawn(FALL, loss=[1, 0.3, 0.1], val_loss=[1.4] * 3, accuracy=[0.9] * 3, val_accuracy=[0.3] * 3),
+        ["validation no better than a guess"],
+        "",
+    ),
+    (
+        drawn(FALL, loss=[1, 0.3, 0.1], val_loss=[0.1] * 3, accuracy=[0.7] * 3, val_accuracy=[0.9] * 3),
+        ["validation better than training"],
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("history", "expected", "evidence"), DRAWN)
+def test_drawn_curves(history, expected, evidence):
+    found = diagnose(history, classes=CLASSES)
+    assert names(found) == expected
+    assert not expected or evidence in found[0].evidence, found[0].evidence
+
+
+def test_model_tells_which_layer_and_its_input():
+    flat, nan = drawn([LOG4] * 40), drawn([LOG4] * 20 + [math.nan])
+    norm_first = nn.Sequential(nn.BatchNorm1d(10), nn.Linear(10, CLASSES))
+    large = (DATA[0] * 300, DATA[1])
+    assert "unscaled input" in names(diagnose(flat, model=plain(), batch=large))
+    assert "unscaled input" not in names(diagnose(flat, model=norm_first, batch=large))
+    model = plain()
+    model[2].weight.data[0, 0] = math.nan
+    (found,) = diagnose(nan, model=model, batch=DATA)
+    assert "weight of layer 2" in found.cause and "step 21" in found.evidence
+    (_, weak) = diagnose(flat, model=tiny(plain()), batch=DATA)
+    assert (
+        weak.name == "signal out of range" and "0  Linear(10, 32, bias=True): the activation vanishes" in weak.evidence
+    )
+    one_sample = diagnose(flat, model=make_model(), batch=(DATA[0][:1], DATA[1][:1]))
+    assert "plateau at log C" in names(one_sample)
+
+
+def tiny(model):
+    for p in model[0].parameters():
+        p.data *= 1e-4
+    return model
+
+
+def test_softmax_is_not_blamed_where_the_loss_knows_it():
+    assert diagnose(drawn(falling(end=0.01)), model=plain(Softmax()), batch=DATA) == []
+    assert "softmax before the loss" in names(diagnose(drawn(falling(end=0.75)), model=plain(Softmax()), batch=DATA))
+
+
+def test_model_needs_a_batch():
+    with pytest.raises(ValueError, match="model, batch: got one without the other"):
+        diagnose(drawn(FALL), model=plain())
+    with pytest.raises(ValueError, match="model, batch: got one without the other"):
+        diagnose(drawn(FALL), batch=DATA)
