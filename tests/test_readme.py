@@ -1,6 +1,7 @@
 """What the README and the pages of docs/ say is so: tables are the last measurement's, code runs, files exist."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -44,6 +45,8 @@ def test_code_of_the_pages_runs(page, tmp_path, monkeypatch):
     names = {"array": lambda *shape: np.ones(shape, np.float32)}
     for block in CODE[page]:
         exec(block, names)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.mark.parametrize("page", [*readme.ROOT.glob("*.md"), *PAGES], ids=lambda page: page.name)

@@ -67,11 +67,15 @@ class History(dict[str, list[float]]):
 
 def append(curves: dict[str, list[float]], record: dict[str, float]) -> None:
     """Put a value on the end of every curve, so that all stay as long: NaN where the record or the past has none."""
-    n = max(map(len, curves.values()), default=0)
-    for name in {**curves, **record}:
+    put(curves, dict.fromkeys(curves, math.nan) | record, max(map(len, curves.values()), default=0))
+
+
+def put(curves: dict[str, list[float]], record: dict[str, float], n: int) -> None:
+    """Put each value of a record behind the n values of its curve; NaN where it has fewer."""
+    for name, value in record.items():
         curve = curves.setdefault(name, [])
         curve += [math.nan] * (n - len(curve))
-        curve.append(record.get(name, math.nan))
+        curve.append(value)
 
 
 def smoothed(values: list[float] | Curve, share: float) -> Curve:

@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fastnn.training.callbacks.base import Callback
-from fastnn.training.history import append
+from fastnn.training.history import put
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
@@ -32,7 +32,8 @@ class LearningRateMonitor(Callback):
     def on_batch_end(self, trainer: "Trainer") -> None:
         """Record it where there was a step."""
         if trainer.has_stepped:
-            append(trainer.history.steps, self._now)
+            steps = trainer.history.steps
+            put(steps, self._now, len(steps["loss"]) - 1)
 
 
 class TimingMonitor(Callback):
