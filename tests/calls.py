@@ -26,6 +26,7 @@ class Call:
         same: inputs that `out` may be.
         options: what else is passed.
         labels: arguments that hold classes.
+        places: arguments that hold places in a window.
     """
 
     run: Callable[..., Any]
@@ -35,12 +36,14 @@ class Call:
     same: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, Array]:
         """Fresh arguments."""
         rng = np.random.default_rng(1)
         made = {name: rng.uniform(0.5, 2, shape) for name, shape in self.shapes.items()}
-        return {name: np.zeros(a.shape, np.int64) if name in self.labels else a for name, a in made.items()}
+        made |= {name: np.zeros(self.shapes[name], np.int64) for name in self.labels}
+        return made | {name: np.zeros(self.shapes[name], np.uint8) for name in self.places}
 
     def __call__(self, **arrays: Any) -> Any:
         return self.run(**arrays, **self.options)
@@ -48,6 +51,7 @@ class Call:
 
 X, ROW, COLUMN = (ROWS, COLUMNS), (ROWS,), (COLUMNS,)
 IMAGE = (*X, 3)
+POOLED = (ROWS, COLUMNS - 1, 2)
 _STATS = {"running_mean": COLUMN, "running_var": COLUMN}
 _AFFINE = {"weight": COLUMN, "bias": COLUMN}
 _NORM_GRADIENT = {"x": X, "dy": X, "weight": COLUMN}
@@ -199,6 +203,17 @@ CALLS = {
         ("out",),
         ("out",),
         ("v", "dw"),
+    ),
+    "max_pool2d": Call(
+        F.max_pool2d, {"x": IMAGE, "out": POOLED}, ("out",), ("out",), options={"kernel_size": 2, "stride": 1}
+    ),
+    "max_pool2d_backward": Call(
+        F.max_pool2d_backward,
+        {"dy": POOLED, "indices": POOLED, "out": IMAGE},
+        ("out",),
+        ("out",),
+        options={"input_size": IMAGE, "kernel_size": 2, "stride": 1},
+        places=("indices",),
     ),
     "softmax_cross_entropy": Call(
         F.softmax_cross_entropy,
