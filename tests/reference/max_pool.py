@@ -20,7 +20,7 @@ def _windows(x: Array, kernel: Pair, stride: Pair, padding: Pair, beyond: float)
     around = [(0, 0)] * (x.ndim - 2) + [(p, p) for p in padding]
     seen = sliding_window_view(np.pad(x, around, constant_values=beyond), kernel, axis=(-2, -1))
     seen = seen[..., :: stride[0], :: stride[1], :, :]
-    return seen.reshape(*seen.shape[:-2], -1)
+    return seen.reshape(*seen.shape[:-2], kernel[0] * kernel[1])
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Float64, npt.NDArray[np.int64]]:
