@@ -25,8 +25,7 @@ class Call:
         optional: arguments that may be None.
         same: inputs that `out` may be.
         options: what else is passed.
-        labels: arguments that hold classes.
-        places: arguments that hold places in a window.
+        labels, places: arguments that hold classes, or places in a window.
     """
 
     run: Callable[..., Any]
@@ -51,7 +50,7 @@ class Call:
 
 X, ROW, COLUMN = (ROWS, COLUMNS), (ROWS,), (COLUMNS,)
 IMAGE = (*X, 3)
-POOLED = (ROWS, COLUMNS - 1, 2)
+POOLED = {"dy": (ROWS, COLUMNS - 1, 2), "indices": (ROWS, COLUMNS - 1, 2), "out": IMAGE}
 _STATS = {"running_mean": COLUMN, "running_var": COLUMN}
 _AFFINE = {"weight": COLUMN, "bias": COLUMN}
 _NORM_GRADIENT = {"x": X, "dy": X, "weight": COLUMN}
@@ -120,6 +119,7 @@ for _last, _x in ((False, IMAGE), (True, (ROWS, 3, COLUMNS))):
         {"residual": True, "channels_last": _last},
     )
 
+_POOL: dict[str, Any] = {"kernel_size": 2, "stride": 1}
 CALLS = {
     **ACTIVATIONS,
     **DROPOUTS,
@@ -204,16 +204,9 @@ CALLS = {
         ("out",),
         ("v", "dw"),
     ),
-    "max_pool2d": Call(
-        F.max_pool2d, {"x": IMAGE, "out": POOLED}, ("out",), ("out",), options={"kernel_size": 2, "stride": 1}
-    ),
+    "max_pool2d": Call(F.max_pool2d, {"x": IMAGE, "out": POOLED["dy"]}, _OVER, _OVER, options=_POOL),
     "max_pool2d_backward": Call(
-        F.max_pool2d_backward,
-        {"dy": POOLED, "indices": POOLED, "out": IMAGE},
-        ("out",),
-        ("out",),
-        options={"input_size": IMAGE, "kernel_size": 2, "stride": 1},
-        places=("indices",),
+        F.max_pool2d_backward, POOLED, _OVER, _OVER, options={"input_size": IMAGE} | _POOL, places=("indices",)
     ),
     "softmax_cross_entropy": Call(
         F.softmax_cross_entropy,
