@@ -161,6 +161,23 @@ def softmax(x: _Array, dim: int, out: _Array | None) -> _Array: ...
 def softmax_backward(dy: _Array, y: _Array, dim: int, out: _Array | None) -> _Array: ...
 def log_softmax(x: _Array, dim: int, out: _Array | None) -> _Array: ...
 def log_softmax_backward(dy: _Array, y: _Array, dim: int, out: _Array | None) -> _Array: ...
+def max_pool(
+    x: _Array,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    keep_indices: bool,
+    out: _Array | None,
+) -> tuple[_Array, Any]: ...
+def max_pool_backward(
+    dy: _Array,
+    indices: npt.NDArray[np.uint8],
+    input_size: Sequence[int],
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    out: _Array | None,
+) -> _Array: ...
 def softmax_cross_entropy(
     logits: _Array,
     labels: npt.NDArray[Any],

@@ -25,7 +25,7 @@ class Call:
         optional: arguments that may be None.
         same: inputs that `out` may be.
         options: what else is passed.
-        labels: arguments that hold classes.
+        labels, places: arguments that hold classes, or places in a window.
     """
 
     run: Callable[..., Any]
@@ -35,12 +35,14 @@ class Call:
     same: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, Array]:
         """Fresh arguments."""
         rng = np.random.default_rng(1)
         made = {name: rng.uniform(0.5, 2, shape) for name, shape in self.shapes.items()}
-        return {name: np.zeros(a.shape, np.int64) if name in self.labels else a for name, a in made.items()}
+        made |= {name: np.zeros(self.shapes[name], np.int64) for name in self.labels}
+        return made | {name: np.zeros(self.shapes[name], np.uint8) for name in self.places}
 
     def __call__(self, **arrays: Any) -> Any:
         return self.run(**arrays, **self.options)
@@ -48,6 +50,7 @@ class Call:
 
 X, ROW, COLUMN = (ROWS, COLUMNS), (ROWS,), (COLUMNS,)
 IMAGE = (*X, 3)
+POOLED = {"dy": (ROWS, COLUMNS - 1, 2), "indices": (ROWS, COLUMNS - 1, 2), "out": IMAGE}
 _STATS = {"running_mean": COLUMN, "running_var": COLUMN}
 _AFFINE = {"weight": COLUMN, "bias": COLUMN}
 _NORM_GRADIENT = {"x": X, "dy": X, "weight": COLUMN}
@@ -116,6 +119,7 @@ for _last, _x in ((False, IMAGE), (True, (ROWS, 3, COLUMNS))):
         {"residual": True, "channels_last": _last},
     )
 
+_POOL: dict[str, Any] = {"kernel_size": 2, "stride": 1}
 CALLS = {
     **ACTIVATIONS,
     **DROPOUTS,
@@ -199,6 +203,10 @@ CALLS = {
         ("out",),
         ("out",),
         ("v", "dw"),
+    ),
+    "max_pool2d": Call(F.max_pool2d, {"x": IMAGE, "out": POOLED["dy"]}, _OVER, _OVER, options=_POOL),
+    "max_pool2d_backward": Call(
+        F.max_pool2d_backward, POOLED, _OVER, _OVER, options={"input_size": IMAGE} | _POOL, places=("indices",)
     ),
     "softmax_cross_entropy": Call(
         F.softmax_cross_entropy,

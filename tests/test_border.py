@@ -37,14 +37,14 @@ def _wrong_arguments() -> list[Any]:
     for name, call in CALLS.items():
         first = next(iter(call.shapes))
         for argument, shape in call.shapes.items():
-            kinds = {} if argument in call.labels else dict(WRONG)
+            kinds = {} if argument in call.labels + call.places else dict(WRONG)
             if name == "softmax_cross_entropy-probabilities" and argument == "labels":  # else these are labels
                 kinds = {k: v for k, v in WRONG.items() if v[1] is ValueError}
             kinds |= {"fortran": FORTRAN} if sum(n > 1 for n in shape) > 1 and kinds else {}
             kinds |= {"read-only": READ_ONLY} if argument in call.written else {}
             if argument != first:
                 kinds |= {"shape": OTHER_SHAPE, "axis": EXTRA_AXIS}
-                kinds |= {} if argument in call.labels else {"dtype": OTHER_DTYPE}
+                kinds |= {} if argument in call.labels + call.places else {"dtype": OTHER_DTYPE}
             if argument in call.optional or argument.startswith("running"):  # for these see test_shapes
                 kinds.pop("None", None)
             if name == "kaiming_normal_":  # the shape is asked for before the border sees it
@@ -102,7 +102,8 @@ def test_out_overlaps(name: str, argument: str) -> None:
         buffer = np.zeros(size + total - 1)
         parts = (slice(total), slice(total - 1, None)) if shift > 0 else (slice(size - 1, None), slice(size))
         out = buffer[parts[0]].reshape(arrays["out"].shape)
-        source = buffer[parts[1]].view(arrays[argument].dtype).reshape(arrays[argument].shape)
+        seen = buffer[parts[1]].view(arrays[argument].dtype)
+        source = (seen[:size] if shift > 0 else seen[-size:]).reshape(arrays[argument].shape)
         source[...] = arrays[argument]
         arrays |= {"out": out, argument: source}
         sentence = f"^(out: got memory that overlaps {argument}|{argument}: got memory that overlaps out), want .*; .+"

@@ -185,6 +185,23 @@ def _weight_norm_backward(c: Any, a: Any) -> Any:
     return [dv, dg], list(F.weight_norm_backward(dw, v, g, norm))
 
 
+@_case
+def _max_pool(c: Any, a: Any) -> Any:
+    x, y, bare, index = a(4, 7, 20), a(4, 3, 10), a(4, 3, 10), np.empty((4, 3, 10), np.uint8)
+    c.max_pool(y, index, x, 4, 7, 20, 3, 2, 2, 2, 0, 0)
+    c.max_pool(bare, None, x, 4, 7, 20, 3, 2, 2, 2, 0, 0)
+    want = F.max_pool2d(x, (3, 2), 2, return_indices=True)
+    return [y, index, bare], [*want, want[0]]
+
+
+@_case
+def _max_pool_backward(c: Any, a: Any) -> Any:
+    x, dx, dy = a(4, 7, 20), a(4, 7, 20), a(4, 7, 21)
+    _, index = F.max_pool2d(x, (3, 4), 1, (1, 2), return_indices=True)
+    c.max_pool_backward(dx, dy, index, 4, 7, 20, 3, 4, 1, 1, 1, 2)
+    return [dx], [F.max_pool2d_backward(dy, index, x.shape, (3, 4), 1, (1, 2))]
+
+
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_softmax(name: str, dtype: Any) -> None:
     c, (x, y, dx) = Functions(dtype), (np.random.default_rng(1).standard_normal((3, 3, 7, 2)).astype(dtype))

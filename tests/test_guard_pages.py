@@ -86,7 +86,7 @@ def _of_kernels(table: dict[str, Kernel]) -> Iterator[Case]:
             for dtype in DTYPES:
                 rng = np.random.default_rng((zlib.crc32(name.encode()), *shape))
                 arrays = {k: np.asarray(a) for k, a in kernel.inputs(shape, dtype, rng).items()}
-                arrays["out"] = np.zeros(shape, dtype)
+                arrays["out"] = np.zeros(kernel.result(shape), dtype)
                 yield Case(f"{name} {shape} {dtype.__name__}", arrays, partial(_run_kernel, kernel))
 
 

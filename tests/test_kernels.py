@@ -28,7 +28,7 @@ def _case(kernel: Kernel, name: str, shape: Shape, dtype: Any, offset: int = 1) 
     rng = np.random.default_rng((zlib.crc32(name.encode()), *shape))
     before = kernel.inputs(shape, dtype, rng)
     arrays = {k: guarded(v.shape, v.dtype, offset, v) for k, v in before.items()}
-    return Case(arrays, before, guarded(shape, dtype, offset))
+    return Case(arrays, before, guarded(kernel.result(shape), dtype, offset))
 
 
 def _call(kernel: Kernel, case: Case, out: Array | None = None) -> Arrays:

@@ -33,6 +33,8 @@ LAYERS = {
         (9, 6),
     ),
     "batch2d": (lambda d: nn.BatchNorm2d(3, dtype=d), ("BatchNorm2d", 3), (4, 3, 5, 2)),
+    "max-pool": (lambda d: nn.MaxPool2d(2), ("MaxPool2d", 2), (2, 3, 4, 7)),
+    "max-pool-padded": (lambda d: nn.MaxPool2d((3, 2), 1, (1, 0)), ("MaxPool2d", (3, 2), 1, (1, 0)), (2, 3, 4, 7)),
     "layer": (lambda d: nn.LayerNorm(8, dtype=d), ("LayerNorm", 8), (5, 8)),
     "layer-shape": (lambda d: nn.LayerNorm((3, 4), dtype=d), ("LayerNorm", (3, 4)), (5, 2, 3, 4)),
     "layer-plain": (lambda d: nn.LayerNorm(8, 1e-2, False), ("LayerNorm", 8, 1e-2, False), (5, 8)),
@@ -304,6 +306,9 @@ BAD_OPTIONS = [
     (nn.LeakyReLU, (float("nan"),), "^negative_slope: got nan, want"),
     (nn.ELU, (float("inf"),), "^alpha: got inf, want"),
     (nn.GELU, ("erf",), "^approximate: got 'erf', want"),
+    (nn.MaxPool2d, (0,), "^kernel_size: got 0, want"),
+    (nn.MaxPool2d, (2, 2, 2), r"^padding: got \(2, 2\), want at most half"),
+    (nn.MaxPool2d, (16,), "^kernel_size: got .*, want a product of 255 at most"),
     (nn.Softplus, (0.0,), "^beta: got 0.0, want"),
     (nn.Softplus, (1.0, float("nan")), "^threshold: got nan, want"),
 ]

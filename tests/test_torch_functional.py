@@ -49,6 +49,8 @@ CASES: list[tuple[str, list[tuple[int, ...]], Callable[..., Any]]] = [
     ("batch_norm, relu", [(5, 4, 3), (4,), (4,)], lambda f, *t: _batch_norm(f, True, "relu")(*t)),
     ("gelu", [(4, 9)], lambda f, x: f.gelu(x)),
     ("gelu, tanh", [(4, 9)], lambda f, x: f.gelu(x, approximate="tanh")),
+    ("max_pool2d", [(2, 3, 6, 9)], lambda f, x: f.max_pool2d(x, 2)),
+    ("max_pool2d, overlapping", [(3, 7, 8)], lambda f, x: f.max_pool2d(x, (3, 2), 1, (1, 0))),
     ("silu", [(4, 9)], lambda f, x: f.silu(x)),
     ("softmax", [(4, 9, 3)], lambda f, x: f.softmax(x, 1)),
     ("cross_entropy", [(5, 7)], lambda f, x: f.cross_entropy(x, LABELS)),

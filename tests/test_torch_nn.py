@@ -97,6 +97,39 @@ def test_replaced_model_is_copied_and_pickled() -> None:
         assert torch.equal(other(x), want)
 
 
+POOLS: dict[str, tuple[bool, Any]] = {
+    "2": (True, nn.MaxPool2d(2)),
+    "3": (True, nn.MaxPool2d((3, 2), 2, (1, 0))),
+    "ceil": (False, nn.MaxPool2d(2, ceil_mode=True)),
+    "dilated": (False, nn.MaxPool2d(2, dilation=(1, 2))),
+    "indices": (False, nn.MaxPool2d(2, return_indices=True)),
+    "large": (False, nn.MaxPool2d(16, padding=8)),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("kind", ["images", "an image", "channels_last", "strided", "bfloat16"])
+def test_max_pool(name: str, kind: str) -> None:
+    """Bit for bit torch's, whoever does it; `ours` where the gradient is of fastnn's."""
+    ours, before = POOLS[name]
+    after = copy.deepcopy(before)
+    assert [r.after for r in ft.replace(after)] == [ft.nn.MaxPool2d]
+    x = torch.randn(2, 3, 9, 11)
+    x = {
+        "images": lambda: x, "an image": lambda: x[0], "strided": lambda: x[..., ::2], "bfloat16": x.bfloat16,
+        "channels_last": lambda: x.to(memory_format=torch.channels_last),
+    }[kind]()  # fmt: skip
+    results = []
+    for layer in (before, after):
+        given = x.detach().requires_grad_()
+        y = layer(given)
+        y = y[0] if isinstance(y, tuple) else y
+        results.append([y, *torch.autograd.grad(y.square().sum(), given)])
+    assert all(map(torch.equal, *results))
+    fused = type(y.grad_fn).__name__.startswith("_Fused")
+    assert fused == (ours and kind in ("images", "an image"))
+
+
 def test_a_loss_and_a_single_module() -> None:
     loss = nn.CrossEntropyLoss(torch.tensor([1.0, 2.0]), ignore_index=0, label_smoothing=0.1, reduction="sum")
     x, y = torch.randn(6, 2), torch.tensor([0, 1, 1, 0, 1, 1])

@@ -64,6 +64,17 @@ void check_shape(const Array& a, const Shape& shape) {
   }
 }
 
+template <class V>
+Array check_exactly(py::handle object, const std::string& name, const std::string& want, Access access) {
+  if (!py::isinstance<py::array>(object)) throw py::type_error(got(name, type_name(object)) + want);
+  const auto array = py::reinterpret_borrow<py::array>(object);
+  if (!py::isinstance<py::array_t<V>>(array)) {
+    throw py::type_error(got(name, "dtype " + std::string(py::str(array.dtype()))) + want);
+  }
+  check_layout(array, name, access);
+  return view(array, name);
+}
+
 void check_dtype(const Array& a, bool is_double) {
   if (a.is_double() != is_double) {
     throw py::type_error(got(a.name, dtype_name(a.is_double())) + dtype_name(is_double) + " like the rest; convert it with " +
@@ -104,14 +115,14 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
 }
 
 Array check_integers(py::handle object, const std::string& name, Access access) {
-  const std::string want = "C-contiguous int64; convert it with np.ascontiguousarray(" + name + ", dtype=np.int64)";
-  if (!py::isinstance<py::array>(object)) throw py::type_error(got(name, type_name(object)) + want);
-  const auto array = py::reinterpret_borrow<py::array>(object);
-  if (!py::isinstance<py::array_t<std::int64_t>>(array)) {
-    throw py::type_error(got(name, "dtype " + std::string(py::str(array.dtype()))) + want);
-  }
-  check_layout(array, name, access);
-  return view(array, name);
+  return check_exactly<std::int64_t>(
+      object, name, "C-contiguous int64; convert it with np.ascontiguousarray(" + name + ", dtype=np.int64)", access);
+}
+
+Array check_bytes(py::handle object, const std::string& name, const std::string& from, const Shape& shape) {
+  Array bytes = check_exactly<std::uint8_t>(object, name, "C-contiguous uint8; pass what came from " + from, Access::read);
+  check_shape(bytes, shape);
+  return bytes;
 }
 
 Array check_labels(py::handle object, const std::string& name, py::ssize_t rows) {

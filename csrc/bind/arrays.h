@@ -49,6 +49,9 @@ Array check_optional(py::handle object, const std::string& name, const Array& li
 // Float64 whatever the other arguments are: saved statistics.
 Array check_double(py::handle object, const std::string& name, const Shape& shape);
 
+// Of bytes; `from` says where such an array is from.
+Array check_bytes(py::handle object, const std::string& name, const std::string& from, const Shape& shape);
+
 // Of int64.
 Array check_integers(py::handle object, const std::string& name, Access access = Access::read);
 

@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, m) {
   fastnn::register_gradients(m);
   fastnn::register_group_norm(m);
   fastnn::register_loss(m);
+  fastnn::register_max_pool(m);
   fastnn::register_optim(m);
   fastnn::register_random(m);
   fastnn::register_random_integers(m);

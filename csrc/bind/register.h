@@ -15,6 +15,7 @@ void register_dropout(pybind11::module_& m);
 void register_gradients(pybind11::module_& m);
 void register_group_norm(pybind11::module_& m);
 void register_loss(pybind11::module_& m);
+void register_max_pool(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_random(pybind11::module_& m);
 void register_random_integers(pybind11::module_& m);

@@ -6,6 +6,7 @@
 #include "door/fills.h"
 #include "door/losses.h"
 #include "door/norms.h"
+#include "door/pools.h"
 #include "door/steps.h"
 
 namespace fastnn {

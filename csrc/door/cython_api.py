@@ -11,7 +11,7 @@ HEAD = '''"""The kernels of fastnn for Cython, without the GIL: what fastnn.h sa
 
 Build with fastnn.get_include() among the include directories. All return 0, or -1 where there is no scratch memory."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "fastnn.h" nogil:
     ctypedef enum fastnn_activation:

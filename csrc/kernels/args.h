@@ -7,6 +7,7 @@
 #include "kernels/args/loss.h"
 #include "kernels/args/norm.h"
 #include "kernels/args/optim.h"
+#include "kernels/args/pool.h"
 #include "kernels/args/random.h"
 #include "kernels/args/softmax.h"
 #include "kernels/args/stream.h"

@@ -7,6 +7,7 @@
 #include "kernels/gradients.h"
 #include "kernels/group_norm.h"
 #include "kernels/loss.h"
+#include "kernels/max_pool.h"
 #include "kernels/optim.h"
 #include "kernels/permutation.h"
 #include "kernels/random.h"

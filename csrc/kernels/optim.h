@@ -56,30 +56,41 @@ FASTNN_STEP void step_run(const StepSegment<Constants>& s, Index first, Count n,
 }
 
 // The last n elements of a tensor, less than a quarter, in memory that has room for one.
-template <class F, int states, class Constants, class Step>
-__attribute__((noinline)) static void step_rest(const StepSegment<Constants>& s, Index first, Index n, const std::uint32_t* bits, Step step) {
-  typename F::Param::Memory theta[kQuarter] = {}, grad[kQuarter] = {};
-  typename F::State::Memory state[states + 1][kQuarter] = {};
-  StepSegment<Constants> whole = s;
-  const auto copy = [=](void* room, void* memory, std::size_t item, bool in) {
-    char* place = static_cast<char*>(memory) + std::size_t(first) * item;
-    __builtin_memcpy(in ? room : place, in ? place : room, std::size_t(n) * item);
-  };
-  const auto copy_all = [&](bool in) {
-    copy(theta, s.theta, sizeof theta[0], in);
-    for (int k = 0; k < states; ++k) copy(state[k], s.state[k], sizeof state[0][0], in);
-  };
-  copy_all(true);
-  copy(grad, s.grad, sizeof grad[0], true);
-  whole.theta = theta;
-  whole.grad = grad;
-  for (int k = 0; k < states; ++k) {
-    whole.state[k] = state[k];
-    if (s.scales[k]) whole.scales[k] = s.scales[k] + first / kQuarter;
+template <class F, int states, class Constants>
+struct Rest {
+  typename F::Param::Memory theta[kQuarter], grad[kQuarter];
+  typename F::State::Memory state[states + 1][kQuarter];
+
+  __attribute__((noinline)) StepSegment<Constants> read(const StepSegment<Constants>& s, Index first, Index n) {
+    copy(theta, s.theta, first, n);
+    copy(grad, s.grad, first, n);
+    StepSegment<Constants> whole = s;
+    whole.theta = theta;
+    whole.grad = grad;
+    for (int k = 0; k < states; ++k) {
+      copy(state[k], s.state[k], first, n);
+      whole.state[k] = state[k];
+      if (s.scales[k]) whole.scales[k] = s.scales[k] + first / kQuarter;
+    }
+    return whole;
   }
-  step_run<F, states>(whole, 0, Quarter(), bits, step);
-  copy_all(false);
-}
+
+  __attribute__((noinline)) void write(const StepSegment<Constants>& s, Index first, Index n) const {
+    copy_back(s.theta, theta, first, n);
+    for (int k = 0; k < states; ++k) copy_back(s.state[k], state[k], first, n);
+  }
+
+ private:
+  template <class Memory>
+  static void copy(Memory* room, const void* memory, Index first, Index n) {
+    __builtin_memset(room, 0, kQuarter * sizeof(Memory));
+    __builtin_memcpy(room, static_cast<const Memory*>(memory) + first, std::size_t(n) * sizeof(Memory));
+  }
+  template <class Memory>
+  static void copy_back(void* memory, const Memory* room, Index first, Index n) {
+    __builtin_memcpy(static_cast<Memory*>(memory) + first, room, std::size_t(n) * sizeof(Memory));
+  }
+};
 
 // step(constants, theta, g, state ...) for every element of a piece; `position` is the place of the first one in the list.
 template <class F, int states, class Constants, class Step>
@@ -89,16 +100,20 @@ inline void step_piece(const StepArgs<Constants>& a, const StepSegment<Constants
     step_run<F, states>(s, begin, end - begin, nullptr, step);
   } else {
     alignas(64) std::uint32_t words[kBlockWords], bits[kQuarter];
-    for (Index first = begin; first < end; first += kQuarter, position += kQuarter) {
-      if constexpr (F::State::kConverts) {
-        if (position % kChunk == 0) philox_block(words, a.random, std::uint64_t(position / kChunk));
-        rounding_bits(bits, words, position / kQuarter);
+    const Index rest = (end - begin) % kQuarter, last = end - rest;
+    Rest<F, states, Constants> room;
+    StepSegment<Constants> at = s;
+    for (Index first = begin, stop = last;; first = 0, stop = kQuarter) {  // once more for the rest, where there is one
+      for (; first < stop; first += kQuarter, position += kQuarter) {
+        if constexpr (F::State::kConverts) {
+          if (position % kChunk == 0) philox_block(words, a.random, std::uint64_t(position / kChunk));
+          rounding_bits(bits, words, position / kQuarter);
+        }
+        step_run<F, states>(at, first, Quarter(), bits, step);
       }
-      if (first + kQuarter <= end) {
-        step_run<F, states>(s, first, Quarter(), bits, step);
-      } else {
-        step_rest<F, states>(s, first, end - first, bits, step);
-      }
+      if (at.theta != s.theta) room.write(s, last, rest);
+      if (rest == 0 || at.theta != s.theta) break;
+      at = room.read(s, last, rest);
     }
   }
   if (a.zero_grad) F::Param::clear(s.grad, begin, end - begin);

@@ -15,6 +15,7 @@ from fastnn.nn.layers import Dropout, Linear
 from fastnn.nn.loss import CrossEntropyLoss
 from fastnn.nn.module import Backward, LoadResult, Module, Parameter
 from fastnn.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from fastnn.nn.pool import MaxPool2d
 
 __all__ = [
     "ELU",
@@ -28,6 +29,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LoadResult",
+    "MaxPool2d",
     "Module",
     "Parameter",
     "ReLU",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fastnn import functional as F
 from fastnn._autograd import count_writes
+from fastnn.functional.max_pool import Pair
 from fastnn.torch.autograd import Array, Ran, array, fits, fused
 
 Forward = Callable[[Array, Array | None, Array | None], tuple[Array, Any, Array]]
@@ -164,6 +165,18 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
         lambda x: (F.gelu(x, approximate), (0,), lambda dy, x: (F.gelu_backward(dy, x, approximate),)),
         input.contiguous(),
     )
+
+
+def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
+    """See `fastnn.functional.max_pool2d`."""
+    _check(input)
+    sizes = kernel_size, stride, padding
+
+    def run(x: Array) -> Ran:
+        (y, places), shape = F.max_pool2d(x, *sizes, return_indices=True), x.shape
+        return y, (), lambda dy: (F.max_pool2d_backward(dy, places, shape, *sizes),)
+
+    return fused("max_pool2d", run, input.contiguous())
 
 
 def silu(input: Tensor) -> Tensor:

@@ -114,6 +114,29 @@ class SiLU(nn.SiLU):
         return F.silu(input) if fits(input) and not self.inplace else super().forward(input)
 
 
+class MaxPool2d(nn.MaxPool2d):
+    """torch.nn.MaxPool2d; see `fastnn.functional.max_pool2d`.
+
+    With return_indices, ceil_mode, dilation, windows of more than 255 elements or images that are channels_last it is
+    torch's own.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As torch.nn.MaxPool2d."""
+        if not (fits(input) and input.dim() in (3, 4) and input.is_contiguous() and self._is_plain()):
+            torchs: Tensor = super().forward(input)
+            return torchs
+        return F.max_pool2d(input, self.kernel_size, self.stride, self.padding)
+
+    def _is_plain(self) -> bool:
+        kernel, dilation = _both(self.kernel_size), _both(self.dilation)
+        return not (self.return_indices or self.ceil_mode) and dilation == (1, 1) and kernel[0] * kernel[1] <= 255
+
+
+def _both(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
 class LinearGELU(nn.Linear):
     """torch.nn.Linear and torch.nn.GELU behind it, with bias and activation in one pass.
 
@@ -237,6 +260,7 @@ __all__ = [
     "GroupNorm",
     "LayerNorm",
     "LinearGELU",
+    "MaxPool2d",
     "MultiheadAttention",
     "RMSNorm",
     "SiLU",

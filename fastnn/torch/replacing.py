@@ -25,6 +25,7 @@ _SWAPS: dict[type[theirs.Module], type[theirs.Module]] = {
     theirs.GELU: ours.GELU,
     theirs.GroupNorm: ours.GroupNorm,
     theirs.LayerNorm: ours.LayerNorm,
+    theirs.MaxPool2d: ours.MaxPool2d,
     theirs.MultiheadAttention: ours.MultiheadAttention,
     theirs.RMSNorm: ours.RMSNorm,
     theirs.SiLU: ours.SiLU,

@@ -51,6 +51,7 @@ class Arrays {
   }
   T* zeros(int number, Index size) { return made(reals_[number], size); }
   double* d(int number, Index size) { return made(doubles_[number], size); }
+  std::uint8_t* bytes(int number, Index size) { return made(bytes_[number], size); }
   // Below `classes`, and some that do not count.
   Index* labels(int number, Index size, Index classes) {
     Index* array = made(integers_[number], size);
@@ -60,6 +61,7 @@ class Arrays {
   void add_to(Hash& hash) const {
     for (const auto& [number, array] : reals_) hash.add(array);
     for (const auto& [number, array] : doubles_) hash.add(array);
+    for (const auto& [number, array] : bytes_) hash.add(array);
   }
 
  private:
@@ -91,6 +93,7 @@ class Arrays {
   Kind kind_;
   std::map<int, std::vector<T>> reals_;
   std::map<int, std::vector<double>> doubles_;
+  std::map<int, std::vector<std::uint8_t>> bytes_;
   std::map<int, std::vector<Index>> integers_;
 };
 

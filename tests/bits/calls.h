@@ -111,6 +111,29 @@ struct Calls : Arrays<T> {
            c.weight_norm_backward(x(3), channel(4), x(5), x(1), channel(2), d(0, channels), rows, channels, inner);
   }
 
+  // Windows of 3 x 3, 2 apart, and of 2 x 2.
+  template <class Pool>
+  int pools(Pool pool) {
+    int failed = 0;
+    for (Index window = 3; window >= 2; --window) {
+      const Index padding = window - 2, less = window - 2 * padding;
+      if (channels < less || inner < less) continue;
+      const Index outputs = rows * ((channels - less) / 2 + 1) * ((inner - less) / 2 + 1);
+      const int i = 4 * int(window);
+      failed |= pool(a(i, outputs), this->bytes(i, outputs), x(i + 1), a(i + 2, outputs), x(i + 3), rows, channels, inner,
+                     window, window, Index(2), Index(2), padding, padding);
+    }
+    return failed;
+  }
+  int max_pool() {
+    return pools([this](T* y, auto* index, T* x, T*, T*, auto... sizes) { return c.max_pool(y, index, x, sizes...); });
+  }
+  int max_pool_backward() {
+    return max_pool() | pools([this](T*, auto* index, T*, T* dy, T* dx, auto... sizes) {
+             return c.max_pool_backward(dx, dy, index, sizes...);
+           });
+  }
+
   int softmax() { return c.softmax(x(0), x(1), rows, channels, inner); }
   int softmax_backward() { return softmax() | c.softmax_backward(x(2), x(3), x(0), rows, channels, inner); }
   int log_softmax() { return c.log_softmax(x(0), x(1), rows, channels, inner); }

@@ -21,7 +21,7 @@ class Kernel:
     """One row of the table.
 
     Attributes:
-        shapes: of the main input, which is also the shape of the first output.
+        shapes: of the main input.
         inputs: (shape, dtype, rng) -> arrays.
         run: (arrays, out) -> outputs.
         reference: arrays -> outputs in float64.
@@ -29,6 +29,7 @@ class Kernel:
         updated: which inputs are written in place; they are outputs too.
         in_place: the input that `out` may be, if any.
         elementwise: an output element depends on the elements at its own place only.
+        result: the first output's shape from the main input's.
     """
 
     shapes: tuple[Shape, ...]
@@ -39,6 +40,7 @@ class Kernel:
     updated: tuple[str, ...] = ()
     in_place: str = ""
     elementwise: bool = False
+    result: Callable[[Shape], Shape] = lambda shape: shape
 
 
 def normals(names: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:

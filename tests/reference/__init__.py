@@ -37,6 +37,7 @@ from reference.loss import (
     nll_loss,
     softmax_cross_entropy,
 )
+from reference.max_pool import max_pool2d, max_pool2d_backward, max_pool2d_outputs
 from reference.random import (
     alpha_dropout,
     alpha_dropout_backward,
@@ -81,6 +82,9 @@ __all__ = [
     "leaky_relu_slope",
     "log_softmax",
     "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "max_pool2d_outputs",
     "mse_loss",
     "nll_loss",
     "normal01",

@@ -1,0 +1,136 @@
+#include <pybind11/stl.h>
+
+#include <algorithm>
+
+#include "bind/norm.h"
+#include "bind/register.h"
+
+namespace fastnn {
+namespace {
+
+using Pair = std::pair<Index, Index>;
+
+std::string shown(const Pair& pair) { return text(Shape{pair.first, pair.second}); }
+
+// (..., H, W), of which each plane is pooled by itself. Sizes are within int32, as Python has seen to.
+struct Pooling {
+  Index planes;
+  PoolAxis height, width;
+  Shape outputs;
+
+  Pooling(const std::string& name, const Shape& x, const Pair& kernel, const Pair& stride, const Pair& padding) : outputs(x) {
+    if (2 * padding.first > kernel.first || 2 * padding.second > kernel.second) {
+      throw py::value_error("padding: got " + shown(padding) + ", want at most half of kernel_size " + shown(kernel));
+    }
+    const std::size_t axes = x.size();
+    height = width = {};
+    if (axes >= 2) {
+      height = axis(x[axes - 2], kernel.first, stride.first, padding.first);
+      width = axis(x[axes - 1], kernel.second, stride.second, padding.second);
+    }
+    if (height.outputs < 1 || width.outputs < 1) {
+      throw py::value_error(name + ": got shape " + text(x) + ", want (..., H, W) that holds a window of " + shown(kernel) +
+                            " with padding " + shown(padding));
+    }
+    planes = product(Shape(x.begin(), x.end() - 2));
+    outputs[axes - 2] = height.outputs;
+    outputs[axes - 1] = width.outputs;
+  }
+
+  void check_places() const {
+    if (height.window * width.window <= kMostPlaces) return;
+    throw py::value_error("kernel_size: got " + shown(Pair{height.window, width.window}) + ", want a product of " +
+                          std::to_string(kMostPlaces) + " at most where indices are kept; use return_indices=False");
+  }
+
+ private:
+  static PoolAxis axis(Index size, Index window, Index stride, Index padding) {
+    return {size, size < 1 ? 0 : pool_outputs(size, window, stride, padding), window, stride, padding};
+  }
+};
+
+// In blocks of a known size, which the compiler turns into vectors.
+std::uint8_t largest(const std::uint8_t* bytes, Index size) {
+  std::uint8_t lanes[64] = {};
+  Index i = 0;
+  for (; i + 64 <= size; i += 64) {
+    for (Index lane = 0; lane < 64; ++lane) lanes[lane] = std::max(lanes[lane], bytes[i + lane]);
+  }
+  for (; i < size; ++i) lanes[0] = std::max(lanes[0], bytes[i]);
+  return *std::max_element(lanes, lanes + 64);
+}
+
+bool is_within(const PoolAxis::Part& part, Index place) {
+  return part.skipped <= place && place < part.skipped + part.end - part.begin;
+}
+
+// Every place is within its window, and within the plane where the window is cut.
+bool are_places(const std::uint8_t* places, const Pooling& p) {
+  const PoolAxis &height = p.height, &width = p.width;
+  if (largest(places, p.planes * height.outputs * width.outputs) >= height.window * width.window) return false;
+  if (height.padding == 0 && width.padding == 0) return true;
+  const auto is_whole = [](const PoolAxis::Part& part, const PoolAxis& axis) { return part.end - part.begin == axis.window; };
+  Index first = 0, last = width.outputs;  // of those whose columns are whole
+  while (first < last && !is_whole(width.part(first), width)) ++first;
+  while (first < last && !is_whole(width.part(last - 1), width)) --last;
+  for (Index row = 0; row < p.planes * height.outputs; ++row, places += width.outputs) {
+    const PoolAxis::Part rows = height.part(row % height.outputs);
+    const bool whole = is_whole(rows, height) && first < last;
+    for (Index i = 0; i < width.outputs; i = whole && i + 1 == first ? last : i + 1) {
+      if (!is_within(rows, places[i] / width.window) || !is_within(width.part(i), places[i] % width.window)) return false;
+    }
+  }
+  return true;
+}
+
+py::object max_pool(py::handle x_, const Pair& kernel, const Pair& stride, const Pair& padding, bool keep, py::handle out) {
+  const Array x = check(x_, "x");
+  const Pooling p("x", x.shape, kernel, stride, padding);
+  if (keep) p.check_places();
+  Array like = x;
+  like.shape = p.outputs;
+  const Result y = result(out, like, {}, {&x});
+  py::object index = py::none();
+  std::uint8_t* places = nullptr;
+  if (keep) {
+    py::array bytes = new_array(p.outputs, py::dtype::of<std::uint8_t>());
+    places = static_cast<std::uint8_t*>(bytes.mutable_data());
+    index = bytes;
+  }
+  by_dtype(x, [&]<class T>(T) {
+    run(kernels_for<T>().max_pool, MaxPoolArgs<T>{y.array.as<T>(), places, x.as<T>(), p.planes, p.height, p.width});
+  });
+  return py::make_tuple(y.object, index);
+}
+
+py::object max_pool_backward(py::handle dy_, py::handle indices_, const Shape& input, const Pair& kernel, const Pair& stride,
+                             const Pair& padding, py::handle out) {
+  const Array given = check(dy_, "dy");
+  const Pooling p("input_size", input, kernel, stride, padding);
+  p.check_places();
+  const Array dy = check(dy_, "dy", given, p.outputs);
+  const Array indices = check_bytes(indices_, "indices", "max_pool2d(..., return_indices=True)", p.outputs);
+  if (!are_places(indices.as<const std::uint8_t>(), p)) {
+    throw py::value_error("indices: got a place that is not in its window, want those of max_pool2d with these sizes; "
+                          "pass what it returned");
+  }
+  Array like = dy;
+  like.shape = input;
+  const Result dx = result(out, like, {}, {&dy, &indices});
+  by_dtype(dy, [&]<class T>(T) {
+    run(kernels_for<T>().max_pool_backward,
+        MaxPoolBackwardArgs<T>{dx.array.as<T>(), dy.as<T>(), indices.as<std::uint8_t>(), p.planes, p.height, p.width});
+  });
+  return dx.object;
+}
+
+}  // namespace
+
+void register_max_pool(py::module_& m) {
+  using namespace py::literals;
+  m.def("max_pool", &max_pool, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a, "keep_indices"_a, "out"_a);
+  m.def("max_pool_backward", &max_pool_backward, "dy"_a, "indices"_a, "input_size"_a, "kernel_size"_a, "stride"_a, "padding"_a,
+        "out"_a);
+}
+
+}  // namespace fastnn

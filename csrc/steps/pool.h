@@ -1,0 +1,16 @@
+// The rule of max pooling.
+#pragma once
+
+#include "steps/math.h"
+
+namespace fastnn {
+
+// The first of the largest stays, or the last NaN, as in PyTorch.
+template <class T, class Place>
+FASTNN_STEP void take_larger(T& largest, Place& at, T x, Place place) {
+  const bool taken = x > largest || x != x;
+  largest = taken ? x : largest;
+  at = taken ? place : at;
+}
+
+}  // namespace fastnn

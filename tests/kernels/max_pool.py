@@ -1,0 +1,81 @@
+"""Max pooling with windows apart, with gaps between them, overlapping, and reaching beyond the plane."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import reference
+
+from fastnn import functional as F
+from kernels.table import Array, Arrays, Kernel, Shape
+
+Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+MODES: dict[str, Sizes] = {
+    "2": ((2, 2), (2, 2), (0, 0)),
+    "2-padded": ((2, 2), (2, 2), (1, 1)),
+    "3": ((3, 3), (2, 2), (1, 1)),
+    "3-dense": ((3, 3), (1, 1), (1, 1)),
+    "gaps": ((1, 2), (2, 5), (0, 1)),
+    "far": ((2, 1), (50, 50), (0, 0)),
+    "wide": ((2, 9), (1, 3), (1, 4)),
+    "largest": ((15, 17), (4, 1), (7, 8)),
+}
+SHAPES = (
+    *((2, 3, n) for n in range(2, 68)),
+    *((n, 4, 5) for n in (0, 1, 7)),
+    *((2, n, 19) for n in range(2, 12)),
+    (2, 3, 1, 33, 257),
+    (5, 129, 63),
+    (2, 90, 91),
+    (41, 24, 24),
+)
+
+
+def _inputs(shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    """Of few values, so that many are equal."""
+    return {"x": rng.integers(-9, 9, shape).astype(dtype)}
+
+
+def _forward(sizes: Sizes, a: Arrays, out: Array) -> Arrays:
+    y, places = F.max_pool2d(a["x"], *sizes, return_indices=True, out=out)
+    return {"y": y, "places": places.astype(y.dtype)}
+
+
+def _forward_reference(sizes: Sizes, a: Arrays) -> Arrays:
+    return dict(zip(("y", "places"), reference.max_pool2d(a["x"], *sizes), strict=True))
+
+
+def _gradient_inputs(sizes: Sizes, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    y, places = reference.max_pool2d(rng.standard_normal(shape), *sizes)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    return {"dy": dy, "places": places.astype(np.uint8), "x": np.zeros(shape, dtype)}
+
+
+def _backward(sizes: Sizes, a: Arrays, out: Array) -> Arrays:
+    return {"dx": F.max_pool2d_backward(a["dy"], a["places"], a["x"].shape, *sizes, out=out)}
+
+
+def _kernels(mode: str, sizes: Sizes) -> dict[str, Kernel]:
+    fitting = tuple(s for s in SHAPES if min(reference.max_pool2d_outputs(s, *sizes)[-2:]) > 0)
+    rows = {}
+    rows[f"max_pool2d-{mode}"] = Kernel(
+        fitting,
+        _inputs,
+        partial(_forward, sizes),
+        partial(_forward_reference, sizes),
+        0,
+        result=lambda shape: reference.max_pool2d_outputs(shape, *sizes),
+    )
+    rows[f"max_pool2d_backward-{mode}"] = Kernel(
+        fitting,
+        partial(_gradient_inputs, sizes),
+        partial(_backward, sizes),
+        lambda a: {"dx": reference.max_pool2d_backward(a["dy"], a["places"], a["x"].shape, *sizes)},
+        8,
+    )
+    return rows
+
+
+KERNELS: dict[str, Kernel] = {}
+for _mode, _sizes in MODES.items():
+    KERNELS |= _kernels(_mode, _sizes)

@@ -1,0 +1,151 @@
+"""Max pooling beside PyTorch, with ==: values, places and gradients, NaN and infinity anywhere; and what it refuses."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from c_api import Functions
+from kernels.max_pool import MODES, Sizes
+from support import DTYPES, Array, guarded, refused, same_bits
+
+from fastnn import functional as F
+
+SHAPE = (2, 3, 7, 21)
+VALUES = {"nan": (np.nan,), "inf": (np.inf,), "-inf": (-np.inf,), "both": (np.nan, np.inf, -np.inf)}
+
+
+def _in_plane(places: Array, shape: tuple[int, ...], sizes: Sizes) -> Array:
+    """Indices as PyTorch counts them: in the plane."""
+    kernel, stride, padding = sizes
+    corner = [s * np.arange(n) - p for s, n, p in zip(stride, places.shape[-2:], padding, strict=True)]
+    rows = corner[0][:, None] + places.astype(np.int64) // kernel[1]
+    return np.asarray(rows * shape[-1] + corner[1] + places % kernel[1])
+
+
+def _check_torch(x: Array, sizes: Sizes) -> None:
+    """y, where it was found, and the gradient, in which sums are taken in the same order."""
+    torch = pytest.importorskip("torch")
+    t = torch.from_numpy(x.copy()).requires_grad_()
+    want, indices = torch.nn.functional.max_pool2d(t, *sizes, return_indices=True)
+    y, places = F.max_pool2d(x, *sizes, return_indices=True)
+    np.testing.assert_array_equal(y, want.detach().numpy())
+    np.testing.assert_array_equal(_in_plane(places, x.shape, sizes), indices.numpy())
+    assert same_bits(F.max_pool2d(x, *sizes), y)
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(x.dtype)
+    want.backward(torch.from_numpy(dy))
+    dx = F.max_pool2d_backward(dy, places, x.shape, *sizes, out=np.full_like(x, np.nan))
+    np.testing.assert_array_equal(dx, t.grad.numpy())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_torch(mode: str, dtype: Any, isa: str, threads: int) -> None:
+    """Of normals, and of few values, so that many are equal."""
+    rng = np.random.default_rng(2)
+    for x in (
+        rng.standard_normal((3, 5, 30, 41)),
+        rng.standard_normal((1, 90, 91)),
+        rng.integers(-2, 3, SHAPE),
+        -np.zeros(SHAPE),
+    ):
+        _check_torch(x.astype(dtype), MODES[mode])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("mode", ["2", "3", "3-dense", "gaps"])
+def test_special_values(mode: str, value: str, dtype: Any, isa: str) -> None:
+    """At every place of a plane, alone and beside its like."""
+    rng = np.random.default_rng(3)
+    for i in range(5 * 19):
+        x = rng.standard_normal((1, 1, 5, 19)).astype(dtype)
+        x.flat[i :: 1 + i % 4] = rng.choice(VALUES[value], x.flat[i :: 1 + i % 4].size)
+        _check_torch(x, MODES[mode])
+
+
+def test_a_plane_alone_and_axes_ahead() -> None:
+    """Any number of axes, each plane by itself."""
+    x = np.random.default_rng(4).standard_normal((2, 3, 4, 6, 8))
+    y = F.max_pool2d(x, (3, 2), padding=(1, 0))
+    assert y.shape == (2, 3, 4, 2, 4)
+    assert same_bits(F.max_pool2d(x[1, 2, 3], (3, 2), padding=(1, 0)), y[1, 2, 3])
+
+
+def test_without_indices_windows_are_larger() -> None:
+    """Places are not counted then."""
+    x = np.random.default_rng(5).standard_normal((2, 100, 300))
+    np.testing.assert_array_equal(F.max_pool2d(x, (100, 300)), x.max((1, 2), keepdims=True))
+
+
+def test_any_byte_stays_within_the_plane(isa: str) -> None:
+    """One that a caller in C passes, or that another thread writes between the check of an index and its use."""
+    dy = np.ones((3, 3))
+    for byte in range(256):
+        dx = guarded((4, 5), np.float64)
+        Functions(np.float64).max_pool_backward(
+            dx.array, dy, np.full((3, 3), byte, np.uint8), 1, 4, 5, 2, 2, 2, 2, 1, 1
+        )
+        dx.check()
+        assert dx.array.sum() == 9
+
+
+X, DY, PLACES = np.ones((2, 6, 8)), np.ones((2, 3, 4)), np.zeros((2, 3, 4), np.uint8)
+SHAPE_X = (2, 6, 8)
+TOO_LARGE = "kernel_size: got (16, 16), want a product of 255 at most where indices are kept; use return_indices=False"
+NO_PLACE = "indices: got a place that is not in its window, want "
+back = F.max_pool2d_backward
+REFUSALS: list[tuple[Callable[[], Any], str]] = [
+    *(
+        (partial(F.max_pool2d, X, s), f"kernel_size: got {s!r}, want an integer >= 1, or two, for height and width")
+        for s in (0, -1, 2.0, True, "2", (2,), (2, 2, 2), (2, 0), None, 2**31, 2**70, [2, np.nan])
+    ),
+    (lambda: F.max_pool2d(X, 2, 0), "stride: got 0, want an integer >= 1, or two"),
+    (lambda: F.max_pool2d(X, 2, padding=-1), "padding: got -1, want an integer >= 0, or two"),
+    (lambda: F.max_pool2d(X, (2, 3), padding=(1, 2)), "padding: got (1, 2), want at most half of kernel_size (2, 3)"),
+    (lambda: F.max_pool2d(X, (7, 2)), "x: got shape (2, 6, 8), want (..., H, W) that holds a window of (7, 2) with"),
+    (lambda: F.max_pool2d(X[0, 0], 1), "x: got shape (8,), want (..., H, W) that holds a window of (1, 1) with"),
+    (lambda: F.max_pool2d(np.ones((2, 0)), 2, padding=1), "x: got shape (2, 0), want (..., H, W) that holds"),
+    (lambda: F.max_pool2d(X, 2, out=np.ones(SHAPE_X)), "out: got shape (2, 6, 8), want (2, 3, 4); "),
+    (lambda: F.max_pool2d(np.ones((20, 20)), 16, return_indices=True), TOO_LARGE),
+    (lambda: back(np.ones((1, 1)), PLACES[0, :1, :1], (16, 16), 16), TOO_LARGE),
+    (lambda: back(DY, PLACES, (2, 6, 10), 2), "dy: got shape (2, 3, 4), want (2, 3, 5); "),
+    (lambda: back(DY, PLACES[1:], SHAPE_X, 2), "indices: got shape (1, 3, 4), want (2, 3, 4); "),
+    (lambda: back(DY, PLACES, (8,), 2), "input_size: got shape (8,), want (..., H, W) that holds a window"),
+    (lambda: back(DY, PLACES + np.uint8(4), SHAPE_X, 2), NO_PLACE),
+    (lambda: back(PLACES, PLACES, SHAPE_X, 2), "dy: got dtype uint8, want native float"),
+]
+
+
+@pytest.mark.parametrize(("run", "sentence"), REFUSALS)
+def test_refuses(run: Callable[[], Any], sentence: str) -> None:
+    error = TypeError if "dtype" in sentence else ValueError
+    refused(run, {"x": X, "dy": DY, "places": PLACES}, error, "^" + re.escape(sentence))
+
+
+@pytest.mark.parametrize(
+    "given", [PLACES.astype(np.int64), PLACES.tolist(), None, PLACES.astype(bool), PLACES[:, ::-1]]
+)
+def test_indices_of_another_kind(given: Any) -> None:
+    error = ValueError if isinstance(given, np.ndarray) and given.dtype == np.uint8 else TypeError
+    refused(
+        lambda: F.max_pool2d_backward(DY, given, (2, 6, 8), 2),
+        {"dy": DY},
+        error,
+        "^indices: got .*, want C-contig.*; .+",
+    )
+
+
+@pytest.mark.parametrize("at", range(27))
+def test_one_bad_place_is_found(at: int) -> None:
+    """In any window: of 3 x 3, those in the middle are whole and the others reach beyond the plane."""
+    x = np.random.default_rng(at).standard_normal((3, 4, 4))
+    _, places = F.max_pool2d(x, 2, padding=1, return_indices=True)
+    dy = np.ones((3, 3, 3))
+    F.max_pool2d_backward(dy, places, x.shape, 2, padding=1)
+    row, column = divmod(at % 9, 3)
+    places.flat[at] = 0 if 0 in (row, column) else 2 if row == 2 else 1 if column == 2 else 4
+    run = partial(F.max_pool2d_backward, dy, places, x.shape, 2, padding=1)
+    refused(run, {"dy": dy, "places": places}, ValueError, "^indices: got a place that is not in its window")
