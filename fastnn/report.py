@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from fastnn import plot
 from fastnn._figure import new_figure, png
 from fastnn._run import HISTORY, Missing, Run, replace, save_run
-from fastnn.training import History, LRFinder
+from fastnn.training import History, LRFinder, diagnose
 from fastnn.training.inspection import LayerSignals
 
 if TYPE_CHECKING:
@@ -98,6 +98,15 @@ def _metric_names(history: History) -> list[str]:
     return [name for name in history if not name.startswith("val_") and name not in ("lr", "seconds")]
 
 
+def _diagnosis(run: Run) -> str:
+    try:
+        classes = run.evaluated("probabilities").shape[1]
+    except Missing:
+        classes = None
+    found = [f"<p>{html.escape(str(symptom))}</p>" for symptom in diagnose(run.history, classes=classes)]
+    return "\n".join(found) or "<p>The curves show none of the symptoms that fastnn.training.diagnose knows.</p>"
+
+
 def _curves(run: Run) -> str:
     names = _metric_names(run.history)
     if not names:
@@ -177,6 +186,7 @@ _SIGNALS = {
 }
 _PARTS: dict[str, Callable[[Run], str]] = {
     "Metrics": _metrics,
+    "Diagnosis": _diagnosis,
     "Learning curves": _curves,
     "Learning rate": _rate,
     "Learning-rate finder": _finder,

@@ -20,8 +20,8 @@ from fastnn.training import Trainer
 
 pytest.importorskip("matplotlib")
 HOSTILE = "<script>alert('$x$ & \"y\"')</script>"
-PARTS = ("Metrics", "Learning curves", "Learning rate", "Learning-rate finder", "Confusion matrix", "Largest errors",
-         "Samples", "Activations", "Gradients", "Configuration")  # fmt: skip
+PARTS = ("Metrics", "Diagnosis", "Learning curves", "Learning rate", "Learning-rate finder", "Confusion matrix",
+         "Largest errors", "Samples", "Activations", "Gradients", "Configuration")  # fmt: skip
 
 
 def hostile_metric(_logits: Any, _labels: Any) -> float:
@@ -100,6 +100,15 @@ def test_metrics_are_those_of_the_history(run: Path, monkeypatch: pytest.MonkeyP
     assert next(row for name, row in cells.items() if "script" in name) == ["-", "-", "-", "-"]
 
 
+def test_symptoms_are_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastnn.report.png", lambda _: b"")
+    assert "none of the symptoms" in Page(write_report(run)).parts["Diagnosis"]
+    state = json.loads((run / "history.json").read_text())
+    state["steps"]["loss"][3] = None
+    (run / "history.json").write_text(json.dumps(state))
+    assert "<p>NaN or infinity: " in Page(write_report(run)).parts["Diagnosis"]
+
+
 def test_saved_files(tmp_path: Path) -> None:
     """Strict JSON, arrays without pickle, probabilities that are the model's, and only of labels that count."""
     trainer = trained(tmp_path, ignored=5)
@@ -128,7 +137,7 @@ def test_saved_files(tmp_path: Path) -> None:
 EVALUATED = {"Learning-rate finder", "Confusion matrix", "Largest errors", "Samples", "Activations", "Gradients"}
 
 
-FILES = {"history.json": {"Metrics", "Learning curves", "Learning rate"}, "evaluation.npz": EVALUATED,
+FILES = {"history.json": {"Metrics", "Diagnosis", "Learning curves", "Learning rate"}, "evaluation.npz": EVALUATED,
          "configuration.json": {"Configuration"}}  # fmt: skip
 
 
@@ -178,7 +187,7 @@ def test_other_runs(kind: str, tmp_path: Path) -> None:
     missing = {"Learning-rate finder", "Largest errors", "Samples"}
     missing |= {
         "regression": {"Confusion matrix"},
-        "none": {*PARTS} - {"Metrics", "Learning rate", "Configuration"},
+        "none": {*PARTS} - {"Metrics", "Diagnosis", "Learning rate", "Configuration"},
     }.get(kind, set())
     assert page.missing == missing
 
