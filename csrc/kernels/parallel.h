@@ -15,10 +15,16 @@ namespace {
 // What makes a block worth handing to a thread: 5 to 15 us.
 constexpr Index kBlockElements = 16384;
 
+// Not inline, or every kernel would be compiled twice: for a single block, and for many.
+template <class Body>
+__attribute__((noinline)) void run_block(void* body, Index block) noexcept {
+  (*static_cast<Body*>(body))(block);
+}
+
 template <class Body>
 inline void for_each_block(Index blocks, Index elements, Body body) noexcept {
-  if (blocks == 1) return body(Index(0));
-  run_blocks(blocks, elements, [](void* context, Index block) noexcept { (*static_cast<Body*>(context))(block); }, &body);
+  if (blocks == 1) return run_block<Body>(&body, 0);
+  run_blocks(blocks, elements, &run_block<Body>, &body);
 }
 
 // body(begin, end) over [0, rows) in ranges that make a block, for rows of `width` elements.
