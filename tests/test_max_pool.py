@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from c_api import Functions
 from kernels.max_pool import MODES, Sizes
-from support import DTYPES, Array, refused, same_bits
+from support import DTYPES, Array, guarded, refused, same_bits
 
 from fastnn import functional as F
 
@@ -35,7 +36,8 @@ def _check_torch(x: Array, sizes: Sizes) -> None:
     assert same_bits(F.max_pool2d(x, *sizes), y)
     dy = np.random.default_rng(1).standard_normal(y.shape).astype(x.dtype)
     want.backward(torch.from_numpy(dy))
-    np.testing.assert_array_equal(F.max_pool2d_backward(dy, places, x.shape, *sizes), t.grad.numpy())
+    dx = F.max_pool2d_backward(dy, places, x.shape, *sizes, out=np.full_like(x, np.nan))
+    np.testing.assert_array_equal(dx, t.grad.numpy())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -43,7 +45,12 @@ def _check_torch(x: Array, sizes: Sizes) -> None:
 def test_torch(mode: str, dtype: Any, isa: str, threads: int) -> None:
     """Of normals, and of few values, so that many are equal."""
     rng = np.random.default_rng(2)
-    for x in (rng.standard_normal((3, 5, 30, 41)), rng.integers(-2, 3, SHAPE), -np.zeros(SHAPE)):
+    for x in (
+        rng.standard_normal((3, 5, 30, 41)),
+        rng.standard_normal((1, 90, 91)),
+        rng.integers(-2, 3, SHAPE),
+        -np.zeros(SHAPE),
+    ):
         _check_torch(x.astype(dtype), MODES[mode])
 
 
@@ -71,6 +78,18 @@ def test_without_indices_windows_are_larger() -> None:
     """Places are not counted then."""
     x = np.random.default_rng(5).standard_normal((2, 100, 300))
     np.testing.assert_array_equal(F.max_pool2d(x, (100, 300)), x.max((1, 2), keepdims=True))
+
+
+def test_any_byte_stays_within_the_plane(isa: str) -> None:
+    """One that a caller in C passes, or that another thread writes between the check of an index and its use."""
+    dy = np.ones((3, 3))
+    for byte in range(256):
+        dx = guarded((4, 5), np.float64)
+        Functions(np.float64).max_pool_backward(
+            dx.array, dy, np.full((3, 3), byte, np.uint8), 1, 4, 5, 2, 2, 2, 2, 1, 1
+        )
+        dx.check()
+        assert dx.array.sum() == 9
 
 
 X, DY, PLACES = np.ones((2, 6, 8)), np.ones((2, 3, 4)), np.zeros((2, 3, 4), np.uint8)
