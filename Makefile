@@ -112,7 +112,7 @@ endef
 # it finds it writes to a descriptor that pytest would keep to itself.
 CHECKS := build-checks# not in build/, whose objects tests/test_objects.py looks into
 SANITIZED := border border_optim c_api clip denormals dropout fill fused_norms fused_norms_hard generator group_norm \
-  kernels layouts memory nn norms optim_memory optim_state optim_tensors optimizers random threads
+  kernels layouts max_pool memory nn norms optim_memory optim_state optim_tensors optimizers random threads
 test-sanitized: $(VENV)/.installed
 	$(call second,sanitized,$(CHECKS)/sanitized,define.FASTNN_SANITIZE=ON build-type=RelWithDebInfo)
 	PYTHONSAFEPATH=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \

@@ -49,15 +49,16 @@ struct Pooling {
   }
 };
 
-// In blocks of a known size, which the compiler turns into vectors.
+// In lanes, and by comparison, which the compiler turns into vectors: it does not so with a loop over std::max.
 std::uint8_t largest(const std::uint8_t* bytes, Index size) {
-  std::uint8_t lanes[64] = {};
+  constexpr Index kLanes = 16;
+  std::uint8_t lanes[kLanes] = {};
   Index i = 0;
-  for (; i + 64 <= size; i += 64) {
-    for (Index lane = 0; lane < 64; ++lane) lanes[lane] = std::max(lanes[lane], bytes[i + lane]);
+  for (; i + kLanes <= size; i += kLanes) {
+    for (Index lane = 0; lane < kLanes; ++lane) lanes[lane] = lanes[lane] < bytes[i + lane] ? bytes[i + lane] : lanes[lane];
   }
   for (; i < size; ++i) lanes[0] = std::max(lanes[0], bytes[i]);
-  return *std::max_element(lanes, lanes + 64);
+  return *std::max_element(lanes, lanes + kLanes);
 }
 
 bool is_within(const PoolAxis::Part& part, Index place) {

@@ -78,16 +78,16 @@ template <bool known, class T>
 inline void pool_row(const MaxPoolArgs<T>& a, Index output, const T* x, PoolAxis::Part rows) {
   const PoolAxis width = a.width;
   T* y = a.y + output;
-  std::uint8_t* index = a.index ? a.index + output : nullptr;
   const Index n = width.outputs, count = known || n > kWindows ? kWindows : n;
   for (Index i = 0; i < n; i += kWindows) {
     const Index first = i + count <= n ? i : n - count, begin = first * width.stride - width.padding;
+    std::uint8_t* to = a.index ? a.index + output + first : nullptr;
     if constexpr (known) {
-      pool_known<2, 2>(x + rows.begin * width.size + 2 * first, width.size).write(y + first, index ? index + first : nullptr, kWindows);
+      pool_known<2, 2>(x + rows.begin * width.size + 2 * first, width.size).write(y + first, to, kWindows);
     } else if (0 <= begin && begin + (kWindows - 1) * width.stride + width.window <= width.size) {
-      pool_any<false>(width, begin, x, rows).write(y + first, index ? index + first : nullptr, kWindows);
+      pool_any<false>(width, begin, x, rows).write(y + first, to, kWindows);
     } else {
-      pool_any<true>(width, begin, x, rows).write(y + first, index ? index + first : nullptr, count);
+      pool_any<true>(width, begin, x, rows).write(y + first, to, count);
     }
   }
 }
