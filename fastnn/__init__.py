@@ -1,5 +1,7 @@
 """Training kernels for neural nets on a CPU: fused, threaded, with the same bits on every ISA and thread count."""
 
+from typing import TYPE_CHECKING, Any
+
 from fastnn import _core, functional, init, nn, optim, random
 from fastnn._config import (
     get_cmake_dir,
@@ -14,7 +16,9 @@ from fastnn._config import (
 )
 from fastnn._memory import empty_cache, memory_stats, set_cache_limit
 from fastnn.random import Generator, manual_seed
-from fastnn.training import Trainer
+
+if TYPE_CHECKING:
+    from fastnn.training import Trainer
 
 __version__ = _core.build_info()["version"]
 
@@ -40,3 +44,12 @@ __all__ = [
     "supported_isas",
     "use_isa",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The Trainer, which who wants the kernels alone need not import."""
+    if name == "Trainer":
+        from fastnn.training import Trainer
+
+        return Trainer
+    raise AttributeError(f"module 'fastnn' has no attribute {name!r}")

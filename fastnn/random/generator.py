@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, SupportsIndex, TypeVar
+from typing import Any, SupportsIndex, TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -172,7 +172,8 @@ class Generator:
         return f"Generator(seed={self.seed}, stream={self.stream}, offset={self.offset})"
 
 
-RandomSource = Generator | np.random.Generator | SupportsIndex
+# In quotes, since NumPy imports its module when it is first asked for, which takes longer than all of this package.
+RandomSource = Union[Generator, "np.random.Generator", SupportsIndex]
 """What a function takes for its generator: an integer is the seed of a fresh one; NumPy's gives such a seed."""
 
 default_generator = Generator(int.from_bytes(os.urandom(8), "little"))
@@ -196,8 +197,8 @@ def as_generator(generator: RandomSource | None) -> Generator:
         return default_generator
     if isinstance(generator, Generator):
         return generator
-    if isinstance(generator, np.random.Generator):
-        return Generator(generator.integers(2**64, dtype=np.uint64))
     if isinstance(generator, SupportsIndex) and not isinstance(generator, bool):
         return Generator(_word64("generator", generator))
+    if isinstance(generator, np.random.Generator):
+        return Generator(generator.integers(2**64, dtype=np.uint64))
     raise TypeError(f"generator: got {type(generator).__name__}, want a fastnn.Generator, NumPy's or an integer seed")
