@@ -6,14 +6,15 @@ from collections.abc import Callable
 import machine
 import numpy as np
 import pytest
-from speeds import Bar, race
+from speeds import Bar
 
 import fastnn
 from fastnn import demo, nn, optim
+from fastnn.benchmark import interleave
 from fastnn.data import load_digits
 from fastnn.training import EarlyStopping, Trainer
 
-BATCH, EPOCHS, STEPS = 32, 5, 64
+BATCH, EPOCHS, STEPS = 32, 10, 16
 
 
 def mlp() -> tuple[nn.Module, nn.CrossEntropyLoss, optim.AdamW]:
@@ -25,7 +26,7 @@ def mlp() -> tuple[nn.Module, nn.CrossEntropyLoss, optim.AdamW]:
 
 
 def test_overhead(bar: Bar, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whole fits with the default callbacks, beside the same steps written by hand over batches that lie ready."""
+    """Whole fits with the default callbacks, beside the same steps written by hand, over batches in a random order."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((STEPS * BATCH, 784), np.float32)
     y = rng.integers(0, 10, len(x))
@@ -33,9 +34,9 @@ def test_overhead(bar: Bar, seconds: float, capsys: pytest.CaptureFixture[str]) 
 
     def bare() -> None:
         for _ in range(EPOCHS):
-            for i in range(0, len(x), BATCH):
-                logits, backward = model(x[i : i + BATCH])
-                _, dlogits = criterion(logits, y[i : i + BATCH])
+            for index in fastnn.random.permutation(len(x)).reshape(-1, BATCH):
+                logits, backward = model(x[index])
+                _, dlogits = criterion(logits, y[index])
                 backward(dlogits, input_grad=False)
                 optimizer.step(), optimizer.zero_grad()
 
@@ -47,8 +48,8 @@ def test_overhead(bar: Bar, seconds: float, capsys: pytest.CaptureFixture[str]) 
                 "bare": bare,
                 "Trainer": lambda: trainer.fit((x, y), epochs=EPOCHS, batch_size=BATCH),
             }
-            times = race(sides, 20 * seconds)
-            capsys.readouterr()
+            times = {name: sample.median for name, sample in interleave(sides, 40 * seconds, rounds=15).items()}
+        capsys.readouterr()
         overheads[threads] = 100 * (times["Trainer"] / times["bare"] - 1)
         with capsys.disabled():
             print({name: f"{s / EPOCHS / STEPS * 1e6:.0f} us a step" for name, s in times.items()})

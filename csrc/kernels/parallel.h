@@ -18,20 +18,22 @@ constexpr Index kBlockElements = 16384;
 // Not inline, or every kernel would be compiled twice: for a single block, and for many.
 template <class Body>
 __attribute__((noinline)) void run_block(void* body, Index block) noexcept {
-  (*static_cast<Body*>(body))(block);
+  (*static_cast<const Body*>(body))(block);
 }
 
+// Bodies stay where the caller has them: with a copy of what they hold, a small call would take longer.
 template <class Body>
-inline void for_each_block(Index blocks, Index elements, Body body) noexcept {
-  if (blocks == 1) return run_block<Body>(&body, 0);
-  run_blocks(blocks, elements, &run_block<Body>, &body);
+inline void for_each_block(Index blocks, Index elements, const Body& body) noexcept {
+  void* context = const_cast<Body*>(&body);
+  if (blocks == 1) return run_block<Body>(context, 0);
+  run_blocks(blocks, elements, &run_block<Body>, context);
 }
 
 // body(begin, end) over [0, rows) in ranges that make a block, for rows of `width` elements.
 template <class Body>
-inline void for_each_range(Index rows, Index width, Body body) noexcept {
+inline void for_each_range(Index rows, Index width, const Body& body) noexcept {
   const Index grain = width < kBlockElements ? kBlockElements / (width < 1 ? 1 : width) : 1;
-  for_each_block((rows + grain - 1) / grain, rows * width, [=](Index block) {
+  for_each_block((rows + grain - 1) / grain, rows * width, [&body, grain, rows](Index block) {
     const Index begin = block * grain;
     body(begin, begin + grain < rows ? begin + grain : rows);
   });

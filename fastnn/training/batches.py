@@ -1,7 +1,7 @@
 """The batches of an epoch, and how much each weighs in the optimizer step that it is a part of."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,25 @@ ORDER_STREAM = 2**63 + 2**62
 """Stream of the seed from which the order of samples is drawn, in epoch n the n-th after it."""
 
 Weights = npt.NDArray[np.float64]
+
+
+class Batch(NamedTuple):
+    """Samples of one batch.
+
+    Attributes:
+        x, labels, weights: of each sample; weights None for ones.
+        weight: what the samples weigh together in the mean of their loss.
+        share: which share of its window's weight that is; 1 for a window of weight 0.
+        begins, ends: whether it is the window's first, and last: behind that the optimizer steps.
+    """
+
+    x: Array
+    labels: Any
+    weights: Weights | None
+    weight: float
+    share: float
+    begins: bool
+    ends: bool
 
 
 class Batches:
@@ -47,16 +66,21 @@ class Batches:
         """Begin an epoch, whose order is the seed's and its number's."""
         self._order = permutation(len(self.x), Generator(seed, ORDER_STREAM + epoch))
 
-    def take(self, batch: int) -> tuple[Array, Any, Weights | None]:
-        """x, labels and weights of a batch; x until the next one is taken."""
-        index = self._order[batch * self._size : (batch + 1) * self._size]
+    def take(self, number: int) -> Batch:
+        """The batch with that number; its x until the next one is taken."""
+        start, window = number * self._size, self._window
+        index = self._order[start : start + self._size]
         # Every index is in range, and mode="raise" would go through a copy.
         x = self.x.take(index, axis=0, out=self._memory[: len(index)], mode="clip")
-        return x, self._y.take(index, axis=0), None if self._weights is None else self._weights.take(index)
-
-    def ends_window(self, batch: int) -> bool:
-        """Whether the optimizer steps behind this batch."""
-        return (batch + 1) % self._window == 0 or batch + 1 == len(self)
+        return Batch(
+            x,
+            self._y.take(index, axis=0),
+            None if self._weights is None else self._weights.take(index),
+            float(len(index)) if self._shares is None else float(self._shares[index].sum()),
+            1.0 if window == 1 else self._share(number),
+            number % window == 0,
+            (number + 1) % window == 0 or number + 1 == len(self),
+        )
 
     @property
     def windows(self) -> int:
@@ -67,18 +91,14 @@ class Batches:
         """The batches of a window."""
         return range(window * self._window, min((window + 1) * self._window, len(self)))
 
-    def weight(self, first: int, last: int) -> float:
-        """What the samples of the batches from `first` up to, not with, `last` weigh together."""
+    def _share(self, number: int) -> float:
+        window = self.of_window(number // self._window)
+        total = self._weight(window.start, window.stop)
+        return self._weight(number, number + 1) / total if total else 1.0
+
+    def _weight(self, first: int, last: int) -> float:
         start, stop = first * self._size, min(last * self._size, len(self.x))
         return float(stop - start if self._shares is None else self._shares[self._order[start:stop]].sum())
-
-    def share(self, batch: int) -> float:
-        """Which share of its window's weight a batch has; 1 for a window of weight 0."""
-        if self._window == 1:
-            return 1.0
-        first = batch - batch % self._window
-        window = self.weight(first, min(first + self._window, len(self)))
-        return self.weight(batch, batch + 1) / window if window else 1.0
 
 
 def sample_weights(y: Any, sample_weight: Any = None, class_weight: Mapping[int, float] | Any = None) -> Weights | None:

@@ -122,7 +122,7 @@ def overfit_one_batch(
         before = {name: p.data.copy() for name, p in model.named_parameters()}
         losses: list[float] = []
         for _ in range(steps + 1):
-            loss, _, logits, _ = trainer.forward_backward(batches, 0)
+            loss, logits, _ = trainer.forward_backward(batches, 0)
             losses.append(loss)
             target = _target(trainer.loss, logits, y, loss) if target is None else target
             if not loss > target or len(losses) > steps:

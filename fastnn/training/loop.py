@@ -11,13 +11,13 @@ from fastnn.nn.module import Array, Module
 from fastnn.optim import clip_grad_norm_
 from fastnn.optim.lr_scheduler import ReduceLROnPlateau
 from fastnn.training import checks
-from fastnn.training.batches import Batches
+from fastnn.training.batches import Batch, Batches
 from fastnn.training.callbacks import Callback, ProgressBar, StopTraining
 from fastnn.training.debugging import explain_gradients, explain_loss
 from fastnn.training.evaluation import measure
 from fastnn.training.fitting import Fit
 from fastnn.training.history import History, append
-from fastnn.training.losses import Loss, mean_loss, take_share, weighted_loss
+from fastnn.training.losses import Loss, batch_loss
 from fastnn.training.metrics import Meter, Metric
 
 
@@ -85,30 +85,25 @@ class Loop:
     def _steps_by_epoch(self) -> bool:
         return self.scheduler_interval == "epoch" or isinstance(self.scheduler, ReduceLROnPlateau)
 
-    def forward_backward(self, batches: Batches, batch: int) -> tuple[float, float, Array, Any]:
-        """Gather a batch, go forward and backward; returns its mean loss, weight, logits and labels.
+    def forward_backward(self, batches: Batches, number: int) -> tuple[float, Array, Batch]:
+        """Gather a batch, go forward and backward; returns its mean loss, the logits, and the batch.
 
         The gradients are a part of the mean over the batch's window, and added to those of its earlier batches.
         """
         started = time.perf_counter()
-        x, labels, weights = batches.take(batch)
-        gathered, self.inputs = time.perf_counter(), x
-        logits, backward = self.model(x)
-        total = batches.weight(batch, batch + 1)
-        if weights is None:
-            loss, dlogits = mean_loss(self.loss, logits, labels, total)
-        else:
-            loss, dlogits = weighted_loss(self.loss, logits, labels, weights, total)
-        take_share(self.loss, dlogits, batches.share(batch))
+        batch = batches.take(number)
+        gathered, self.inputs = time.perf_counter(), batch.x
+        logits, backward = self.model(batch.x)
+        loss, dlogits = batch_loss(self.loss, logits, batch)
         forward = time.perf_counter()
-        if self.detect_nan and total and not math.isfinite(loss):
-            explain_loss(self.model, x, loss, self.step)
-        if batch % self.accumulate_grad_batches == 0:
+        if self.detect_nan and batch.weight and not math.isfinite(loss):
+            explain_loss(self.model, batch.x, loss, self.step)
+        if batch.begins:
             self.optimizer.zero_grad()
         backward(dlogits, input_grad=False)
         done = time.perf_counter()
         self.times = (started, gathered, forward, done, done)
-        return loss, total, logits, labels
+        return loss, logits, batch
 
     def update(self) -> None:
         """Clip the gradients of a whole window, and make the optimizer's step; none with a norm that is not finite."""
@@ -142,7 +137,9 @@ class Loop:
     def _call(self, hook: str) -> None:
         """A signal to stop is passed on when all have been called, and behind a validation, when what it is a part of
         has been recorded, so that nobody misses what was done."""
-        for function in self._hooks[hook]:
+        if not (functions := self._hooks[hook]):
+            return
+        for function in functions:
             try:
                 function(self)
             except StopTraining as signal:
@@ -176,21 +173,21 @@ class Loop:
         self.batch = 0
         self._call("on_epoch_end")
 
-    def _train_batch(self, fit: Fit, batch: int) -> None:
+    def _train_batch(self, fit: Fit, number: int) -> None:
         self._call("on_batch_start")
         if not self.model.training:  # a callback has called eval()
             self.model.train()
-        loss, weight, logits, labels = self.forward_backward(fit.batches, batch)
+        loss, logits, batch = self.forward_backward(fit.batches, number)
         self._call("on_backward_end")
-        if weight:
-            self._window_loss += fit.batches.share(batch) * loss
-            self._window_weight += weight
-        self.has_stepped = fit.batches.ends_window(batch)
-        if self.has_stepped:
+        if batch.weight:
+            self._window_loss += batch.share * loss
+            self._window_weight += batch.weight
+        self.has_stepped = batch.ends
+        if batch.ends:
             self._step()
         self.times = (*self.times[:4], time.perf_counter())
-        self.meter.add(loss, weight, logits, labels)
-        self.batch = batch + 1
+        self.meter.add(loss, batch.weight, logits, batch.labels)
+        self.batch = number + 1
 
     def _step(self) -> None:
         self.update()
@@ -199,7 +196,7 @@ class Loop:
         steps["loss"].append(self._window_loss if self._window_weight else math.nan)
         steps["lr"].append(float(self.optimizer.param_groups[0]["lr"]))
         self._window_loss = self._window_weight = 0.0
-        if not self._steps_by_epoch:
+        if self.scheduler is not None and not self._steps_by_epoch:
             self._step_scheduler()
 
     def _step_scheduler(self) -> None:

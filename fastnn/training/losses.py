@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.nn.module import Array
-from fastnn.training.batches import Weights
+from fastnn.training.batches import Batch, Weights
 
 Loss = Callable[[Array, Any], tuple[float, Array]]
 """(logits, labels) -> (loss, dlogits). It may have `reduction`, "sum" if it is no mean; `ignore_index`; counts(labels),
@@ -29,16 +29,21 @@ def mean_loss(loss: Loss, logits: Array, labels: Any, total: float) -> tuple[flo
     return value, dlogits
 
 
-def weighted_loss(loss: Any, logits: Array, labels: Any, weights: Weights, total: float) -> tuple[float, Array]:
-    """The same with a weight for every sample; the gradient is the mean's, or that of the weighted sum."""
-    each, dlogits = loss.each(logits, labels)
-    is_sum = getattr(loss, "reduction", "mean") == "sum"
+def batch_loss(loss: Loss, logits: Array, batch: Batch) -> tuple[float, Array]:
+    """The mean loss of a batch, and its gradient as a part of the mean over the window."""
+    if batch.weights is None:
+        value, dlogits = mean_loss(loss, logits, batch.labels, batch.weight)
+    else:
+        value, dlogits = _weighted_loss(loss, logits, batch)
+    if batch.share != 1 and getattr(loss, "reduction", "mean") != "sum":
+        np.multiply(dlogits, dlogits.dtype.type(batch.share), out=dlogits)
+    return value, dlogits
+
+
+def _weighted_loss(loss: Any, logits: Array, batch: Batch) -> tuple[float, Array]:
+    each, dlogits = loss.each(logits, batch.labels)
+    is_sum, weights, total = getattr(loss, "reduction", "mean") == "sum", batch.weights, batch.weight
+    assert weights is not None
     scale = weights / total if total and not is_sum else weights
     dlogits *= scale.astype(dlogits.dtype).reshape(-1, *[1] * (dlogits.ndim - 1))
     return float(weights @ each) / total if total else math.nan, dlogits
-
-
-def take_share(loss: Loss, dlogits: Array, share: float) -> None:
-    """Make the gradient of a batch's mean its part of the window's mean."""
-    if share != 1 and getattr(loss, "reduction", "mean") != "sum":
-        np.multiply(dlogits, dlogits.dtype.type(share), out=dlogits)

@@ -74,9 +74,9 @@ def _trained(trainer: "Trainer", fit: Fit, step: int, rate: float) -> float:
     for group in trainer.optimizer.param_groups:
         group["lr"] = rate  # type: ignore[index]
     loss = 0.0
-    for batch in fit.batches.of_window(window):
-        value, weight, *_ = trainer.forward_backward(fit.batches, batch)
-        loss += fit.batches.share(batch) * value if weight else 0.0
+    for number in fit.batches.of_window(window):
+        value, _, batch = trainer.forward_backward(fit.batches, number)
+        loss += batch.share * value if batch.weight else 0.0
     trainer.update()
     return loss
 
