@@ -41,9 +41,9 @@ endef
 
 # Measures for a quarter of an hour, beside torch where that is installed in .venv, and writes bench/results/.
 bench: $(VENV)/.installed
-	$(BIN)/pytest bench --save=latest --ignore=bench/test_random_bars.py --ignore=bench/test_door_bars.py
+	$(BIN)/pytest bench --save=latest $(patsubst %,--ignore=bench/test_%_bars.py,random door trainer)
 	$(BIN)/pytest bench/test_random_bars.py --save=random
-	$(BIN)/pytest bench/test_door_bars.py --save=doors
+	$(BIN)/pytest bench/test_door_bars.py bench/test_trainer_bars.py --save=doors
 
 readme:
 	$(PYTHON) bench/readme.py
