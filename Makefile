@@ -61,10 +61,11 @@ $(BIN)/pip --quiet --python $(VENV)-$(1)/bin/python install --no-build-isolation
   --config-settings=build-dir=$(2) $(foreach setting,$(3),--config-settings=cmake.$(setting)) .
 endef
 
-# The OpenMP engine under the tests that ask for threads.
+# The OpenMP engine under the tests that ask for threads, but for the thousands about bad input.
 test-openmp: $(VENV)/.installed
 	$(call second,openmp,build/{wheel_tag},define.FASTNN_THREADS=openmp)
-	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $(PARALLEL) $$(grep -lE 'THREADS|set_num_threads|running\(' tests/test_*.py)
+	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $(PARALLEL) $$(grep -lE 'import .*THREADS|set_num_threads\(|running\(' \
+	  tests/test_*.py | grep -v test_border) tests/test_cgroups.py
 
 # On a CPU without AVX, as QEMU plays it, more than ten times slower. So a sample: every kernel, optimizer and random number,
 # and against their references the layer norms, softmaxes and cross-entropies.
