@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fastnn._figure import new_figure
 from fastnn.benchmark.optim_cases import STATES
 
 RESULTS = Path(__file__).parent / "results"
@@ -21,15 +22,6 @@ BARS = {
     "fastnn": ("fastnn", "#c2410c"),
     "ceiling": ("what memory allows", "#8a8f98"),
 }
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _plain(axes: Any) -> None:
@@ -47,7 +39,7 @@ def times(row: dict[str, Any], library: str) -> float | None:
 
 def draw_optimizers(results: dict[str, Any], path: Path) -> None:
     """A panel per optimizer, on all threads."""
-    figure = _figure(12, 5.6)
+    figure = new_figure(12, 5.6)
     panels = figure.subplots(2, 5, sharex=True, sharey=True)
     threads = max(row["threads"] for row in results["rows"])
     for axes, name in zip(panels.flat, STATES, strict=True):
@@ -72,7 +64,7 @@ def draw_optimizers(results: dict[str, Any], path: Path) -> None:
 def draw_operations(results: dict[str, Any], path: Path) -> None:
     """A group of bars per operation, on a logarithmic axis."""
     rows = results["fused"]
-    figure = _figure(12, 6.5)
+    figure = new_figure(12, 6.5)
     axes = figure.subplots()
     height = 0.8 / len(BARS)
     for i, (side, (label, colour)) in enumerate(BARS.items()):

@@ -105,9 +105,9 @@ def spoiled(value, *place, shape=(4, 3)):
 
 
 BAD_NORMALIZE = {
-    "x: got nan in row 2, column 1, want finite": lambda: Normalize(3).fit(spoiled(np.nan, 2, 1)),
-    "x: got -inf in row 3, column 0, want": lambda: Normalize(3).fit(spoiled(-np.inf, 3, 0)),
-    "x: got inf in row 1, column 2, 0, 3, want": lambda: Normalize(3).fit(
+    "x: got nan at row 2, column 1, want finite": lambda: Normalize(3).fit(spoiled(np.nan, 2, 1)),
+    "x: got -inf at row 3, column 0, want": lambda: Normalize(3).fit(spoiled(-np.inf, 3, 0)),
+    "x: got inf at row 1, column 2, 0, 3, want": lambda: Normalize(3).fit(
         spoiled(np.inf, 1, 2, 0, 3, shape=(2, 3, 4, 4))
     ),
     r"x: got shape \(0, 3\), want at least one sample": lambda: Normalize(3).fit(GRID[:0]),

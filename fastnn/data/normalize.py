@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from fastnn.data.finite import check_finite
 from fastnn.nn.layers import float_dtype, positive
 from fastnn.nn.module import Array, Backward, Module
 
@@ -46,7 +47,9 @@ class Normalize(Module):
             ValueError: a wrong shape, no samples, NaN, infinity, or numbers whose variance is infinite.
         """
         self._check(x)
-        _check_finite(x)
+        if x.size == 0:
+            raise ValueError(f"x: got shape {x.shape}, want at least one sample; axis 0 counts samples")
+        check_finite("x", x)
         axes = (0, *range(1 + len(self.shape), x.ndim))
         count = x.size // math.prod(self.shape)
         rows = max(1, BLOCK * len(x) // x.size)
@@ -116,15 +119,3 @@ class Normalize(Module):
 
     def _options(self) -> str:
         return f"{self.shape}, dtype={self.std.dtype}"
-
-
-def _check_finite(x: Array) -> None:
-    if x.size == 0:
-        raise ValueError(f"x: got shape {x.shape}, want at least one sample; axis 0 counts samples")
-    finite = np.isfinite(x)
-    if not finite.all():
-        row, *column = place = np.unravel_index(finite.argmin(), x.shape)
-        raise ValueError(
-            f"x: got {x[place]} in row {row}, column {', '.join(map(str, column)) or 0}, want finite numbers; "
-            "leave the row out or fill the gap"
-        )

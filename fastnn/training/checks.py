@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.data.finite import check_finite
 from fastnn.nn.module import FLOATS, Array
 
 Data = tuple[Array, Any]
-
-_ROWS = 4096  # at a time, so that what tells them finite needs little memory
 
 
 def check_samples(name: str, x: Array) -> None:
@@ -18,16 +17,6 @@ def check_samples(name: str, x: Array) -> None:
         raise TypeError(f"{name}: got {got}, want a float32 or float64 array; convert it with np.asarray")
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"{name}: got shape {x.shape}, want at least one sample; axis 0 counts samples")
-
-
-def check_finite(name: str, x: Array) -> None:
-    """Refuse samples of which one is NaN or infinite, by its place."""
-    for start in range(0, len(x), _ROWS):
-        is_finite = np.isfinite(x[start : start + _ROWS])
-        if not is_finite.all():
-            row, *column = (int(i) for i in np.argwhere(~is_finite)[0])
-            place = f"row {start + row}, column {', '.join(map(str, column))}" if column else f"row {start + row}"
-            raise ValueError(f"{name}: got {x[(start + row, *column)]} at {place}, want finite numbers; clean the data")
 
 
 def checked(name: str, data: Data) -> Data:
