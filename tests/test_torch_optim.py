@@ -185,9 +185,20 @@ def test_stale_backward_is_noticed() -> None:
     loss = (p * x).sum()
     loss.backward(retain_graph=True)
     optimizer.step()
-    assert p._version == 1 and frozen._version == 0
+    assert p._version == 1 and frozen._version == p.grad._version == 0
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_writes_are_counted() -> None:
+    p = nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    optimizer = ft.optim.SGD([p], lr=0.1, clip_grad_norm=1.0, zero_grad_after_step=True)
+    optimizer.step()
+    assert p._version == p.grad._version == 1
+    p.grad = torch.full((3,), torch.nan)
+    optimizer.step()
+    assert p._version == 1 and p.grad._version == 1  # the step was skipped, the gradient zeroed
 
 
 def test_state_in_fewer_bits() -> None:

@@ -1,5 +1,7 @@
 #include "bind/dlpack.h"
 
+#include <pybind11/numpy.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -20,7 +22,7 @@ struct ExchangeApi {
 
 struct KnownType {
   PyTypeObject* type;
-  const ExchangeApi* api;  // null for a type that has none
+  const ExchangeApi* api;  // null for a type that has none, and NumPy's, whose arrays know whether they may be written
 };
 
 // A program has a few tensor types, so a list is searched fastest. Types are kept, so that none of them is another one
@@ -33,7 +35,7 @@ const ExchangeApi* exchange_api(py::handle object) {
   }
   const py::object capsule = py::getattr(reinterpret_cast<PyObject*>(type), "__dlpack_c_exchange_api__", py::none());
   const ExchangeApi* api = nullptr;
-  if (PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) {
+  if (!py::isinstance<py::array>(object) && PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) {
     api = static_cast<const ExchangeApi*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
     if (api->major != 1) api = nullptr;
   }

@@ -25,9 +25,10 @@ class Stepper {
       : tensors_(params, names, of(state)), sizes_(std::move(sizes)), steps_(std::move(steps)), memory_(std::move(memory)),
         state_dtype_(state_dtype == "int8" ? StateDtype::int8 : state_dtype == "bfloat16" ? StateDtype::bfloat16 : StateDtype::plain) {}
 
-  // The gradients' norm where max_norm is given, else nothing. A norm that is not finite leaves everything as it was.
-  std::optional<double> step(const py::tuple& grads, const py::sequence& groups, std::optional<double> max_norm, bool zero_grad,
-                             std::uint64_t seed, std::uint64_t stream, std::uint64_t block) {
+  // The gradients' norm where max_norm is given, else nothing, and what was written but for NumPy's arrays and the state. A
+  // norm that is not finite leaves everything as it was.
+  std::pair<std::optional<double>, py::list> step(const py::tuple& grads, const py::sequence& groups, std::optional<double> max_norm,
+                                                  bool zero_grad, std::uint64_t seed, std::uint64_t stream, std::uint64_t block) {
     if (busy_) throw std::runtime_error("optimizer: got a step while another thread's is not over, want one at a time");
     const Busy busy(busy_);
     const std::vector<void*> found = tensors_.check_gradients(grads, zero_grad);
@@ -35,7 +36,7 @@ class Stepper {
     std::optional<double> norm;
     if (max_norm) {
       norm = norm_of(found);
-      if (!std::isfinite(*norm)) return norm;
+      if (!std::isfinite(*norm)) return {norm, py::list()};
       scale = clip_factor(*norm, *max_norm);
     }
     std::vector<R> rules;
@@ -46,7 +47,7 @@ class Stepper {
     step_element<float>(*low[int(state_dtype_)], Element::float32, found, rules, scale, zero_grad, random);
     step_element<float>(table.step_bf16_params, Element::bfloat16, found, rules, scale, zero_grad, random);
     step_element<double>(table.step_f64, Element::float64, found, rules, scale, zero_grad, random);
-    return norm;
+    return {norm, tensors_.foreign(grads, zero_grad)};
   }
 
  private:

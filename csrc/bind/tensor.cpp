@@ -70,9 +70,9 @@ Tensor check_tensor(py::handle object, const std::string& name, Access access) {
 }
 
 bool is_as_before(py::handle tensor, const Tensor& like, const void* before, Access access) {
-  if (py::isinstance<py::array>(tensor)) return is_array_as_before(tensor, like, before, access);
   DLTensor t;
-  return view_quickly(tensor, t) && t.begin() == before && t.device_type == DLTensor::kCpu && is_element(t, like.element) &&
+  if (!view_quickly(tensor, t)) return py::isinstance<py::array>(tensor) && is_array_as_before(tensor, like, before, access);
+  return t.begin() == before && t.device_type == DLTensor::kCpu && is_element(t, like.element) &&
          std::equal(like.shape.begin(), like.shape.end(), t.shape, t.shape + t.ndim) && t.is_contiguous();
 }
 

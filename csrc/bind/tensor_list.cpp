@@ -75,12 +75,12 @@ void TensorList::check_parameters() {
   std::vector<Tensor> now;
   for (std::size_t i = 0; i < params_.size(); ++i) {
     const Tensor& p = params_[i];
+    if (is_as_before(p.object, p, p.data, Access::write)) continue;
     if (py::isinstance<py::array>(p.object)) {
       if (py::reinterpret_borrow<py::array>(p.object).writeable()) continue;
       throw py::value_error(p.name + ": got a read-only array, want a writable one, since it is changed in place; "
                                      "call setflags(write=True)");
     }
-    if (is_as_before(p.object, p, p.data, Access::write)) continue;
     const Tensor moved = check_tensor(p.object, p.name, Access::write);
     if (moved.element != p.element || moved.shape != p.shape) {
       throw py::value_error(p.name + ": got another shape or dtype than when the optimizer was made, want the same; make a "
@@ -94,6 +94,17 @@ void TensorList::check_parameters() {
   extents_ = extents_of(now);
   params_ = std::move(now);
   std::fill(last_grads_.begin(), last_grads_.end(), nullptr);
+}
+
+py::list TensorList::foreign(const py::tuple& grads, bool zero) const {
+  py::list found;
+  for (std::size_t i = 0; i < params_.size(); ++i) {
+    const py::handle grad = PyTuple_GET_ITEM(grads.ptr(), py::ssize_t(i));
+    if (grad.is_none()) continue;
+    if (!py::isinstance<py::array>(params_[i].object)) found.append(params_[i].object);
+    if (zero && !py::isinstance<py::array>(grad)) found.append(grad);
+  }
+  return found;
 }
 
 void TensorList::check_gradients_apart(const std::vector<void*>& grads) const {

@@ -20,6 +20,9 @@ class TensorList {
   // `zero` they will be written.
   std::vector<void*> check_gradients(const py::tuple& grads, bool zero);
 
+  // The parameters that have a gradient, and with `zero` the gradients too, but for NumPy's arrays.
+  py::list foreign(const py::tuple& grads, bool zero) const;
+
   const Tensor& param(std::size_t i) const { return params_[i]; }
   void* state(std::size_t kind, std::size_t i) const { return state_[kind][i].data; }
   float* scales(std::size_t kind, std::size_t i) const { return state_[kind][i].scales; }

@@ -12,7 +12,7 @@ from fastnn import _core
 from fastnn._autograd import count_writes
 from fastnn.nn.module import Parameter
 from fastnn.optim.options import CHECKS, ParamGroup, flag, not_negative, state_dtype
-from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, is_torch, tensor_of, zero
+from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, tensor_of, zero
 from fastnn.optim.state import ParamState, StateDtype, Stored
 from fastnn.optim.state_dict import Stateful
 from fastnn.random import BLOCK_WORDS, Generator, RandomSource, as_generator, default_generator
@@ -146,11 +146,9 @@ class Optimizer(Stateful):
             self._build(groups)
         given = tuple(map(self._get_grad, self._params) if grads is None else grads)
         write_zeros = self.zero_grad_after_step and not (grads is None and self._are_parameters)
-        norm = self._run(given, write_zeros)
-        if self._tensors:
-            count_writes(
-                [p for p, grad in zip(self._tensors, given, strict=True) if p is not None and grad is not None]
-            )
+        norm, written = self._run(given, write_zeros)
+        if written:
+            count_writes(written)
         self.last_grad_norm = norm
         if norm is not None and not math.isfinite(norm):
             if self.error_if_nonfinite:
@@ -189,7 +187,7 @@ class Optimizer(Stateful):
                 return {"step": int(self._steps[i])} | {k: s.read() for k, s in self._states[i].arrays.items()}
         raise KeyError("param: got an object that is no parameter of this optimizer")
 
-    def _run(self, grads: tuple[Any, ...], write_zeros: bool) -> float | None:
+    def _run(self, grads: tuple[Any, ...], write_zeros: bool) -> tuple[float | None, list[Any]]:
         groups, limit = self.param_groups, self.clip_grad_norm
         g = self._generator
         if g is None:
@@ -197,11 +195,13 @@ class Optimizer(Stateful):
         offset = g.reserve(self._words)
         norm: float | None = math.nan
         try:
-            norm = self._stepper.step(grads, groups, limit, write_zeros, g.seed, g.stream, offset // BLOCK_WORDS)
+            norm, written = self._stepper.step(
+                grads, groups, limit, write_zeros, g.seed, g.stream, offset // BLOCK_WORDS
+            )
         finally:
             if norm is not None and not math.isfinite(norm):  # no step has been taken
                 g.give_back(offset, self._words)
-        return norm
+        return norm, written
 
     def _append(self, spec: Mapping[str, Any]) -> None:
         unknown = spec.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
@@ -243,8 +243,6 @@ class Optimizer(Stateful):
         self._stepper = type(self).rule(tensors, names, sizes, state, self._steps, self._memory, dtype)
         self._built = [self._needed(group) for group in groups]
         self._words = sum(-(-math.prod(s.shape) // _core.CHUNK) for s in self._states) * BLOCK_WORDS
-        tensors = [p if is_torch(p) else None for p in self._params]
-        self._tensors = tensors if any(p is not None for p in tensors) else []
         self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
         arrays = any(isinstance(p, np.ndarray) for p in self._params)
         self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")
