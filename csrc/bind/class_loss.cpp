@@ -121,12 +121,34 @@ py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::h
   return run_loss(c, 0, [](const auto& table) { return table.nll; });
 }
 
+// Rows whose largest logit, the first of several, is at the label. One with NaN is none, nor one whose label is no class.
+Index count_correct(py::handle logits_, py::handle labels_) {
+  const Array logits = check(logits_, "logits");
+  check_matrix(logits);
+  const Index rows = logits.shape[0], classes = logits.shape[1];
+  const auto* labels = check_labels(labels_, "labels", rows).as<const Index>();
+  return by_dtype(logits, [=, x = logits.as<const void>()]<class T>(T) {
+    Index count = 0;
+    const T* row = static_cast<const T*>(x);
+    for (Index i = 0; i < rows; ++i, row += classes) {
+      const Index label = labels[i];
+      if (label < 0 || label >= classes) continue;
+      Index j = 0;
+      while (j < label && row[j] < row[label]) ++j;
+      while (j >= label && j < classes && row[j] <= row[label]) ++j;
+      count += j == classes;
+    }
+    return count;
+  });
+}
+
 }  // namespace
 
 void register_class_loss(py::module_& m) {
   using namespace py::literals;
   m.def("softmax_cross_entropy", &softmax_cross_entropy, "logits"_a, "labels"_a, "weight"_a, "ignore_index"_a,
         "reduction"_a, "label_smoothing"_a, "out"_a);
+  m.def("count_correct", &count_correct, "logits"_a, "labels"_a);
   m.def("nll_loss", &nll_loss, "input"_a, "target"_a, "weight"_a, "ignore_index"_a, "reduction"_a, "out"_a);
 }
 

@@ -2,21 +2,10 @@
 
 from typing import Any, Literal, overload
 
-import numpy as np
-
 from fastnn import _core
-from fastnn.functional._types import Array, Labels
+from fastnn.functional._types import Array, Labels, as_int64
 
 Sum = Literal["mean", "sum"]
-
-
-def _int64(labels: Any) -> Any:
-    """Labels of any integer dtype and layout as the kernels read them; whatever else this is, the border refuses it."""
-    if not (isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.integer)):
-        return labels
-    if labels.dtype.kind == "u" and labels.dtype.itemsize == 8:
-        labels = np.minimum(labels, np.uint64(2**63 - 1))  # what int64 cannot hold must not become a negative label
-    return np.require(labels, np.int64, ("C", "A"))
 
 
 @overload
@@ -98,7 +87,7 @@ def softmax_cross_entropy(
     Source: I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3; smoothing: C. Szegedy et al., "Rethinking the
     Inception architecture for computer vision", CVPR 2016, section 7.
     """
-    done = _core.softmax_cross_entropy(logits, _int64(labels), weight, ignore_index, reduction, label_smoothing, out)
+    done = _core.softmax_cross_entropy(logits, as_int64(labels), weight, ignore_index, reduction, label_smoothing, out)
     return done if return_count else done[:2]
 
 
@@ -154,5 +143,5 @@ def nll_loss(
 
     The other arguments, what is returned and what is raised are as in `softmax_cross_entropy`.
     """
-    done = _core.nll_loss(input, _int64(target), weight, ignore_index, reduction, out)
+    done = _core.nll_loss(input, as_int64(target), weight, ignore_index, reduction, out)
     return done if return_count else done[:2]

@@ -30,9 +30,10 @@ os.register_at_fork(after_in_child=_renew_lock)  # the thread that held it stays
 
 
 def _word64(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or not 0 <= value.__index__() < 2**64:
+    word = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else -1
+    if not 0 <= word < 2**64:
         raise ValueError(f"{name}: got {value!r}, want an integer in [0, 2**64)")
-    return value.__index__()
+    return word
 
 
 def _next_block(offset: int) -> int:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _core
+from fastnn.functional._types import as_int64
 from fastnn.nn.module import Array
 
 Metric = Callable[[Array, Any], float]
@@ -12,9 +14,12 @@ Metric = Callable[[Array, Any], float]
 
 
 def accuracy(logits: Array, labels: Any) -> float:
-    """The share of rows of logits (N, C) whose largest is at the label, (N,), or the largest probability, (N, C)."""
-    labels = labels if labels.ndim == 1 else labels.argmax(axis=1)
-    return int(np.count_nonzero(logits.argmax(axis=1) == labels)) / len(labels)
+    """The share of rows of logits (N, C) whose largest is at the label, (N,), or the largest probability, (N, C).
+
+    Of several that are equal the first is taken. A row with NaN, or with a label that is no class, is wrong.
+    """
+    labels = as_int64(labels if labels.ndim == 1 else labels.argmax(axis=1))
+    return _core.count_correct(np.ascontiguousarray(logits), labels) / len(labels)
 
 
 NAMED: dict[str, Metric] = {"accuracy": accuracy}
