@@ -52,13 +52,13 @@ inline ActivationRuns<T> activation_runs(Activation kind) {
 template <class T>
 void activation_kernel(const ActivationArgs<T>& a) noexcept {
   const auto run = activation_runs<T>(a.kind).forward;
-  for_each_range(a.size, 1, [=](Index begin, Index end) { run(a.options, a.y + begin, a.x + begin, end - begin); });
+  for_each_range(a.size, 1, [=, &a](Index begin, Index end) { run(a.options, a.y + begin, a.x + begin, end - begin); });
 }
 
 template <class T>
 void activation_backward_kernel(const ActivationArgs<T>& a) noexcept {
   const auto run = activation_runs<T>(a.kind).backward;
-  for_each_range(a.size, 1, [=](Index begin, Index end) {
+  for_each_range(a.size, 1, [=, &a](Index begin, Index end) {
     run(a.options, a.y + begin, a.dy + begin, a.x + begin, end - begin);
   });
 }

@@ -63,8 +63,8 @@ inline void mask_piece(const BiasActivationArgs<T>& a, T* to, const T* from, Ind
 template <class T>
 void bias_activation_kernel(const BiasActivationArgs<T>& a) noexcept {
   const auto run = activation_runs<T>(a.kind).forward;
-  for_each_range(a.rows * a.columns, 1, [=](Index begin, Index end) {
-    for_each_piece(begin, end, [=](Index first, Index count) {
+  for_each_range(a.rows * a.columns, 1, [=, &a](Index begin, Index end) {
+    for_each_piece(begin, end, [=, &a](Index first, Index count) {
       alignas(64) T buffer[kPiece];
       T* y = a.y + first;
       run(a.options, y, biased(a, buffer, first, count), count);
@@ -101,12 +101,12 @@ template <class T>
 void bias_activation_backward_kernel(const BiasActivationArgs<T>& a) noexcept {
   const Index n = a.columns, parts = bias_blocks(a.rows);
   const ActivationRuns<T> runs = activation_runs<T>(a.kind);
-  for_each_block(parts, a.rows * n, [=](Index part) {
+  for_each_block(parts, a.rows * n, [=, &a](Index part) {
     T* dbias = a.dbias ? a.partial + part * n : nullptr;
     for (Index i = 0; dbias && i < n; ++i) dbias[i] = 0;
     const Index begin = part * kRowsPerBiasPart;
     const Index end = begin + kRowsPerBiasPart < a.rows ? begin + kRowsPerBiasPart : a.rows;
-    for_each_piece(begin * n, end * n, [=](Index first, Index count) {
+    for_each_piece(begin * n, end * n, [=, &a](Index first, Index count) {
       bias_activation_piece_backward(a, runs, dbias, first, count);
     });
   });

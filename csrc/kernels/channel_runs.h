@@ -56,7 +56,7 @@ void norm_runs(const ChannelNormArgs<T>& a) noexcept {
   } else {
     for (Index c = 0; c < a.channels; ++c) close_statistics(a, c, 0, 0);
   }
-  for_each_run(a, [=](Index, Index c, Index at) {
+  for_each_run(a, [=, &a](Index, Index c, Index at) {
     const Moments<T> m = moments<T>(a.mean[c], a.rstd[c]);
     const T weight = weight_at(a.weight, c), bias = bias_at(a.bias, c);
     const T *x = a.x, *residual = a.residual;

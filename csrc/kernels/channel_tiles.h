@@ -74,12 +74,12 @@ struct TileColumns {
 template <class Args, class Body>
 inline void for_each_channel_tile(const Args& a, Body body) noexcept {
   if (a.inner != 1) {
-    return for_each_range(a.channels, a.outer * a.inner, [=](Index begin, Index end) {
+    return for_each_range(a.channels, a.outer * a.inner, [=, &a](Index begin, Index end) {
       for (Index c = begin; c < end; ++c) body(TileRuns{c, a.outer, a.channels, a.inner});
     });
   }
   constexpr Index kMany = 64, kFew = 8;
-  for_each_range((a.channels + kMany - 1) / kMany, a.outer * kMany, [=](Index begin, Index end) {
+  for_each_range((a.channels + kMany - 1) / kMany, a.outer * kMany, [=, &a](Index begin, Index end) {
     const Index last = end * kMany < a.channels ? end * kMany : a.channels;
     Index c = begin * kMany;
     for (; c + kMany <= last; c += kMany) body(TileColumns<kMany>{c, a.outer, a.channels});

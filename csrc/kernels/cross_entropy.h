@@ -47,7 +47,7 @@ inline void label_rows(const ClassLossArgs<T>& a, Index begin, Index end) {
 
 template <class T>
 void cross_entropy_kernel(const ClassLossArgs<T>& a) noexcept {
-  for_each_rows(a.rows, a.classes, [=](Index begin, Index end) { label_rows(a, begin, end); });
+  for_each_rows(a.rows, a.classes, [=, &a](Index begin, Index end) { label_rows(a, begin, end); });
 }
 
 // Targets with a share in every class: share(i), i the element's index in logits; and `peak` more at the label, if any.
@@ -89,7 +89,7 @@ void cross_entropy_soft_kernel(const ClassLossArgs<T>& a) noexcept {
   const double keep = 1 - a.smoothing;
   const T kept = T(keep), uniform = T(a.smoothing / double(a.classes));
   const T *target = a.target, *weight = a.weight;
-  for_each_rows(a.rows, a.classes, [=](Index begin, Index end) {
+  for_each_rows(a.rows, a.classes, [=, &a](Index begin, Index end) {
     if (target && weight) {
       soft_rows(a, begin, end, 0.0, [=](Index i, Index c) { return weight[c] * smoothed(target[i], kept, uniform); });
     } else if (target) {
@@ -103,7 +103,7 @@ void cross_entropy_soft_kernel(const ClassLossArgs<T>& a) noexcept {
 // Negative log-likelihood of log-probabilities, which are `logits` here.
 template <class T>
 void nll_kernel(const ClassLossArgs<T>& a) noexcept {
-  for_each_range(a.rows, a.classes, [=](Index begin, Index end) {
+  for_each_range(a.rows, a.classes, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const Index label = a.labels[row];
       const double loss = label < 0 ? 0.0 : -double(weight_at(a.weight, label)) * double(a.logits[row * a.classes + label]);

@@ -24,7 +24,7 @@ template <class Args, class Make>
 inline void fill_blocks(const Args& a, Make make) noexcept {
   using T = std::remove_pointer_t<decltype(a.y)>;
   constexpr Index n = kBlockValues<T>;
-  for_each_range((a.skip + a.size + n - 1) / n, n, [=](Index begin, Index end) {
+  for_each_range((a.skip + a.size + n - 1) / n, n, [=, &a](Index begin, Index end) {
     for (Index b = begin; b < end; ++b) {
       alignas(64) std::uint32_t words[kBlockWords];
       alignas(64) T values[n];

@@ -53,7 +53,7 @@ inline void update_running(const GroupNormArgs<T>& a) {
 
 template <class T>
 void group_norm_kernel(const GroupNormArgs<T>& a) noexcept {
-  for_each_range(a.outer * a.groups, a.channels / a.groups * a.inner, [=](Index begin, Index end) {
+  for_each_range(a.outer * a.groups, a.channels / a.groups * a.inner, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) norm_group(a, row);
   });
   if (a.running_mean) update_running(a);
@@ -109,7 +109,7 @@ inline void norm_columns_backward(const GroupNormBackwardArgs<T>& a, double* dwe
 template <class T>
 void group_norm_backward_kernel(const GroupNormBackwardArgs<T>& a) noexcept {
   const Index parts = group_norm_parts(a.outer, a.inner), rows = group_norm_part(a.inner), width = a.channels / a.groups;
-  for_each_range(parts * a.groups, rows * width * a.inner, [=](Index begin, Index end) {
+  for_each_range(parts * a.groups, rows * width * a.inner, [=, &a](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       const Index part = i / a.groups, group = i % a.groups;
       double *dweight = a.partial + part * 2 * a.channels + group * width, *dbias = dweight + a.channels;

@@ -95,7 +95,7 @@ inline void pool_row(const MaxPoolArgs<T>& a, Index output, const T* x, PoolAxis
 template <bool known, class T>
 inline void pool_rows(const MaxPoolArgs<T>& a) {
   const Index plane = a.height.size * a.width.size;
-  for_each_range(a.planes * a.height.outputs, plane / a.height.outputs, [=](Index begin, Index end) {
+  for_each_range(a.planes * a.height.outputs, plane / a.height.outputs, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const T* x = a.x + row / a.height.outputs * plane;
       pool_row<known>(a, row * a.width.outputs, x, a.height.part(row % a.height.outputs));
@@ -136,7 +136,7 @@ inline void pool_plane_backward(const MaxPoolBackwardArgs<T>& a, const Index* of
 
 template <class T>
 void max_pool_backward_kernel(const MaxPoolBackwardArgs<T>& a) noexcept {
-  for_each_range(a.planes, a.height.size * a.width.size, [=](Index begin, Index end) {
+  for_each_range(a.planes, a.height.size * a.width.size, [=, &a](Index begin, Index end) {
     Index offsets[256];
     for (Index place = 0; place < 256; ++place) {
       offsets[place] = place / a.width.window * a.width.size + place % a.width.window;

@@ -21,7 +21,8 @@ __attribute__((noinline)) void run_block(void* body, Index block) noexcept {
   (*static_cast<const Body*>(body))(block);
 }
 
-// Bodies stay where the caller has them: with a copy of what they hold, a small call would take longer.
+// Bodies stay where the caller has them, and hold a kernel's arguments by reference. A copy of those, in vectors, waits for
+// each of the single stores that have just filled them: 35 ns of a small call's 70.
 template <class Body>
 inline void for_each_block(Index blocks, Index elements, const Body& body) noexcept {
   void* context = const_cast<Body*>(&body);

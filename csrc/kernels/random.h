@@ -30,7 +30,7 @@ inline void for_each_random_block(Index size, const Philox& random, Body body) n
 
 template <class T>
 void dropout_kernel(const DropoutArgs<T>& a) noexcept {
-  for_each_random_block<2 * kBlockWords>(a.size, a.random, [=](Index first, Index count, const std::uint32_t* words) {
+  for_each_random_block<2 * kBlockWords>(a.size, a.random, [=, &a](Index first, Index count, const std::uint32_t* words) {
     const Index low = count < kBlockWords ? count : kBlockWords;
     const T* x = a.x + first;
     T* y = a.y + first;
@@ -49,8 +49,8 @@ void dropout_kernel(const DropoutArgs<T>& a) noexcept {
 
 template <class T>
 void alpha_dropout_kernel(const DropoutArgs<T>& a) noexcept {
-  for_each_range(a.size, 1, [=](Index begin, Index end) {
-    for_each_masked_run(begin, end, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
+  for_each_range(a.size, 1, [=, &a](Index begin, Index end) {
+    for_each_masked_run(begin, end, a.random, [=, &a](Index first, Index count, const std::uint32_t* bits16) {
       const T* x = a.x + first;
       T* y = a.y + first;
       prefetch(x + kAhead, count);
@@ -66,8 +66,8 @@ void alpha_dropout_kernel(const DropoutArgs<T>& a) noexcept {
 // Element e is here the e-th run of `inner`.
 template <class T>
 void channel_dropout_kernel(const DropoutArgs<T>& a) noexcept {
-  for_each_range(a.size / a.inner, a.inner, [=](Index begin, Index end) {
-    for_each_masked_run(begin, end, a.random, [=](Index first, Index count, const std::uint32_t* bits16) {
+  for_each_range(a.size / a.inner, a.inner, [=, &a](Index begin, Index end) {
+    for_each_masked_run(begin, end, a.random, [=, &a](Index first, Index count, const std::uint32_t* bits16) {
       const std::uint32_t threshold = a.threshold;
       const T scale = a.scale;
       for (Index run = 0; run < count; ++run) {

@@ -36,7 +36,7 @@ inline void add_row(const ResidualNormArgs<T>& a, Index row) {
 
 template <class T>
 void residual_norm_kernel(const ResidualNormArgs<T>& a) noexcept {
-  for_each_range(a.norm.rows, a.norm.columns, [=](Index begin, Index end) {
+  for_each_range(a.norm.rows, a.norm.columns, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       a.residual ? add_row<true>(a, row) : add_row<false>(a, row);
       if (a.norm.y) norm_row(a.norm, row);

@@ -37,7 +37,7 @@ inline void norm_row(const RowNormArgs<T>& a, Index row) {
 
 template <class T>
 void row_norm_kernel(const RowNormArgs<T>& a) noexcept {
-  for_each_range(a.rows, a.columns, [=](Index begin, Index end) {
+  for_each_range(a.rows, a.columns, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) norm_row(a, row);
   });
 }
@@ -67,7 +67,7 @@ inline void norm_row_backward(const RowNormBackwardArgs<T>& a, T* dweight, T* db
 template <class T, class Body>
 inline void for_each_row_part(const RowNormBackwardArgs<T>& a, Body body) {
   const Index n = a.columns;
-  for_each_block(row_norm_blocks(a.rows), a.rows * n, [=](Index part) {
+  for_each_block(row_norm_blocks(a.rows), a.rows * n, [=, &a](Index part) {
     T *dweight = a.partial + part * 2 * n, *dbias = dweight + n;
     for (Index i = 0; i < 2 * n; ++i) dweight[i] = 0;
     const Index end = (part + 1) * kRowsPerPartial < a.rows ? (part + 1) * kRowsPerPartial : a.rows;
