@@ -52,7 +52,7 @@ def test_call_from_cython(bar: Bar, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
     monkeypatch.syspath_prepend(tmp_path)
     example = importlib.import_module("logistic")
-    pairs = [[example.nanoseconds_per_call(rows) for rows in (1, 2)] for _ in range(25)]  # in turns, as machines slow down
+    pairs = [[example.nanoseconds_per_call(rows) for rows in (1, 2)] for _ in range(25)]  # a machine may slow down
     one, two = (statistics.median(times) for times in zip(*pairs, strict=True))
     print(f"a call with one row takes {one:.1f} ns, with two {two:.1f}")
     bar("layer_norm from Cython, ns over the kernel", statistics.median(2 * a - b for a, b in pairs), "<=", 60)
