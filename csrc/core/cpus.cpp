@@ -1,24 +1,16 @@
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <string>
-#include <thread>
 
 #include "core/cgroup.h"
+#include "core/system.h"
 #include "core/threads.h"
 
 namespace fastnn {
 namespace {
-
-int affinity() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return int(std::max(1u, std::thread::hardware_concurrency()));
-}
 
 // CPUs of quota / period, rounded up; a large number where there is no limit.
 int cpus_of(double quota, double period) {
@@ -60,7 +52,7 @@ int environment(const char* name, int otherwise) {
 // What the process may use: the least of its CPU affinity, its cgroup's quota and FASTNN_NUM_THREADS, or, where that is
 // not set, OMP_NUM_THREADS.
 int default_num_threads() {
-  const int machine = std::min(affinity(), cgroup_quota());
+  const int machine = std::min(allowed_cpus(), cgroup_quota());
   return std::min(machine, environment("FASTNN_NUM_THREADS", environment("OMP_NUM_THREADS", machine)));
 }
 

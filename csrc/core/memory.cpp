@@ -1,6 +1,5 @@
 #include "core/memory.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <mutex>
 
 #include "core/cgroup.h"
+#include "core/system.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -108,7 +108,7 @@ class BlockPool {
     const bool huge = size >= kHugePage;
     void* block = std::aligned_alloc(huge ? kHugePage : kPage, size);
     if (!block) return nullptr;
-    if (huge) madvise(block, size, MADV_HUGEPAGE);
+    if (huge) ask_for_huge_pages(block, size);
     ASAN_POISON_MEMORY_REGION(block, size);
     std::lock_guard<std::mutex> lock(mutex_);
     stats_.system_allocations += 1;

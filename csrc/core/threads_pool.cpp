@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/system.h"
 #include "core/threads.h"
 
 namespace fastnn {
@@ -72,7 +73,7 @@ class Pool {
       for (Index block = 0; block < job.blocks; ++block) job.body(job.context, block);
       return;
     }
-    keep_off(sched_getcpu());
+    leave_the_caller_its_core();
     for (int t = 0; t < job.threads; ++t) next(t).store(begin_of(job, t), std::memory_order_relaxed);
     open(job);
     jobs_.fetch_add(1, std::memory_order_release);
@@ -121,15 +122,13 @@ class Pool {
     return true;
   }
 
-  // Workers may run wherever the caller may, but on the caller's own core: woken there, they would wait for the end of
-  // its time slice, 3 ms and dozens of jobs later, while another core is idle.
-  void keep_off(int cpu) noexcept {
+  // Woken on the caller's core, workers would wait for the end of its time slice, 3 ms and dozens of jobs later, while
+  // another core is idle.
+  void leave_the_caller_its_core() noexcept {
+    const int cpu = current_cpu();
     if (cpu == avoided_) return;
     avoided_ = cpu;
-    cpu_set_t allowed;
-    if (cpu < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
-    CPU_CLR(cpu, &allowed);
-    for (pthread_t worker : workers_) pthread_setaffinity_np(worker, sizeof allowed, &allowed);
+    keep_off(cpu, workers_);
   }
 
   void open(const Job& job) noexcept {

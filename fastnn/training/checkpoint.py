@@ -131,8 +131,18 @@ def remove_parts(directory: Path) -> None:
     with suppress(OSError):
         for part in directory.glob(f".*{SUFFIX}.*"):
             owner = part.name.rpartition(".")[2]
-            if owner.isdecimal() and not Path("/proc", owner).exists():
+            if owner.isdecimal() and not _is_alive(int(owner)):
                 part.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _encoded(state: Mapping[str, Any]) -> list[Any]:
