@@ -123,7 +123,8 @@ def test_parts_of_the_dead_go(room):
     pid, gate = jobs.started(lambda: None)
     jobs.ended(pid, gate)
     alive = room / f".a.safetensors.{os.getppid()}"
-    for path in (alive, room / ".c.safetensors.x", *(room / f".b.safetensors.{dead}" for dead in (pid, 99999999, 10**30))):
+    dead = [room / f".b.safetensors.{number}" for number in (pid, 99999999, 10**30)]
+    for path in (alive, room / ".c.safetensors.x", *dead):
         path.touch()
     save_checkpoint(room / "d.safetensors", {})
     assert {path.name for path in room.iterdir()} == {alive.name, ".c.safetensors.x", "d.safetensors"}
