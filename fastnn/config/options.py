@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+import numpy.typing as npt
 
 Table = Mapping[str, Any]
 
@@ -138,7 +139,7 @@ def _key(hint: Any) -> Key | None:
         return Key(" or ".join(map(repr, words)), lambda value: value if value in words else _OTHER)
     if origin in (Union, UnionType):
         return _either([key for argument in arguments if argument is not NoneType and (key := _key(argument))])
-    if origin is np.ndarray:
+    if origin is get_origin(npt.NDArray[Any]):  # an alias of its own from NumPy 2.5 on
         numbers = _list_of(float, None)
         return numbers and Key(numbers.want, lambda v: v if (v := numbers.read(v)) is _OTHER else np.float32(v))
     if origin is tuple and arguments[-1] is not ...:
