@@ -50,10 +50,13 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
 
     Raises:
         OSError: what the system says.
-        TypeError, ValueError: a validation that `Trainer.fit` would refuse.
+        TypeError, ValueError: a validation that `Trainer.fit` would refuse, or names of fewer or more classes.
     """
     directory = Path(directory)
     evaluation = {} if validation is None else _evaluation(trainer, validation)
+    probabilities = evaluation.get("probabilities")
+    if names is not None and probabilities is not None and len(names) != probabilities.shape[1]:
+        raise ValueError(f"names: got {len(names)}, want {probabilities.shape[1]}, one for each class")
     if finder is not None:
         evaluation["finder"] = vars(finder)
     directory.mkdir(parents=True, exist_ok=True)

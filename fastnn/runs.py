@@ -1,20 +1,24 @@
 """Trainings that a file describes, each with a directory of its own: what `python -m fastnn train --config` does.
 
-A run's directory is named by the time and holds config.toml, a copy of the file; checkpoints/, see `ModelCheckpoint`;
-and in the end model.safetensors, the final weights, and what `save_run` writes. The file's options stand in
-`fastnn.config`.
+A run's directory is named by the time and holds config.toml, a copy of the file; lr_find.npz, if the rate was to be
+found; checkpoints/, see `ModelCheckpoint`; and in the end model.safetensors, the final weights, and what `save_run`
+writes. The file's options stand in `fastnn.config`.
 """
 
 import math
 import sys
 import time
 import warnings
+import zipfile
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from fastnn._figure import new_figure
+from fastnn._run import replace
 from fastnn.config import Config, ConfigError, read
 from fastnn.config.network import build_model
 from fastnn.config.options import Part
@@ -22,8 +26,12 @@ from fastnn.nn.module import Module
 from fastnn.random import manual_seed
 from fastnn.report import save_run
 from fastnn.training import CheckpointError, LRFinder, ModelCheckpoint, Trainer, latest
+from fastnn.training.checkpoint import SUFFIX
+from fastnn.training.checks import checked
+from fastnn.training.fitting import check_classes, prepare
+from fastnn.training.lr_finder import found
 
-CONFIG, CHECKPOINTS, WEIGHTS = "config.toml", "checkpoints", "model.safetensors"
+CONFIG, FINDER, CHECKPOINTS, WEIGHTS = "config.toml", "lr_find.npz", "checkpoints", "model.safetensors"
 
 
 class Run:
@@ -34,7 +42,9 @@ class Run:
         model, loss, optimizer: what is trained, and with what.
 
     Raises:
-        ConfigError, ImportError, OSError: the data cannot be had, or the network does not fit it.
+        ConfigError, ImportError, OSError: the data cannot be had, or the network, the schedule or the loss does not
+            fit them.
+        IndexError, TypeError, ValueError: `Trainer.fit` would refuse them, or `Trainer.evaluate` the test part.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,11 +55,29 @@ class Run:
         self.loss = config.loss.build()
         self.optimizer = config.optimizer.build(self.model.parameters())
         self.finder: LRFinder | None = None
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what would fail later, at the worst behind the training: the test part is looked at only there."""
+        trainer, (x, _) = self._trainer(), self.train
+        self.config.check_schedule(len(x))
+        self.config.check_weight(trainer.predict(x[:2]).shape[1])
+        prepare(self.model, self.loss, trainer.metrics, self.train, self.validation, self._batch_size,
+                trainer.accumulate_grad_batches, trainer.seed)  # fmt: skip
+        if self.test is not None:
+            check_classes("test", self.model, self.loss, checked("test", self.test))
+
+    @property
+    def _batch_size(self) -> int:
+        return int(self.config.fit.get("batch_size", 32))
+
+    def _trainer(self) -> Trainer:
+        """Without schedule and callbacks."""
+        return Trainer(self.model, self.loss, self.optimizer, **self.config.trainer)
 
     def find_lr(self) -> LRFinder:
         """See `Trainer.lr_find`."""
-        trainer = Trainer(self.model, self.loss, self.optimizer, **self.config.trainer)
-        return trainer.lr_find(self.train, batch_size=self.config.fit.get("batch_size", 32))
+        return self._trainer().lr_find(self.train, batch_size=self._batch_size)
 
     def set_found_lr(self) -> float:
         """Give the optimizer the valley of `find_lr`, and return it.
@@ -71,6 +99,10 @@ class Run:
         config = self.config
         if config.finds_lr and checkpoint is None:
             print(f"learning rate {self.set_found_lr():.3g}, the valley")
+            assert self.finder is not None
+            save_finder(self.finder, directory / FINDER)
+        elif config.finds_lr:
+            self.finder = load_finder(directory / FINDER)
         callbacks = [part.build(**{"directory": directory / CHECKPOINTS} if part.make is ModelCheckpoint else {})
                      for part in config.callbacks]  # fmt: skip
         scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))
@@ -78,10 +110,10 @@ class Run:
         trainer.fit(self.train, self.validation, resume=checkpoint, **config.fit)
         if trainer.stopped:
             print(trainer.stopped)
-        found = {} if self.test is None else trainer.evaluate(self.test)
         save_weights(self.model, directory / WEIGHTS)
-        save_run(directory, trainer, self.validation, finder=self.finder, test=found or None)
-        return found
+        scores = {} if self.test is None else trainer.evaluate(self.test)
+        save_run(directory, trainer, self.validation, finder=self.finder, test=scores or None)
+        return scores
 
 
 def train(path: str | Path, directory: str | Path = "runs") -> Path:
@@ -102,7 +134,8 @@ def train(path: str | Path, directory: str | Path = "runs") -> Path:
     place = make_run(Path(directory))
     (place / CONFIG).write_text(run.config.text, encoding="utf-8")
     print(f"run {place}", flush=True)
-    _report(run.fit(place), place)
+    with _told_of_resume(place):
+        _report(run.fit(place), place)
     return place
 
 
@@ -118,14 +151,15 @@ def resume(directory: str | Path) -> Path:
     import safetensors.numpy as _  # noqa: F401
 
     directory = Path(directory)
-    run = Run(read(directory / CONFIG))
-    with warnings.catch_warnings(record=True) as damaged:
-        warnings.simplefilter("always")
-        checkpoint = latest(directory / CHECKPOINTS)
-    for warning in damaged:
-        print(f"fastnn: {warning.message}", file=sys.stderr)
-    print(f"run {directory}, from {checkpoint.name if checkpoint else 'the beginning'}", flush=True)
-    _report(run.fit(directory, checkpoint), directory)
+    with _told_of_resume(directory):
+        run = Run(read(directory / CONFIG))
+        with warnings.catch_warnings(record=True) as damaged:
+            warnings.simplefilter("always")
+            checkpoint = latest(directory / CHECKPOINTS)
+        for warning in damaged:
+            print(f"fastnn: {warning.message}", file=sys.stderr)
+        print(f"run {directory}, from {checkpoint.name if checkpoint else 'the beginning'}", flush=True)
+        _report(run.fit(directory, checkpoint), directory)
     return directory
 
 
@@ -161,8 +195,8 @@ def main(options: Namespace) -> int:
         return _refuse(2, *error.problems)
     except (ArithmeticError, CheckpointError, IndexError, OSError, TypeError, ValueError) as error:
         return _refuse(1, str(error))
-    except KeyboardInterrupt:
-        return _refuse(1, "interrupted; python -m fastnn resume goes on from the run's newest checkpoint")
+    except KeyboardInterrupt as interrupt:
+        return _refuse(1, "; ".join(["interrupted", *interrupt.args]))
     return 0
 
 
@@ -184,8 +218,34 @@ def save_weights(model: Module, path: Path) -> None:
     path.write_bytes(safetensors.numpy.save(weights))
 
 
-def _report(found: dict[str, float], directory: Path) -> None:
-    figures = "  ".join(f"test_{name} {value:.4f}" for name, value in found.items())
+def save_finder(finder: LRFinder, path: Path) -> None:
+    """Write what a test of growing rates measured, for `load_finder`."""
+    replace(path, lambda file: np.savez(file, rates=finder.rates, losses=finder.losses))
+
+
+def load_finder(path: Path) -> LRFinder | None:
+    """What `save_finder` wrote; None where that cannot be read, which costs a picture and must not cost a training."""
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as arrays:
+            return found(arrays["rates"], arrays["losses"])
+    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
+        return None
+
+
+@contextmanager
+def _told_of_resume(directory: Path) -> Iterator[None]:
+    """Add to an interrupt how to go on, if there is a checkpoint to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not any((directory / CHECKPOINTS).glob(f"[!.]*{SUFFIX}")):
+            raise
+        sentence = f"python -m fastnn resume {directory} goes on from the run's newest checkpoint"
+        raise KeyboardInterrupt(sentence) from None
+
+
+def _report(scores: dict[str, float], directory: Path) -> None:
+    figures = "  ".join(f"test_{name} {value:.4f}" for name, value in scores.items())
     print(f"{figures}; see {directory}" if figures else f"see {directory}")
 
 

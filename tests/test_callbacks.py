@@ -19,6 +19,7 @@ from fastnn.training import (
     Trainer,
     progressive_unfreezing,
 )
+from fastnn.training.history import Better
 
 RNG = np.random.default_rng(41)
 X = RNG.normal(size=(40, 5)).astype(np.float32)
@@ -86,6 +87,12 @@ EARLY = {  # options, values, the epoch that it ends with, the best one, what it
     "infinity, max": ({"patience": 0, "mode": "max", "check_finite": False}, [3, INF, 4, 4, 0, 0], 2, 1, "for 1"),
     "negative": ({"patience": 0}, [-1, -2, -1.5, -3, 0, 0], 3, 2, "for 1 epochs"),
 }
+
+
+def test_what_is_better_by_its_name():
+    less = ["loss", "val_loss", "error_rate", "val_mse", "rmse", "val_mae", "perplexity"]
+    more = ["accuracy", "val_accuracy", "f1", "val_auc"]
+    assert [Better(name).sign for name in less + more] == [-1] * len(less) + [1] * len(more)
 
 
 @pytest.mark.parametrize("restore", [True, False])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from checkpoint_files import BIG, FULL, STATE, STATE_A, A, described, entry, good, signed, text_of
 from resume_jobs import digest
+from support import python
 
 from fastnn.training import CheckpointError, latest, load_checkpoint
 
@@ -137,6 +138,25 @@ def test_what_is_no_file(room):
     (place / "link.safetensors").symlink_to("good")
     assert latest(place) == place / "link.safetensors"
     assert digest(load_checkpoint(place / "link.safetensors")) == digest(STATE)
+
+
+def test_a_file_larger_than_the_memory(room):
+    """Of holes alone, which take no place on the disk."""
+    with open(room / "huge.safetensors", "wb") as file:
+        file.truncate(2**43)
+    found = python(
+        "-W", "error", "-c", f"""
+import resource
+from fastnn.training import CheckpointError, latest, load_checkpoint
+resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+for call, path in ((load_checkpoint, "{room}/huge.safetensors"), (latest, "{room}")):
+    try:
+        call(path)
+    except (CheckpointError, UserWarning) as error:
+        print(error)
+""").splitlines()  # fmt: skip
+    assert all("got 8796093022208 bytes, more than there is memory for" in line for line in found) and len(found) == 2
+    assert found[1].endswith("; there is none before it")
 
 
 def test_files_of_others(room):

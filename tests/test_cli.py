@@ -29,21 +29,35 @@ def run_of(directory):
     return run
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"x": np.nan}, "fastnn: train x: got nan at row "),
-        ({"y": -1}, "fastnn: train y: got label -1 at row "),
-    ],
-)
-def test_failing_training_is_one_line(change, sentence, file, source, capsys, tmp_path):
+@pytest.mark.parametrize(("part", "label"), [("train", -1), ("validation", 3), ("test", -1), ("test", 3)])
+def test_a_label_that_is_no_class(part, label, file, source, capsys, tmp_path):
+    """Told in one line, before a run is made; of the test part too, which is looked at only in the end."""
     x, y = samples()
-    x[:] = change.get("x", x)
-    y[:] = change.get("y", y)
+    sample = getattr(runs.Run(config.read(file())), part)[0][2]
+    y[(x.astype(np.float32) == sample).all(axis=1)] = label
     np.savez(source, x=x, y=y)
     assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
     captured = capsys.readouterr().err
-    assert captured.startswith(sentence) and len(captured.splitlines()) == 1
+    assert captured.startswith(f"fastnn: {part} y: got label {label} at row 2, want one in [0, 3): ")
+    assert len(captured.splitlines()) == 1 and not (tmp_path / "runs").exists()
+
+
+def test_targets_that_are_no_labels(file, source, capsys, tmp_path):
+    x, y = samples()
+    np.savez(source, x=x, y=y.astype(np.float32))
+    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
+    assert capsys.readouterr().err.startswith("fastnn: metrics: got 'accuracy' for targets of float32")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_outlive_a_test_that_fails(file, tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise FloatingPointError("test: got no result, want one")
+
+    monkeypatch.setattr(Trainer, "evaluate", fail)
+    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
+    assert capsys.readouterr().err == "fastnn: test: got no result, want one\n"
+    assert weights(run_of(tmp_path / "runs"))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +78,8 @@ def test_good_file(pairs, file, tmp_path, capsys):
     path = file(GOOD, *pairs)
     assert main(["train", "--config", str(path), "--out", str(tmp_path / "runs")]) == 0, capsys.readouterr().err
     run = run_of(tmp_path / "runs")
-    assert sorted(p.name for p in run.iterdir()) == sorted([*FILES, "checkpoints", "config.toml"])
+    found = ["lr_find.npz"] if 'lr = "find"' in path.read_text() else []
+    assert sorted(p.name for p in run.iterdir()) == sorted([*FILES, *found, "checkpoints", "config.toml"])
     assert (run / "config.toml").read_text() == path.read_text()
     found, again = record(run), runs.Run(config.read(path))
     assert len(found["loss"]) == len(found["val_loss"]) == 2
@@ -109,7 +124,8 @@ def test_resume_after_a_kill(pairs, saved, file, tmp_path, capsys):
     killed = subprocess.run(command, capture_output=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     run = run_of(tmp_path / "killed")
-    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.toml"]
+    finder = ["lr_find.npz"] if 'lr = "find"' in path.read_text() else []
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.toml", *finder]
     capsys.readouterr()
     assert main(["resume", str(run)]) == 0
     out = capsys.readouterr().out
@@ -117,6 +133,25 @@ def test_resume_after_a_kill(pairs, saved, file, tmp_path, capsys):
     assert ("epoch 1/3" in out) == (saved == 1)
     assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert record(run) == record(whole)
+    assert finder_of(run) == finder_of(whole) and bool(finder_of(run)) == bool(finder)
+
+
+def finder_of(run):
+    """What a run's directory keeps of the search for its rate, for the page."""
+    with np.load(run / "evaluation.npz") as arrays:
+        return {name: arrays[name].tolist() for name in arrays.files if name.startswith("finder/")}
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"PK nothing"])
+def test_a_lost_finder_costs_its_picture_alone(damage, file, tmp_path):
+    """An earlier version's run has none."""
+    run = runs.train(file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"')), tmp_path / "runs")
+    before = (run / "model.safetensors").read_bytes(), record(run)
+    (run / "lr_find.npz").unlink()
+    if damage is not None:
+        (run / "lr_find.npz").write_bytes(damage)
+    runs.resume(run)
+    assert ((run / "model.safetensors").read_bytes(), record(run)) == before and not finder_of(run)
 
 
 def test_resume_of_a_finished_run_and_of_a_damaged_checkpoint(file, capsys):
@@ -162,7 +197,7 @@ def test_lr_find(file, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (KeyboardInterrupt(), "interrupted; python -m fastnn resume goes on from the run's newest checkpoint"),
+        (KeyboardInterrupt(), "interrupted"),
         (FloatingPointError("loss: got nan,\nwant none"), "loss: got nan, want none"),
         (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
     ],
@@ -174,6 +209,31 @@ def test_what_ends_a_training_is_one_line(error, sentence, file, tmp_path, capsy
     monkeypatch.setattr(Trainer, "_run_epoch", stop)
     assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
     assert capsys.readouterr().err == f"fastnn: {sentence}\n"
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_interrupted_behind_a_checkpoint(file, tmp_path, capsys, monkeypatch):
+    """Then alone there is something to go on from; what is told goes on."""
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "save_run", interrupt)
+        assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
+        run = run_of(tmp_path / "runs")
+        sentence = f"fastnn: interrupted; python -m fastnn resume {run} goes on from the run's newest checkpoint\n"
+        assert capsys.readouterr().err == sentence
+        assert main(["resume", str(run)]) == 1
+        assert capsys.readouterr().err == sentence
+    assert main(["resume", str(run)]) == 0
+
+
+@pytest.mark.parametrize("command", ["train", "lr-find"])
+def test_interrupted_without_a_run(command, file, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "build_model", interrupt)
+    assert main([command, "--config", str(file())]) == 1
+    assert capsys.readouterr().err == "fastnn: interrupted\n" and not (tmp_path / "runs").exists()
 
 
 def test_missing_package_is_one_line(file, tmp_path, capsys, monkeypatch):

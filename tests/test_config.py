@@ -111,6 +111,12 @@ def test_several_mistakes_at_once(file):
         "network.hidden[1]", "optimizer.lr", "training.batch_size"]  # fmt: skip
 
 
+def put(array, place, value):
+    """The array, with the value there."""
+    array[place] = value
+    return array
+
+
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
@@ -124,8 +130,14 @@ def test_several_mistakes_at_once(file):
         ),
         ({"x": np.zeros((2, 2)), "y": np.zeros(2, int)}, "data.x: got length 2, want at least 5 samples"),
         (b"PK nothing", "data.source: got a file {} that cannot be read (no zip file)"),
+        ({"x": put(np.zeros((60, 2)), (50, 1), np.nan), "y": np.zeros(60, int)}, "data.x: got nan at row 50, column 1"),
+        ({"x": put(np.zeros((60, 2, 3)), (50, 1, 2), np.inf), "y": np.zeros(60, int)},
+         "data.x: got inf at row 50, column 1, 2, want"),
+        ({"x": put(np.zeros((60, 2)), (50, 1), 1e300), "y": np.zeros(60, int)},
+         "data.x as float32: got inf at row 50, column 1, want"),
+        ({"x": np.zeros((60, 2)), "y": put(np.zeros((60, 2)), (50, 0), np.nan)}, "data.y: got nan at row 50, column 0"),
     ],
-)
+)  # fmt: skip
 def test_bad_data(arrays, sentence, file, source, tmp_path, capsys):
     if isinstance(arrays, bytes):
         source.write_bytes(arrays)
@@ -134,6 +146,24 @@ def test_bad_data(arrays, sentence, file, source, tmp_path, capsys):
     assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 2
     assert capsys.readouterr().err.startswith(f"fastnn: {sentence.format(source)}")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("pair", "sentence"),
+    [
+        (('"OneCycleLR"', '"OneCycleLR"\ntotal_steps = 9'), "scheduler.total_steps: got 9, want at least 10, "),
+        (('"OneCycleLR"', '"OneCycleLR"\ntotal_steps = 10'), ""),
+        (('"OneCycleLR"', '"warmup_cosine"\nwarmup_steps = 2\ntotal_steps = 3'), ""),
+        (("[training]", "[loss]\nweight = [1, 2]\n[training]"), "loss.weight: got 2 weights, want 3, "),
+        (("[training]", "[loss]\nweight = [1, 2, 3, 4]\n[training]"), "loss.weight: got 4 weights, want 3, "),
+    ],
+)
+def test_what_the_data_do_not_fit(pair, sentence, file, tmp_path, capsys):
+    """120 samples of 3 classes, of which 72 are 5 steps in each of 2 epochs; told before a run is made."""
+    status = main(["train", "--config", str(file(GOOD, pair)), "--out", str(tmp_path / "runs")])
+    error = capsys.readouterr().err
+    assert status == (2 if sentence else 0) and error.startswith(f"fastnn: {sentence}" if sentence else "")
+    assert len(error.splitlines()) == bool(sentence) and (tmp_path / "runs").exists() != bool(sentence)
 
 
 @pytest.mark.parametrize(

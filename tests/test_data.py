@@ -279,11 +279,16 @@ class Renaming(Noting):
         return {f"score of {self.calls[0][1][0][0]}": 0.0}
 
 
+NAN, INF = X.copy(), X[:, 0].copy()
+NAN[20, 1], INF[30] = np.nan, np.inf
+
 BAD_CROSS_VALIDATIONS = {
     "data: got ndarray, want a tuple": lambda: cross_validate(make_trainer, X),
     "k: got 1, want an integer of at least 2": lambda: cross_validate(make_trainer, (X, LABELS), 1),
     "y: got float32 of shape": lambda: cross_validate(make_trainer, (X, X[:, 0])),
     "y: got shape": lambda: cross_validate(make_trainer, (X, LABELS[:-1])),
+    "x: got nan at row 20, column 1, want finite": lambda: cross_validate(make_trainer, (NAN, LABELS), 3),
+    "y: got inf at row 30, want finite": lambda: cross_validate(make_trainer, (X, INF), 3, stratified=False),
     "evaluate: got .* in fold 1, want .* as in fold 0": lambda: cross_validate(lambda fold: Renaming(), (N, N % 2)),
 }
 

@@ -260,10 +260,13 @@ def test_one_cycle_takes_the_valley():
         ((X, Y), {"max_lr": NAN}, ValueError, "max_lr: got nan, want"),
         ((X, Y + 9), {}, IndexError, "train y: got label"),
         ((X, Y), {"sample_weight": -Y}, ValueError, "sample_weight, class_weight: got"),
+        ((X, Y), {"validation": (X, Y + 9), "max_lr": None}, IndexError, "validation y: got label"),
+        ((X, Y), {"sample_weight": -Y, "max_lr": None}, ValueError, "sample_weight, class_weight: got"),
     ],
 )
 def test_one_cycle_refuses_and_leaves_all_as_it_was(data, options, error, sentence):
     trainer = make_trainer(scheduler=lambda o: LR.StepLR(o, 3))
+    trainer.lr_find = None
     scheduler, before = trainer.scheduler, everything(trainer)
     with pytest.raises(error, match=f"^{sentence}"):
         trainer.fit_one_cycle(data, **({"max_lr": 0.1} | options))

@@ -72,6 +72,15 @@ def test_constant_features_become_zero(dtype):
     assert (y[:, :2] == 0).all() and y[:, 2].std() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_subnormal_deviations_divide_nothing(dtype):
+    """By such a number even 1 would become infinity."""
+    x = np.zeros((4, np.int64(2)), dtype)
+    x[0] = np.finfo(dtype).smallest_subnormal * 3
+    module = Normalize(np.int64(2), dtype=dtype).fit(x)
+    assert (module.std == 1).all() and np.isfinite(module.transform(np.full((1, 2), 3, dtype))).all()
+
+
 def test_normalize_is_saved_with_its_model():
     x = RNG.normal(2, 3, (50, 4)).astype(np.float32)
     model = nn.Sequential(Normalize(4), nn.Linear(4, 2))

@@ -58,6 +58,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def test_names_of_other_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^names: got 2, want 3, one for each class"):
+        trained(tmp_path / "run", names=["a", "b"])
+    assert not (tmp_path / "run").exists()
+
+
 class Page(HTMLParser):
     """Tags, parts, and the sentence in place of each part that is missing."""
 

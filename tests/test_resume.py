@@ -121,9 +121,9 @@ class Extra(Callback):
         self.state = dict(state)
 
 
-def mlp(hidden=4, dropout=nn.Dropout, dtype=np.float32, bias=True):
+def mlp(hidden=4, dropout=nn.Dropout, dtype=np.float32, bias=True, p=0.2):
     first, last = nn.Linear(3, hidden, bias, dtype=dtype), nn.Linear(hidden, 2, dtype=dtype)
-    return nn.Sequential(first, nn.BatchNorm1d(hidden, dtype=dtype), dropout(0.2), last)
+    return nn.Sequential(first, nn.BatchNorm1d(hidden, dtype=dtype), dropout(p), last)
 
 
 def own_dropout(p):
@@ -131,14 +131,20 @@ def own_dropout(p):
 
 
 def make(
-    directory, model=mlp, optimizer=optim.AdamW, schedule=lr_scheduler.StepLR, callbacks=(Extra, EarlyStopping), **more
+    directory,
+    model=mlp,
+    optimizer=optim.AdamW,
+    schedule=lr_scheduler.StepLR,
+    callbacks=(Extra, EarlyStopping),
+    loss=None,
+    **more,
 ):
     fastnn.manual_seed(11)
     model = model()
     optimizer = optimizer(model.parameters(), lr=0.1)
     scheduler = schedule(optimizer, 2) if schedule else None
     callbacks = [*(kind() for kind in callbacks), ModelCheckpoint(directory)]
-    return Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler, callbacks=callbacks, **more)
+    return Trainer(model, loss or nn.CrossEntropyLoss(), optimizer, scheduler, callbacks=callbacks, **more)
 
 
 DATA = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32), np.arange(24) % 2
@@ -167,6 +173,10 @@ def all_of(trainer):
         ({"schedule": None}, {}, ValueError, "scheduler: got StepLR in the checkpoint, want NoneType"),
         ({"schedule": lr_scheduler.CosineAnnealingLR}, {}, ValueError, "scheduler: got StepLR in .*, want CosineAnn"),
         ({"callbacks": ()}, {}, ValueError, r"callbacks: got the state of \['EarlyStopping.0'\] in the checkpoint"),
+        ({"model": lambda: mlp(p=0.7)}, {}, ValueError, r"model: got .*Dropout\(p=0.2\) in .*, want .*\(p=0.7\)"),
+        ({"model": lambda: mlp(dropout=lambda p: nn.ReLU())}, {}, ValueError, "model: got .*Dropout.* want .*ReLU"),
+        ({"loss": nn.CrossEntropyLoss(label_smoothing=0.3)}, {}, ValueError, r"loss: got CrossEntropyL.* want .*=0.3"),
+        ({"metrics": ()}, {}, ValueError, r"metrics: got \['accuracy'\] in the checkpoint, want \[\]"),
         ({"seed": 1}, {}, ValueError, "seed: got 1, want 11, with which"),
         ({}, {"rows": 23}, ValueError, "samples: got 23, want 24"),
         ({}, {"batch_size": 4}, ValueError, "batch_size: got 4, want 8"),
@@ -182,6 +192,24 @@ def test_another_training_is_refused(tmp_path, how, options, error, sentence):
     before = all_of(trainer)
     with pytest.raises(error, match=f"^{sentence}"):
         fit(trainer, resume=tmp_path, **options)
+    assert all_of(trainer) == before
+
+
+@pytest.mark.parametrize("spoil", ["monitor", "directory", "state"])
+def test_a_callback_that_refuses_a_resumed_fit(tmp_path, spoil):
+    """Nothing has changed either, though the checkpoint was read before it could look."""
+    fit(make(tmp_path))
+    trainer = make("/proc/fastnn" if spoil == "directory" else tmp_path / "other")
+    extra, stopping, _ = trainer.callbacks
+    before = all_of(trainer)
+    if spoil == "monitor":
+        stopping.monitor = "val_f1"
+    if spoil == "state":
+        extra.state_dict = lambda: {"a": {1, 2}}
+    error = {"monitor": ValueError, "directory": OSError, "state": TypeError}[spoil]
+    with pytest.raises(error):
+        fit(trainer, resume=tmp_path)
+    extra.state_dict = lambda: {}
     assert all_of(trainer) == before
 
 

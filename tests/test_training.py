@@ -260,7 +260,11 @@ def spoilt(x, row, column):
         (lambda t: t.evaluate((X, Y), batch_size=0), ValueError, "batch_size: got 0"),
         (lambda t: t.predict(X[:0]), ValueError, "x: got shape"),
         (lambda t: t.predict(X, batch_size=0), ValueError, "batch_size: got 0"),
-        (lambda t: t.fit((X[:1], Y[:1])), ValueError, ""),  # batch norm's own refusal of a batch of one
+        (lambda t: t.fit((X[:1], Y[:1])), ValueError, "batch_size: got 32 for 1 samples, want one that does not leave"),
+        (lambda t: t.fit((X, Y), batch_size=7), ValueError, "batch_size: got 7 for 50 samples, want one that does not"),
+        (lambda t: t.fit((X, Y), batch_size=1), ValueError, "batch_size: got 1 for 50 samples, want one that does not"),
+        (lambda t: t.fit((X, Y), verbose="never"), ValueError, "verbose: got 'never', want 'auto', True or False"),
+        (lambda t: t.fit((X, Y), resume=True), TypeError, "resume: got True, want 'latest', a path or None"),
     ],
 )
 def test_refusals_change_nothing(call, error, sentence):

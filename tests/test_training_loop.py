@@ -237,10 +237,38 @@ def test_schedules(options, scheduler, rates, validation):
     assert history["lr"] == history.steps["lr"][trainer.step // epochs - 1 :: trainer.step // epochs]
 
 
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_schedule_too_short_is_refused_at_once(window, interval):
+    """By one step; one that is just long enough is trained with, over two fits."""
+    steps = {"step": 2 * -(-5 // window), "epoch": 2}[interval]
+    options = {"accumulate_grad_batches": window, "scheduler_interval": interval}
+    trainer = make_trainer(scheduler=lambda o: LR.OneCycleLR(o, 0.1, steps - 1), **options)
+    with pytest.raises(ValueError, match=rf"^scheduler: got total_steps = {steps - 1} with 0 .*, want {steps} more"):
+        fit(trainer)
+    assert trainer.step == 0 == trainer.epoch and trainer.history == {}
+    trainer = make_trainer(scheduler=lambda o: LR.OneCycleLR(o, 0.1, steps), **options)
+    fit(trainer, epochs=1)
+    fit(trainer, epochs=1)
+    assert trainer.scheduler.last_epoch == steps
+    with pytest.raises(ValueError, match=rf"^scheduler: got total_steps = {steps} with {steps} of them done"):
+        fit(trainer, epochs=1)
+
+
+def test_a_share_of_an_epoch_is_not_rounded_down():
+    """0.29 * 100 is a little less than 29."""
+    x, y = np.repeat(X, 5, axis=0), np.repeat(Y, 5)
+    trainer = make_trainer(val_check_interval=0.29)
+    trainer.fit((x, y), (X, Y), 1, 2, verbose=False)
+    assert trainer.history.validations["step"] == [29, 58, 87, 100]
+
+
 def test_parts_that_do_not_fit_are_refused():
     model = nn.Sequential(nn.Linear(5, 3))
-    optimizers = [optim.SGD(model.parameters(), lr=0.1) for _ in range(2)]
-    foreign, loss = LR.ConstantLR(optimizers[1]), nn.CrossEntropyLoss()
+    own, other = (optim.SGD(m.parameters(), lr=0.1) for m in (model, nn.Linear(5, 3)))
+    foreign, loss = LR.ConstantLR(other), nn.CrossEntropyLoss()
+    plateaus = LR.ConstantLR(own)
+    plateaus.schedulers = [LR.ReduceLROnPlateau(own)]
     for options, error, sentence in (
         ({"scheduler": foreign}, ValueError, "scheduler: got one of another optimizer, want one of the trainer's"),
         ({"scheduler": object()}, TypeError, "scheduler: got object without step, want a schedule"),
@@ -253,15 +281,28 @@ def test_parts_that_do_not_fit_are_refused():
         ({"metrics": (loss_, loss_)}, ValueError, "metrics: got 'loss_' twice, want each"),
         ({"metrics": (lr,)}, ValueError, "metrics: got 'lr' twice, want each name of the history once"),
         ({"metrics": (3,)}, TypeError, "metrics: got int, want names or functions"),
+        ({"metrics": (val_loss,)}, ValueError, "metrics: got 'val_loss', want a name without 'val_'"),
+        ({"callbacks": Callback()}, TypeError, "callbacks: got one Callback, want a list of them"),
+        ({"optimizer": other}, ValueError, "optimizer: got none of the model's parameters, want them"),
+        (
+            {"scheduler": LR.ReduceLROnPlateau(own, "max")},
+            ValueError,
+            "scheduler: got ReduceLROnPlateau with mode='max'",
+        ),
+        ({"scheduler": plateaus}, ValueError, "scheduler: got ConstantLR with a ReduceLROnPlateau in it"),
     ):
         with pytest.raises(error, match=f"^{sentence}"):
-            Trainer(model, loss, optimizers[0], **options)
+            Trainer(model, loss, **({"optimizer": own} | options))
     with pytest.raises(TypeError, match=r"^optimizer: got object without step, want an optimizer"):
         Trainer(model, loss, object())
 
 
 def loss_(logits, labels):
     return float(nn.CrossEntropyLoss()(logits, labels)[0])
+
+
+def val_loss(logits, labels):
+    return 0.0
 
 
 def lr(logits, labels):

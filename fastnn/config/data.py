@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.data import load_digits, train_test_split, train_validation_test_split
+from fastnn.data.finite import check_finite
 from fastnn.nn.module import Array
 
 Pair = tuple[Array, Any]
@@ -54,11 +55,12 @@ class Data:
         Raises:
             ImportError: a package that the source needs is not installed.
             OSError: the file cannot be read.
-            ValueError: it holds no such arrays, or too few samples.
+            ValueError: it holds no such arrays, NaN, infinity, a number beyond float32, or too few samples.
         """
         x, y = _digits() if self.source == "digits" else self._read()
-        x = np.ascontiguousarray(x, np.float32).reshape(len(x), -1)
-        y = y.astype(np.float32 if y.dtype.kind == "f" else np.int64)
+        # Ahead of the split, so that a row that is refused is the file's.
+        x = _as_float32("x", x).reshape(len(x), -1)
+        y = _as_float32("y", y) if y.dtype.kind == "f" else y.astype(np.int64)
         if len(self.fractions) == 2:
             train, validation = train_test_split(x, y, self.fractions[1], stratify=self.stratify, seed=self.seed)
             return train, validation, None
@@ -86,6 +88,15 @@ class Data:
                 f"source: got label {y.max()} among {len(y)} samples in {path}, want classes counted from 0"
             )
         return x, y
+
+
+def _as_float32(name: str, array: Any) -> Array:
+    """In C order, refused where it is not finite, before or afterwards."""
+    check_finite(name, array)
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, np.float32)
+    check_finite(f"{name} as float32", result)
+    return result
 
 
 def _digits() -> tuple[Array, Any]:

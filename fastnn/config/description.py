@@ -68,6 +68,29 @@ class Config:
         windows = -(-batches // self.trainer.get("accumulate_grad_batches", 1))
         return epochs if self.trainer.get("scheduler_interval") == "epoch" else epochs * windows
 
+    def check_schedule(self, samples: int) -> None:
+        """Refuse a schedule that ends before the training.
+
+        Raises:
+            ConfigError: it does.
+        """
+        if self.scheduler is None or self.scheduler.make is not lr_scheduler.OneCycleLR:  # others go on for ever
+            return
+        steps = self.steps(samples)
+        if (total := self.scheduler.options.get("total_steps", steps)) < steps:
+            raise ConfigError([f"scheduler.total_steps: got {total}, want at least {steps}, the steps of the training; "
+                               "leave it out and it is that"])  # fmt: skip
+
+    def check_weight(self, classes: int) -> None:
+        """Refuse weights of other classes than the model has.
+
+        Raises:
+            ConfigError: there are more or fewer.
+        """
+        weight = self.loss.options.get("weight")
+        if weight is not None and len(weight) != classes:
+            raise ConfigError([f"loss.weight: got {len(weight)} weights, want {classes}, one for each class"])
+
     def build_scheduler(self, optimizer: Any, steps: int) -> Any:
         """The schedule over an optimizer whose rate is final; None without one."""
         if self.scheduler is None:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastnn.data.finite import check_finite
 from fastnn.data.splits import KFold, StratifiedKFold, check_folds
 from fastnn.nn.module import AnyArray, Module
 
@@ -73,8 +74,8 @@ def cross_validate(
 
     Raises:
         TypeError: data is no tuple of two arrays, or y holds no classes and `stratified` is not False.
-        ValueError: k below 2, lengths that differ, too few samples, a model that an earlier fold has trained, or scores
-            of other names than the first fold's.
+        ValueError: k below 2, lengths that differ, too few samples, NaN or infinity, a model that an earlier fold has
+            trained, or scores of other names than the first fold's.
 
     The scores are too good where a callback of `fit` picks the epoch by its validation part, for that is the fold.
     """
@@ -82,6 +83,10 @@ def cross_validate(
         raise TypeError(f"data: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass (x, y)")
     (x, y), splitter = data, StratifiedKFold if stratified else KFold
     folds = splitter(check_folds("k", k), seed=seed).split(x, y)
+    both: dict[str, Any] = {"x": x, "y": y}
+    for name, array in both.items():
+        if array.dtype.kind == "f":
+            check_finite(name, array)  # here, since the rows of a fold are not the caller's
     made: list[Learner] = []  # all are kept, since the identity of one that is gone may come again
     results: list[Mapping[str, float]] = []
     for fold, (train, validation) in enumerate(folds):

@@ -27,11 +27,12 @@ class Normalize(Module):
 
     Attributes:
         mean: of that shape.
-        std: of that shape, by N and not N - 1; 1 for what is constant, 0 for everything before `fit`.
+        std: of that shape, by N and not N - 1; 1 for what is constant or has a subnormal one, 0 for everything before
+            `fit`.
     """
 
     def __init__(self, shape: int | Sequence[int], *, dtype: npt.DTypeLike = np.float32) -> None:
-        sizes = (shape,) if isinstance(shape, int) else shape
+        sizes = (shape,) if isinstance(shape, int | np.integer) else shape
         self.shape = tuple(positive("shape", size) for size in sizes)
         self.mean = np.zeros(self.shape, float_dtype(dtype))
         self.std = np.zeros(self.shape, dtype)
@@ -65,7 +66,7 @@ class Normalize(Module):
             raise ValueError(f"x: got values up to {np.abs(x).max()}, want a variance within float64; scale them down")
         std = np.sqrt(variance).astype(self.std.dtype)
         self.mean[...] = mean
-        self.std[...] = np.where(std > 0, std, 1)
+        self.std[...] = np.where(std >= np.finfo(std.dtype).tiny, std, 1)
         return self
 
     def transform(self, x: Array) -> Array:

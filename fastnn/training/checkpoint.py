@@ -107,11 +107,14 @@ def latest(directory: str | Path) -> Path | None:
     for path in Path(directory).glob(f"[!.]*{SUFFIX}"):
         with suppress(OSError):  # deleted meanwhile, or a link to nothing
             found.append((path.stat().st_mtime_ns, len(path.name), path.name, path))
+    older = len(found)
     for *_, path in sorted(found, reverse=True):
+        older -= 1
         try:
             load(path)
         except (CheckpointError, OSError) as error:
-            warnings.warn(f"{error}; going back to the checkpoint before it", stacklevel=2)
+            way = "going back to the checkpoint before it" if older else "there is none before it"
+            warnings.warn(f"{error}; {way}", stacklevel=2)
         else:
             return path
     return None
@@ -172,7 +175,10 @@ def _read(path: Path) -> bytearray:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _refusal(path, "what is no regular file")
-        data = bytearray(status.st_size)
+        try:
+            data = bytearray(status.st_size)
+        except MemoryError:
+            raise _refusal(path, f"{status.st_size} bytes, more than there is memory for") from None
         rest = memoryview(data)
         while rest and (count := file.readinto(rest)):
             rest = rest[count:]

@@ -1,11 +1,13 @@
 """What the trainer refuses before anything is trained."""
 
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from fastnn.data.finite import check_finite
-from fastnn.nn.module import FLOATS, Array
+from fastnn.nn.module import FLOATS, Array, Module, Parameter
+from fastnn.optim.lr_scheduler import ReduceLROnPlateau
 
 Data = tuple[Array, Any]
 
@@ -69,19 +71,36 @@ def validation_interval(value: float | int, batches: int) -> int:
     if is_number and isinstance(value, int | np.integer) and value >= 1:
         return int(value)
     if is_number and not isinstance(value, int | np.integer) and 0 < value <= 1:
-        return max(1, int(batches * value))
+        return max(1, int(round(batches * value, 9)))  # 0.29 of 100 are 29
     raise ValueError(f"val_check_interval: got {value!r}, want a share of an epoch, a float in (0, 1], or a number of "
                      "batches, an integer >= 1")  # fmt: skip
 
 
-def check_parts(optimizer: Any, scheduler: Any, interval: str) -> None:
-    """Refuse what is no optimizer, a scheduler of another one, and an unknown interval."""
+def check_choices(verbose: Any, resume: Any) -> None:
+    """Refuse what says neither yes nor no, and what is no path."""
+    if verbose != "auto" and not isinstance(verbose, bool | np.bool_ | int):
+        raise ValueError(f"verbose: got {verbose!r}, want 'auto', True or False")
+    if resume is not None and not isinstance(resume, str | PathLike):
+        raise TypeError(f"resume: got {resume!r}, want 'latest', a path or None")
+
+
+def check_parts(model: Module, optimizer: Any, scheduler: Any, interval: str) -> None:
+    """Refuse what is no optimizer of the model, a scheduler of another one or of no use, and an unknown interval."""
     for name in ("step", "zero_grad", "param_groups"):
         if not hasattr(optimizer, name):
             raise TypeError(f"optimizer: got {type(optimizer).__name__} without {name}, want an optimizer")
+    own = {id(parameter) for parameter in model.parameters()}
+    trained = {id(p) for g in optimizer.param_groups for p in g.get("params", ()) if isinstance(p, Parameter)}
+    if trained and own and own.isdisjoint(trained):
+        raise ValueError("optimizer: got none of the model's parameters, want them; build it with model.parameters()")
     if scheduler is not None and not hasattr(scheduler, "step"):
         raise TypeError(f"scheduler: got {type(scheduler).__name__} without step, want a schedule or None")
     if getattr(scheduler, "optimizer", optimizer) is not optimizer:
         raise ValueError("scheduler: got one of another optimizer, want one of the trainer's; build it with that")
+    if any(isinstance(member, ReduceLROnPlateau) for member in getattr(scheduler, "schedulers", ())):
+        raise ValueError(f"scheduler: got {type(scheduler).__name__} with a ReduceLROnPlateau in it, want that by "
+                         "itself: nobody would give it a metric")  # fmt: skip
+    if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "min":
+        raise ValueError("scheduler: got ReduceLROnPlateau with mode='max', want 'min': the metric is the loss")
     if interval not in ("step", "epoch"):
         raise ValueError(f"scheduler_interval: got {interval!r}, want 'step' or 'epoch'")

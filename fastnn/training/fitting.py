@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.init.report import kept
 from fastnn.nn.module import FLOATS, Module
 from fastnn.random import Generator, default_generator
 from fastnn.training.batches import Batches, sample_weights
@@ -48,6 +49,7 @@ def prepare(
         raise TypeError("sample_weight, class_weight: got them with a loss that has no `each(logits, labels)`, want "
                         "fastnn.nn.CrossEntropyLoss or one that has")  # fmt: skip
     check_classes("train", model, loss, (x, y))
+    check_least_batch(model, x, batch_size)
     if validation is not None:
         check_classes("validation", model, loss, validation)
     return Fit(Batches(x, y, batch_size, window, weights, counts(loss, y)), validation, batch_size, seed)
@@ -59,6 +61,19 @@ def check_classes(name: str, model: Module, loss: Loss, data: Data) -> None:
     with in_mode(model, training=False):
         logits, _ = model(np.ascontiguousarray(x[:2]))
     check_labels(f"{name} y", y, logits, getattr(loss, "ignore_index", None))
+
+
+def check_least_batch(model: Module, x: Any, batch_size: int) -> None:
+    """Refuse a last batch of one sample where the model cannot train on it, as batch norm cannot."""
+    if len(x) % batch_size != 1 % batch_size:
+        return
+    with kept(model), np.errstate(all="ignore"):
+        model.train()
+        try:
+            model(np.ascontiguousarray(x[:1]))
+        except ValueError as error:
+            raise ValueError(f"batch_size: got {batch_size} for {len(x)} samples, want one that does not leave a last "
+                             f"batch of one sample: {error}") from None  # fmt: skip
 
 
 def check_metrics(metrics: Mapping[str, Any], y: Any) -> None:

@@ -91,12 +91,16 @@ def smoothed(values: list[float] | Curve, share: float) -> Curve:
     return result
 
 
+LOWER = ("loss", "error", "mse", "mae", "perplexity")
+
+
 class Better:
     """Whether a value of a metric is better than the best so far by more than `min_delta`; NaN is never.
 
     Args:
         monitor: the metric's name.
-        mode: "min" or "max"; "auto" is "min" for names with "loss" or "error" in them, else "max".
+        mode: "min" or "max"; "auto" is "min" for names with "loss", "error", "mse", "mae" or "perplexity" in them, else
+            "max".
         min_delta: >= 0.
     """
 
@@ -105,7 +109,7 @@ class Better:
             raise ValueError(f"mode: got {mode!r}, want 'auto', 'min' or 'max'")
         if not 0 <= min_delta < math.inf:
             raise ValueError(f"min_delta: got {min_delta!r}, want a finite number >= 0")
-        lower = mode == "min" or (mode == "auto" and any(part in monitor for part in ("loss", "error")))
+        lower = mode == "min" or (mode == "auto" and any(part in monitor for part in LOWER))
         self.sign = -1.0 if lower else 1.0
         self.min_delta = min_delta
 

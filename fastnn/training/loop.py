@@ -134,6 +134,21 @@ class Loop:
             if name.startswith("on_")
         }
 
+    def _check_schedule(self) -> None:
+        """Refuse a schedule that would refuse to go on in the middle of the fit."""
+        total, done = (getattr(self.scheduler, name, None) for name in ("total_steps", "last_epoch"))
+        if not isinstance(total, int) or not isinstance(done, int):
+            return
+        window = self.accumulate_grad_batches
+        steps = (self.epochs - self.epoch) * -(-self.batches // window)
+        if self.batch:
+            steps += -(-self.batches // window) - self.batch // window
+        if self._steps_by_epoch:
+            steps = self.epochs - self.epoch + bool(self.batch)
+        if done + steps > total:
+            raise ValueError(f"scheduler: got total_steps = {total} with {done} of them done, want {steps} more; train "
+                             "for fewer epochs or build a longer one")  # fmt: skip
+
     def _call(self, hook: str) -> None:
         """A signal to stop is passed on when all have been called, and behind a validation, when what it is a part of
         has been recorded, so that nobody misses what was done."""

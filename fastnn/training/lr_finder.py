@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.optim.lr_scheduler import OneCycleLR
 from fastnn.training import checks, resuming
 from fastnn.training.evaluation import in_mode
-from fastnn.training.fitting import Fit
+from fastnn.training.fitting import Fit, prepare
 from fastnn.training.history import Curve, History, smoothed
 
 if TYPE_CHECKING:
@@ -120,9 +120,10 @@ def _longest_fall(curve: Curve) -> tuple[int, int]:
 def fit_one_cycle(trainer: "Trainer", train: Any, validation: Any, epochs: int, max_lr: float | None, batch_size: int,
                   options: dict[str, Any]) -> History:  # fmt: skip
     """See `Trainer.fit_one_cycle`."""
-    checks.checked("train", train)
     checks.check_positive("epochs", epochs)
-    checks.check_positive("batch_size", batch_size)
+    weights = options.get("sample_weight"), options.get("class_weight")
+    prepare(trainer.model, trainer.loss, trainer.metrics, train, validation, batch_size,
+            trainer.accumulate_grad_batches, trainer.seed, *weights)  # fmt: skip
     if max_lr is None:
         max_lr = trainer.lr_find(train, batch_size=batch_size).suggestions["valley"]
         if math.isnan(max_lr):

@@ -39,6 +39,8 @@ def named(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
         if not isinstance(metric, str) and not callable(metric):
             raise TypeError(f"metrics: got {type(metric).__name__}, want names or functions (logits, labels)")
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
+        if name.startswith("val_"):
+            raise ValueError(f"metrics: got {name!r}, want a name without 'val_', which those of the validation have")
         if name in result or name in ("loss", "lr", "seconds"):
             raise ValueError(f"metrics: got {name!r} twice, want each name of the history once; give the function "
                              "another __name__")  # fmt: skip

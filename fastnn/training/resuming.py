@@ -1,8 +1,10 @@
 """All that a training is made of, taken out and put back."""
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,14 @@ import numpy as np
 from fastnn.init.report import kept
 from fastnn.nn.module import Module
 from fastnn.random import Generator, default_generator
-from fastnn.training.callbacks import Callback, ModelCheckpoint
+from fastnn.training.callbacks import Callback, ModelCheckpoint, StopTraining
 from fastnn.training.checkpoint import CheckpointError, latest, load
 from fastnn.training.metrics import Meter
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
 
+MADE_OF = ("model", "optimizer", "scheduler", "loss", "metrics")
 LOOP = ("epoch", "batch", "step", "first_epoch", "stopped")
 SAME = ("seed", "samples", "batch_size", "accumulate_grad_batches", "val_check_interval")
 
@@ -58,6 +61,22 @@ def restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
         _put(trainer, state)
     except BaseException:
         _put(trainer, before)
+        raise
+
+
+@contextmanager
+def all_or_nothing(trainer: "Trainer", resumes: bool) -> Iterator[None]:
+    """Where the block is refused, the trainer is as before, with all that a checkpoint may have put into its parts."""
+    before = dict(vars(trainer)), copy.deepcopy(capture(trainer)) if resumes else None
+    try:
+        yield
+    except StopTraining:
+        raise
+    except BaseException:
+        attributes, state = before
+        vars(trainer).update(attributes)
+        if state is not None:
+            _put(trainer, state)
         raise
 
 
@@ -112,7 +131,7 @@ def _is_whole(state: Mapping[str, Any]) -> bool:
     return (
         loop.keys() == set(LOOP)
         and state["data"].keys() == set(SAME)
-        and state["configuration"].keys() >= {"optimizer", "scheduler"}
+        and state["configuration"].keys() >= set(MADE_OF)
         and all(type(n) is int and 0 <= n < 2**63 for n in [loop[name] for name in LOOP[:-1]] + [state["data"]["seed"]])
         and isinstance(loop["stopped"], str | None)
         and isinstance(state["generators"], list)
@@ -161,10 +180,11 @@ def _compare(trainer: "Trainer", state: Mapping[str, Any]) -> None:
     if len(saved) != len(own):
         name = next(iter(own.keys() ^ saved.keys()))
         raise ValueError(f"model: got {len(saved)} entries in the checkpoint, want {len(own)}; one has no {name}")
-    for name in ("optimizer", "scheduler"):
-        got, want = state["configuration"][name], type(getattr(trainer, name)).__name__
-        if got != want:
-            raise ValueError(f"{name}: got {got} in the checkpoint, want {want}; build the saved one")
+    present = configuration(trainer)
+    for part in MADE_OF:
+        for line, other in zip_longest(*(_lines(side[part]) for side in (state["configuration"], present))):
+            if line != other:
+                raise ValueError(f"{part}: got {line} in the checkpoint, want {other}; build the saved one")
     lost = {name for name, part in state["callbacks"].items() if part} - {name for name, _ in _named(trainer)}
     if lost:
         raise ValueError(
@@ -172,6 +192,11 @@ def _compare(trainer: "Trainer", state: Mapping[str, Any]) -> None:
         )
     if len(state["generators"]) != len(_generators(trainer.model)):
         raise ValueError("generators: got another number of them in the checkpoint than in the model, want as many")
+
+
+def _lines(part: Any) -> list[str]:
+    """Of what a part is made of, wherever that lies in memory."""
+    return [re.sub(" at 0x[0-9a-f]+", "", line).strip() for line in str(part).splitlines()]
 
 
 def _entry(entry: tuple[str, str, tuple[int, ...]]) -> str:

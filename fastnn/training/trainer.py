@@ -35,7 +35,7 @@ class Trainer(Loop):
         gradient_clip_val: the norm of all gradients is at most this at every step; in the step's own pass where the
             optimizer is this package's, whose `clip_grad_norm` it sets. No step is made where it is NaN or infinite.
         accumulate_grad_batches: batches of one optimizer step, whose gradient is the mean over all their samples.
-        val_check_interval: validate after so many batches, or that share of an epoch, besides the end of each epoch.
+        val_check_interval: validate after so many batches of an epoch, or that share of it, besides its end.
         seed: of the order of samples, with the epoch's number; by default the one given to `fastnn.manual_seed`, which
             thereby fixes everything.
         scheduler_interval: "epoch" steps the scheduler after every epoch, as PyTorch's users often do, instead of
@@ -80,6 +80,8 @@ class Trainer(Loop):
     ) -> None:
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
         self.metrics = named(metrics)
+        if isinstance(callbacks, Callback):
+            raise TypeError(f"callbacks: got one {type(callbacks).__name__}, want a list of them; write [it]")
         self.callbacks = tuple(callbacks)
         checks.check_positive("accumulate_grad_batches", accumulate_grad_batches)
         self.accumulate_grad_batches = accumulate_grad_batches
@@ -88,7 +90,7 @@ class Trainer(Loop):
         self.seed = seed
         self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
         self.detect_nan = detect_nan
-        checks.check_parts(optimizer, scheduler, scheduler_interval)
+        checks.check_parts(model, optimizer, scheduler, scheduler_interval)
         if not all(isinstance(callback, Callback) for callback in self.callbacks):
             raise TypeError("callbacks: got something else than a Callback, want objects of classes derived from it")
         self._clip = None if gradient_clip_val is None else not_negative("gradient_clip_val", gradient_clip_val)
@@ -124,24 +126,24 @@ class Trainer(Loop):
         Raises:
             TypeError: train or validation are no such arrays, or the loss knows no weights of samples.
             ValueError: no samples, x and y of different lengths, NaN or infinity, epochs or batch_size not positive, a
-                model that is not the checkpoint's. Nothing has changed then.
+                schedule that ends before the training, a batch that the model refuses in training, a model that is
+                not the checkpoint's. Nothing has changed then.
             IndexError: a label outside the classes.
             CheckpointError: the file to resume from is no good.
+            OSError: it cannot be read.
         """
         fit = prepare(self.model, self.loss, self.metrics, train, validation, batch_size, self.accumulate_grad_batches,
                       self.seed, sample_weight, class_weight)  # fmt: skip
         checks.check_positive("epochs", epochs)
-        before = dict(vars(self))
-        try:
-            self._begin(fit, verbose)
-            self.resumed = resume is not None and resuming.resume(self, resume)
-        except BaseException:
-            vars(self).update(before)
-            raise
-        self.epochs = self.first_epoch + epochs
+        checks.check_choices(verbose, resume)
         with in_mode(self.model, training=True):
             try:
-                self._call("on_fit_start")
+                with resuming.all_or_nothing(self, resume is not None):
+                    self._begin(fit, verbose)
+                    self.resumed = resume is not None and resuming.resume(self, resume)
+                    self.epochs = self.first_epoch + epochs
+                    self._check_schedule()
+                    self._call("on_fit_start")
                 while self.epoch < self.epochs or self.batch:
                     self._run_epoch(fit)
             except StopTraining:

@@ -9,6 +9,7 @@ from fastnn.training.callbacks.base import Callback
 from fastnn.training.checkpoint import SUFFIX, save, sync_directory
 from fastnn.training.history import Better
 from fastnn.training.monitoring import check_monitor
+from fastnn.training.packing import pack
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
@@ -25,7 +26,7 @@ class ModelCheckpoint(Callback):
         monitor: the metric that says which are the best; None keeps only the last.
         save_top_k: how many of the best to keep, >= 0.
         save_last: how many of the last to keep, >= 1. With two, a damaged file costs one.
-        mode: "min", "max" or "auto": the less the better for names with "loss" or "error" in them.
+        mode: "min", "max" or "auto": the less the better for what is called loss, error, mse, mae or perplexity.
         every_n_steps: write also after so many optimizer steps.
 
     Attributes:
@@ -34,6 +35,8 @@ class ModelCheckpoint(Callback):
     Raises:
         ValueError: an argument outside its range; at the start of a fit, a monitor that it does not record.
         OSError: at the start of a fit, a directory that cannot be written.
+        TypeError: at the start of a fit, an optimizer or a schedule without `state_dict`, or a callback's state of more
+            than arrays, numbers, strings, None, and dicts and lists of them.
         ImportError: at the start of a fit, safetensors is not installed.
     """
 
@@ -78,6 +81,7 @@ class ModelCheckpoint(Callback):
         tempfile.TemporaryFile(dir=self.directory).close()
         if not trainer.resumed:
             self._top, self._last = [], []
+        pack(trainer.capture())
 
     def on_batch_end(self, trainer: "Trainer") -> None:
         """Write after every so many steps."""

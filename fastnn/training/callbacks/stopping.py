@@ -20,7 +20,7 @@ class EarlyStopping(Callback):
         monitor: one of the names in the history.
         min_delta: better means by more than this, >= 0.
         patience: epochs without anything better that are allowed, >= 0; training ends at the next one.
-        mode: "min", "max" or "auto": the less the better for names with "loss" or "error" in them.
+        mode: "min", "max" or "auto": the less the better for what is called loss, error, mse, mae or perplexity.
         baseline: a value that the metric must be better than; None for any.
         restore_best_weights: leave the model as it was after the best epoch, whether or not training ended early.
         check_finite: end at once when the metric is NaN or infinite, which is never the best.
