@@ -128,15 +128,10 @@ def confusion_matrix(labels: npt.NDArray[Any], predictions: npt.NDArray[Any], na
 
     Raises:
         ValueError: other shapes, no samples, or a class without a name.
+        TypeError: labels or predictions that are no integers.
     """
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
-    if labels.ndim != 1 or labels.shape != predictions.shape or not len(labels):
-        raise ValueError(f"labels, predictions: got shapes {labels.shape}, {predictions.shape}, want (N,) twice, N > 0")
-    n = int(max(labels.max(), predictions.max())) + 1
-    if min(labels.min(), predictions.min()) < 0 or (names is not None and len(names) < n):
-        raise ValueError("labels, predictions: got a class that is negative or has no name, want one of names")
-    n = n if names is None else len(names)
-    counts = np.bincount(labels * n + predictions, minlength=n * n).reshape(n, n)
+    counts = _confusions(np.asarray(labels), np.asarray(predictions), names)
+    n = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     right = np.eye(n, dtype=bool)
     colours = np.array([rgb(VALIDATION), rgb(LINES[0])])[right.astype(int)]
@@ -253,6 +248,20 @@ def _points(history: Any, key: str, by_step: bool = True) -> tuple[Any, Any]:
         return np.arange(1, len(values) + 1) / by_epoch, np.array(values, np.float64)
     y = np.array(history.get(key, ()), np.float64)
     return np.arange(1.0, len(y) + 1), y
+
+
+def _confusions(labels: Any, predictions: Any, names: Sequence[str] | None) -> npt.NDArray[np.intp]:
+    """(n, n) counts: row for the label, column for the prediction."""
+    if labels.ndim != 1 or labels.shape != predictions.shape or not len(labels):
+        raise ValueError(f"labels, predictions: got shapes {labels.shape}, {predictions.shape}, want (N,) twice, N > 0")
+    if any(array.dtype.kind not in "biu" for array in (labels, predictions)):
+        raise TypeError(f"labels, predictions: got {labels.dtype}, {predictions.dtype}, want integers, the classes")
+    labels, predictions = labels.astype(np.int64), predictions.astype(np.int64)  # n * n may be too much for their own
+    n = int(max(labels.max(), predictions.max())) + 1
+    if min(labels.min(), predictions.min()) < 0 or (names is not None and len(names) < n):
+        raise ValueError("labels, predictions: got a class that is negative or has no name, want one of names")
+    n = n if names is None else len(names)
+    return np.bincount(labels * n + predictions, minlength=n * n).reshape(n, n)
 
 
 def _smoothed(y: Any) -> Any:

@@ -115,6 +115,18 @@ def test_confusion_matrix(names: Any) -> None:
     png(ax.figure)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint64"])
+@pytest.mark.parametrize(("classes", "names"), [(20, 20), (30, 30), (30, 300)])
+def test_confusions_are_counted_in_more_bits_than_the_labels_have(dtype: str, classes: int, names: int) -> None:
+    labels = np.arange(classes).astype(dtype)
+    guesses = np.where(labels == 7, 19, labels).astype(dtype)
+    for given in (None, [str(i) for i in range(names)]):
+        ax = plot.confusion_matrix(labels, guesses, given, axes())
+        assert ax.get_title(loc="left") == f"{classes - 1} of {classes} right"
+        if given is None:
+            assert {text.get_position() for text in ax.texts} == {(19, 7)} | {(i, i) for i in range(classes) if i != 7}
+
+
 @pytest.mark.parametrize(("classes", "texts"), [(12, "1\n100%"), (13, "1"), (31, None)])
 def test_many_classes(classes: int, texts: str | None) -> None:
     ax = plot.confusion_matrix(np.arange(classes), np.arange(classes), ax=axes())
@@ -202,6 +214,8 @@ def test_pictures_of_samples(shape: Any, given: Any, wanted: Any) -> None:
         (lambda: plot.confusion_matrix(np.array([0]), np.array([0, 1])), ValueError, r"got shapes \(1,\), \(2,\)"),
         (lambda: plot.confusion_matrix(np.array([-1]), np.array([0])), ValueError, "negative"),
         (lambda: plot.confusion_matrix(np.array([1]), np.array([0]), ["a"]), ValueError, "no name"),
+        (lambda: plot.confusion_matrix(np.array([1.0]), np.array([1])), TypeError, "got float64, int64, want integers"),
+        (lambda: plot.confusion_matrix(np.array([1]), np.array(["a"])), TypeError, "got int64, <U1, want integers"),
     ],
 )
 def test_refused(call: Any, error: Any, sentence: str) -> None:

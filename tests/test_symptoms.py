@@ -100,10 +100,42 @@ def test_healthy_trainings_have_no_symptoms(name):
     assert diagnose(history, model=trainer.model, batch=VALIDATION) == []
 
 
+def test_trainings_that_are_validated_from_later_on_or_no_longer_are_healthy():
+    for validations in ((None, VALIDATION), (VALIDATION, None)):
+        trainer = make_trainer(make_model())
+        for validation in validations:
+            history = trainer.fit(DATA, validation, 4, 32, verbose=False)
+        assert np.isnan(history["val_loss"]).sum() == 4
+        assert diagnose(history, classes=CLASSES) == []
+        assert diagnose(history, model=trainer.model, batch=VALIDATION) == []
+
+
+@pytest.mark.parametrize(("weighted", "size"), [(0.5, 2), (0.3, 1), (0.7, 1)])
+def test_steps_in_which_nothing_has_a_weight_are_healthy(weighted, size):
+    """Also the last of all, which is one of them for one seed or another."""
+    ends = set()
+    for seed in range(8):
+        weights = (np.random.default_rng(seed).random(len(DATA[1])) < weighted).astype(float)
+        trainer = make_trainer(plain(), lr=2e-3)
+        trainer.seed = seed
+        history = trainer.fit(DATA, VALIDATION, 2, size, sample_weight=weights, verbose=False)
+        ends.add(math.isnan(history.steps["loss"][-1]))
+        assert np.isnan(history.steps["loss"]).any() and np.isfinite(history["loss"]).all()
+        assert diagnose(history, classes=CLASSES) == []
+        assert diagnose(history, model=trainer.model, batch=VALIDATION) == []
+    assert ends == {False, True}
+
+
 def drawn(steps=(), **epochs):
     history = History()
     history.steps["loss"], history.steps["lr"] = [float(value) for value in steps], [0.1] * len(steps)
     history.update({name: [float(value) for value in values] for name, values in epochs.items()})
+    return history
+
+
+def validated(history):
+    """Not in every epoch."""
+    history.validations["val_loss"] = [value for value in history["val_loss"] if not math.isnan(value)]
     return history
 
 
@@ -119,6 +151,7 @@ def put(curve, **at):
 
 FALL = falling()
 LOG4 = math.log(CLASSES)
+NAN = math.nan
 DRAWN = [
     # history, names, a part of the first one's evidence
     (drawn(), [], ""),
@@ -146,8 +179,20 @@ DRAWN = [
     (drawn(put(falling(), _150=1.5, _151=1.5)), [], ""),
     (drawn(put(falling(), _70=math.nan, _60=math.inf)), ["NaN or infinity"], "step 61 of 200 is inf"),
     (drawn(FALL, val_loss=[1, math.nan], loss=[1, 1]), ["NaN or infinity"], "validation 2 of 2 is nan"),
+    (drawn(put(falling(), _70=NAN, _150=NAN), loss=[1, NAN]), ["NaN or infinity"], "step 151 of 200 is nan"),
+    (drawn(put(falling(), _70=NAN, _60=math.inf), loss=[1, 1]), ["NaN or infinity"], "step 61 of 200 is inf"),
+    (drawn(FALL, loss=[1, math.inf]), ["NaN or infinity"], "epoch 2 of 2 is inf"),
+    (drawn([*FALL, *[NAN] * 10], loss=[1, 1]), ["NaN or infinity"], "step 201 of 210 is nan"),  # broken off
+    (drawn([*FALL, NAN], loss=[1, 1]), ["NaN or infinity"], "step 201 of 201 is nan"),
+    (drawn(put(falling(), _199=NAN), loss=[1, 1]), [], ""),
+    (drawn(put(falling(), _5=NAN, _150=9.0), loss=[1, 1]), ["spikes"], "at 1 of 199 steps, first at 151; most at 151"),
+    (validated(drawn(FALL, loss=[1, 0.5, 0.2, 0.1], val_loss=[NAN, 0.7, 0.8, NAN])), ["overfitting"], "0.8 in valid"),
+    (validated(drawn(FALL, loss=[1, 0.3, 0.2], val_loss=[NAN, 0.2, 0.5])), ["overfitting"], "best in epoch 2 with 0.2"),
+    (validated(drawn(FALL, loss=[2, 1, 0.9], val_loss=[NAN, NAN, 0.3])), [], ""),  # no validation before training
+    (validated(drawn(FALL, loss=[1, 1], val_loss=[NAN, math.inf])), ["NaN or infinity"], "validation 1 of 1 is inf"),
     (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.7, 0.6]), [], ""),
     (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.9, 0.8]), ["overfitting"], "0.2 in training and 0.8 in validation"),
+    (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.9, 0.8]), ["overfitting"], "; training loss 0.2 (bias), 0.6 more"),
     (drawn(FALL, loss=[1, 0.5], val_loss=[1, 1.9]), [], ""),  # two epochs
     (drawn(FALL, loss=[1, 0.3, 0.2], val_loss=[0.9, 0.2, 0.5]), ["overfitting"], "best in epoch 2 with 0.2"),
     (drawn(FALL, loss=[1, 0.2, 0.4], val_loss=[0.9, 0.2, 0.7]), [], ""),  # training became worse as well
@@ -179,6 +224,38 @@ def test_drawn_curves(history, expected, evidence):
     found = diagnose(history, classes=CLASSES)
     assert names(found) == expected
     assert not expected or evidence in found[0].evidence, found[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("classes", "guess", "better"),
+    [(2, 0.62, 0.63), (2, 0.5, 0.745), (3, 0.44, 0.45), (10, 0.14, 0.15), (1000, 0.00149, 0.00151)],
+)
+def test_accuracies_of_a_guess(classes, guess, better):
+    for val_accuracy, name in ((guess, "validation no better than a guess"), (better, "overfitting")):
+        history = drawn(FALL, loss=[1, 0.3, 0.1], val_loss=[1.4] * 3, accuracy=[1] * 3, val_accuracy=[val_accuracy] * 3)
+        assert names(diagnose(history, classes=classes)) == [name]
+    assert names(diagnose(history)) == ["overfitting"]
+
+
+@pytest.mark.parametrize("classes", [1, 0, -3, True])
+def test_one_class_is_refused(classes):
+    with pytest.raises(ValueError, match=rf"^classes: got {classes}, want an integer >= 2, or None"):
+        diagnose(drawn(FALL), classes=classes)
+
+
+def test_no_layer_is_blamed_where_several_have_nan():
+    nan = drawn([LOG4] * 20 + [math.nan])
+    model = make_model()
+    model[4].weight.data[0, 0] = model[4].bias.data[0] = math.nan
+    (found,) = diagnose(nan, model=model, batch=DATA)
+    assert "weight of layer 4 (Linear" in found.cause
+    model[1].bias.data[3] = math.inf
+    (found,) = diagnose(nan, model=model, batch=DATA)
+    assert "the parameters of 2 layers, and which was the first can no longer be told" in found.cause
+    assert "detect_nan=True" in found.cause
+    trainer, history = SICK["nan"][0]()  # the last step has spoilt all of them
+    (found,) = diagnose(history, model=trainer.model, batch=VALIDATION)
+    assert "the parameters of 2 layers" in found.cause and "layer 0" not in found.cause
 
 
 def test_model_tells_which_layer_and_its_input():

@@ -4,10 +4,52 @@ import math
 from typing import NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from fastnn.init.report import kept, leaves
 from fastnn.nn.module import Array, Module
 from fastnn.optim import clip_grad_norm_
+from fastnn.training.history import Curve, History
+
+BROKEN_OFF = 1e-3
+"""NaN at the end that windows without a weight give by a smaller chance are those of an epoch that was broken off."""
+
+
+def not_finite(history: History, loss: Curve) -> str | None:
+    """Which loss was the first that is NaN or infinite, in words; None where all are as they should be.
+
+    Args:
+        loss: that of every step.
+    """
+    means = np.array(history.get("loss", ()), np.float64)
+    # An epoch's are NaN where it had no validation.
+    validations = np.array(history.validations.get("val_loss", history.get("val_loss", ())), np.float64)
+    wrong = ~np.isfinite(loss) & ~_weightless(loss, means)
+    for what, values, places in (
+        ("step", loss, wrong),
+        ("epoch", means, ~np.isfinite(means)),
+        ("validation", validations, ~np.isfinite(validations)),
+    ):
+        if places.any():
+            first = int(places.argmax())
+            return f"the loss of {what} {first + 1} of {len(values)} is {values[first]}"
+    return None
+
+
+def _weightless(loss: Curve, means: Curve) -> npt.NDArray[np.bool_]:
+    """Which steps are NaN because nothing of them has a weight: those of epochs whose mean is finite.
+
+    Epochs count as equally long. One that was broken off has no mean, and NaN that a step has brought lasts to the end.
+    """
+    missing = np.isnan(loss)
+    if not len(means) or not missing.any():
+        return np.zeros_like(missing)
+    fine = missing & np.isfinite(means)[np.arange(len(loss)) * len(means) // len(loss)]
+    end = int(np.flatnonzero(~missing).max(initial=-1)) + 1
+    share = (missing[:end].sum() + 1) / (end + 1)
+    if len(loss) % len(means) or share ** (len(loss) - end) < BROKEN_OFF:
+        fine[end:] = False
+    return fine
 
 
 def source(model: Module, x: Array) -> str:
@@ -21,6 +63,18 @@ def source(model: Module, x: Array) -> str:
             if not np.isfinite(x).all():
                 return f"the result of layer {name} ({layer}); lower lr, or look at the size of its input"
     return "the loss itself; look at the labels and the loss's options"
+
+
+def source_afterwards(model: Module, x: Array) -> str:
+    """The `source` in a model that was trained on since: NaN spreads, and then nothing tells where it began."""
+    broken = (key for key, p in model.named_parameters() if not np.isfinite(p.data).all())
+    layers = {key.rpartition(".")[0] for key in broken}
+    if len(layers) < 2:
+        return source(model, x)
+    return (
+        f"the parameters of {len(layers)} layers, and which was the first can no longer be told; train anew with "
+        "detect_nan=True"
+    )
 
 
 def explain_loss(model: Module, x: Array, loss: float, step: int) -> NoReturn:

@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from fastnn.init.report import kept, leaves, report
 from fastnn.nn.module import Array, Module
 from fastnn.nn.norm import Norm
 from fastnn.training.checks import Data, checked
-from fastnn.training.debugging import source
+from fastnn.training.debugging import not_finite, source_afterwards
 from fastnn.training.evaluation import in_mode
 from fastnn.training.history import Curve, History
 from fastnn.training.initial_loss import are_probabilities, is_classes
+
+Steps = npt.NDArray[np.intp]
 
 LEAST_STEPS = 20
 """So few steps are no curve."""
@@ -48,16 +51,18 @@ LOSS_GAP = 0.25
 """The same of the loss, in shares of its beginning."""
 KNOWN = 0.95
 """An accuracy from which on a loss need not fall."""
-GUESSES = 1.5
-"""Times the accuracy of a guess, 1 / C, which few hundred samples may have by chance."""
+GUESSES = 0.5
+"""An accuracy up to this share of its variance, g (1 - g), above that of a guess, g = 1 / C, is one that some hundred
+samples may have by chance: 1.5 / C for many classes, and not 0.75 but 0.625 for two."""
 RISEN = 0.1
 """A validation loss that rose by this share of the loss's beginning after its best is past it."""
+NOT_FINITE = "NaN or infinity"
 SCALE = (0.01, 10.0)
 """The root mean square of an input that layers are initialised for is 1; pixels in [0, 1] have 0.3, those to 255 80."""
 
 
 TEXTS = {
-    "NaN or infinity": (
+    NOT_FINITE: (
         "a step that was too large, or a number that was 0 or huge in a quotient, a root or a logarithm",
         "lower the learning rate, clip gradients, look at the data; train with detect_nan=True to see it happen",
     ),
@@ -146,8 +151,9 @@ def diagnose(
     Args:
         history: of one training; curves are read from more than 20 steps, or 3 epochs, on.
         classes: C, so that a loss of log C is known for a guess; by default that of the model's result for `batch`.
-        model, batch: both or neither: the model now, and (x, y). They tell more about a symptom: which layer makes
-            NaN, units that are dead, a signal that vanishes, an input of the wrong size. The model is as before then.
+        model, batch: both or neither: the model now, and (x, y). They tell more about a symptom: which layer NaN came
+            from if one alone has it, units that are dead, a signal that vanishes, an input of the wrong size. The model
+            is as before then.
 
     Returns:
         The symptoms, those of the loss first. Their names: NaN or infinity, diverging, plateau at log C, loss does not
@@ -155,49 +161,48 @@ def diagnose(
         training; and with a model softmax before the loss, unscaled input, dead units, signal out of range.
 
     Raises:
-        ValueError: model without batch, or the other way round.
+        ValueError: model without batch, or the other way round; fewer than two classes.
         TypeError, ValueError: batch is none that the model can be trained on.
     """
     if (model is None) != (batch is None):
         raise ValueError("model, batch: got one without the other, want both or neither; pass some samples (x, y)")
+    if classes is not None and not classes >= 2:
+        raise ValueError(f"classes: got {classes!r}, want an integer >= 2, or None for a result without classes")
     loss = np.array(history.steps["loss"], np.float64)
     if model is None or batch is None:
-        return [*_not_finite(history, loss)] or [*_path(loss, history, classes), *_epochs(history, loss, classes)]
+        return _curves(history, loss, classes)
     x, y = checked("batch", batch)
     x = np.ascontiguousarray(x)
     with kept(model), in_mode(model, training=False), np.errstate(all="ignore"):
         logits = model(x)[0]
         classes = logits.shape[1] if classes is None and is_classes(logits, y) else classes
-        found = [replace(symptom, cause=f"on this batch it comes from {source(model, x)}")
-                 for symptom in _not_finite(history, loss)]  # fmt: skip
-        found = found or [*_path(loss, history, classes), *_epochs(history, loss, classes)]
-        found += _softmax(logits, loss)
+        found = [*_curves(history, loss, classes), *_softmax(logits, loss)]
         if not found:
             return []
-        is_finite = found[0].name != "NaN or infinity"
-        return [*found, *_scale(model, x), *(_layers(model, x) if is_finite else ())]
+        if found[0].name != NOT_FINITE:
+            return [*found, *_scale(model, x), *_layers(model, x)]
+        found[0] = replace(found[0], cause=f"on this batch it comes from {source_afterwards(model, x)}")
+        return [*found, *_scale(model, x)]
 
 
 def _symptom(name: str, evidence: str) -> Symptom:
     return Symptom(name, evidence, *TEXTS[name])
 
 
-def _not_finite(history: History, loss: Curve) -> Iterator[Symptom]:
-    for what, values in (("step", loss), ("validation", np.array(history.get("val_loss", ()), np.float64))):
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if len(wrong):
-            first = int(wrong[0])
-            yield _symptom("NaN or infinity", f"the loss of {what} {first + 1} of {len(values)} is {values[first]}")
-            return
+def _curves(history: History, loss: Curve, classes: int | None) -> list[Symptom]:
+    if (wrong := not_finite(history, loss)) is not None:
+        return [_symptom(NOT_FINITE, wrong)]
+    steps = np.flatnonzero(~np.isnan(loss))  # nothing of the others has a weight
+    return [*_path(loss[steps], steps, history, classes), *_epochs(history, loss[steps], classes)]
 
 
-def _path(loss: Curve, history: History, classes: int | None) -> Iterator[Symptom]:
+def _path(loss: Curve, steps: Steps, history: History, classes: int | None) -> Iterator[Symptom]:
     """The training loss by step."""
     if len(loss) <= LEAST_STEPS or _start(loss) <= 0:
         return
     start, tenths = _start(loss), [float(np.median(part)) for part in np.array_split(loss, 10)]
     end, best, worst = tenths[-1], min(tenths), max(tenths)
-    guess = math.log(classes) if classes is not None and classes > 1 else math.nan
+    guess = math.log(classes) if classes is not None else math.nan
     path = f"the loss went from {start:.4g} to {end:.4g} in {len(loss)} steps at lr {history.steps['lr'][-1]:.3g}"
     is_above = worst > DIVERGED * start and start - end < FALLEN * start
     if is_above or (start - best > LOST * start and end - best > LOST * (start - best)):
@@ -213,10 +218,10 @@ def _path(loss: Curve, history: History, classes: int | None) -> Iterator[Sympto
         yield _symptom("loss does not fall", path)
     elif end > HIGH * start and middle - last > max(STILL_FALLING * fallen, chance):
         yield _symptom("slow convergence", f"{path}, {(middle - last) / fallen:.0%} of that in the last third")
-    yield from _spikes(loss, start)
+    yield from _spikes(loss, steps, start)
 
 
-def _spikes(loss: Curve, start: float) -> Iterator[Symptom]:
+def _spikes(loss: Curve, steps: Steps, start: float) -> Iterator[Symptom]:
     before = np.lib.stride_tricks.sliding_window_view(loss, LEAST_STEPS)[:-1]
     level = np.median(before, axis=1)
     rise = loss[LEAST_STEPS:] - level
@@ -226,30 +231,36 @@ def _spikes(loss: Curve, start: float) -> Iterator[Symptom]:
     at = np.flatnonzero((rise > noise) & ((rise > LONE_SPIKE * start) | (sustained > SPIKE * start)))
     if len(at):
         highest = int(at[rise[at].argmax()])
-        steps = [int(i) + LEAST_STEPS for i in (at[0], highest)]
-        yield _symptom("spikes", f"the loss leaps at {len(at)} of {len(loss)} steps, first at {steps[0] + 1}; "
-                       f"most at {steps[1] + 1}, from about {level[highest]:.4g} to {loss[steps[1]]:.4g}")  # fmt: skip
+        first, most = (steps[i + LEAST_STEPS] + 1 for i in (at[0], highest))
+        yield _symptom("spikes", f"the loss leaps at {len(at)} of {len(loss)} steps, first at {first}; most at {most}, "
+                       f"from about {level[highest]:.4g} to {loss[highest + LEAST_STEPS]:.4g}")  # fmt: skip
 
 
 def _epochs(history: History, loss: Curve, classes: int | None) -> Iterator[Symptom]:
-    """Validation against training."""
-    train, valid = history.get("loss", []), history.get("val_loss", [])
-    if len(train) < LEAST_EPOCHS or len(valid) != len(train):
+    """Validation against training, up to the last epoch that had one."""
+    names = ("loss", "val_loss", "accuracy", "val_accuracy")
+    curves = [np.array(history.get(name, ()), np.float64) for name in names]
+    epochs = int(np.flatnonzero(np.isfinite(curves[1])).max(initial=-1)) + 1
+    if epochs < LEAST_EPOCHS or len(curves[0]) != len(curves[1]):
         return
+    train, valid, right, val_right = (curve[:epochs] for curve in curves)
     size = abs(_start(loss)) if len(loss) else abs(train[0])
     numbers = f"loss {train[-1]:.4g} in training and {valid[-1]:.4g} in validation"
-    right, val_right = history.get("accuracy", []), history.get("val_accuracy", [])
     known = len(right) == len(val_right) == len(train)
     if known:
         variance, allowed, lead = right[-1] - val_right[-1], GAP, val_right[-2] - right[-1]
         numbers += f"; training error {1 - right[-1]:.1%} (bias), {variance:.1%} more in validation (variance)"
     else:
         variance, allowed, lead = valid[-1] - train[-1], LOSS_GAP * size, train[-1] - valid[-2]
-    past = valid[-1] - min(valid) > RISEN * size and train[-1] < train[int(np.argmin(valid))]
+        if variance > 0:
+            numbers += f"; training loss {train[-1]:.4g} (bias), {variance:.4g} more in validation (variance)"
+    best = int(np.nanargmin(valid))
+    past = valid[-1] - valid[best] > RISEN * size and train[-1] < train[best]
     if past:
-        numbers += f"; val_loss was best in epoch {history.best_epoch()} with {min(valid):.4g}"
+        numbers += f"; val_loss was best in epoch {best + 1} with {valid[best]:.4g}"
     if variance > allowed or (past and variance > allowed / 2):
-        guesses = known and classes is not None and val_right[-1] < GUESSES / classes
+        guess = math.nan if classes is None else 1 / classes
+        guesses = known and val_right[-1] < guess + GUESSES * guess * (1 - guess)
         yield _symptom("validation no better than a guess" if guesses else "overfitting", numbers)
     # Validation came before this epoch's training, so training's mean, which is met on the way, is not behind it.
     elif lead > allowed:
