@@ -133,6 +133,38 @@ def test_second_derivative_is_refused(name: str, shapes: list[tuple[int, ...]], 
         dx.sum().backward()
 
 
+@pytest.mark.parametrize(("name", "shapes", "call"), CASES, ids=IDS)
+def test_gradients_of_leaves_add_up(name: str, shapes: list[tuple[int, ...]], call: Callable[..., Any]) -> None:
+    """What one backward hands out becomes x.grad, which is written in place before the next."""
+    tensors = _tensors(*shapes)
+    result = call(ours, *tensors)
+    y = result[0] if isinstance(result, tuple) else result
+    dy = torch.cos(torch.arange(y.numel()).reshape(y.shape).to(y))
+    want = [3 * g for g in torch.autograd.grad(y, tensors, dy, retain_graph=True)]
+    y.backward(dy, retain_graph=True)
+    for t in tensors:
+        t.grad.zero_()
+    for _ in range(3):
+        y.backward(dy, retain_graph=True)
+    torch.testing.assert_close([t.grad for t in tensors], want, rtol=1e-12, atol=1e-13)
+
+
+def test_cross_entropy_after_its_graph_is_freed() -> None:
+    loss = ours.cross_entropy(_tensors((5, 7))[0], LABELS)
+    loss.backward()
+    with pytest.raises(RuntimeError, match="Trying to backward through the graph a second time"):
+        loss.backward()
+
+
+def test_cross_entropy_of_learned_targets_is_refused() -> None:
+    x, target, weight = _tensors((5, 7), (5, 7), (7,))
+    for given in ((x, target), (x, target.detach(), weight), (x, LABELS, weight)):
+        with pytest.raises(TypeError, match="got one that requires a gradient, want the input alone to"):
+            ours.cross_entropy(*given)
+        with torch.no_grad():
+            torch.testing.assert_close(ours.cross_entropy(*given), theirs.cross_entropy(*given))
+
+
 def test_changed_input_is_noticed() -> None:
     x, w, b = _tensors((3, 7), (7,), (7,))
     x = x * 1
@@ -201,6 +233,16 @@ def test_checkpoint_draws_the_same_mask() -> None:
 def test_other_dtypes_are_refused(x: Any) -> None:
     with pytest.raises(TypeError, match=r"input: got torch.* on cpu, want dense CPU tensors"):
         ours.layer_norm(x, (4,))
+
+
+def test_autocast_is_refused() -> None:
+    x, w = torch.ones(4, 2, 4), torch.ones(4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        for call in (lambda: ours.linear_gelu(x, w), lambda: ours.scaled_dot_product_attention(x, x, x)):
+            with pytest.raises(
+                TypeError, match=r"input: got torch\.float32 under autocast, want none around a product"
+            ):
+                call()
 
 
 def test_mixed_dtypes_are_refused() -> None:

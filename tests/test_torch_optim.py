@@ -222,3 +222,15 @@ def test_clipping(norm_type: float) -> None:
     nn.utils.clip_grad_value_(others, 0.01)
     torch.testing.assert_close([p.grad for p in params], [q.grad for q in others], rtol=1e-10, atol=0)
     assert all(p.grad._version == 2 for p in params)
+
+
+@pytest.mark.parametrize("dtypes", [(), (torch.float32,), (torch.bfloat16,), (torch.float32, torch.float64)], ids=str)
+def test_clipped_norm_has_the_dtype_of_the_gradients(dtypes: tuple[Any, ...]) -> None:
+    params = [nn.Parameter(torch.ones(3, dtype=d)) for d in (*dtypes, torch.float64)]
+    results = []
+    for clip in (ft.clip_grad_norm_, nn.utils.clip_grad_norm_):
+        for p in params[:-1]:
+            p.grad = torch.full_like(p, 2)
+        results.append(clip(params, 0.5))
+    assert results[0].dtype == results[1].dtype
+    torch.testing.assert_close(*results)

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import _C, Tensor
 from torch.autograd import Function
 
 Array = npt.NDArray[Any]
 Gradients = Callable[..., Sequence[Array | Tensor | None]]
 Ran = tuple[Array, Sequence[int], Gradients]
 Run = Callable[..., Ran]
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def array(tensor: Tensor | None) -> Array | None:
@@ -23,14 +24,50 @@ def array(tensor: Tensor | None) -> Array | None:
 def fits(*tensors: Tensor | None) -> bool:
     """Whether the kernels can take these tensors: plain ones in the CPU's memory, all of float32 or all of float64.
 
-    False under torch.compile too, whose own code is what its user asked for.
+    False for nested tensors and subclasses of torch.Tensor, and where a call is not to be computed but transformed:
+    under torch.compile, torch.func, torch.jit.trace, make_fx, and any other dispatch mode of torch.
     """
+    if torch.compiler.is_compiling():
+        return False
     given = [t for t in tensors if t is not None]
-    return (
-        given[0].dtype in (torch.float32, torch.float64)
-        and all(t.dtype == given[0].dtype and t.device.type == "cpu" and t.layout == torch.strided for t in given)
-        and not torch.compiler.is_compiling()
-    )
+    dtype = given[0].dtype
+    if dtype is not torch.float32 and dtype is not torch.float64:
+        return False
+    for t in given:
+        plain = type(t) in _PLAIN and t.is_cpu and t.layout is torch.strided and not t.is_nested
+        if not plain or t.dtype is not dtype:
+            return False
+    return not (_C._are_functorch_transforms_active() or _C._len_torch_dispatch_stack() or _C._is_tracing())
+
+
+def fits_products(*tensors: Tensor | None) -> bool:
+    """Whether these tensors fit, and torch's own products of them, which autocast narrows, will too."""
+    return fits(*tensors) and not torch.is_autocast_enabled("cpu")
+
+
+def check(*tensors: Tensor | None) -> None:
+    """Raise TypeError for tensors that do not fit."""
+    if not fits(*tensors):
+        given = [t for t in tensors if t is not None]
+        got = [f"{'' if type(t) in _PLAIN else f'{type(t).__name__} of '}{t.dtype} on {t.device}" for t in given]
+        raise TypeError(
+            f"input: got {', '.join(got)}, want dense CPU tensors, all of torch.float32 or all of torch.float64, "
+            "outside torch.compile and transforms of torch.func; use torch's own function"
+        )
+
+
+def check_products(*tensors: Tensor | None) -> None:
+    """Raise TypeError for tensors that do not fit, or whose products autocast would narrow."""
+    check(*tensors)
+    if torch.is_autocast_enabled("cpu"):
+        got = next(t.dtype for t in tensors if t is not None)
+        raise TypeError(f"input: got {got} under autocast, want none around a product; use torch's own function")
+
+
+def keeps_graph() -> bool:
+    """Whether the backward that is running leaves its graph for another one."""
+    asked = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)  # not in every torch
+    return asked is None or bool(asked())
 
 
 def fused(name: str, run: Run, *inputs: Tensor | None) -> Any:

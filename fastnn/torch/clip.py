@@ -1,5 +1,6 @@
 """Clipping of gradients with torch's names and results."""
 
+import functools
 from collections.abc import Iterable
 
 import torch
@@ -16,11 +17,13 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """See `fastnn.optim.clip_grad_norm_`; the norm is a tensor without axes, as torch's, in float64."""
+    """See `fastnn.optim.clip_grad_norm_`; the norm is a tensor without axes, of the gradients' dtype as torch's."""
     params = _listed(parameters)
     norm = optim.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
-    count_writes([p.grad for p in params if p.grad is not None])
-    return torch.tensor(norm, dtype=torch.float64)
+    grads = [p.grad for p in params if p.grad is not None]
+    count_writes(grads)
+    dtypes = [g.dtype for g in grads] or [torch.get_default_dtype()]
+    return torch.tensor(norm, dtype=functools.reduce(torch.promote_types, dtypes))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:

@@ -1,8 +1,9 @@
 """Fused operations under the names and arguments of torch.nn.functional.
 
-Tensors are on the CPU, all of float32 or all of float64; anything else raises TypeError. (The modules of
-`fastnn.torch.nn` leave such tensors to torch.) Random numbers come from torch's default generator: `torch.manual_seed`
-determines them, and what restores its state draws the same mask again, as activation checkpointing does.
+Tensors are on the CPU, all of float32 or all of float64; anything else raises TypeError, and so do transforms such as
+torch.func.vmap. (The modules of `fastnn.torch.nn` leave that to torch.) Random numbers come from torch's default
+generator: `torch.manual_seed` determines them, and what restores its state draws the same mask again, as activation
+checkpointing does.
 """
 
 import math
@@ -15,19 +16,11 @@ from torch import Tensor
 from fastnn import functional as F
 from fastnn._autograd import count_writes
 from fastnn.functional.max_pool import Pair
-from fastnn.torch.autograd import Array, Ran, array, fits, fused
+from fastnn.torch.autograd import Array, Ran, array, check, check_products, fused
+from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
 
 Forward = Callable[[Array, Array | None, Array | None], tuple[Array, Any, Array]]
 Backward = Callable[..., tuple[Array, Array, Array | None]]
-
-
-def _check(*tensors: Tensor | None) -> None:
-    if not fits(*tensors):
-        got = [f"{t.dtype} on {t.device}" for t in tensors if t is not None]
-        raise TypeError(
-            f"input: got {', '.join(got)}, want dense CPU tensors, all of torch.float32 or all of torch.float64, "
-            "outside torch.compile; use torch's own function"
-        )
 
 
 def _seed() -> int:
@@ -67,7 +60,7 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """See `fastnn.functional.layer_norm`; the order of arguments is torch's."""
-    _check(input, weight, bias)
+    check(input, weight, bias)
     shape = tuple(normalized_shape)
     return _norm(
         "layer_norm",
@@ -81,7 +74,7 @@ def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """See `fastnn.functional.rms_norm`; the order of arguments is torch's."""
-    _check(input, weight)
+    check(input, weight)
     shape = tuple(normalized_shape)
 
     def backward(dy: Array, x: Array, w: Array | None, _: None, rrms: Array) -> tuple[Array, Array, None]:
@@ -98,7 +91,7 @@ def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
     """See `fastnn.functional.group_norm`; the order of arguments is torch's."""
-    _check(input, weight, bias)
+    check(input, weight, bias)
     return _norm(
         "group_norm",
         lambda x, w, b: F.group_norm(x, num_groups, w, b, eps, return_stats=True),
@@ -126,7 +119,7 @@ def batch_norm(
     Args:
         activation: "relu" puts a ReLU behind the norm, in the same pass.
     """
-    _check(input, running_mean, running_var, weight, bias)
+    check(input, running_mean, running_var, weight, bias)
     last = input.dim() == 4 and not input.is_contiguous() and input.is_contiguous(memory_format=torch.channels_last)
     mean, var = array(running_mean), array(running_var)
     y = _norm(
@@ -146,7 +139,7 @@ def batch_norm(
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """See `fastnn.functional.dropout`. Without training, or with p = 0, it is the input itself, as in torch."""
-    _check(input)
+    check(input)
     if 0 <= p <= 1 and not (training and p > 0):
         return input
 
@@ -159,7 +152,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """See `fastnn.functional.gelu`."""
-    _check(input)
+    check(input)
     return fused(
         "gelu",
         lambda x: (F.gelu(x, approximate), (0,), lambda dy, x: (F.gelu_backward(dy, x, approximate),)),
@@ -169,7 +162,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
     """See `fastnn.functional.max_pool2d`."""
-    _check(input)
+    check(input)
     sizes = kernel_size, stride, padding
 
     def run(x: Array) -> Ran:
@@ -181,13 +174,13 @@ def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, pad
 
 def silu(input: Tensor) -> Tensor:
     """See `fastnn.functional.silu`."""
-    _check(input)
+    check(input)
     return fused("silu", lambda x: (F.silu(x), (0,), lambda dy, x: (F.silu_backward(dy, x),)), input.contiguous())
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:
     """See `fastnn.functional.softmax`."""
-    _check(input)
+    check(input)
 
     def run(x: Array) -> Ran:
         return F.softmax(x, dim), (1,), lambda dy, y: (F.softmax_backward(dy, y, dim),)
@@ -220,7 +213,7 @@ def scaled_dot_product_attention(
 
     Source: A. Vaswani et al., "Attention is all you need", NIPS 2017, equation 1.
     """
-    _check(query, key, value)
+    check_products(query, key, value)
     if is_causal:
         if attn_mask is not None:
             raise ValueError("attn_mask: got one beside is_causal=True, want either")
@@ -243,7 +236,7 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
         bias: (out,), or None.
         approximate: as in `gelu`.
     """
-    _check(input, weight, bias)
+    check_products(input, weight, bias)
     activation = "gelu" if approximate == "none" else "gelu_tanh"
 
     def run(z: Array, b: Array | None) -> Ran:
@@ -253,44 +246,3 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
         return F.bias_activation(z, b, activation), (0,) if b is None else (0, 1), gradients
 
     return fused("linear_gelu", run, torch.nn.functional.linear(input, weight), bias)
-
-
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    *,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """See `fastnn.functional.softmax_cross_entropy`; the gradient is found along with the loss.
-
-    Args:
-        input: (C,), (N, C) or (N, C, d1, ...), logits.
-        target: labels, int64, the input's shape without C; or probabilities of its shape and dtype.
-        weight, ignore_index, reduction, label_smoothing: as there.
-    """
-    floating = target.is_floating_point()
-    _check(input, weight, target if floating else None)
-    axis = min(input.dim() - 1, 1)
-    rows = input.movedim(axis, -1)
-    targets = target.movedim(axis, -1) if floating else target
-    labels: Any = array(
-        targets.reshape(-1, rows.shape[-1]).contiguous() if floating else targets.reshape(-1).contiguous()
-    )
-
-    def run(x: Array) -> Ran:
-        loss, dlogits = F.softmax_cross_entropy(
-            x, labels, array(weight), ignore_index, reduction, label_smoothing  # type: ignore[call-overload]
-        )  # fmt: skip
-        ready = torch.from_numpy(dlogits)
-
-        def gradients(dy: Array) -> tuple[Tensor]:
-            factor = torch.from_numpy(dy).reshape(-1, 1)
-            return (ready if factor.numel() == 1 and float(factor) == 1 else ready * factor,)
-
-        return x.dtype.type(loss), (), gradients
-
-    loss = fused("cross_entropy", run, rows.reshape(-1, rows.shape[-1]).contiguous())
-    return loss.reshape(rows.shape[:-1]) if reduction == "none" else loss

@@ -1,7 +1,7 @@
 """Modules of torch.nn whose passes are fused: subclasses with the same arguments, parameters, buffers and state dicts.
 
-A module hands what the kernels cannot take to its base class: tensors on other devices or of other dtypes, and
-everything under torch.compile.
+A module hands what the kernels cannot take to its base class: tensors on other devices, of other dtypes, of subclasses
+of torch.Tensor, and everything under torch.compile, torch.func's transforms and, where it holds a product, autocast.
 """
 
 import math
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fastnn.torch import functional as F
-from fastnn.torch.autograd import fits
+from fastnn.torch.autograd import fits, fits_products
+from fastnn.torch.cross_entropy import learns
 
 
 class Dropout(nn.Dropout):
@@ -159,7 +160,7 @@ class LinearGELU(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """gelu(input @ weight.T + bias)."""
-        if not fits(input, self.weight, self.bias):
+        if not fits_products(input, self.weight, self.bias):
             return nn.functional.gelu(super().forward(input), approximate=self.approximate)
         return F.linear_gelu(input, self.weight, self.bias, self.approximate)
 
@@ -209,7 +210,7 @@ class MultiheadAttention(nn.MultiheadAttention):
             and self.bias_k is None
             and not self.add_zero_attn
             and query.dim() == key.dim() == value.dim() == 3
-            and fits(query, key, value, self.in_proj_weight, self.in_proj_bias, self.out_proj.weight)
+            and fits_products(query, key, value, self.in_proj_weight, self.in_proj_bias, self.out_proj.weight)
         )
 
     def _heads(self, *inputs: Tensor) -> list[Tensor]:
@@ -233,11 +234,15 @@ def _leaves_something(mask: Tensor | None) -> bool:
 
 
 class CrossEntropyLoss(nn.CrossEntropyLoss):
-    """torch.nn.CrossEntropyLoss with its gradient found along with the loss."""
+    """torch.nn.CrossEntropyLoss with its gradient found along with the loss.
+
+    Where weight or probabilities require a gradient it is torch's own.
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """As torch.nn.CrossEntropyLoss."""
-        if not fits(input, self.weight, target if target.is_floating_point() else None):
+        probabilities = target if target.is_floating_point() else None
+        if not fits(input, self.weight, probabilities) or learns(self.weight, probabilities):
             return super().forward(input, target)
         return F.cross_entropy(
             input,

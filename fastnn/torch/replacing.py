@@ -44,13 +44,14 @@ def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
 
     They stay the same objects, with their parameters, buffers, hooks and names; only their class changes, to a subclass
     of the former one. So state dicts are loadable both ways, and optimizers keep their parameters. Modules of other
-    classes, subclasses of torch's among them, stay as they are; so do those that work in place.
+    classes, subclasses of torch's among them, stay as they are; so do those that work in place, and those whose forward
+    was set on the object, as adapters do.
 
     Args:
         model: a torch.nn.Module; a loss is one, too.
         fuse: also make one of two neighbours in a torch.nn.Sequential, batch norm with ReLU and Linear with GELU: the
             first of them then returns what the second did, which becomes a torch.nn.Identity. Not where either has
-            hooks or stands in the model twice.
+            hooks, a forward of its own, or stands in the model twice. Only the Sequential may call them.
 
     Returns:
         What was changed, in the order of `model.named_modules()`.
@@ -64,7 +65,7 @@ def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
     if fuse:
         _fuse(model)
     for module in kinds:
-        if type(module) in _SWAPS and not getattr(module, "inplace", False):
+        if type(module) in _SWAPS and not getattr(module, "inplace", False) and not _is_patched(module):
             module.__class__ = _SWAPS[type(module)]
     names = model.named_modules()
     return [Replacement(name, kinds[m], type(m)) for name, m in names if type(m) is not kinds[m]]
@@ -73,16 +74,21 @@ def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
 def _fuse(model: theirs.Module) -> None:
     places = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
     for parent in model.modules():
-        if type(parent) is not theirs.Sequential:
+        if type(parent) is not theirs.Sequential or _is_patched(parent):
             continue
         for first, second in itertools.pairwise(parent):
             both = (type(first), type(second))
-            if both in _FUSED and all(places[id(m)] == 1 and not _has_hooks(m) for m in (first, second)):
+            if both in _FUSED and all(places[id(m)] == 1 and _is_bare(m) for m in (first, second)):
                 first.__class__ = _FUSED[both]
                 if isinstance(second, theirs.GELU):
                     first.approximate = second.approximate
                 second.__class__ = theirs.Identity
 
 
-def _has_hooks(module: theirs.Module) -> bool:
-    return any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks") and "state_dict" not in name)
+def _is_bare(module: theirs.Module) -> bool:
+    hooks = (given for name, given in vars(module).items() if name.endswith("_hooks") and "state_dict" not in name)
+    return not (_is_patched(module) or any(hooks))
+
+
+def _is_patched(module: theirs.Module) -> bool:
+    return "forward" in vars(module)
