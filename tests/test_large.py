@@ -94,6 +94,41 @@ def test_rows(name: str, memory: Array) -> None:
     _check(lambda x: getattr(F, name)(x, *ARGUMENTS[name], out=x), memory.reshape(-1, COLUMNS), ROWS)
 
 
+def test_batch_norm(memory: Array) -> None:
+    """Two images: of the last channels the second lies around 2**31 and behind."""
+    x = random.normal_(memory, generator=Generator(1)).reshape(2, -1, COLUMNS)
+    places = [slice(begin, begin + 4) for begin in (0, 2**19, x.shape[1] - 4)]
+    parts = [np.ascontiguousarray(x[:, place]) for place in places]
+    _, mean, rstd = F.batch_norm(x, training=True, out=x, return_stats=True)
+    for place, part in zip(places, parts, strict=True):
+        want = F.batch_norm(part, training=True, return_stats=True)
+        assert all(map(same_bits, (np.ascontiguousarray(x[:, place]), mean[place], rstd[place]), want))
+
+
+def test_cross_entropy(memory: Array) -> None:
+    """Its gradient in place of the logits."""
+    x = random.normal_(memory, generator=Generator(1)).reshape(-1, COLUMNS)
+    labels = np.arange(len(x)) % COLUMNS
+    logits = _parts(x, ROWS)
+    loss, _ = F.softmax_cross_entropy(x, labels, reduction="none", out=x)
+    for place, part in zip(ROWS, logits, strict=True):
+        want = F.softmax_cross_entropy(part, labels[place], reduction="none")
+        assert all(map(same_bits, (loss[place], x[place]), want))
+
+
+def test_max_pool(memory: Array) -> None:
+    """Planes of two rows; backward over the memory of x."""
+    x = random.normal_(memory, generator=Generator(1)).reshape(-1, 2, COLUMNS)
+    places = [slice(place.start // 2, place.stop // 2) for place in ROWS]
+    parts = _parts(x, places)
+    y, indices = F.max_pool2d(x, 2, return_indices=True)
+    dx = F.max_pool2d_backward(y, indices, x.shape, 2, out=x)
+    for place, part in zip(places, parts, strict=True):
+        want = F.max_pool2d(part, 2, return_indices=True)
+        assert all(map(same_bits, (y[place], indices[place]), want))
+        assert same_bits(dx[place], F.max_pool2d_backward(*want, part.shape, 2))
+
+
 @pytest.mark.parametrize("fill", [random.uniform_, random.normal_])
 def test_fill(fill: Callable[..., Array], memory: Array) -> None:
     """Each part is what the generator draws once it has gone on to there."""

@@ -12,7 +12,23 @@ if not (readme.ROOT / "bench/results").is_dir():
 
 TEXT = (readme.ROOT / "README.md").read_text()
 PAGES = sorted((readme.ROOT / "docs").rglob("*.md"))
-CODE = {page.name: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) for page in PAGES}
+NAMES = {str(page.relative_to(readme.ROOT)): page for page in (*sorted(readme.ROOT.glob("*.md")), *PAGES)}
+BLOCKS = {name: re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S) for name, page in NAMES.items()}
+CODE = {name: [code for language, code in BLOCKS[name] if language == "python"] for name in NAMES if "/" in name}
+TEST_OF_C = "test_examples.py::test_c"
+# What a page shows to type into a shell, and which test does that, or why none.
+COMMANDS = {
+    "make demo": "test_demo.py::test_command_train",
+    "make test": "this very run",
+    "python -m fastnn train --config examples/digits.toml": "test_cli.py::test_digits_example",
+    "python -m fastnn report runs/<time>": "test_demo.py::test_command_train",
+    "python -m fastnn info": "test_demo.py::test_command_info",
+    "python -m fastnn bench": "none: it measures for 20 seconds, and bench/ calls the same cases",
+    "pip install .": "none: `make wheel` builds the package, `make wheel-test` installs it",
+    "cd examples/cython && python setup.py build_ext --inplace": "test_examples.py::test_cython",
+    'cmake -S . -B build -Dfastnn_DIR=$(python -c "import fastnn; print(fastnn.get_cmake_dir())")': TEST_OF_C,
+    "cmake --build build": TEST_OF_C,
+}
 
 
 @pytest.mark.parametrize("page", readme.PAGES)
@@ -49,7 +65,15 @@ def test_code_of_the_pages_runs(page, tmp_path, monkeypatch):
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.mark.parametrize("page", [*readme.ROOT.glob("*.md"), *PAGES], ids=lambda page: page.name)
+def test_commands_are_tried():
+    """A new or changed one says here by which test, and that test is there."""
+    blocks = [code for page in BLOCKS.values() for language, code in page if language in ("", "sh", "console")]
+    assert {re.sub(r" +#.*", "", line) for line in "".join(blocks).splitlines()} == COMMANDS.keys()
+    for file, test in (by.split("::") for by in COMMANDS.values() if "::" in by):
+        assert f"\ndef {test}(" in (readme.ROOT / "tests" / file).read_text()
+
+
+@pytest.mark.parametrize("page", NAMES.values(), ids=NAMES)
 def test_files_are_there(page):
     """Every one that a page links to, or names by its path."""
     text = page.read_text()

@@ -20,8 +20,7 @@ import fastnn
 WHEEL = Path(os.environ.get("FASTNN_WHEEL", ""))
 SDISTS = list(WHEEL.parent.glob("fastnn-*.tar.gz")) if WHEEL.name else []
 LARGEST = 2_000_000
-# The shortest of seven imports beyond `import numpy`, since others may be busy. Measured: 28 ms, of which numpy.random
-# takes 12.
+# The shortest of seven imports beyond `import numpy`, since others may be busy. Measured: 26 to 44 ms, by machine.
 SECONDS = 0.050
 LIBRARIES = {"libc", "libm", "libstdc++", "libgcc_s", "libpthread", "ld-linux-x86-64", "ld-linux-aarch64"}
 USERS = {"demo", "plot", "torch", "all"}
