@@ -48,7 +48,11 @@ def resumed(setting, directory):
     return json.loads(python(JOBS, "run", setting, str(directory), FASTNN_NUM_THREADS=next(THREADS)))
 
 
-SAMPLE = {"plateau": ("after.on_batch_end.8", "before.on_epoch_end.2"), "stops": ("before.on_validation_end.3",)}
+SAMPLE = {
+    "plateau": ("after.on_batch_end.8", "before.on_epoch_end.2"),
+    "fit_one_cycle": ("before.on_epoch_end.1",),
+    "stops": ("before.on_validation_end.3",),
+}
 
 
 @pytest.mark.parametrize("setting", SETTINGS if FULL else SAMPLE)

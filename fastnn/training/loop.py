@@ -139,12 +139,11 @@ class Loop:
         total, done = (getattr(self.scheduler, name, None) for name in ("total_steps", "last_epoch"))
         if not isinstance(total, int) or not isinstance(done, int):
             return
-        window = self.accumulate_grad_batches
-        steps = (self.epochs - self.epoch) * -(-self.batches // window)
-        if self.batch:
-            steps += -(-self.batches // window) - self.batch // window
         if self._steps_by_epoch:
             steps = self.epochs - self.epoch + bool(self.batch)
+        else:
+            of_epoch, of_this = (-(-batches // self.accumulate_grad_batches) for batches in (self.batches, self.batch))
+            steps = (self.epochs - self.epoch) * of_epoch + (of_epoch - of_this if self.batch else 0)
         if done + steps > total:
             raise ValueError(f"scheduler: got total_steps = {total} with {done} of them done, want {steps} more; train "
                              "for fewer epochs or build a longer one")  # fmt: skip
