@@ -28,7 +28,8 @@ from fastnn.report import save_run
 from fastnn.training import CheckpointError, LRFinder, ModelCheckpoint, Trainer, latest
 from fastnn.training.checkpoint import SUFFIX
 from fastnn.training.checks import checked
-from fastnn.training.fitting import check_classes, prepare
+from fastnn.training.evaluation import in_mode
+from fastnn.training.fitting import check_classes, check_least_batch, prepare
 from fastnn.training.lr_finder import found
 
 CONFIG, FINDER, CHECKPOINTS, WEIGHTS = "config.toml", "lr_find.npz", "checkpoints", "model.safetensors"
@@ -64,6 +65,8 @@ class Run:
         self.config.check_weight(trainer.predict(x[:2]).shape[1])
         prepare(self.model, self.loss, trainer.metrics, self.train, self.validation, self._batch_size,
                 trainer.accumulate_grad_batches, trainer.seed)  # fmt: skip
+        with in_mode(self.model, training=True):
+            check_least_batch(self.model, x, self._batch_size)
         if self.test is not None:
             check_classes("test", self.model, self.loss, checked("test", self.test))
 
@@ -228,7 +231,7 @@ def load_finder(path: Path) -> LRFinder | None:
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             return found(arrays["rates"], arrays["losses"])
-    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
+    except (EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile):
         return None
 
 

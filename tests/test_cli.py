@@ -142,13 +142,16 @@ def finder_of(run):
         return {name: arrays[name].tolist() for name in arrays.files if name.startswith("finder/")}
 
 
-@pytest.mark.parametrize("damage", [None, b"", b"PK nothing"])
+@pytest.mark.parametrize("damage", [None, b"", b"PK nothing", b"npy"])
 def test_a_lost_finder_costs_its_picture_alone(damage, file, tmp_path):
     """An earlier version's run has none."""
     run = runs.train(file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"')), tmp_path / "runs")
     before = (run / "model.safetensors").read_bytes(), record(run)
     (run / "lr_find.npz").unlink()
-    if damage is not None:
+    if damage == b"npy":
+        with open(run / "lr_find.npz", "wb") as other:
+            np.save(other, np.ones(3))
+    elif damage is not None:
         (run / "lr_find.npz").write_bytes(damage)
     runs.resume(run)
     assert ((run / "model.safetensors").read_bytes(), record(run)) == before and not finder_of(run)

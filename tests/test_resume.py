@@ -3,6 +3,7 @@
 FASTNN_TEST_CHECKPOINTS=full kills at every point of every setting in new processes too.
 """
 
+import copy
 import json
 import os
 import signal
@@ -177,9 +178,9 @@ def all_of(trainer):
         ({"schedule": None}, {}, ValueError, "scheduler: got StepLR in the checkpoint, want NoneType"),
         ({"schedule": lr_scheduler.CosineAnnealingLR}, {}, ValueError, "scheduler: got StepLR in .*, want CosineAnn"),
         ({"callbacks": ()}, {}, ValueError, r"callbacks: got the state of \['EarlyStopping.0'\] in the checkpoint"),
-        ({"model": lambda: mlp(p=0.7)}, {}, ValueError, r"model: got .*Dropout\(p=0.2\) in .*, want .*\(p=0.7\)"),
+        ({"model": lambda: nn.Sequential(*mlp(), nn.ReLU())}, {}, ValueError, r"model: got nothing .*, want .*ReLU"),
         ({"model": lambda: mlp(dropout=lambda p: nn.ReLU())}, {}, ValueError, "model: got .*Dropout.* want .*ReLU"),
-        ({"loss": nn.CrossEntropyLoss(label_smoothing=0.3)}, {}, ValueError, r"loss: got CrossEntropyL.* want .*=0.3"),
+        ({"loss": lambda *a: nn.CrossEntropyLoss()(*a)}, {}, ValueError, "loss: got CrossEntropyLoss in .*, want <lam"),
         ({"metrics": ()}, {}, ValueError, r"metrics: got \['accuracy'\] in the checkpoint, want \[\]"),
         ({"seed": 1}, {}, ValueError, "seed: got 1, want 11, with which"),
         ({}, {"rows": 23}, ValueError, "samples: got 23, want 24"),
@@ -199,12 +200,59 @@ def test_another_training_is_refused(tmp_path, how, options, error, sentence):
     assert all_of(trainer) == before
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        (
+            {"model": lambda: mlp(p=0.7)},
+            r"model: got \(2\): Dropout\(p=0.2\) in .*, going on with \(2\): Dropout\(p=0.7\)",
+        ),
+        (
+            {"loss": nn.CrossEntropyLoss(label_smoothing=0.3)},
+            r"loss: got CrossEntropyLoss\(\) in .* CrossEntropyLoss\(label_",
+        ),
+    ],
+)
+def test_other_options_are_told(tmp_path, how, told):
+    """They may be meant, as where a callback has changed the dropout."""
+    fit(make(tmp_path))
+    trainer = make(tmp_path / "other", **how)
+    with pytest.warns(UserWarning, match=f"^{told}"):
+        fit(trainer, epochs=3, resume=tmp_path)
+    assert trainer.epoch == 3
+
+
+def test_parts_that_change_while_training_are_put_back(tmp_path):
+    """Such as a loss that shows the last one it had."""
+
+    class Last:
+        value = 0.0
+
+        def __call__(self, logits, labels):
+            self.value, dlogits = nn.CrossEntropyLoss()(logits, labels)
+            return self.value, dlogits
+
+        def __repr__(self):
+            return f"Last(value={self.value})"
+
+    trainer = make(tmp_path, loss=Last())
+    state = copy.deepcopy(trainer.capture())
+    trainer.lr_find(DATA, num_it=5, batch_size=8)
+    assert trainer.loss.value and digest(trainer.capture() | {"configuration": 0}) == digest(
+        state | {"configuration": 0}
+    )
+    fit(trainer)
+    trainer.restore(state)
+    assert digest(trainer.capture()["model"]) == digest(state["model"])
+
+
 @pytest.mark.parametrize("spoil", ["monitor", "directory", "state"])
 def test_a_callback_that_refuses_a_resumed_fit(tmp_path, spoil):
     """Nothing has changed either, though the checkpoint was read before it could look."""
     fit(make(tmp_path))
     trainer = make("/proc/fastnn" if spoil == "directory" else tmp_path / "other")
     extra, stopping, _ = trainer.callbacks
+    trainer.model[0].weight.grad = np.ones_like(trainer.model[0].weight.data)
     before = all_of(trainer)
     if spoil == "monitor":
         stopping.monitor = "val_f1"
@@ -214,7 +262,7 @@ def test_a_callback_that_refuses_a_resumed_fit(tmp_path, spoil):
     with pytest.raises(error):
         fit(trainer, resume=tmp_path)
     extra.state_dict = lambda: {}
-    assert all_of(trainer) == before
+    assert all_of(trainer) == before and (trainer.model[0].weight.grad == 1).all()
 
 
 def at(*path, to):

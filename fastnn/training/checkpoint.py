@@ -145,7 +145,7 @@ def _is_alive(process: int) -> bool:
         return False
     except PermissionError:
         pass
-    return True
+    return process > 0  # 0 is the own group
 
 
 def _encoded(state: Mapping[str, Any]) -> list[Any]:

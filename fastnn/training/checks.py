@@ -77,8 +77,8 @@ def validation_interval(value: float | int, batches: int) -> int:
 
 
 def check_choices(verbose: Any, resume: Any) -> None:
-    """Refuse what says neither yes nor no, and what is no path."""
-    if verbose != "auto" and not isinstance(verbose, bool | np.bool_ | int):
+    """Refuse a word that says neither yes nor no, and what is no path."""
+    if isinstance(verbose, str) and verbose != "auto":
         raise ValueError(f"verbose: got {verbose!r}, want 'auto', True or False")
     if resume is not None and not isinstance(resume, str | PathLike):
         raise TypeError(f"resume: got {resume!r}, want 'latest', a path or None")

@@ -49,7 +49,6 @@ def prepare(
         raise TypeError("sample_weight, class_weight: got them with a loss that has no `each(logits, labels)`, want "
                         "fastnn.nn.CrossEntropyLoss or one that has")  # fmt: skip
     check_classes("train", model, loss, (x, y))
-    check_least_batch(model, x, batch_size)
     if validation is not None:
         check_classes("validation", model, loss, validation)
     return Fit(Batches(x, y, batch_size, window, weights, counts(loss, y)), validation, batch_size, seed)
@@ -64,11 +63,10 @@ def check_classes(name: str, model: Module, loss: Loss, data: Data) -> None:
 
 
 def check_least_batch(model: Module, x: Any, batch_size: int) -> None:
-    """Refuse a last batch of one sample where the model cannot train on it, as batch norm cannot."""
+    """Refuse a last batch of one sample where the model, as it is, cannot take it, as batch norm cannot."""
     if len(x) % batch_size != 1 % batch_size:
         return
     with kept(model), np.errstate(all="ignore"):
-        model.train()
         try:
             model(np.ascontiguousarray(x[:1]))
         except ValueError as error:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.nn.module import Array, Module
 from fastnn.optim import clip_grad_norm_
-from fastnn.optim.lr_scheduler import ReduceLROnPlateau
+from fastnn.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from fastnn.training import checks
 from fastnn.training.batches import Batch, Batches
 from fastnn.training.callbacks import Callback, ProgressBar, StopTraining
@@ -136,9 +136,9 @@ class Loop:
 
     def _check_schedule(self) -> None:
         """Refuse a schedule that would refuse to go on in the middle of the fit."""
-        total, done = (getattr(self.scheduler, name, None) for name in ("total_steps", "last_epoch"))
-        if not isinstance(total, int) or not isinstance(done, int):
+        if not isinstance(self.scheduler, OneCycleLR):  # others go on for ever
             return
+        total, done = self.scheduler.total_steps, self.scheduler.last_epoch
         if self._steps_by_epoch:
             steps = self.epochs - self.epoch + bool(self.batch)
         else:

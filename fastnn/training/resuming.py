@@ -2,6 +2,7 @@
 
 import copy
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -56,27 +57,24 @@ def restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
         ValueError, TypeError, KeyError: the trainer is made of other parts; the first that differs is named.
     """
     _compare(trainer, state)
-    before = copy.deepcopy(capture(trainer))
-    try:
+    with all_or_nothing(trainer) as before:
+        before.append(copy.deepcopy(capture(trainer)))
         _put(trainer, state)
-    except BaseException:
-        _put(trainer, before)
-        raise
+    trainer.model.zero_grad()
 
 
 @contextmanager
-def all_or_nothing(trainer: "Trainer", resumes: bool) -> Iterator[None]:
-    """Where the block is refused, the trainer is as before, with all that a checkpoint may have put into its parts."""
-    before = dict(vars(trainer)), copy.deepcopy(capture(trainer)) if resumes else None
+def all_or_nothing(trainer: "Trainer") -> Iterator[list[dict[str, Any]]]:
+    """Where the block is refused, the trainer has its attributes again, and its parts the states in this list."""
+    attributes, before = dict(vars(trainer)), list[dict[str, Any]]()
     try:
-        yield
+        yield before
     except StopTraining:
         raise
     except BaseException:
-        attributes, state = before
-        vars(trainer).update(attributes)
-        if state is not None:
+        for state in before:
             _put(trainer, state)
+        vars(trainer).update(attributes)
         raise
 
 
@@ -93,11 +91,14 @@ def untouched(trainer: "Trainer") -> Iterator[None]:
             yield
         finally:
             trainer.detect_nan = detects
-            restore(trainer, before)
+            _put(trainer, before)
 
 
-def resume(trainer: "Trainer", source: str | Path) -> bool:
+def resume(trainer: "Trainer", source: str | Path, before: list[dict[str, Any]]) -> bool:
     """Restore a trainer from a file, a directory's newest one, or, for "latest", that of its `ModelCheckpoint`.
+
+    Args:
+        before: is given the trainer's state before something is put into it.
 
     Returns:
         False where a directory has no checkpoint yet.
@@ -116,7 +117,10 @@ def resume(trainer: "Trainer", source: str | Path) -> bool:
         if got != want:
             raise ValueError(f"{name}: got {got}, want {want}, with which the training in {path} began; fit without "
                              "resume to go on otherwise")  # fmt: skip
-    restore(trainer, state)
+    _compare(trainer, state)
+    _compare_configurations(state["configuration"], configuration(trainer))
+    before.append(copy.deepcopy(capture(trainer)))
+    _put(trainer, state)
     trainer.data = wanted
     return True
 
@@ -180,11 +184,10 @@ def _compare(trainer: "Trainer", state: Mapping[str, Any]) -> None:
     if len(saved) != len(own):
         name = next(iter(own.keys() ^ saved.keys()))
         raise ValueError(f"model: got {len(saved)} entries in the checkpoint, want {len(own)}; one has no {name}")
-    present = configuration(trainer)
-    for part in MADE_OF:
-        for line, other in zip_longest(*(_lines(side[part]) for side in (state["configuration"], present))):
-            if line != other:
-                raise ValueError(f"{part}: got {line} in the checkpoint, want {other}; build the saved one")
+    for name in ("optimizer", "scheduler"):
+        got, want = state["configuration"][name], type(getattr(trainer, name)).__name__
+        if got != want:
+            raise ValueError(f"{name}: got {got} in the checkpoint, want {want}; build the saved one")
     lost = {name for name, part in state["callbacks"].items() if part} - {name for name, _ in _named(trainer)}
     if lost:
         raise ValueError(
@@ -194,9 +197,24 @@ def _compare(trainer: "Trainer", state: Mapping[str, Any]) -> None:
         raise ValueError("generators: got another number of them in the checkpoint than in the model, want as many")
 
 
+def _compare_configurations(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse other layers, losses and metrics, and warn of the first that has other options, which may be meant."""
+    warned = False
+    for part in ("model", "loss", "metrics"):
+        for lines in zip_longest(_lines(saved[part]), _lines(own[part]), fillvalue="nothing"):
+            got, want = (re.sub(r"(?<=\w)\(.*", "", line) for line in lines)
+            if got != want:
+                raise ValueError(f"{part}: got {got} in the checkpoint, want {want}; build the saved one")
+            if lines[0] != lines[1] and not warned:
+                warned = True
+                text = f"{part}: got {lines[0]} in the checkpoint, going on with {lines[1]}"
+                warnings.warn(text, stacklevel=4)
+
+
 def _lines(part: Any) -> list[str]:
-    """Of what a part is made of, wherever that lies in memory."""
-    return [re.sub(" at 0x[0-9a-f]+", "", line).strip() for line in str(part).splitlines()]
+    """A line for every layer, wherever an object without a repr of its own lies in memory and was imported from."""
+    lines = re.sub(r"<(?:[\w.<>]+\.)?(\w+) object at 0x[0-9a-f]+>", r"\1", str(part)).splitlines()
+    return [line.strip() for line in lines if line.strip() != ")"]
 
 
 def _entry(entry: tuple[str, str, tuple[int, ...]]) -> str:
@@ -206,7 +224,6 @@ def _entry(entry: tuple[str, str, tuple[int, ...]]) -> str:
 
 def _put(trainer: "Trainer", state: Mapping[str, Any]) -> None:
     trainer.model.load_state_dict(state["model"])
-    trainer.model.zero_grad()
     trainer.optimizer.load_state_dict(state["optimizer"])  # type: ignore[attr-defined]
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(state["scheduler"])  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from fastnn.training import checks, lr_finder, resuming
 from fastnn.training.callbacks import Callback, StopTraining
 from fastnn.training.checks import Data
 from fastnn.training.evaluation import in_mode, measure, run_batches
-from fastnn.training.fitting import check_classes, prepare
+from fastnn.training.fitting import check_classes, check_least_batch, prepare
 from fastnn.training.history import History
 from fastnn.training.loop import Loop, Optimizer, Scheduler
 from fastnn.training.losses import Loss
@@ -138,12 +138,15 @@ class Trainer(Loop):
         checks.check_choices(verbose, resume)
         with in_mode(self.model, training=True):
             try:
-                with resuming.all_or_nothing(self, resume is not None):
+                with resuming.all_or_nothing(self) as before:
                     self._begin(fit, verbose)
-                    self.resumed = resume is not None and resuming.resume(self, resume)
+                    self.resumed = resume is not None and resuming.resume(self, resume, before)
                     self.epochs = self.first_epoch + epochs
                     self._check_schedule()
                     self._call("on_fit_start")
+                    check_least_batch(self.model, fit.batches.x, batch_size)
+                if self.resumed:
+                    self.model.zero_grad()
                 while self.epoch < self.epochs or self.batch:
                     self._run_epoch(fit)
             except StopTraining:
