@@ -222,6 +222,19 @@ def test_other_options_are_told(tmp_path, how, told):
     assert trainer.epoch == 3
 
 
+def test_an_option_of_several_lines_is_one(tmp_path):
+    """As weights of many classes are shown."""
+
+    class Weighted(nn.CrossEntropyLoss):
+        def __repr__(self):
+            return f"Weighted({np.full(40, self.label_smoothing)!r})"
+
+    fit(make(tmp_path, loss=Weighted(label_smoothing=0.1)))
+    fit(make(tmp_path / "other", loss=Weighted(label_smoothing=0.1)), epochs=3, resume=tmp_path)
+    with pytest.warns(UserWarning, match=r"^loss: got Weighted\(array\(\[0.1, .* going on with Weighted"):
+        fit(make(tmp_path / "third", loss=Weighted(label_smoothing=0.2)), epochs=3, resume=tmp_path)
+
+
 def test_parts_that_change_while_training_are_put_back(tmp_path):
     """Such as a loss that shows the last one it had."""
 

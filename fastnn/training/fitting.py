@@ -64,7 +64,7 @@ def check_classes(name: str, model: Module, loss: Loss, data: Data) -> None:
 
 def check_least_batch(model: Module, x: Any, batch_size: int) -> None:
     """Refuse a last batch of one sample where the model, as it is, cannot take it, as batch norm cannot."""
-    if len(x) % batch_size != 1 % batch_size:
+    if (len(x) - 1) % batch_size:
         return
     with kept(model), np.errstate(all="ignore"):
         try:

@@ -213,7 +213,8 @@ def _compare_configurations(saved: Mapping[str, Any], own: Mapping[str, Any]) ->
 
 def _lines(part: Any) -> list[str]:
     """A line for every layer, wherever an object without a repr of its own lies in memory and was imported from."""
-    lines = re.sub(r"<(?:[\w.<>]+\.)?(\w+) object at 0x[0-9a-f]+>", r"\1", str(part)).splitlines()
+    text = re.sub(r"<(?:[\w.<>]+\.)?(\w+) object at 0x[0-9a-f]+>", r"\1", str(part))
+    lines = re.sub(r"\n\s*(?![\s()])", " ", text).splitlines()  # an array's next line is no layer
     return [line.strip() for line in lines if line.strip() != ")"]
 
 

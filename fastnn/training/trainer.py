@@ -121,7 +121,8 @@ class Trainer(Loop):
             verbose: a line per epoch, and a bar on a terminal where tqdm is installed; False is silent.
             resume: a checkpoint of `ModelCheckpoint`, or a directory of them, or "latest" for that callback's own
                 directory; training goes on from there with the same bits, and from the beginning where a directory has
-                none. All arguments must be those of the fit that was interrupted.
+                none. All arguments must be those of the fit that was interrupted; a warning tells of a layer or a loss
+                that has other options.
 
         Raises:
             TypeError: train or validation are no such arrays, or the loss knows no weights of samples.
