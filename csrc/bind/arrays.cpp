@@ -4,7 +4,7 @@
 #include <functional>
 #include <numeric>
 
-#include "core/memory.h"
+#include "runtime/memory.h"
 
 namespace fastnn {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/isa.h"
+#include "runtime/isa.h"
 
 namespace fastnn {
 

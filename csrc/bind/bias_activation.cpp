@@ -3,10 +3,10 @@
 #include <pybind11/stl.h>
 
 #include "bind/activation_kind.h"
-#include "core/dropout.h"
+#include "calls/dropout.h"
 #include "bind/norm.h"
 #include "bind/register.h"
-#include "core/memory.h"
+#include "runtime/memory.h"
 
 namespace fastnn {
 namespace {

@@ -1,6 +1,6 @@
 // The C API as other extension modules find it.
 #include "bind/register.h"
-#include "door/api.h"
+#include "capi/api.h"
 
 namespace fastnn {
 

@@ -1,7 +1,7 @@
 // Losses over classes: softmax cross-entropy and negative log-likelihood.
 #include "bind/loss.h"
 #include "bind/register.h"
-#include "core/total.h"
+#include "calls/total.h"
 
 namespace fastnn {
 namespace {

@@ -3,8 +3,8 @@
 
 #include "bind/arrays.h"
 #include "bind/register.h"
-#include "core/memory.h"
-#include "core/threads.h"
+#include "runtime/memory.h"
+#include "runtime/threads.h"
 
 #define FASTNN_TEXT_(x) #x
 #define FASTNN_TEXT(x) FASTNN_TEXT_(x)

@@ -1,4 +1,4 @@
-#include "core/dropout.h"
+#include "calls/dropout.h"
 
 #include <cmath>
 

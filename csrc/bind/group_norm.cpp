@@ -2,7 +2,7 @@
 
 #include "bind/norm.h"
 #include "bind/register.h"
-#include "core/memory.h"
+#include "runtime/memory.h"
 
 namespace fastnn {
 namespace {

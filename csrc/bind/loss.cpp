@@ -5,8 +5,8 @@
 
 #include "bind/norm.h"
 #include "bind/register.h"
-#include "core/memory.h"
-#include "core/total.h"
+#include "runtime/memory.h"
+#include "calls/total.h"
 #include "kernels/parallel.h"
 
 namespace fastnn {

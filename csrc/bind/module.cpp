@@ -1,6 +1,6 @@
 #include "bind/register.h"
-#include "core/isa.h"
-#include "core/threads.h"
+#include "runtime/isa.h"
+#include "runtime/threads.h"
 
 PYBIND11_MODULE(_core, m) {
   fastnn::kernel_table();  // FASTNN_ISA that names an impossible ISA fails the import, not the first call

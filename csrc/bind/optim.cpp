@@ -6,7 +6,7 @@
 
 #include "bind/gradients.h"
 #include "bind/group.h"
-#include "core/optim_rules.h"
+#include "calls/optim_rules.h"
 #include "bind/register.h"
 
 namespace fastnn {

@@ -3,7 +3,7 @@
 #include "bind/random.h"
 #include "bind/register.h"
 #include "bind/tensor.h"
-#include "core/fills.h"
+#include "calls/fills.h"
 
 namespace fastnn {
 namespace {

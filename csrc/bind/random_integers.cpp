@@ -1,6 +1,6 @@
 #include "bind/random.h"
 #include "bind/register.h"
-#include "core/memory.h"
+#include "runtime/memory.h"
 
 namespace fastnn {
 namespace {

@@ -5,10 +5,10 @@
 #include <optional>
 #include <vector>
 
-#include "core/dropout.h"
+#include "calls/dropout.h"
 #include "bind/norm.h"
 #include "bind/register.h"
-#include "core/memory.h"
+#include "runtime/memory.h"
 
 namespace fastnn {
 namespace {

@@ -6,7 +6,7 @@
 
 namespace fastnn {
 
-// core/threads.h: calls body(context, b) once for every b in [0, blocks), returns when all are done. `elements` says how
+// runtime/threads.h: calls body(context, b) once for every b in [0, blocks), returns when all are done. `elements` says how
 // much work that is: waking a thread for little is a loss.
 void run_blocks(Index blocks, Index elements, void (*body)(void*, Index) noexcept, void* context) noexcept;
 

@@ -1,5 +1,5 @@
 // One parameter, one step of each optimizer. Names are the papers'. What does not depend on the element is computed by
-// the caller in double (core/optim_rules.h) and comes as constants: bias corrections, 1 - beta, 1 - lr * weight_decay.
+// the caller in double (calls/optim_rules.h) and comes as constants: bias corrections, 1 - beta, 1 - lr * weight_decay.
 #pragma once
 
 #include "steps/math.h"

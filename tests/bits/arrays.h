@@ -8,7 +8,7 @@
 #include <map>
 #include <vector>
 
-#include "door/api.h"
+#include "capi/api.h"
 
 namespace bits {
 

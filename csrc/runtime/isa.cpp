@@ -1,4 +1,4 @@
-#include "core/isa.h"
+#include "runtime/isa.h"
 
 #include <atomic>
 #include <cstdlib>

@@ -1,13 +1,13 @@
 // The tables of the C API. Which instruction set a function runs on is looked up in each call, as everywhere.
-#include "door/api.h"
+#include "capi/api.h"
 
-#include "core/threads.h"
-#include "door/elementwise.h"
-#include "door/fills.h"
-#include "door/losses.h"
-#include "door/norms.h"
-#include "door/pools.h"
-#include "door/steps.h"
+#include "runtime/threads.h"
+#include "capi/elementwise.h"
+#include "capi/fills.h"
+#include "capi/losses.h"
+#include "capi/norms.h"
+#include "capi/pools.h"
+#include "capi/steps.h"
 
 namespace fastnn {
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "core/threads.h"
+#include "runtime/threads.h"
 
 namespace fastnn {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/memory.h"
+#include "runtime/memory.h"
 
 #include <unistd.h>
 
@@ -10,8 +10,8 @@
 #include <map>
 #include <mutex>
 
-#include "core/cgroup.h"
-#include "core/system.h"
+#include "runtime/cgroup.h"
+#include "runtime/system.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>

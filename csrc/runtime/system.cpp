@@ -1,4 +1,4 @@
-#include "core/system.h"
+#include "runtime/system.h"
 
 #ifdef __linux__
 #include <sched.h>

@@ -14,8 +14,8 @@
 #include <thread>
 #include <vector>
 
-#include "core/system.h"
-#include "core/threads.h"
+#include "runtime/system.h"
+#include "runtime/threads.h"
 
 namespace fastnn {
 namespace {

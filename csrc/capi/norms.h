@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "door/door.h"
+#include "capi/common.h"
 
 namespace fastnn {
 namespace {

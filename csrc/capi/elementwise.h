@@ -1,7 +1,7 @@
 // Activations and dropout.
 #pragma once
 
-#include "door/door.h"
+#include "capi/common.h"
 
 namespace fastnn {
 namespace {

@@ -1,8 +1,8 @@
 // Random numbers.
 #pragma once
 
-#include "core/fills.h"
-#include "door/door.h"
+#include "calls/fills.h"
+#include "capi/common.h"
 
 namespace fastnn {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <string_view>
 
-#include "core/optim_rules.h"
-#include "core/total.h"
-#include "door/door.h"
+#include "calls/optim_rules.h"
+#include "calls/total.h"
+#include "capi/common.h"
 #include "kernels/parallel.h"
 
 namespace fastnn {

@@ -1,8 +1,8 @@
 // Softmax and losses.
 #pragma once
 
-#include "core/total.h"
-#include "door/door.h"
+#include "calls/total.h"
+#include "capi/common.h"
 #include "kernels/parallel.h"
 
 namespace fastnn {

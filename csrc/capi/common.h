@@ -4,9 +4,9 @@
 
 #include <fastnn.h>
 
-#include "core/dropout.h"
-#include "core/isa.h"
-#include "core/memory.h"
+#include "calls/dropout.h"
+#include "runtime/isa.h"
+#include "runtime/memory.h"
 
 namespace fastnn {
 namespace {

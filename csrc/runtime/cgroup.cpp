@@ -1,4 +1,4 @@
-#include "core/cgroup.h"
+#include "runtime/cgroup.h"
 
 #include <algorithm>
 #include <fstream>

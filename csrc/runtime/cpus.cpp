@@ -5,9 +5,9 @@
 #include <fstream>
 #include <string>
 
-#include "core/cgroup.h"
-#include "core/system.h"
-#include "core/threads.h"
+#include "runtime/cgroup.h"
+#include "runtime/system.h"
+#include "runtime/threads.h"
 
 namespace fastnn {
 namespace {
