@@ -61,7 +61,7 @@ def dropout(
 def alpha_dropout(
     x: _Array, p: float, seed: int, stream: int, block: int, backward: bool, out: _Array | None
 ) -> _Array: ...
-def row_norm(
+def layer_norm(
     x: _Array,
     normalized_shape: Sequence[int],
     weight: _Array | None,
@@ -71,10 +71,10 @@ def row_norm(
     return_stats: bool,
     out: _Array | None,
 ) -> Any: ...
-def row_norm_backward(
+def layer_norm_backward(
     dy: _Array, x: _Array, weight: _Array | None, mean: _Float64 | None, rstd: _Float64, rms: bool, out: _Array | None
 ) -> tuple[_Array, _Array, _Array]: ...
-def residual_norm(
+def dropout_add_layer_norm(
     x: _Array,
     residual: _Array | None,
     normalized_shape: Sequence[int] | None,
@@ -88,7 +88,7 @@ def residual_norm(
     keep_sum: bool,
     out: _Array | None,
 ) -> tuple[_Array, _Array, _Float64, _Float64]: ...
-def residual_norm_backward(
+def dropout_add_layer_norm_backward(
     dy: _Array,
     sum: _Array,
     weight: _Array | None,
@@ -161,7 +161,7 @@ def softmax(x: _Array, dim: int, out: _Array | None) -> _Array: ...
 def softmax_backward(dy: _Array, y: _Array, dim: int, out: _Array | None) -> _Array: ...
 def log_softmax(x: _Array, dim: int, out: _Array | None) -> _Array: ...
 def log_softmax_backward(dy: _Array, y: _Array, dim: int, out: _Array | None) -> _Array: ...
-def max_pool(
+def max_pool2d(
     x: _Array,
     kernel_size: tuple[int, int],
     stride: tuple[int, int],
@@ -169,7 +169,7 @@ def max_pool(
     keep_indices: bool,
     out: _Array | None,
 ) -> tuple[_Array, Any]: ...
-def max_pool_backward(
+def max_pool2d_backward(
     dy: _Array,
     indices: npt.NDArray[np.uint8],
     input_size: Sequence[int],
@@ -214,7 +214,7 @@ def kl_div(
 ) -> tuple[float, _Array, int]: ...
 def uniform(out: _Array, low: float, high: float, seed: int, stream: int, offset: int) -> None: ...
 def normal(out: _Array, mean: float, std: float, seed: int, stream: int, offset: int) -> None: ...
-def truncated_normal(
+def trunc_normal(
     out: _Array, mean: float, std: float, a: float, b: float, seed: int, stream: int, offset: int
 ) -> None: ...
 def bernoulli(out: _Array, p: float, seed: int, stream: int, offset: int) -> None: ...

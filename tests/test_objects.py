@@ -1,4 +1,5 @@
-"""What the object files of the instruction sets hold: one symbol, no start-up code, no instruction beyond their own.
+"""What the object files of the instruction sets hold: symbols of their own namespace alone, no start-up code, no instruction
+beyond their set.
 
 A weak symbol would be merged by the linker, which may keep the copy made for a larger instruction set; start-up code
 would run before anybody has asked what the machine can do. Either ends in SIGILL on an older CPU.
@@ -15,19 +16,37 @@ import pytest
 import fastnn
 
 ROOT = Path(__file__).resolve().parent.parent
-OBJECTS = sorted(ROOT.glob("build/**/isa_*.dir/**/isa.cpp.o"))
+OBJECTS = sorted(ROOT.glob("build/**/isa_*.dir/**/*.cpp.o"))
+TABLES = sorted(ROOT.glob("build/**/table_*.dir/**/table.cpp.o"))
 ISAS = ("base", "avx2", "avx512") if platform.machine() == "x86_64" else ("base",)
+FAMILIES = set(re.findall(r"#if FASTNN_FAMILY\((\w+)\)", (ROOT / "csrc/kernels/kernels.inc").read_text()))
 
 pytestmark = [
     pytest.mark.skipif(not OBJECTS, reason="no build tree beside the tests: the package was installed as a wheel"),
     pytest.mark.skipif(not shutil.which("objdump"), reason="no binutils on this machine"),
 ]
-each_object = pytest.mark.parametrize("path", OBJECTS, ids=lambda p: f"{p.parents[4].name}-{_isa(p)}")
+
+
+def _target(path: Path) -> Path:
+    """The folder isa_avx2.dir or table_avx2.dir of an object."""
+    return next(parent for parent in path.parents if parent.suffix == ".dir")
 
 
 def _isa(path: Path) -> str:
-    """base of .../isa_base.dir/csrc/kernels/isa.cpp.o"""
-    return path.parents[2].name.removeprefix("isa_").removesuffix(".dir")
+    return _target(path).stem.split("_")[1]
+
+
+def _build(path: Path) -> Path:
+    return _target(path).parent.parent
+
+
+def _name(path: Path) -> str:
+    return f"{_build(path).name}-{_isa(path)}-{path.name.removesuffix('.cpp.o')}"
+
+
+each_object = pytest.mark.parametrize("path", OBJECTS, ids=_name)
+each_table = pytest.mark.parametrize("path", TABLES, ids=_name)
+each_isa = pytest.mark.parametrize("build, isa", sorted({(_build(path), _isa(path)) for path in OBJECTS}))
 
 
 def _run(*command: object) -> str:
@@ -39,29 +58,48 @@ def _symbols(path: Path) -> list[tuple[str, str]]:
     return [(line[17], line[19:]) for line in _run("nm", "--demangle", path).splitlines()]
 
 
-def test_every_isa_has_an_object() -> None:
+def _exported(path: Path) -> list[str]:
+    """Upper-case letters are global."""
+    return [re.sub(r"\(.*", "", name) for letter, name in _symbols(path) if letter.isupper() and letter != "U"]
+
+
+def _disassembled(*paths: Path) -> str:
+    return _run("objdump", "--disassemble", "--no-show-raw-insn", *paths)
+
+
+@each_isa
+def test_every_family_has_an_object(build: Path, isa: str) -> None:
     """A build that left one out would pass the other tests."""
-    for build in {path.parents[4] for path in OBJECTS}:
-        assert {_isa(path) for path in OBJECTS if build in path.parents} == set(ISAS)
+    found = [path for path in OBJECTS if (_build(path), _isa(path)) == (build, isa)]
+    assert {path.name.removesuffix(".cpp.o") for path in found} == FAMILIES
+    assert {_isa(path) for path in TABLES if _build(path) == build} == set(ISAS)
 
 
-@each_object
-def test_one_global_symbol_and_none_weak(path: Path) -> None:
-    """Upper-case letters are global; W, w, V, v and u are merged by name."""
-    symbols = _symbols(path)
-    assert [s for s in symbols if s[0] in "WwVvuiC"] == []
-    assert [name for letter, name in symbols if letter.isupper() and letter != "U"] == [f"fastnn::{_isa(path)}::table"]
+@pytest.mark.parametrize("path", OBJECTS + TABLES, ids=_name)
+def test_symbols_of_their_own_and_none_weak(path: Path) -> None:
+    """W, w, V, v, u, i and C are merged by name."""
+    assert [s for s in _symbols(path) if s[0] in "WwVvuiC"] == []
+    exported = _exported(path)
+    assert exported
+    assert [name for name in exported if not name.startswith(f"fastnn::{_isa(path)}::")] == []
+
+
+@each_table
+def test_table_is_constant_data(path: Path) -> None:
+    """One symbol and no code: the table is ready before anything runs."""
+    assert _exported(path) == [f"fastnn::{_isa(path)}::table"]
+    assert not re.search(r"^\s*[0-9a-f]+:\t", _disassembled(path), flags=re.M)
 
 
 @each_object
 def test_undefined_symbols(path: Path) -> None:
-    """Only the door to threads and what the C library gives: no allocation, no exceptions, no libm."""
+    """Only the way to the threads and what the C library gives: no allocation, no exceptions, no libm."""
     undefined = {re.sub(r"\(.*", "", name) for letter, name in _symbols(path) if letter == "U"}
     library = {"memset", "memcpy", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
     assert undefined <= library | {"fastnn::run_blocks"}
 
 
-@each_object
+@pytest.mark.parametrize("path", OBJECTS + TABLES, ids=_name)
 def test_no_start_up_code(path: Path) -> None:
     """No constructors, and no guarded statics."""
     sections = _run("objdump", "--section-headers", path)
@@ -83,19 +121,30 @@ EXPECTED = {
 }
 
 
+def _used(code: str) -> dict[str, bool]:
+    return {name: bool(re.search(pattern, code)) for name, pattern in PATTERNS.items()}
+
+
 @each_object
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")
 def test_no_wider_registers(path: Path) -> None:
-    """base has no ymm, no VEX instruction; avx2 no zmm, no mask register; each uses what it may."""
-    code = _run("objdump", "--disassemble", "--no-show-raw-insn", path)
-    used = {name: bool(re.search(pattern, code)) for name, pattern in PATTERNS.items()}
-    assert used == EXPECTED[_isa(path)]
+    """base has no ymm, no VEX instruction; avx2 no zmm, no mask register."""
+    allowed = EXPECTED[_isa(path)]
+    assert [name for name, used in _used(_disassembled(path)).items() if used and not allowed[name]] == []
+
+
+@each_isa
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")
+def test_registers_are_used(build: Path, isa: str) -> None:
+    """Each instruction set uses what it may: a flag that was lost would pass the other tests."""
+    code = _disassembled(*[path for path in OBJECTS if (_build(path), _isa(path)) == (build, isa)])
+    assert _used(code) == EXPECTED[isa]
 
 
 @each_object
 def test_no_fused_multiply_add(path: Path) -> None:
     """Contraction is off, so that a product is rounded alike on every instruction set."""
-    assert not re.search(r"\tvfn?m(add|sub)", _run("objdump", "--disassemble", "--no-show-raw-insn", path))
+    assert not re.search(r"\tvfn?m(add|sub)", _disassembled(path))
 
 
 def test_exported_functions() -> None:

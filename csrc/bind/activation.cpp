@@ -9,15 +9,13 @@ namespace fastnn {
 namespace {
 
 constexpr ActivationKind kKinds[] = {
-    {Activation::identity, "identity", nullptr, 0}, {Activation::relu, "relu", nullptr, 0},
-    {Activation::leaky_relu, "leaky_relu", "negative_slope", 0.01}, {Activation::elu, "elu", "alpha", 1},
-    {Activation::gelu, "gelu", nullptr, 0}, {Activation::gelu_tanh, "gelu_tanh", nullptr, 0},
-    {Activation::silu, "silu", nullptr, 0}, {Activation::sigmoid, "sigmoid", nullptr, 0},
-    {Activation::tanh, "tanh", nullptr, 0}, {Activation::softplus, "softplus", "beta", 1},
+#define FASTNN_ACTIVATION(name, NAME, Step, from_output, option, initial) \
+  {Activation::name, #name, from_output, option, initial},
+#include "steps/activations.inc"
 };
 
 std::string got(const char* name, double value) {
-  return std::string(name) + ": got " + std::string(py::repr(py::float_(value))) + ", want ";
+  return std::string(name) + ": got " + text(value) + ", want ";
 }
 
 void check_finite(const char* name, double value, const Array& like) {
@@ -37,12 +35,10 @@ py::object activation(py::handle x_, const std::string& name, double first, doub
   return y.object;
 }
 
-// The gradient of sigmoid and tanh is taken from their output.
 py::object activation_backward(py::handle dy_, py::handle at_, const std::string& name, double first, double threshold,
                                py::handle out) {
   const ActivationKind& kind = activation_kind(name);
-  const bool from_output = kind.kind == Activation::sigmoid || kind.kind == Activation::tanh;
-  const Array at = check(at_, from_output ? "y" : "x");
+  const Array at = check(at_, kind.from_output ? "y" : "x");
   const Array dy = check(dy_, "dy", at, at.shape);
   check_options(kind, kind.option, first, threshold, at);
   const Result dx = result(out, at, {&dy, &at});
@@ -85,7 +81,7 @@ void check_options(const ActivationKind& kind, const char* name, double first, d
   check_finite("threshold", threshold, like);
 }
 
-void register_activation(py::module_& m) {
+FASTNN_BINDINGS(activation, m) {
   using namespace py::literals;
   m.def("activation", &activation, "x"_a, "name"_a, "option"_a, "threshold"_a, "out"_a);
   m.def("activation_backward", &activation_backward, "dy"_a, "at"_a, "name"_a, "option"_a, "threshold"_a, "out"_a);

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "bind/arrays.h"
+#include "kernels/args/activation.h"
 
 namespace fastnn {
 
 struct ActivationKind {
   Activation kind;
   const char* name;
+  bool from_output;    // its gradient is taken from its output
   const char* option;  // the name of its own first option, null if it has none
   double initial;      // that option's default
 };

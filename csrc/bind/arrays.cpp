@@ -9,7 +9,7 @@
 namespace fastnn {
 namespace {
 
-using Flags = py::detail::npy_api;
+using NumpyFlags = py::detail::npy_api;
 
 std::string type_name(py::handle object) { return py::str(py::type::of(object).attr("__name__")); }
 
@@ -25,7 +25,7 @@ py::array check_kind(py::handle object, const std::string& name) {
   }
   auto array = py::reinterpret_borrow<py::array>(object);
   const int num = array.dtype().num();
-  if ((num != Flags::NPY_FLOAT_ && num != Flags::NPY_DOUBLE_) || array.dtype().byteorder() != '=') {
+  if ((num != NumpyFlags::NPY_FLOAT_ && num != NumpyFlags::NPY_DOUBLE_) || array.dtype().byteorder() != '=') {
     throw py::type_error(got(name, "dtype " + std::string(py::str(array.dtype()))) +
                          "native float32 or float64; convert it with " + name + ".astype(np.float32)");
   }
@@ -33,12 +33,12 @@ py::array check_kind(py::handle object, const std::string& name) {
 }
 
 void check_layout(const py::array& array, const std::string& name, Access access) {
-  if (!(array.flags() & Flags::NPY_ARRAY_C_CONTIGUOUS_)) {
+  if (!(array.flags() & NumpyFlags::NPY_ARRAY_C_CONTIGUOUS_)) {
     throw py::value_error(got(name, "strided memory") + "C-contiguous memory, since nothing is copied silently; " +
                           (access == Access::write ? "allocate it with np.empty(shape, dtype)"
                                                    : "pass np.ascontiguousarray(" + name + ")"));
   }
-  if (!(array.flags() & Flags::NPY_ARRAY_ALIGNED_)) {
+  if (!(array.flags() & NumpyFlags::NPY_ARRAY_ALIGNED_)) {
     throw py::value_error(got(name, "misaligned memory") + "an address that is a multiple of the item size; pass " + name +
                           ".copy()");
   }
@@ -89,6 +89,8 @@ std::string text(const Shape& shape) {
   for (std::size_t i = 0; i < shape.size(); ++i) s += (i ? ", " : "") + std::to_string(shape[i]);
   return s + (shape.size() == 1 ? ",)" : ")");
 }
+
+std::string text(double value) { return std::string(py::repr(py::float_(value))); }
 
 Array check(py::handle object, const std::string& name, Access access) {
   const py::array array = check_kind(object, name);
@@ -183,15 +185,14 @@ void check_apart(const Array& written, const Array& other) {
 
 double check_range(double value, const char* name, double low, double high) {
   if (!(low <= value && value <= high)) {
-    throw py::value_error(got(name, std::string(py::repr(py::float_(value)))) + "a number in [" +
-                          std::string(py::str(py::float_(low))) + ", " + std::string(py::str(py::float_(high))) + "]");
+    throw py::value_error(got(name, text(value)) + "a number in [" + text(low) + ", " + text(high) + "]");
   }
   return value;
 }
 
 double check_not_negative(double value, const char* name) {
   if (!(0 <= value && std::isfinite(value))) {
-    throw py::value_error(got(name, std::string(py::repr(py::float_(value)))) + "a finite number >= 0");
+    throw py::value_error(got(name, text(value)) + "a finite number >= 0");
   }
   return value;
 }

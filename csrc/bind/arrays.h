@@ -80,7 +80,9 @@ void check_apart(const Array& written, const Array& other);
 double check_range(double value, const char* name, double low, double high);
 double check_not_negative(double value, const char* name);  // and finite
 
+// As Python writes it.
 std::string text(const Shape& shape);
+std::string text(double value);
 
 // f(T()) for the array's element type.
 template <class F>

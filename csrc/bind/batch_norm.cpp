@@ -1,5 +1,6 @@
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "kernels/args/batch_norm.h"
 #include "runtime/memory.h"
 
 namespace fastnn {
@@ -35,10 +36,10 @@ py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running
     s.set_zero();
     return py::make_tuple(y.object, s.mean, s.rstd);
   }
-  const Scratch<double> partial(channel_norm_partial(c.outer, c.channels, c.inner));
+  const Scratch<double> partial(batch_norm_partial(c.outer, c.channels, c.inner));
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().channel_norm,
-        ChannelNormArgs<T>{y.array.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running.mean.as<T>(),
+    run(kernels_for<T>().batch_norm,
+        BatchNormArgs<T>{y.array.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running.mean.as<T>(),
                            running.var.as<T>(), partial.get(), x.as<T>(), weight.as<T>(), bias.as<T>(), residual.as<T>(),
                            c.outer, c.channels, c.inner, momentum, eps, training, unbiased, relu});
   });
@@ -56,10 +57,10 @@ py::tuple batch_norm_backward(py::handle dy_, py::handle x_, py::handle weight_,
   const Result dx = result(out, x, {&dy, &x, &y}, {&weight, &mean, &rstd});
   py::array dweight = new_array(c.shape(), x.is_double()), dbias = new_array(c.shape(), x.is_double());
   const Result dresidual = residual ? result(py::none(), x, {}) : Result{py::none(), {}};
-  const Scratch<double> partial(channel_norm_partial(c.outer, c.channels, c.inner));
+  const Scratch<double> partial(batch_norm_partial(c.outer, c.channels, c.inner));
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().channel_norm_backward,
-        ChannelNormBackwardArgs<T>{dx.array.as<T>(), dresidual.array.as<T>(), static_cast<T*>(dweight.mutable_data()),
+    run(kernels_for<T>().batch_norm_backward,
+        BatchNormBackwardArgs<T>{dx.array.as<T>(), dresidual.array.as<T>(), static_cast<T*>(dweight.mutable_data()),
                                    static_cast<T*>(dbias.mutable_data()), partial.get(), dy.as<T>(), x.as<T>(), y.as<T>(),
                                    weight.as<T>(), mean.as<double>(), rstd.as<double>(), c.outer, c.channels, c.inner,
                                    training});
@@ -69,7 +70,7 @@ py::tuple batch_norm_backward(py::handle dy_, py::handle x_, py::handle weight_,
 
 }  // namespace
 
-void register_batch_norm(py::module_& m) {
+FASTNN_BINDINGS(batch_norm, m) {
   using namespace py::literals;
   m.def("batch_norm", &batch_norm, "x"_a, "running_mean"_a, "running_var"_a, "weight"_a, "bias"_a, "training"_a,
         "momentum"_a, "eps"_a, "residual"_a, "activation"_a, "channels_last"_a, "unbiased"_a, "out"_a);

@@ -29,7 +29,7 @@ struct Border {
     columns = x.shape.back();
     bias = check_optional(bias_, "bias", x, {columns});
     if (alpha && !kind.option) {
-      throw py::value_error("alpha: got " + std::string(py::repr(py::float_(*alpha))) + ", want None for " + activation +
+      throw py::value_error("alpha: got " + text(*alpha) + ", want None for " + activation +
                             ", which has no option");
     }
     check_options(kind, "alpha", option, kSoftplusThreshold, x);
@@ -86,7 +86,7 @@ py::tuple bias_activation_backward(py::handle dy_, py::handle x, py::handle bias
 
 }  // namespace
 
-void register_bias_activation(py::module_& m) {
+FASTNN_BINDINGS(bias_activation, m) {
   using namespace py::literals;
   m.def("bias_activation", &bias_activation, "x"_a, "bias"_a, "activation"_a, "alpha"_a, "p"_a, "seed"_a, "stream"_a,
         "block"_a, "out"_a);

@@ -4,7 +4,7 @@
 
 namespace fastnn {
 
-void register_capsule(pybind11::module_& m) {
+FASTNN_BINDINGS(capsule, m) {
   m.attr("api") = pybind11::capsule(const_cast<fastnn_api*>(&c_api()), FASTNN_API_CAPSULE);
 }
 

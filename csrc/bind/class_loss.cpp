@@ -1,12 +1,13 @@
 // Losses over classes: softmax cross-entropy and negative log-likelihood.
 #include "bind/loss.h"
 #include "bind/register.h"
-#include "calls/total.h"
+#include "calls/partial_sums.h"
+#include "kernels/args/loss.h"
 
 namespace fastnn {
 namespace {
 
-constexpr auto kKnown = {Reduction::mean, Reduction::sum, Reduction::none};
+constexpr auto kClassReductions = {Reduction::mean, Reduction::sum, Reduction::none};
 
 Index check_ignore_index(py::handle given) {
   if (!PyIndex_Check(given.ptr())) {
@@ -23,7 +24,7 @@ Index check_ignore_index(py::handle given) {
 }
 
 // What a call is about, checked. Rows that do not count have label -1.
-struct Call {
+struct ClassLossCall {
   Array logits, labels, target, weight;  // labels or target
   Reduction reduction;
   std::vector<Index> safe_labels;
@@ -42,14 +43,14 @@ bool are_probabilities(py::handle labels) {
   return array.dtype().kind() == 'f' && array.ndim() > 1;
 }
 
-Call check_call(py::handle logits, const char* name, py::handle labels, const char* labels_name, bool probabilities,
+ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle labels, const char* labels_name, bool probabilities,
                 py::handle weight, py::handle ignore_index_, py::handle reduction, py::handle out) {
-  Call c;
+  ClassLossCall c;
   c.logits = check(logits, name);
   check_matrix(c.logits);
   c.rows = c.count = c.logits.shape[0], c.classes = c.logits.shape[1];
   const Index ignore_index = check_ignore_index(ignore_index_);
-  c.reduction = check_reduction(reduction, kKnown);
+  c.reduction = check_reduction(reduction, kClassReductions);
   c.weight = check_optional(weight, "weight", c.logits, {c.classes});
   if (probabilities) {
     if (ignore_index >= 0) {
@@ -68,7 +69,7 @@ Call check_call(py::handle logits, const char* name, py::handle labels, const ch
 
 // What the mean divides by: the weights of the labels that count, with probabilities the number of rows.
 template <class T>
-double divisor_of(const Call& c) {
+double divisor_of(const ClassLossCall& c) {
   if (c.reduction != Reduction::mean) return 1;
   if (c.target.given() || !c.weight.given()) return double(c.count);
   std::vector<Index> counts(std::size_t(c.classes), 0);  // adding the same few numbers over and over would drift
@@ -83,7 +84,7 @@ double divisor_of(const Call& c) {
 }
 
 template <class T>
-py::object reduced(const Call& c, const std::vector<double>& row_loss, double divisor) {
+py::object reduced(const ClassLossCall& c, const std::vector<double>& row_loss, double divisor) {
   if (c.reduction != Reduction::none) return py::float_(total_of(row_loss.data(), Index(row_loss.size())) / divisor);
   py::array losses = new_array({c.rows}, c.logits.is_double());
   for (Index row = 0; row < c.rows; ++row) static_cast<T*>(losses.mutable_data())[row] = T(row_loss[std::size_t(row)]);
@@ -92,7 +93,7 @@ py::object reduced(const Call& c, const std::vector<double>& row_loss, double di
 
 // (loss, dlogits, number of rows that count); `kernel` picks one out of a table.
 template <class Kernel>
-py::tuple run_loss(const Call& c, double smoothing, Kernel kernel) {
+py::tuple run_class_loss(const ClassLossCall& c, double smoothing, Kernel kernel) {
   std::vector<double> row_loss(std::size_t(c.rows), 0.0), row_mass(row_loss.size());
   py::object loss;
   by_dtype(c.logits, [&]<class T>(T) {
@@ -110,15 +111,15 @@ py::tuple softmax_cross_entropy(py::handle logits, py::handle labels, py::handle
                                 py::handle reduction, double label_smoothing, py::handle out) {
   check_range(label_smoothing, "label_smoothing", 0, 1);
   const bool probabilities = are_probabilities(labels);
-  const Call c = check_call(logits, "logits", labels, "labels", probabilities, weight, ignore_index, reduction, out);
+  const ClassLossCall c = check_class_loss(logits, "logits", labels, "labels", probabilities, weight, ignore_index, reduction, out);
   const bool soft = probabilities || label_smoothing > 0;
-  return run_loss(c, label_smoothing, [=](const auto& table) { return soft ? table.cross_entropy_soft : table.cross_entropy; });
+  return run_class_loss(c, label_smoothing, [=](const auto& table) { return soft ? table.softmax_cross_entropy_soft : table.softmax_cross_entropy; });
 }
 
 py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::handle ignore_index, py::handle reduction,
                    py::handle out) {
-  const Call c = check_call(input, "input", target, "target", false, weight, ignore_index, reduction, out);
-  return run_loss(c, 0, [](const auto& table) { return table.nll; });
+  const ClassLossCall c = check_class_loss(input, "input", target, "target", false, weight, ignore_index, reduction, out);
+  return run_class_loss(c, 0, [](const auto& table) { return table.nll_loss; });
 }
 
 // Rows whose largest logit, the first of several, is at the label. One with NaN is none, nor one whose label is no class.
@@ -144,7 +145,7 @@ Index count_correct(py::handle logits_, py::handle labels_) {
 
 }  // namespace
 
-void register_class_loss(py::module_& m) {
+FASTNN_BINDINGS(class_loss, m) {
   using namespace py::literals;
   m.def("softmax_cross_entropy", &softmax_cross_entropy, "logits"_a, "labels"_a, "weight"_a, "ignore_index"_a,
         "reduction"_a, "label_smoothing"_a, "out"_a);

@@ -3,6 +3,7 @@
 
 #include "bind/arrays.h"
 #include "bind/register.h"
+#include "kernels/args/stream.h"
 #include "runtime/memory.h"
 #include "runtime/threads.h"
 
@@ -96,7 +97,7 @@ void stream(const py::sequence& updated, const py::sequence& written, const py::
 
 }  // namespace
 
-void register_config(py::module_& m) {
+FASTNN_BINDINGS(config, m) {
   using namespace py::literals;
   m.def("isa", [] { return kernel_table().isa; });
   m.def("supported_isas", [] { return py::tuple(py::cast(supported_isas())); });

@@ -1,9 +1,10 @@
+#include "bind/arrays.h"
+#include "bind/register.h"
 #include "calls/dropout.h"
+#include "kernels/args/dropout.h"
 
 #include <cmath>
 
-#include "bind/arrays.h"
-#include "bind/register.h"
 
 namespace fastnn {
 namespace {
@@ -31,7 +32,7 @@ py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t st
   if (x.size == 0) return y.object;
   by_dtype(x, [&]<class T>(T) {
     const auto& kernels = kernels_for<T>();
-    run(leading ? kernels.channel_dropout : kernels.dropout,
+    run(leading ? kernels.dropout2d : kernels.dropout,
         DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, inner, {seed, stream, block}, drop_threshold(p), T(scale), 0, 0});
   });
   return y.object;
@@ -52,7 +53,7 @@ py::object alpha_dropout(py::handle x_, double p, std::uint64_t seed, std::uint6
 
 }  // namespace
 
-void register_dropout(py::module_& m) {
+FASTNN_BINDINGS(dropout, m) {
   using namespace py::literals;
   m.def("dropout", &dropout, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "scale"_a, "leading"_a, "name"_a, "out"_a);
   m.def("alpha_dropout", &alpha_dropout, "x"_a, "p"_a, "seed"_a, "stream"_a, "block"_a, "backward"_a, "out"_a);

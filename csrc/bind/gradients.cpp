@@ -7,14 +7,12 @@
 #include <numeric>
 
 #include "bind/register.h"
-#include "kernels/parallel.h"
 
 namespace fastnn {
 namespace {
 
-const GradientKernels& kernels_of(int element) {
-  const Table& t = kernel_table();
-  return element == int(Element::float32) ? t.gradient_f32 : element == int(Element::float64) ? t.gradient_f64 : t.gradient_bf16;
+auto kernel_of(const GradientKernels& kernels, int element) {
+  return element == int(Element::float32) ? kernels.f32 : element == int(Element::float64) ? kernels.f64 : kernels.bf16;
 }
 
 // In the order given, which a sum depends on; a gradient that comes twice has size 0 the second time.
@@ -73,40 +71,45 @@ void clamp(const py::sequence& grads, const std::vector<std::string>& names, dou
 
 }  // namespace
 
-void Gradients::add(Element element, void* grad, Index size) {
-  auto& list = segments_[int(element)];
-  list.push_back({grad, size, (list.empty() ? 0 : list.back().end) + padded(size)});
+void Gradients::add(Element element, void* grad, Index size) { gradients_[int(element)].push_back({grad, size}); }
+
+// visit(element, list) for each element type that occurs.
+template <class Visit>
+void Gradients::for_each_list(Visit visit) const {
+  for (int element = 0; element < kElements; ++element) {
+    const auto& gradients = gradients_[element];
+    if (gradients.empty()) continue;
+    std::vector<GradientSegment> memory(gradients.size());
+    SegmentList<GradientSegment> list(memory.data());
+    for (const Gradient& g : gradients) list.add(g.size).grad = g.data;
+    visit(element, list);
+  }
 }
 
 double Gradients::sum_squares() const {
   double total = 0;
-  for (int element = 0; element < 3; ++element) {
-    const auto& list = segments_[element];
-    if (list.empty()) continue;
-    std::vector<double> partial(std::size_t((list.back().end + kBlockElements - 1) / kBlockElements));
-    run(kernels_of(element).sum_squares, {list.data(), Index(list.size()), partial.data(), 0, 0});
-    for (double p : partial) total += p;
-  }
+  for_each_list([&](int element, const SegmentList<GradientSegment>& list) {
+    std::vector<double> partial(std::size_t(partial_sums_of(list.end())));
+    const auto kernel = kernel_of(kernel_table().sum_squares, element);
+    total = add_squares(total, list, partial.data(), [=](const GradientArgs& args) { run(kernel, args); });
+  });
   return total;
 }
 
-void Gradients::scale(double factor) const {
-  for (int element = 0; element < 3; ++element) {
-    const auto& list = segments_[element];
-    run(kernels_of(element).scale, {list.data(), Index(list.size()), nullptr, factor, 0});
-  }
+void Gradients::pass(const GradientKernels& kernels, double low, double high) const {
+  for_each_list([&](int element, const SegmentList<GradientSegment>& list) {
+    run(kernel_of(kernels, element),
+        GradientArgs{.segments = list.get(), .count = list.count(), .partial = nullptr, .low = low, .high = high});
+  });
 }
 
-void Gradients::clamp(double low, double high) const {
-  for (int element = 0; element < 3; ++element) {
-    const auto& list = segments_[element];
-    run(kernels_of(element).clamp, {list.data(), Index(list.size()), nullptr, low, high});
-  }
-}
+void Gradients::scale(double factor) const { pass(kernel_table().scale, factor, 0); }
+
+void Gradients::clamp(double low, double high) const { pass(kernel_table().clamp, low, high); }
 
 double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
 
-void register_gradients(py::module_& m) {
+FASTNN_BINDINGS(gradients, m) {
   using namespace py::literals;
   m.def("clip_norm", &clip_norm, "grads"_a, "names"_a, "max_norm"_a);
   m.def("clip_factor", &clip_factor, "norm"_a, "max_norm"_a);

@@ -1,9 +1,10 @@
-// A list of gradients and the passes over all of them at once.
+// A list of gradients, and the passes over all of them at once.
 #pragma once
 
 #include <vector>
 
 #include "bind/tensor_list.h"
+#include "kernels/args/optim.h"
 
 namespace fastnn {
 
@@ -17,7 +18,15 @@ class Gradients {
   void clamp(double low, double high) const;
 
  private:
-  std::vector<GradientSegment> segments_[3];  // by element
+  template <class Visit>
+  void for_each_list(Visit visit) const;
+  void pass(const GradientKernels& kernels, double low, double high) const;
+
+  struct Gradient {
+    void* data;
+    Index size;
+  };
+  std::vector<Gradient> gradients_[kElements];
 };
 
 // What a norm of at most max_norm multiplies the gradients by.

@@ -2,6 +2,7 @@
 
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "kernels/args/group_norm.h"
 #include "runtime/memory.h"
 
 namespace fastnn {
@@ -116,7 +117,7 @@ py::tuple instance_norm_backward(py::handle dy, py::handle x_, py::handle weight
 
 }  // namespace
 
-void register_group_norm(py::module_& m) {
+FASTNN_BINDINGS(group_norm, m) {
   using namespace py::literals;
   m.def("group_norm", &group_norm, "x"_a, "num_groups"_a, "weight"_a, "bias"_a, "eps"_a, "out"_a);
   m.def("group_norm_backward", &group_norm_backward, "dy"_a, "x"_a, "num_groups"_a, "weight"_a, "mean"_a, "rstd"_a,

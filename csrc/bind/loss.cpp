@@ -1,13 +1,13 @@
 #include "bind/loss.h"
+#include "bind/norm.h"
+#include "bind/register.h"
+#include "calls/partial_sums.h"
+#include "kernels/args/loss.h"
+#include "runtime/memory.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "bind/norm.h"
-#include "bind/register.h"
-#include "runtime/memory.h"
-#include "calls/total.h"
-#include "kernels/parallel.h"
 
 namespace fastnn {
 
@@ -56,7 +56,7 @@ Array check_trailing(py::handle object, const char* name, const Array& input) {
   return check(object, name, input, a.shape);
 }
 
-struct Call {
+struct LossCall {
   Array input, target, weight, pos_weight;
   Result dinput;
   double divisor;
@@ -64,9 +64,9 @@ struct Call {
   bool log_target = false;
 };
 
-Call check_call(py::handle input_, py::handle target_, py::handle weight_, py::handle pos_weight_, Reduction reduction,
+LossCall check_loss(py::handle input_, py::handle target_, py::handle weight_, py::handle pos_weight_, Reduction reduction,
                 py::handle out) {
-  Call c;
+  LossCall c;
   c.input = check(input_, "input");
   c.target = check(target_, "target", c.input, c.input.shape);
   c.weight = check_trailing(weight_, "weight", c.input);
@@ -78,8 +78,8 @@ Call check_call(py::handle input_, py::handle target_, py::handle weight_, py::h
 
 // (loss, dinput, number of elements); `kernel` picks one out of a table.
 template <class Kernel>
-py::tuple run_loss(const Call& c, Kernel kernel) {
-  std::vector<double> partial(std::size_t((c.input.size + kBlockElements - 1) / kBlockElements), 0.0);
+py::tuple run_loss(const LossCall& c, Kernel kernel) {
+  std::vector<double> partial(std::size_t(partial_sums_of(c.input.size)), 0.0);
   by_dtype(c.input, [&]<class T>(T) {
     LossArgs<T> args{c.dinput.array.as<T>(), partial.data(), c.input.as<T>(), c.target.as<T>(), nullptr,    nullptr,
                      c.input.size,           1,              1,               1 / c.divisor,    c.delta, c.log_target};
@@ -93,33 +93,33 @@ py::tuple run_loss(const Call& c, Kernel kernel) {
 }
 
 py::tuple mse_loss(py::handle input, py::handle target, py::handle reduction, py::handle out) {
-  const Call c = check_call(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
-  return run_loss(c, [](const auto& table) { return table.mse; });
+  const LossCall c = check_loss(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
+  return run_loss(c, [](const auto& table) { return table.mse_loss; });
 }
 
 py::tuple l1_loss(py::handle input, py::handle target, py::handle reduction, py::handle out) {
-  const Call c = check_call(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
-  return run_loss(c, [](const auto& table) { return table.l1; });
+  const LossCall c = check_loss(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
+  return run_loss(c, [](const auto& table) { return table.l1_loss; });
 }
 
 py::tuple huber_loss(py::handle input, py::handle target, py::handle reduction, double delta, py::handle out) {
   if (!(0 < delta && std::isfinite(delta))) {
-    throw py::value_error("delta: got " + std::string(py::repr(py::float_(delta))) + ", want a finite number > 0");
+    throw py::value_error("delta: got " + text(delta) + ", want a finite number > 0");
   }
-  Call c = check_call(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
+  LossCall c = check_loss(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
   c.delta = delta;
-  return run_loss(c, [](const auto& table) { return table.huber; });
+  return run_loss(c, [](const auto& table) { return table.huber_loss; });
 }
 
 py::tuple binary_cross_entropy_with_logits(py::handle input, py::handle target, py::handle weight, py::handle reduction,
                                            py::handle pos_weight, py::handle out) {
-  const Call c = check_call(input, target, weight, pos_weight, check_reduction(reduction, kUsual), out);
-  return run_loss(c, [](const auto& table) { return table.binary_cross_entropy; });
+  const LossCall c = check_loss(input, target, weight, pos_weight, check_reduction(reduction, kUsual), out);
+  return run_loss(c, [](const auto& table) { return table.binary_cross_entropy_with_logits; });
 }
 
 py::tuple kl_div(py::handle input, py::handle target, py::handle reduction_, bool log_target, py::handle out) {
   const Reduction reduction = check_reduction(reduction_, {Reduction::mean, Reduction::sum, Reduction::batchmean});
-  Call c = check_call(input, target, py::none(), py::none(), reduction, out);
+  LossCall c = check_loss(input, target, py::none(), py::none(), reduction, out);
   if (reduction == Reduction::batchmean) {
     if (c.input.shape.empty()) throw py::value_error("input: got shape (), want a batch axis for reduction 'batchmean'");
     c.divisor = std::max(double(c.input.shape[0]), 1.0);
@@ -130,7 +130,7 @@ py::tuple kl_div(py::handle input, py::handle target, py::handle reduction_, boo
 
 }  // namespace
 
-void register_loss(py::module_& m) {
+FASTNN_BINDINGS(loss, m) {
   using namespace py::literals;
   m.def("mse_loss", &mse_loss, "input"_a, "target"_a, "reduction"_a, "out"_a);
   m.def("l1_loss", &l1_loss, "input"_a, "target"_a, "reduction"_a, "out"_a);

@@ -6,7 +6,7 @@
 
 #include "bind/gradients.h"
 #include "bind/group.h"
-#include "calls/optim_rules.h"
+#include "calls/segments.h"
 #include "bind/register.h"
 
 namespace fastnn {
@@ -14,7 +14,8 @@ namespace {
 
 enum class StateDtype { plain, bfloat16, int8 };
 
-template <class R>
+// `kernels` is where a table has the optimizer's.
+template <class R, auto kernels>
 class Stepper {
  public:
   using State = std::vector<std::tuple<py::sequence, py::sequence, bool>>;
@@ -42,11 +43,11 @@ class Stepper {
     std::vector<R> rules;
     for (py::handle group : groups) rules.emplace_back(Group(group));
     const Philox random = {seed, stream, block};
-    const Table& table = kernel_table();
-    const StepKernels<float>* const low[] = {&table.step_f32, &table.step_bf16_state, &table.step_int8_state};
-    step_element<float>(*low[int(state_dtype_)], Element::float32, found, rules, scale, zero_grad, random);
-    step_element<float>(table.step_bf16_params, Element::bfloat16, found, rules, scale, zero_grad, random);
-    step_element<double>(table.step_f64, Element::float64, found, rules, scale, zero_grad, random);
+    const auto& k = kernel_table().*kernels;
+    const auto low = state_dtype_ == StateDtype::int8 ? k.int8_state : state_dtype_ == StateDtype::bfloat16 ? k.bf16_state : k.f32;
+    step_element<float>(low, Element::float32, found, rules, scale, zero_grad, random);
+    step_element<float>(k.bf16_params, Element::bfloat16, found, rules, scale, zero_grad, random);
+    step_element<double>(k.f64, Element::float64, found, rules, scale, zero_grad, random);
     return {norm, tensors_.foreign(grads, zero_grad)};
   }
 
@@ -76,22 +77,23 @@ class Stepper {
     return std::sqrt(list.sum_squares());
   }
 
-  // The parameters that have this element type and a gradient.
-  template <class T>
-  void step_element(const StepKernels<T>& kernels, Element element, const std::vector<void*>& grads,
+  // One kernel call for all parameters that have this element type and a gradient.
+  template <class T, class Constants>
+  void step_element(void (*kernel)(const StepArgs<Constants>&) noexcept, Element element, const std::vector<void*>& grads,
                     const std::vector<R>& rules, double scale, bool zero_grad, const Philox& random) {
-    using Constants = decltype(rules[0].template constants<T>(scale, Moment()));
-    std::vector<StepSegment<Constants>> segments;
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < grads.size(); ++i) most += grads[i] && tensors_.param(i).element == element;
+    if (most == 0) return;
+    std::vector<StepSegment<Constants>> memory(most);
+    SegmentList<StepSegment<Constants>> list(memory.data());
     std::vector<Constants> constants;
-    constants.reserve(grads.size());  // segments point into it
-    Index end = 0;
+    constants.reserve(most);  // segments point into it
     std::size_t first = 0;
     for (std::size_t g = 0; g < rules.size(); first += sizes_[g++]) {
-      const Kinds kinds = rules[g].kinds();
       Moment known = {0, 0, 0};
       for (std::size_t i = first; i < first + sizes_[g]; ++i) {
-        if (!grads[i] || tensors_.param(i).element != element) continue;
-        if (segments.capacity() == 0) segments.reserve(grads.size() - i);
+        const Tensor& p = tensors_.param(i);
+        if (!grads[i] || p.element != element) continue;
         Moment m = {++steps_.mutable_data()[i], memory_.data()[i], 0};
         if (m.t != known.t || m.before != known.before) {  // nearly all parameters are at the same step
           m.after = rules[g].remember(m.before, m.t);
@@ -99,22 +101,11 @@ class Stepper {
           constants.push_back(rules[g].template constants<T>(scale, m));
         }
         memory_.mutable_data()[i] = known.after;
-        const Tensor& p = tensors_.param(i);
-        StepSegment<Constants>& s = segments.emplace_back();
-        s.theta = p.data;
-        s.grad = grads[i];
-        s.size = p.size;
-        s.end = end += padded(p.size);
-        s.constants = &constants.back();
-        for (std::size_t k = 0; k < kinds.size(); ++k) {
-          s.state[k] = tensors_.state(kinds[k], i);
-          s.scales[k] = tensors_.scales(kinds[k], i);
-          s.is_signed[k] = tensors_.is_signed(kinds[k]);
-        }
+        add_parameter(list, p.data, grads[i], p.size, constants.back(), rules[g].kinds(),
+                      [=, this](int kind) { return tensors_.state(std::size_t(kind), i); });
       }
     }
-    if (segments.empty()) return;
-    run(R::kernel(kernels), StepArgs<Constants>{segments.data(), Index(segments.size()), random, zero_grad});
+    run(kernel, StepArgs<Constants>{.segments = list.get(), .count = list.count(), .random = random, .zero_grad = zero_grad});
   }
 
   TensorList tensors_;
@@ -125,28 +116,22 @@ class Stepper {
   bool busy_ = false;
 };
 
-template <class R>
-void register_rule(py::module_& m, const char* name) {
+template <class R, auto kernels>
+void bind_rule(py::module_& m, const char* name) {
   using namespace py::literals;
-  py::class_<Stepper<R>>(m, name)
-      .def(py::init<const py::sequence&, const std::vector<std::string>&, std::vector<std::size_t>,
-                    const typename Stepper<R>::State&, py::array_t<Index>, py::array_t<double>, const std::string&>(),
+  using S = Stepper<R, kernels>;
+  py::class_<S>(m, name)
+      .def(py::init<const py::sequence&, const std::vector<std::string>&, std::vector<std::size_t>, const typename S::State&,
+                    py::array_t<Index>, py::array_t<double>, const std::string&>(),
            "params"_a, "names"_a, "sizes"_a, "state"_a, "steps"_a, "memory"_a, "state_dtype"_a)
-      .def("step", &Stepper<R>::step, "grads"_a, "groups"_a, "max_norm"_a, "zero_grad"_a, "seed"_a, "stream"_a, "block"_a);
+      .def("step", &S::step, "grads"_a, "groups"_a, "max_norm"_a, "zero_grad"_a, "seed"_a, "stream"_a, "block"_a);
 }
 
 }  // namespace
 
-void register_optim(py::module_& m) {
-  register_rule<SgdRule>(m, "SGD");
-  register_rule<AdamRule>(m, "Adam");
-  register_rule<AdamaxRule>(m, "Adamax");
-  register_rule<NAdamRule>(m, "NAdam");
-  register_rule<RAdamRule>(m, "RAdam");
-  register_rule<LionRule>(m, "Lion");
-  register_rule<AdagradRule>(m, "Adagrad");
-  register_rule<AdadeltaRule>(m, "Adadelta");
-  register_rule<RmspropRule>(m, "RMSprop");
+FASTNN_BINDINGS(optim, m) {
+#define FASTNN_OPTIMIZER(name, Name, python) bind_rule<Name##Rule, &Table::name>(m, #python);
+#include "kernels/kernels.inc"
 }
 
 }  // namespace fastnn

@@ -8,8 +8,6 @@
 namespace fastnn {
 namespace {
 
-std::string text(double value) { return std::string(py::repr(py::float_(value))); }
-
 double check_finite(double value, const char* name) {
   if (!std::isfinite(value)) throw py::value_error(std::string(name) + ": got " + text(value) + ", want a finite number");
   return value;
@@ -57,7 +55,7 @@ void normal(py::handle out, double mean, double std, std::uint64_t seed, std::ui
   });
 }
 
-void truncated_normal(py::handle out, double mean, double std, double a, double b, std::uint64_t seed, std::uint64_t stream,
+void trunc_normal(py::handle out, double mean, double std, double a, double b, std::uint64_t seed, std::uint64_t stream,
                       std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
   check_finite(mean, "mean");
@@ -70,8 +68,8 @@ void truncated_normal(py::handle out, double mean, double std, double a, double 
   by_dtype(y, [&]<class T>(T) {
     check_held<T>(mean, std);
     const Place at = place(seed, stream, offset, y.itemsize);
-    run(kernels_for<T>().truncated_normal,
-        truncated_normal_args(y.as<T>(), y.size, at.skip, at.random, mean, std, a, b));
+    run(kernels_for<T>().trunc_normal,
+        trunc_normal_args(y.as<T>(), y.size, at.skip, at.random, mean, std, a, b));
   });
 }
 
@@ -105,11 +103,11 @@ py::object writable(py::object tensor, const std::string& name) {
 
 }  // namespace
 
-void register_random(py::module_& m) {
+FASTNN_BINDINGS(random, m) {
   using namespace py::literals;
   m.def("uniform", &uniform, "out"_a, "low"_a, "high"_a, "seed"_a, "stream"_a, "offset"_a);
   m.def("normal", &normal, "out"_a, "mean"_a, "std"_a, "seed"_a, "stream"_a, "offset"_a);
-  m.def("truncated_normal", &truncated_normal, "out"_a, "mean"_a, "std"_a, "a"_a, "b"_a, "seed"_a, "stream"_a, "offset"_a);
+  m.def("trunc_normal", &trunc_normal, "out"_a, "mean"_a, "std"_a, "a"_a, "b"_a, "seed"_a, "stream"_a, "offset"_a);
   m.def("bernoulli", &bernoulli, "out"_a, "p"_a, "seed"_a, "stream"_a, "offset"_a);
   m.def("exponential", &fill_exponential, "out"_a, "lambd"_a, "seed"_a, "stream"_a, "offset"_a);
   m.def("writable", &writable, "tensor"_a, "name"_a);

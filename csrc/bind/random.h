@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bind/arrays.h"
+#include "kernels/args/random.h"
 
 namespace fastnn {
 

@@ -27,13 +27,13 @@ py::array permutation(Index n, std::uint64_t seed, std::uint64_t stream, std::ui
 
 py::array philox(std::uint64_t seed, std::uint64_t stream, std::uint64_t block, Index blocks) {
   py::array_t<std::uint32_t> words({blocks, Index(64)});
-  kernel_table().philox(words.mutable_data(), {seed, stream, block}, blocks);
+  kernel_table().philox({.words = words.mutable_data(), .random = {seed, stream, block}, .blocks = blocks});
   return words;
 }
 
 }  // namespace
 
-void register_random_integers(py::module_& m) {
+FASTNN_BINDINGS(random_integers, m) {
   using namespace py::literals;
   m.def("integers", &integers, "out"_a, "first"_a, "last"_a, "seed"_a, "stream"_a, "offset"_a);
   m.def("permutation", &permutation, "n"_a, "seed"_a, "stream"_a, "offset"_a);

@@ -1,27 +1,29 @@
-// What module.cpp calls: each family puts its functions into the module.
+// How a file of bindings adds its functions to the module: FASTNN_BINDINGS(layer_norm, m) { m.def(...); }. The module calls them
+// all, so that no list of files exists.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 namespace fastnn {
 
-void register_activation(pybind11::module_& m);
-void register_batch_norm(pybind11::module_& m);
-void register_bias_activation(pybind11::module_& m);
-void register_capsule(pybind11::module_& m);
-void register_class_loss(pybind11::module_& m);
-void register_config(pybind11::module_& m);
-void register_dropout(pybind11::module_& m);
-void register_gradients(pybind11::module_& m);
-void register_group_norm(pybind11::module_& m);
-void register_loss(pybind11::module_& m);
-void register_max_pool(pybind11::module_& m);
-void register_optim(pybind11::module_& m);
-void register_random(pybind11::module_& m);
-void register_random_integers(pybind11::module_& m);
-void register_row_norm(pybind11::module_& m);
-void register_softmax(pybind11::module_& m);
-void register_state(pybind11::module_& m);
-void register_weight_norm(pybind11::module_& m);
+class Bindings {
+ public:
+  explicit Bindings(void (*add)(pybind11::module_&)) : add_(add), next_(first_) { first_ = this; }
+  Bindings(const Bindings&) = delete;
+
+  static void add_all(pybind11::module_& m) {
+    for (const Bindings* b = first_; b; b = b->next_) b->add_(m);
+  }
+
+ private:
+  static constinit inline const Bindings* first_ = nullptr;
+  void (*add_)(pybind11::module_&);
+  const Bindings* next_;
+};
+
+#define FASTNN_BINDINGS(name, m)                         \
+  static void bind_##name(pybind11::module_& m);         \
+  static const Bindings bindings_##name(&bind_##name);   \
+  static void bind_##name(pybind11::module_& m)
 
 }  // namespace fastnn

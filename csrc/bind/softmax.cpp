@@ -2,6 +2,7 @@
 
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "kernels/args/softmax.h"
 
 namespace fastnn {
 namespace {
@@ -64,7 +65,7 @@ py::object log_softmax_backward(py::handle dy, py::handle y, Index dim, py::hand
 
 }  // namespace
 
-void register_softmax(py::module_& m) {
+FASTNN_BINDINGS(softmax, m) {
   using namespace py::literals;
   m.def("softmax", &softmax, "x"_a, "dim"_a, "out"_a);
   m.def("softmax_backward", &softmax_backward, "dy"_a, "y"_a, "dim"_a, "out"_a);

@@ -78,7 +78,7 @@ py::array_t<float> decode_state(const py::array& codes, py::handle scales, bool 
 
 }  // namespace
 
-void register_state(py::module_& m) {
+FASTNN_BINDINGS(state, m) {
   using namespace py::literals;
   m.attr("CHUNK") = kChunk;
   m.attr("SCALE_ELEMENTS") = kScaleElements;

@@ -7,6 +7,7 @@
 namespace fastnn {
 
 enum class Element { float32, float64, bfloat16 };
+constexpr int kElements = 3;
 
 // A tensor that may be read, or written in place: dense, C-contiguous, on the CPU.
 struct Tensor {

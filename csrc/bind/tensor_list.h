@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bind/tensor.h"
+#include "calls/segments.h"
 
 namespace fastnn {
 
@@ -24,9 +25,9 @@ class TensorList {
   py::list foreign(const py::tuple& grads, bool zero) const;
 
   const Tensor& param(std::size_t i) const { return params_[i]; }
-  void* state(std::size_t kind, std::size_t i) const { return state_[kind][i].data; }
-  float* scales(std::size_t kind, std::size_t i) const { return state_[kind][i].scales; }
-  bool is_signed(std::size_t kind) const { return is_signed_[kind]; }
+  StateOf state(std::size_t kind, std::size_t i) const {
+    return {state_[kind][i].data, state_[kind][i].scales, bool(is_signed_[kind])};
+  }
 
  private:
   struct State {

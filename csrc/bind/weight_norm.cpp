@@ -4,16 +4,17 @@
 
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "kernels/args/weight_norm.h"
 
 namespace fastnn {
 namespace {
 
 // v as outer, channels, inner, and the shape that its norms have.
-struct Axis {
+struct ChannelAxis {
   Index outer = 1, channels = 1, inner = 1;
   Shape shape;
 
-  Axis(const Array& v, std::optional<Index> dim) : shape(v.shape.size(), 1) {
+  ChannelAxis(const Array& v, std::optional<Index> dim) : shape(v.shape.size(), 1) {
     const Index axes = Index(v.shape.size());
     if (!dim) {
       inner = v.size;
@@ -32,14 +33,14 @@ struct Axis {
 };
 
 // Of g: the norm over everything may also come without axes.
-Shape norm_shape(py::handle g, const Axis& axis, std::optional<Index> dim) {
+Shape norm_shape(py::handle g, const ChannelAxis& axis, std::optional<Index> dim) {
   const bool bare = !dim && py::isinstance<py::array>(g) && py::reinterpret_borrow<py::array>(g).ndim() == 0;
   return bare ? Shape{} : axis.shape;
 }
 
 py::tuple weight_norm(py::handle v_, py::handle g_, std::optional<Index> dim, py::handle out) {
   const Array v = check(v_, "v");
-  const Axis axis(v, dim);
+  const ChannelAxis axis(v, dim);
   const Shape shape = norm_shape(g_, axis, dim);
   const Array g = check(g_, "g", v, shape);
   const Result w = result(out, v, {&v}, {&g});
@@ -55,7 +56,7 @@ py::tuple weight_norm_backward(py::handle dw_, py::handle v_, py::handle g_, py:
                                py::handle out) {
   const Array v = check(v_, "v");
   const Array dw = check(dw_, "dw", v, v.shape);
-  const Axis axis(v, dim);
+  const ChannelAxis axis(v, dim);
   const Shape shape = norm_shape(g_, axis, dim);
   const Array g = check(g_, "g", v, shape), norm = check_double(norm_, "norm", shape);
   const Result dv = result(out, v, {&dw, &v}, {&g, &norm});
@@ -70,7 +71,7 @@ py::tuple weight_norm_backward(py::handle dw_, py::handle v_, py::handle g_, py:
 
 }  // namespace
 
-void register_weight_norm(py::module_& m) {
+FASTNN_BINDINGS(weight_norm, m) {
   using namespace py::literals;
   m.def("weight_norm", &weight_norm, "v"_a, "g"_a, "dim"_a, "out"_a);
   m.def("weight_norm_backward", &weight_norm_backward, "dw"_a, "v"_a, "g"_a, "norm"_a, "dim"_a, "out"_a);

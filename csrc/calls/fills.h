@@ -1,16 +1,17 @@
-// What fills are given beside their options: constants that are computed once, in double.
+// Builds the argument structs of random fills; constants are computed once, in double.
 #pragma once
 
 #include <cmath>
 
-#include "kernels/args.h"
+#include "kernels/args/random.h"
 
 namespace fastnn {
 
 // In [a, b), or a where there is nothing between.
 template <class T>
 FillArgs<T> uniform_args(T* y, Index size, Index skip, const Philox& random, T a, T b) {
-  return {y, size, skip, random, a, b - a, a < b ? std::nextafter(b, a) : a};
+  return {.y = y, .size = size, .skip = skip, .random = random, .shift = a, .scale = b - a,
+          .largest = a < b ? std::nextafter(b, a) : a};
 }
 
 // The probabilities of less than x, and of more, and the first less 1/2.
@@ -27,7 +28,7 @@ inline Probabilities probabilities(double x) {
 constexpr double kTail = 3;
 
 template <class T>
-void set_middle(TruncatedNormalArgs<T>& args, double alpha, double beta) {
+void set_middle(TruncNormalArgs<T>& args, double alpha, double beta) {
   const Probabilities p = probabilities(alpha), q = probabilities(beta);
   const double width = beta < 0 ? q.below - p.below : alpha > 0 ? p.above - q.above : q.centre - p.centre;
   args.centre = T(p.centre);
@@ -39,7 +40,7 @@ void set_middle(TruncatedNormalArgs<T>& args, double alpha, double beta) {
 
 // `near` and `far` are the ends of the interval, z >= kTail at them.
 template <class T>
-void set_tail(TruncatedNormalArgs<T>& args, double near, double far) {
+void set_tail(TruncNormalArgs<T>& args, double near, double far) {
   args.in_tail = true;
   args.tail = {near, tail_over_bell(near)};
   const double ratio = std::isinf(far) ? 1 : tail_over_bell(far) / args.tail.over_bell;
@@ -64,9 +65,9 @@ inline bool reaches(double mean, double std, double a, double b) {
 }
 
 template <class T>
-TruncatedNormalArgs<T> truncated_normal_args(T* y, Index size, Index skip, const Philox& random, double mean, double std,
+TruncNormalArgs<T> trunc_normal_args(T* y, Index size, Index skip, const Philox& random, double mean, double std,
                                              double a, double b) {
-  TruncatedNormalArgs<T> args{};
+  TruncNormalArgs<T> args{};
   args.y = y, args.size = size, args.skip = skip, args.random = random;
   args.mean = T(mean), args.std = T(std), args.low = T(a), args.high = T(b);
   const auto [alpha, beta] = interval(mean, std, a, b);

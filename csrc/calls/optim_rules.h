@@ -1,16 +1,20 @@
-// What each optimizer makes of a parameter group: its constants for a parameter's t-th step, computed in double, and the
-// kinds of state that its step takes, in the step's order. Some rules remember one number per parameter, 1 at first. Options
-// come from whatever has number(name), flag(name) and beta(i).
+// Computes the constants of an optimizer step from a parameter group, in double, and names the kinds of state that the step
+// takes, in the step's order. Some rules remember one number per parameter, 1 at first. A group is anything that has
+// number(name), flag(name) and beta(i).
 #pragma once
 
 #include <cmath>
-#include <vector>
 
-#include "kernels/table.h"
+#include "kernels/args/common.h"
+#include "steps/adam.h"
+#include "steps/optim.h"
 
 namespace fastnn {
 
-using Kinds = std::vector<std::size_t>;
+// Which kinds of an optimizer's state a step takes.
+struct Kinds {
+  int count, at[3];
+};
 
 // A parameter's step: its number, from 1, and what the rule remembered before and remembers from now on.
 struct Moment {
@@ -28,7 +32,9 @@ struct Rule {
 
   template <class T>
   Decay<T> decay(double scale) const {
-    return {T(maximize ? -scale : scale), T(decoupled ? 0 : weight_decay), T(decoupled ? 1 - lr * weight_decay : 1)};
+    return {.gradient_scale = T(maximize ? -scale : scale),
+            .weight_decay = T(decoupled ? 0 : weight_decay),
+            .keep = T(decoupled ? 1 - lr * weight_decay : 1)};
   }
   double remember(double before, Index) const { return before; }
 };
@@ -41,15 +47,14 @@ struct SgdRule : Rule {
   explicit SgdRule(const Group& g)
       : Rule(g), momentum(g.number("momentum")), dampening(g.number("dampening")), nesterov(g.flag("nesterov")) {}
 
-  Kinds kinds() const { return momentum != 0 ? Kinds{0} : Kinds{}; }
+  Kinds kinds() const { return {momentum != 0 ? 1 : 0, {0}}; }
   // 1 until the velocity has begun.
   double remember(double before, Index) const { return momentum != 0 ? 0 : before; }
   template <class T>
   SgdConstants<T> constants(double scale, const Moment& m) const {
-    return {decay<T>(scale), T(lr), T(momentum), T(m.before != 0 ? 1 : 1 - dampening), momentum != 0, nesterov};
+    return {.decay = decay<T>(scale), .lr = T(lr), .momentum = T(momentum), .gain = T(m.before != 0 ? 1 : 1 - dampening),
+            .has_velocity = momentum != 0, .nesterov = nesterov};
   }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.sgd; }
 };
 
 struct AveragingRule : Rule {
@@ -58,9 +63,11 @@ struct AveragingRule : Rule {
   template <class Group>
   explicit AveragingRule(const Group& g, bool decoupled_) : Rule(g, decoupled_), beta1(g.beta(0)), beta2(g.beta(1)) {}
 
-  Kinds kinds() const { return {0, 1}; }
+  Kinds kinds() const { return {2, {0, 1}}; }
   template <class T>
-  Averages<T> averages() const { return {T(beta1), T(beta2), T(1 - beta1), T(1 - beta2)}; }
+  Averages<T> averages() const {
+    return {.beta1 = T(beta1), .beta2 = T(beta2), .one_minus_beta1 = T(1 - beta1), .one_minus_beta2 = T(1 - beta2)};
+  }
   double correction1(Index t) const { return 1 - std::pow(beta1, double(t)); }
   double correction2(Index t) const { return 1 - std::pow(beta2, double(t)); }
 };
@@ -73,13 +80,12 @@ struct AdamRule : AveragingRule {
   explicit AdamRule(const Group& g)
       : AveragingRule(g, g.flag("decoupled_weight_decay")), eps(g.number("eps")), amsgrad(g.flag("amsgrad")) {}
 
-  Kinds kinds() const { return amsgrad ? Kinds{0, 1, 2} : Kinds{0, 1}; }
+  Kinds kinds() const { return {amsgrad ? 3 : 2, {0, 1, 2}}; }
   template <class T>
   AdamConstants<T> constants(double scale, const Moment& m) const {
-    return {decay<T>(scale), averages<T>(), T(lr / correction1(m.t)), T(1 / std::sqrt(correction2(m.t))), T(eps), amsgrad};
+    return {.decay = decay<T>(scale), .averages = averages<T>(), .step_size = T(lr / correction1(m.t)),
+            .inverse_root = T(1 / std::sqrt(correction2(m.t))), .eps = T(eps), .amsgrad = amsgrad};
   }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.adam; }
 };
 
 struct AdamaxRule : AveragingRule {
@@ -90,10 +96,8 @@ struct AdamaxRule : AveragingRule {
 
   template <class T>
   AdamaxConstants<T> constants(double scale, const Moment& m) const {
-    return {decay<T>(scale), averages<T>(), T(lr / correction1(m.t)), T(eps)};
+    return {.decay = decay<T>(scale), .averages = averages<T>(), .step_size = T(lr / correction1(m.t)), .eps = T(eps)};
   }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.adamax; }
 };
 
 struct NAdamRule : AveragingRule {
@@ -109,11 +113,10 @@ struct NAdamRule : AveragingRule {
   template <class T>
   NAdamConstants<T> constants(double scale, const Moment& m) const {
     const double next = mu(m.t + 1);
-    return {decay<T>(scale), averages<T>(), T(lr * (1 - mu(m.t)) / (1 - m.after)), T(lr * next / (1 - m.after * next)),
-            T(1 / std::sqrt(correction2(m.t))), T(eps)};
+    return {.decay = decay<T>(scale), .averages = averages<T>(), .gradient_step = T(lr * (1 - mu(m.t)) / (1 - m.after)),
+            .momentum_step = T(lr * next / (1 - m.after * next)), .inverse_root = T(1 / std::sqrt(correction2(m.t))),
+            .eps = T(eps)};
   }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.nadam; }
 };
 
 struct RAdamRule : AveragingRule {
@@ -128,21 +131,18 @@ struct RAdamRule : AveragingRule {
     const double rho = last - 2 * double(m.t) * std::pow(beta2, double(m.t)) / correction2(m.t);
     const bool rectified = rho > 5;
     const double r = rectified ? std::sqrt(correction2(m.t) * (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)) : 1;
-    return {decay<T>(scale), averages<T>(), T(lr / correction1(m.t) * r), T(eps), rectified};
+    return {.decay = decay<T>(scale), .averages = averages<T>(), .step_size = T(lr / correction1(m.t) * r), .eps = T(eps),
+            .rectified = rectified};
   }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.radam; }
 };
 
 struct LionRule : AveragingRule {
   template <class Group>
   explicit LionRule(const Group& g) : AveragingRule(g, true) {}
 
-  Kinds kinds() const { return {0}; }
+  Kinds kinds() const { return {1, {0}}; }
   template <class T>
-  LionConstants<T> constants(double scale, const Moment&) const { return {decay<T>(scale), averages<T>(), T(lr)}; }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.lion; }
+  LionConstants<T> constants(double scale, const Moment&) const { return {.decay = decay<T>(scale), .averages = averages<T>(), .lr = T(lr)}; }
 };
 
 struct AdagradRule : Rule {
@@ -151,13 +151,11 @@ struct AdagradRule : Rule {
   template <class Group>
   explicit AdagradRule(const Group& g) : Rule(g), lr_decay(g.number("lr_decay")), eps(g.number("eps")) {}
 
-  Kinds kinds() const { return {0}; }
+  Kinds kinds() const { return {1, {0}}; }
   template <class T>
   AdagradConstants<T> constants(double scale, const Moment& m) const {
-    return {decay<T>(scale), T(lr / (1 + double(m.t - 1) * lr_decay)), T(eps)};
+    return {.decay = decay<T>(scale), .step_size = T(lr / (1 + double(m.t - 1) * lr_decay)), .eps = T(eps)};
   }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.adagrad; }
 };
 
 struct AdadeltaRule : Rule {
@@ -166,13 +164,11 @@ struct AdadeltaRule : Rule {
   template <class Group>
   explicit AdadeltaRule(const Group& g) : Rule(g), rho(g.number("rho")), eps(g.number("eps")) {}
 
-  Kinds kinds() const { return {0, 1}; }
+  Kinds kinds() const { return {2, {0, 1}}; }
   template <class T>
   AdadeltaConstants<T> constants(double scale, const Moment&) const {
-    return {decay<T>(scale), T(lr), T(rho), T(1 - rho), T(eps)};
+    return {.decay = decay<T>(scale), .lr = T(lr), .rho = T(rho), .one_minus_rho = T(1 - rho), .eps = T(eps)};
   }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.adadelta; }
 };
 
 struct RmspropRule : Rule {
@@ -184,17 +180,16 @@ struct RmspropRule : Rule {
       : Rule(g), alpha(g.number("alpha")), eps(g.number("eps")), momentum(g.number("momentum")), centered(g.flag("centered")) {}
 
   Kinds kinds() const {
-    Kinds kinds = {0};
-    if (momentum != 0) kinds.push_back(1);
-    if (centered) kinds.push_back(2);
+    Kinds kinds = {1, {0}};
+    if (momentum != 0) kinds.at[kinds.count++] = 1;
+    if (centered) kinds.at[kinds.count++] = 2;
     return kinds;
   }
   template <class T>
   RmspropConstants<T> constants(double scale, const Moment&) const {
-    return {decay<T>(scale), T(lr), T(alpha), T(1 - alpha), T(eps), T(momentum), momentum != 0, centered};
+    return {.decay = decay<T>(scale), .lr = T(lr), .alpha = T(alpha), .one_minus_alpha = T(1 - alpha), .eps = T(eps),
+            .momentum = T(momentum), .has_momentum = momentum != 0, .centered = centered};
   }
-  template <class T>
-  static auto kernel(const StepKernels<T>& k) { return k.rmsprop; }
 };
 
 }  // namespace fastnn

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "capi/common.h"
+#include "kernels/args/activation.h"
+#include "kernels/args/dropout.h"
 
 namespace fastnn {
 namespace {
@@ -53,7 +55,7 @@ int dropout(T* y, const T* x, Index size, double p, fastnn_random random) noexce
 template <class T>
 int channel_dropout(T* y, const T* x, Index channels, Index inner, double p, fastnn_random random) noexcept {
   const Index size = channels * inner;
-  if (size) kernels_for<T>().channel_dropout({y, x, size, inner, place(random), drop_threshold(p), T(keep_scale(p)), 0, 0});
+  if (size) kernels_for<T>().dropout2d({y, x, size, inner, place(random), drop_threshold(p), T(keep_scale(p)), 0, 0});
   return kDone;
 }
 

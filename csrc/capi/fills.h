@@ -3,6 +3,7 @@
 
 #include "calls/fills.h"
 #include "capi/common.h"
+#include "kernels/args/random.h"
 
 namespace fastnn {
 namespace {
@@ -21,7 +22,7 @@ int normal(T* y, Index size, double mean, double std, fastnn_random random) noex
 
 template <class T>
 int trunc_normal(T* y, Index size, double mean, double std, double a, double b, fastnn_random random) noexcept {
-  kernels_for<T>().truncated_normal(truncated_normal_args(y, size, 0, place(random), mean, std, a, b));
+  kernels_for<T>().trunc_normal(trunc_normal_args(y, size, 0, place(random), mean, std, a, b));
   return kDone;
 }
 
@@ -52,7 +53,7 @@ int permutation(std::int64_t* y, std::int64_t size, fastnn_random random) noexce
 }
 
 int philox(std::uint32_t* words, std::int64_t blocks, fastnn_random random) noexcept {
-  kernel_table().philox(words, place(random), blocks);
+  kernel_table().philox({words, place(random), blocks});
   return kDone;
 }
 

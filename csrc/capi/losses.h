@@ -1,9 +1,10 @@
 // Softmax and losses.
 #pragma once
 
-#include "calls/total.h"
+#include "calls/partial_sums.h"
 #include "capi/common.h"
-#include "kernels/parallel.h"
+#include "kernels/args/loss.h"
+#include "kernels/args/softmax.h"
 
 namespace fastnn {
 namespace {
@@ -37,7 +38,7 @@ template <class T>
 int soft(T* dlogits, double* row_loss, const T* logits, const Index* labels, const T* target, const T* weight, Index rows,
          Index classes, double smoothing, double scale) noexcept {
   return with_scratch<double>(rows, [&](double* row_mass) {
-    kernels_for<T>().cross_entropy_soft(
+    kernels_for<T>().softmax_cross_entropy_soft(
         {dlogits, row_loss, row_mass, logits, labels, target, weight, rows, classes, scale, smoothing});
   });
 }
@@ -46,7 +47,7 @@ template <class T>
 int cross_entropy(T* dlogits, double* row_loss, const T* logits, const Index* labels, const T* weight, Index rows,
                   Index classes, double smoothing, double scale) noexcept {
   if (smoothing > 0) return soft<T>(dlogits, row_loss, logits, labels, nullptr, weight, rows, classes, smoothing, scale);
-  kernels_for<T>().cross_entropy({dlogits, row_loss, nullptr, logits, labels, nullptr, weight, rows, classes, scale, 0});
+  kernels_for<T>().softmax_cross_entropy({dlogits, row_loss, nullptr, logits, labels, nullptr, weight, rows, classes, scale, 0});
   return kDone;
 }
 
@@ -59,14 +60,14 @@ int cross_entropy_soft(T* dlogits, double* row_loss, const T* logits, const T* t
 template <class T>
 int nll(T* dinput, double* row_loss, const T* input, const Index* labels, const T* weight, Index rows, Index classes,
         double scale) noexcept {
-  kernels_for<T>().nll({dinput, row_loss, nullptr, input, labels, nullptr, weight, rows, classes, scale, 0});
+  kernels_for<T>().nll_loss({dinput, row_loss, nullptr, input, labels, nullptr, weight, rows, classes, scale, 0});
   return kDone;
 }
 
 // A loss by element; `kernel` picks it out of the table.
 template <class T, class Kernel>
 int by_element(LossArgs<T> args, double* loss, Kernel kernel) noexcept {
-  const Index blocks = (args.size + kBlockElements - 1) / kBlockElements;
+  const Index blocks = partial_sums_of(args.size);
   return with_scratch<double>(blocks, [&](double* partial) {
     args.partial = partial;
     kernel(kernels_for<T>())(args);
@@ -81,19 +82,19 @@ LossArgs<T> loss_args(T* dinput, const T* input, const T* target, Index size, do
 
 template <class T>
 int mse(T* dinput, double* loss, const T* input, const T* target, Index size, double scale) noexcept {
-  return by_element(loss_args(dinput, input, target, size, scale), loss, [](const auto& k) { return k.mse; });
+  return by_element(loss_args(dinput, input, target, size, scale), loss, [](const auto& k) { return k.mse_loss; });
 }
 
 template <class T>
 int l1(T* dinput, double* loss, const T* input, const T* target, Index size, double scale) noexcept {
-  return by_element(loss_args(dinput, input, target, size, scale), loss, [](const auto& k) { return k.l1; });
+  return by_element(loss_args(dinput, input, target, size, scale), loss, [](const auto& k) { return k.l1_loss; });
 }
 
 template <class T>
 int huber(T* dinput, double* loss, const T* input, const T* target, Index size, double delta, double scale) noexcept {
   LossArgs<T> args = loss_args(dinput, input, target, size, scale);
   args.delta = delta;
-  return by_element(args, loss, [](const auto& k) { return k.huber; });
+  return by_element(args, loss, [](const auto& k) { return k.huber_loss; });
 }
 
 template <class T>
@@ -102,7 +103,7 @@ int binary_cross_entropy(T* dinput, double* loss, const T* input, const T* targe
   LossArgs<T> args = loss_args(dinput, input, target, size, scale);
   args.weight = weight, args.pos_weight = pos_weight;
   args.weight_period = args.pos_weight_period = size > 0 ? size : 1;
-  return by_element(args, loss, [](const auto& k) { return k.binary_cross_entropy; });
+  return by_element(args, loss, [](const auto& k) { return k.binary_cross_entropy_with_logits; });
 }
 
 template <class T>

@@ -4,6 +4,10 @@
 #include <algorithm>
 
 #include "capi/common.h"
+#include "kernels/args/layer_norm.h"
+#include "kernels/args/batch_norm.h"
+#include "kernels/args/group_norm.h"
+#include "kernels/args/weight_norm.h"
 
 namespace fastnn {
 namespace {
@@ -11,21 +15,21 @@ namespace {
 template <class T>
 int layer_norm(T* y, double* mean, double* rstd, const T* x, const T* weight, const T* bias, Index rows, Index columns,
                double eps) noexcept {
-  kernels_for<T>().row_norm({y, mean, rstd, x, weight, bias, rows, columns, eps});
+  kernels_for<T>().layer_norm({y, mean, rstd, x, weight, bias, rows, columns, eps});
   return kDone;
 }
 
 template <class T>
 int layer_norm_backward(T* dx, T* dweight, T* dbias, const T* dy, const T* x, const T* weight, const double* mean,
                         const double* rstd, Index rows, Index columns) noexcept {
-  return with_scratch<T>(2 * columns * row_norm_blocks(rows), [&](T* partial) {
-    kernels_for<T>().row_norm_backward({dx, dweight, dbias, partial, dy, x, weight, mean, rstd, rows, columns});
+  return with_scratch<T>(2 * columns * layer_norm_blocks(rows), [&](T* partial) {
+    kernels_for<T>().layer_norm_backward({dx, dweight, dbias, partial, dy, x, weight, mean, rstd, rows, columns});
   });
 }
 
 template <class T>
 int rms_norm(T* y, double* rrms, const T* x, const T* weight, Index rows, Index columns, double eps) noexcept {
-  kernels_for<T>().row_norm({y, nullptr, rrms, x, weight, nullptr, rows, columns, eps});
+  kernels_for<T>().layer_norm({y, nullptr, rrms, x, weight, nullptr, rows, columns, eps});
   return kDone;
 }
 
@@ -33,8 +37,8 @@ int rms_norm(T* y, double* rrms, const T* x, const T* weight, Index rows, Index 
 template <class T>
 int rms_norm_backward(T* dx, T* dweight, const T* dy, const T* x, const T* weight, const double* rrms, Index rows,
                       Index columns) noexcept {
-  return with_scratch<T>(columns * (1 + 2 * row_norm_blocks(rows)), [&](T* scratch) {
-    kernels_for<T>().row_norm_backward(
+  return with_scratch<T>(columns * (1 + 2 * layer_norm_blocks(rows)), [&](T* scratch) {
+    kernels_for<T>().layer_norm_backward(
         {dx, dweight, scratch, scratch + columns, dy, x, weight, nullptr, rrms, rows, columns});
   });
 }
@@ -42,7 +46,7 @@ int rms_norm_backward(T* dx, T* dweight, const T* dy, const T* x, const T* weigh
 template <class T>
 int dropout_add_layer_norm(T* y, T* sum, double* mean, double* rstd, const T* x, const T* residual, const T* weight,
                            const T* bias, Index rows, Index columns, double eps, double p, fastnn_random random) noexcept {
-  kernels_for<T>().residual_norm({{y, mean, rstd, sum, weight, bias, rows, columns, eps}, sum, x, residual, place(random),
+  kernels_for<T>().dropout_add_layer_norm({{y, mean, rstd, sum, weight, bias, rows, columns, eps}, sum, x, residual, place(random),
                                   drop_threshold(p), T(keep_scale(p))});
   return kDone;
 }
@@ -51,8 +55,8 @@ template <class T>
 int dropout_add_layer_norm_backward(T* dx, T* dresidual, T* dweight, T* dbias, const T* dy, const T* dsum, const T* sum,
                                     const T* weight, const double* mean, const double* rstd, Index rows, Index columns,
                                     double p, fastnn_random random) noexcept {
-  return with_scratch<T>(2 * columns * row_norm_blocks(rows), [&](T* partial) {
-    kernels_for<T>().residual_norm_backward(
+  return with_scratch<T>(2 * columns * layer_norm_blocks(rows), [&](T* partial) {
+    kernels_for<T>().dropout_add_layer_norm_backward(
         {{dresidual, dweight, dbias, partial, dy, sum, weight, mean, rstd, rows, columns}, dx, dsum, place(random),
          drop_threshold(p), T(keep_scale(p))});
   });
@@ -62,8 +66,8 @@ template <class T>
 int batch_norm(T* y, double* mean, double* rstd, T* running_mean, T* running_var, const T* x, const T* weight, const T* bias,
                const T* residual, Index outer, Index channels, Index inner, double momentum, double eps, int training,
                int unbiased, int relu) noexcept {
-  return with_scratch<double>(channel_norm_partial(outer, channels, inner), [&](double* partial) {
-    kernels_for<T>().channel_norm({y, mean, rstd, running_mean, running_var, partial, x, weight, bias, residual, outer,
+  return with_scratch<double>(batch_norm_partial(outer, channels, inner), [&](double* partial) {
+    kernels_for<T>().batch_norm({y, mean, rstd, running_mean, running_var, partial, x, weight, bias, residual, outer,
                                    channels, inner, momentum, eps, training != 0, unbiased != 0, relu != 0});
   });
 }
@@ -72,8 +76,8 @@ template <class T>
 int batch_norm_backward(T* dx, T* dresidual, T* dweight, T* dbias, const T* dy, const T* x, const T* y, const T* weight,
                         const double* mean, const double* rstd, Index outer, Index channels, Index inner,
                         int training) noexcept {
-  return with_scratch<double>(channel_norm_partial(outer, channels, inner), [&](double* partial) {
-    kernels_for<T>().channel_norm_backward({dx, dresidual, dweight, dbias, partial, dy, x, y, weight, mean, rstd, outer,
+  return with_scratch<double>(batch_norm_partial(outer, channels, inner), [&](double* partial) {
+    kernels_for<T>().batch_norm_backward({dx, dresidual, dweight, dbias, partial, dy, x, y, weight, mean, rstd, outer,
                                             channels, inner, training != 0});
   });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "capi/common.h"
+#include "kernels/args/max_pool2d.h"
 
 namespace fastnn {
 namespace {
@@ -13,7 +14,7 @@ inline PoolAxis pool_axis(Index size, Index window, Index stride, Index padding)
 template <class T>
 int max_pool(T* y, std::uint8_t* index, const T* x, Index planes, Index height, Index width, Index window_height,
              Index window_width, Index stride_height, Index stride_width, Index padding_height, Index padding_width) noexcept {
-  kernels_for<T>().max_pool({y, index, x, planes, pool_axis(height, window_height, stride_height, padding_height),
+  kernels_for<T>().max_pool2d({y, index, x, planes, pool_axis(height, window_height, stride_height, padding_height),
                              pool_axis(width, window_width, stride_width, padding_width)});
   return kDone;
 }
@@ -22,7 +23,7 @@ template <class T>
 int max_pool_backward(T* dx, const T* dy, const std::uint8_t* index, Index planes, Index height, Index width,
                       Index window_height, Index window_width, Index stride_height, Index stride_width, Index padding_height,
                       Index padding_width) noexcept {
-  kernels_for<T>().max_pool_backward({dx, dy, index, planes, pool_axis(height, window_height, stride_height, padding_height),
+  kernels_for<T>().max_pool2d_backward({dx, dy, index, planes, pool_axis(height, window_height, stride_height, padding_height),
                                       pool_axis(width, window_width, stride_width, padding_width)});
   return kDone;
 }

@@ -3,57 +3,56 @@
 
 #include <string_view>
 
-#include "calls/optim_rules.h"
-#include "calls/total.h"
+#include "calls/segments.h"
 #include "capi/common.h"
-#include "kernels/parallel.h"
 
 namespace fastnn {
 namespace {
 
-inline const GradientKernels& gradient_kernels(float) { return kernel_table().gradient_f32; }
-inline const GradientKernels& gradient_kernels(double) { return kernel_table().gradient_f64; }
-inline const StepKernels<float>& step_kernels(float) { return kernel_table().step_f32; }
-inline const StepKernels<double>& step_kernels(double) { return kernel_table().step_f64; }
+inline auto kernel_of(float, const GradientKernels& kernels) { return kernels.f32; }
+inline auto kernel_of(double, const GradientKernels& kernels) { return kernels.f64; }
+template <template <class> class Constants>
+auto kernel_of(float, const StepKernels<Constants>& kernels) { return kernels.f32; }
+template <template <class> class Constants>
+auto kernel_of(double, const StepKernels<Constants>& kernels) { return kernels.f64; }
 
-// run(segments, how many); those without elements are left out.
+// run(list) of the gradients that have elements.
 template <class T, class Run>
-int with_segments(T** grads, const Index* sizes, Index count, Run run) noexcept {
-  return with_scratch<GradientSegment>(count, [&](GradientSegment* segments) {
-    Index n = 0, end = 0;
+int with_gradients(T** grads, const Index* sizes, Index count, Run run) noexcept {
+  return with_scratch<GradientSegment>(count, [&](GradientSegment* memory) {
+    SegmentList<GradientSegment> list(memory);
     for (Index i = 0; i < count; ++i) {
-      if (sizes[i]) segments[n++] = {grads[i], sizes[i], end += padded(sizes[i])};
+      if (sizes[i]) list.add(sizes[i]).grad = grads[i];
     }
-    run(segments, n);
+    return run(list);
   });
 }
 
 template <class T>
 int sum_squares(double* sum, T** grads, const Index* sizes, Index count) noexcept {
-  Index total = 0;
-  for (Index i = 0; i < count; ++i) total += padded(sizes[i]);
-  const Index blocks = (total + kBlockElements - 1) / kBlockElements;
-  return with_scratch<double>(blocks, [&](double* partial) {
-    with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n) {
-      gradient_kernels(T()).sum_squares({segments, n, partial, 0, 0});
+  return with_gradients(grads, sizes, count, [&](const SegmentList<GradientSegment>& list) {
+    return with_scratch<double>(partial_sums_of(list.end()), [&](double* partial) {
+      const auto kernel = kernel_of(T(), kernel_table().sum_squares);
+      *sum = add_squares(0, list, partial, [=](const GradientArgs& args) { kernel(args); });
     });
-    *sum = 0;
-    for (Index b = 0; b < blocks; ++b) *sum += partial[b];
+  });
+}
+
+template <class T>
+int change_gradients(const GradientKernels& kernels, T** grads, const Index* sizes, Index count, double low, double high) noexcept {
+  return with_gradients(grads, sizes, count, [&](const SegmentList<GradientSegment>& list) {
+    kernel_of(T(), kernels)({.segments = list.get(), .count = list.count(), .partial = nullptr, .low = low, .high = high});
   });
 }
 
 template <class T>
 int scale(T** grads, const Index* sizes, Index count, double factor) noexcept {
-  return with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n) {
-    gradient_kernels(T()).scale({segments, n, nullptr, factor, 0});
-  });
+  return change_gradients(kernel_table().scale, grads, sizes, count, factor, 0);
 }
 
 template <class T>
 int clamp(T** grads, const Index* sizes, Index count, double low, double high) noexcept {
-  return with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n) {
-    gradient_kernels(T()).clamp({segments, n, nullptr, low, high});
-  });
+  return change_gradients(kernel_table().clamp, grads, sizes, count, low, high);
 }
 
 // The options of C as the rules ask for them.
@@ -86,44 +85,35 @@ class NamedOptions {
   const fastnn_options& o_;
 };
 
-template <class Rule, class T>
+template <class Rule, auto kernels, class T>
 int step_of(T** params, T** grads, T** state, const Index* sizes, Index count, Index t, double* memory,
             const fastnn_options* options) noexcept {
   const Rule rule{NamedOptions(*options)};
   const Moment moment = {t, *memory, rule.remember(*memory, t)};
   const auto constants = rule.template constants<T>(options->gradient_scale, moment);
   using Segment = StepSegment<std::remove_const_t<decltype(constants)>>;
-  const Kinds kinds = rule.kinds();
-  const int done = with_scratch<Segment>(count, [&](Segment* segments) {
-    Index n = 0, end = 0;
+  const int done = with_scratch<Segment>(count, [&](Segment* room) {
+    SegmentList<Segment> list(room);
     for (Index i = 0; i < count; ++i) {
       if (!grads[i] || !sizes[i]) continue;
-      Segment& s = segments[n++] = {};
-      s.theta = params[i], s.grad = grads[i], s.size = sizes[i], s.end = end += padded(sizes[i]), s.constants = &constants;
-      for (std::size_t k = 0; k < kinds.size(); ++k) s.state[k] = state[Index(kinds[k]) * count + i];
+      add_parameter(list, params[i], grads[i], sizes[i], constants, rule.kinds(),
+                    [=](int kind) { return StateOf{state[kind * count + i], nullptr, false}; });
     }
-    if (n) Rule::kernel(step_kernels(T()))({segments, n, {0, 0, 0}, options->zero_grad != 0});
+    if (list.count() == 0) return;
+    kernel_of(T(), kernel_table().*kernels)(
+        {.segments = list.get(), .count = list.count(), .random = {0, 0, 0}, .zero_grad = options->zero_grad != 0});
   });
   if (done == kDone) *memory = moment.after;
   return done;
 }
 
-#define FASTNN_RULE(name, Rule)                                                                                         \
-  template <class T>                                                                                                    \
-  int name(T** params, T** grads, T** state, const Index* sizes, Index count, Index step, double* memory,               \
-           const fastnn_options* options) noexcept {                                                                    \
-    return step_of<Rule, T>(params, grads, state, sizes, count, step, memory, options);                                 \
+#define FASTNN_OPTIMIZER(name, Name, python)                                                                           \
+  template <class T>                                                                                                   \
+  int name(T** params, T** grads, T** state, const Index* sizes, Index count, Index step, double* memory,              \
+           const fastnn_options* options) noexcept {                                                                   \
+    return step_of<Name##Rule, &Table::name, T>(params, grads, state, sizes, count, step, memory, options);            \
   }
-FASTNN_RULE(sgd, SgdRule)
-FASTNN_RULE(adam, AdamRule)
-FASTNN_RULE(adamax, AdamaxRule)
-FASTNN_RULE(nadam, NAdamRule)
-FASTNN_RULE(radam, RAdamRule)
-FASTNN_RULE(lion, LionRule)
-FASTNN_RULE(adagrad, AdagradRule)
-FASTNN_RULE(adadelta, AdadeltaRule)
-FASTNN_RULE(rmsprop, RmspropRule)
-#undef FASTNN_RULE
+#include "kernels/kernels.inc"
 
 }  // namespace
 }  // namespace fastnn

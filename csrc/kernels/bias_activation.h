@@ -3,7 +3,7 @@
 // be as short as they like. y may be x, dx may be dy or x; the mask is drawn again in backward.
 #pragma once
 
-#include "kernels/activation.h"
+#include "kernels/activation_runs.h"
 #include "kernels/mask.h"
 #include "kernels/parts.h"
 #include "steps/random.h"

@@ -4,7 +4,7 @@
 // permutation brings their dwords in order.
 #pragma once
 
-#include "kernels/args.h"
+#include "kernels/args/optim.h"
 #include "steps/storage.h"
 
 #if defined(__AVX2__)

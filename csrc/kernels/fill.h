@@ -3,8 +3,11 @@
 
 #include <type_traits>
 
-#include "kernels/random.h"
+#include "kernels/args/random.h"
+#include "kernels/parallel.h"
+#include "kernels/philox.h"
 #include "steps/quantile.h"
+#include "steps/random.h"
 
 namespace fastnn {
 namespace {
@@ -127,7 +130,7 @@ inline void tail_units(double* u, const std::uint32_t* words, float) {
 inline void tail_units(double* u, const std::uint32_t* words, double) { units(u, words); }
 
 template <class T>
-inline void go_into_tail(double* u, const TruncatedNormalArgs<T>& a) {
+inline void go_into_tail(double* u, const TruncNormalArgs<T>& a) {
 #pragma omp simd
   for (Index j = 0; j < kBlockValues<T>; ++j) {
     u[j] = a.end + a.step * beyond_tail(twice_minus_logarithm(u[j] * a.share), a.tail);
@@ -136,7 +139,7 @@ inline void go_into_tail(double* u, const TruncatedNormalArgs<T>& a) {
 
 // In two loops: in one, each value would wait for the logarithm before it. That took a fifth more time.
 template <bool far, class T>
-inline void invert(T* y, const std::uint32_t* words, const TruncatedNormalArgs<T>& a) {
+inline void invert(T* y, const std::uint32_t* words, const TruncNormalArgs<T>& a) {
   T up[kBlockValues<T>], down[kBlockValues<T>];
   ranks(up, down, words);
 #pragma omp simd
@@ -152,7 +155,7 @@ inline void invert(T* y, const std::uint32_t* words, const TruncatedNormalArgs<T
 }
 
 template <class T>
-void truncated_normal_kernel(const TruncatedNormalArgs<T>& args) noexcept {
+void trunc_normal_kernel(const TruncNormalArgs<T>& args) noexcept {
   fill_blocks(args, [a = args](T* y, const std::uint32_t* words) {
     if (a.in_tail) {
       double u[kBlockValues<T>];
@@ -180,8 +183,8 @@ void integers_kernel(const IntegersArgs& args) noexcept {
   });
 }
 
-void philox_words(std::uint32_t* words, const Philox& random, Index blocks) noexcept {
-  for (Index b = 0; b < blocks; ++b) philox_block(words + b * kBlockWords, random, std::uint64_t(b));
+void philox_kernel(const PhiloxArgs& a) noexcept {
+  for (Index b = 0; b < a.blocks; ++b) philox_block(a.words + b * kBlockWords, a.random, std::uint64_t(b));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // bits for any number of threads: one partial sum for each range of the list.
 #pragma once
 
+#include "kernels/lanes.h"
 #include "kernels/pieces.h"
 #include "kernels/storage.h"
 

@@ -3,9 +3,10 @@
 // as channels it is instance norm. y may be x, dx may be dy or x.
 #pragma once
 
+#include "kernels/affine.h"
+#include "kernels/args/group_norm.h"
 #include "kernels/moments.h"
 #include "kernels/parts.h"
-#include "kernels/row_norm.h"
 #include "steps/norm.h"
 
 namespace fastnn {

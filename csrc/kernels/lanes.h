@@ -2,7 +2,7 @@
 // whether a vector holds two doubles or eight, and so are the bits.
 #pragma once
 
-#include "kernels/args.h"
+#include "kernels/args/common.h"
 
 namespace fastnn {
 namespace {

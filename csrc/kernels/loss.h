@@ -2,6 +2,7 @@
 // blocks of kBlockElements, whose sums the caller adds.
 #pragma once
 
+#include "kernels/args/loss.h"
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
 #include "steps/loss.h"
@@ -37,17 +38,17 @@ inline void difference_loss(const LossArgs<T>& a) noexcept {
 }
 
 template <class T>
-void mse_kernel(const LossArgs<T>& a) noexcept {
+void mse_loss_kernel(const LossArgs<T>& a) noexcept {
   difference_loss<Squared<T>>(a);
 }
 
 template <class T>
-void l1_kernel(const LossArgs<T>& a) noexcept {
+void l1_loss_kernel(const LossArgs<T>& a) noexcept {
   difference_loss<Absolute<T>>(a);
 }
 
 template <class T>
-void huber_kernel(const LossArgs<T>& a) noexcept {
+void huber_loss_kernel(const LossArgs<T>& a) noexcept {
   const T *input = a.input, *target = a.target, limit = T(a.delta);
   const double delta = a.delta;
   loss_blocks(a, [=](Index i, Index, T& gradient) {
@@ -58,7 +59,7 @@ void huber_kernel(const LossArgs<T>& a) noexcept {
 }
 
 template <class T>
-void binary_cross_entropy_kernel(const LossArgs<T>& a) noexcept {
+void binary_cross_entropy_with_logits_kernel(const LossArgs<T>& a) noexcept {
   using Step = BinaryCrossEntropy<T>;
   const T *input = a.input, *target = a.target, *weight = a.weight, *positive = a.pos_weight;
   if (!weight) {

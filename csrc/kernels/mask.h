@@ -6,7 +6,7 @@
 namespace fastnn {
 namespace {
 
-// body(first, count, bits16) for pieces of [begin, end): bits16[i] decides about element first + i, see random.h.
+// body(first, count, bits16) for pieces of [begin, end): bits16[i] decides about element first + i, see philox.h.
 template <class Body>
 inline void for_each_masked_run(Index begin, Index end, const Philox& random, Body body) {
   constexpr Index kElements = 2 * kBlockWords;

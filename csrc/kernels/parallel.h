@@ -2,7 +2,7 @@
 // depend on how many threads take them; one block runs in the caller, without waking anybody.
 #pragma once
 
-#include "kernels/args.h"
+#include "kernels/args/common.h"
 
 namespace fastnn {
 
@@ -11,9 +11,6 @@ namespace fastnn {
 void run_blocks(Index blocks, Index elements, void (*body)(void*, Index) noexcept, void* context) noexcept;
 
 namespace {
-
-// What makes a block worth handing to a thread: 5 to 15 us.
-constexpr Index kBlockElements = 16384;
 
 // Not inline, or every kernel would be compiled twice: for a single block, and for many.
 template <class Body>

@@ -3,6 +3,7 @@
 // 235). An exchange in memory for each number waits for memory each time; here it is written in as many streams as buckets.
 #pragma once
 
+#include "kernels/args/random.h"
 #include "kernels/parallel.h"
 #include "kernels/philox.h"
 

@@ -1,6 +1,7 @@
 // A list of tensors cut into equal ranges, wherever tensors begin or end. Ranges and tensors begin at whole chunks.
 #pragma once
 
+#include "kernels/args/optim.h"
 #include "kernels/parallel.h"
 
 namespace fastnn {

@@ -4,7 +4,7 @@
 // second pass of layer norm's backward lost by it. Asking beyond an array's end does nothing.
 #pragma once
 
-#include "kernels/args.h"
+#include "kernels/args/common.h"
 
 namespace fastnn {
 namespace {

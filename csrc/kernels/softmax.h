@@ -1,168 +1,137 @@
-// Softmax and its logarithm over the last axis: rows of n. Exponentials are taken of x less the row's largest, so that
-// none overflows; a row is read from memory once. y may be x, dx may be dy or y.
-// Source: J. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
+// Softmax over any axis: x is (outer, n, inner). The last axis is softmax_rows.h's; over another one, columns lie side by side
+// in a vector: 64 of them, at the end 8 or one.
 #pragma once
 
-#include "kernels/lanes.h"
-#include "kernels/parallel.h"
-#include "kernels/prefetch.h"
-#include "steps/softmax.h"
+#include <type_traits>
+
+#include "kernels/softmax_rows.h"
 
 namespace fastnn {
 namespace {
 
-// From kWide on a row is worth loops of its own, over tiles; shorter rows are exponentiated side by side.
-constexpr Index kWide = 256, kTile = 1024;
+constexpr Index kColumns = 64, kFewColumns = 8;
 
-inline Index smaller(Index a, Index b) { return a < b ? a : b; }
-
-// The largest element, NaN passed over: the sum of exponentials will be NaN in any case.
-template <class T>
-inline T maximum(const T* x, Index n) {
-  T largest = T(-__builtin_inf());
-  Index i = 0;
-  if (n >= kLanes) {
-    T lanes[kLanes];
-    for (T& lane : lanes) lane = largest;
-    for (; i + kLanes <= n; i += kLanes) {
-#pragma omp simd
-      for (Index lane = 0; lane < kLanes; ++lane) lanes[lane] = x[i + lane] > lanes[lane] ? x[i + lane] : lanes[lane];
-    }
-    for (T lane : lanes) largest = lane > largest ? lane : largest;
-  }
-  for (; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
-  return largest;
-}
-
-// The sum of a row of term(i); one too short for lanes is summed in order, many of them side by side in the pipeline.
-template <class Term>
-inline double row_sum(Index n, Term term) {
-  if (n >= kLanes) return sum(n, term);
-  double total = 0;
-  for (Index i = 0; i < n; ++i) total += term(i);
-  return total;
-}
-
-// e = e^(x - shift), and the sum; meanwhile `next`, of the next row, is asked for.
-template <class T>
-inline double exponentials(T* e, const T* x, T shift, Index n, const T* next) {
-#pragma omp simd
-  for (Index i = 0; i < n; ++i) e[i] = exponential_of_negative(x[i] - shift);
-  return sum(
-      n, [=](Index i) { return double(e[i]); }, [=](Index i) { prefetch(next + i, kLanes); });
-}
-
-// y = e^(x - shift) for rows [begin, end), shift a row's largest: before(row, shift) while y is not written yet, and
-// after(row, total) with the row's sum.
-template <class T, class Before, class After>
-inline void exponential_rows(T* y, const T* x, Index n, Index begin, Index end, Before before, After after) {
-  if (n >= kWide) {
-    for (Index row = begin; row < end; ++row) {
-      const T shift = maximum(x + row * n, n);
-      before(row, shift);
-      double total = 0;
-      for (Index i = row * n; i < (row + 1) * n; i += kTile) {
-        total += exponentials(y + i, x + i, shift, smaller(kTile, (row + 1) * n - i), x + i + n);
-      }
-      after(row, total);
-    }
-    return;
-  }
-  for (Index row = begin; row < end; ++row) {
-    const T shift = maximum(x + row * n, n);
-    before(row, shift);
-#pragma omp simd
-    for (Index i = row * n; i < (row + 1) * n; ++i) y[i] = x[i] - shift;
-  }
-#pragma omp simd
-  for (Index i = begin * n; i < end * n; ++i) y[i] = exponential_of_negative(y[i]);
-  for (Index row = begin; row < end; ++row) {
-    after(row, row_sum(n, [=](Index i) { return double(y[row * n + i]); }));
-  }
-}
-
-// Ranges of rows that stay in the first cache between the sweeps.
+// body(tile, first) for tiles of `tile` columns, of which the first begins at element `first`.
 template <class Body>
-inline void for_each_rows(Index rows, Index n, Body body) noexcept {
-  for_each_range(rows, 4 * n, body);
-}
-
-template <class T>
-inline void softmax_rows(const SoftmaxArgs<T>& a) noexcept {
-  T* y = a.y;
-  const T* x = a.x;
-  const Index n = a.n;
-  for_each_rows(a.outer, n, [=](Index begin, Index end) {
-    exponential_rows(
-        y, x, n, begin, end, [](Index, T) {},
-        [=](Index row, double total) {
-          const T scale = T(1 / total);
-#pragma omp simd
-          for (Index i = row * n; i < (row + 1) * n; ++i) y[i] *= scale;
-        });
-  });
-}
-
-// The exponentials go through a buffer, since only their sum is wanted.
-template <class T>
-inline void log_softmax_row(T* y, const T* x, Index n) {
-  T buffer[kTile];
-  const T shift = maximum(x, n);
-  double total = 0;
-  for (Index i = 0; i < n; i += kTile) total += exponentials(buffer, x + i, shift, smaller(kTile, n - i), x + i + n);
-  const T log_total = T(logarithm(total));
-#pragma omp simd
-  for (Index i = 0; i < n; ++i) y[i] = (x[i] - shift) - log_total;
-}
-
-template <class T>
-inline void short_log_softmax_rows(T* y, const T* x, Index n, Index rows) {
-  T buffer[kTile];
-  for (Index row = 0; row < rows; ++row) {
-    const T shift = maximum(x + row * n, n);
-#pragma omp simd
-    for (Index i = row * n; i < (row + 1) * n; ++i) y[i] = x[i] - shift;
-  }
-#pragma omp simd
-  for (Index i = 0; i < rows * n; ++i) buffer[i] = exponential_of_negative(y[i]);
-  for (Index row = 0; row < rows; ++row) {
-    const T* e = buffer + row * n;
-    const T log_total = T(logarithm(row_sum(n, [=](Index i) { return double(e[i]); })));
-#pragma omp simd
-    for (Index i = row * n; i < (row + 1) * n; ++i) y[i] -= log_total;
-  }
-}
-
-template <class T>
-inline void log_softmax_rows(const SoftmaxArgs<T>& a) noexcept {
-  T* y = a.y;
-  const T* x = a.x;
-  const Index n = a.n;
-  for_each_rows(a.outer, n, [=](Index begin, Index end) {
-    if (n >= kWide) {
-      for (Index row = begin; row < end; ++row) log_softmax_row(y + row * n, x + row * n, n);
-      return;
-    }
-    const Index rows = kTile / (n < 1 ? 1 : n);
-    for (Index row = begin; row < end; row += rows) {
-      short_log_softmax_rows(y + row * n, x + row * n, n, smaller(rows, end - row));
+inline void for_each_columns(Index outer, Index n, Index inner, Body body) noexcept {
+  const Index tiles = (inner + kColumns - 1) / kColumns;
+  for_each_range(outer * tiles, n * smaller(kColumns, inner), [=](Index begin, Index end) {
+    for (Index tile = begin; tile < end; ++tile) {
+      const Index base = tile / tiles * n * inner, last = smaller(inner, (tile % tiles + 1) * kColumns);
+      Index c = tile % tiles * kColumns;
+      for (; c + kColumns <= last; c += kColumns) body(std::integral_constant<Index, kColumns>(), base + c);
+      for (; c + kFewColumns <= last; c += kFewColumns) body(std::integral_constant<Index, kFewColumns>(), base + c);
+      for (; c < last; ++c) body(std::integral_constant<Index, 1>(), base + c);
     }
   });
 }
 
-// The gradient of either is element by element once a sum over the row is known.
+template <class T, Index width>
+struct Column {
+  T largest[width];
+  double total[width];
+};
+
+// The largest of each column, and the sum of what each(x - largest, place) gives.
+template <Index width, class T, class Each>
+inline Column<T, width> column_exponentials(const T* x, Index n, Index inner, Each each) {
+  Column<T, width> s;
+  for (Index c = 0; c < width; ++c) s.largest[c] = T(-__builtin_inf()), s.total[c] = 0;
+  for (Index row = 0; row < n; ++row) {
+#pragma omp simd
+    for (Index c = 0; c < width; ++c) {
+      const T value = x[row * inner + c];
+      s.largest[c] = value > s.largest[c] ? value : s.largest[c];
+    }
+  }
+  for (Index row = 0; row < n; ++row) {
+#pragma omp simd
+    for (Index c = 0; c < width; ++c) {
+      s.total[c] += double(each(exponential_of_negative(x[row * inner + c] - s.largest[c]), row * inner + c));
+    }
+  }
+  return s;
+}
+
+template <Index width, class T>
+inline void softmax_columns(T* y, const T* x, Index n, Index inner) {
+  const auto s = column_exponentials<width>(x, n, inner, [=](T e, Index i) { return y[i] = e; });
+  T scale[width];
+  for (Index c = 0; c < width; ++c) scale[c] = T(1 / s.total[c]);
+  for (Index row = 0; row < n; ++row) {
+#pragma omp simd
+    for (Index c = 0; c < width; ++c) y[row * inner + c] *= scale[c];
+  }
+}
+
+template <Index width, class T>
+inline void log_softmax_columns(T* y, const T* x, Index n, Index inner) {
+  const auto s = column_exponentials<width>(x, n, inner, [](T e, Index) { return e; });
+  T log_total[width];
+  for (Index c = 0; c < width; ++c) log_total[c] = T(logarithm(s.total[c]));
+  for (Index row = 0; row < n; ++row) {
+#pragma omp simd
+    for (Index c = 0; c < width; ++c) {
+      y[row * inner + c] = (x[row * inner + c] - s.largest[c]) - log_total[c];
+    }
+  }
+}
+
+template <Index width, class Rule, class T>
+inline void backward_columns(T* dx, const T* dy, const T* y, Index n, Index inner) {
+  double total[width] = {};
+  for (Index row = 0; row < n; ++row) {
+#pragma omp simd
+    for (Index c = 0; c < width; ++c) total[c] += double(Rule::term(dy[row * inner + c], y[row * inner + c]));
+  }
+  T rounded[width];
+  for (Index c = 0; c < width; ++c) rounded[c] = T(total[c]);
+  for (Index row = 0; row < n; ++row) {
+#pragma omp simd
+    for (Index c = 0; c < width; ++c) {
+      dx[row * inner + c] = Rule::gradient(dy[row * inner + c], y[row * inner + c], rounded[c]);
+    }
+  }
+}
+
+template <class T>
+void softmax_kernel(const SoftmaxArgs<T>& a) noexcept {
+  if (a.inner == 1) return softmax_rows(a);
+  T* y = a.y;
+  const T* x = a.x;
+  const Index n = a.n, inner = a.inner;
+  for_each_columns(a.outer, n, inner, [=](auto tile, Index first) { softmax_columns<tile>(y + first, x + first, n, inner); });
+}
+
+template <class T>
+void log_softmax_kernel(const SoftmaxArgs<T>& a) noexcept {
+  if (a.inner == 1) return log_softmax_rows(a);
+  T* y = a.y;
+  const T* x = a.x;
+  const Index n = a.n, inner = a.inner;
+  for_each_columns(a.outer, n, inner,
+                   [=](auto tile, Index first) { log_softmax_columns<tile>(y + first, x + first, n, inner); });
+}
+
 template <class Rule, class T>
-inline void backward_rows(const SoftmaxBackwardArgs<T>& a) noexcept {
+inline void backward(const SoftmaxBackwardArgs<T>& a) noexcept {
+  if (a.inner == 1) return backward_rows<Rule>(a);
   T* dx = a.dx;
   const T *dy = a.dy, *y = a.y;
-  const Index n = a.n;
-  for_each_rows(a.outer, n, [=](Index begin, Index end) {
-    for (Index row = begin * n; row < end * n; row += n) {
-      const T total = T(row_sum(n, [=](Index i) { return double(Rule::term(dy[row + i], y[row + i])); }));
-#pragma omp simd
-      for (Index i = row; i < row + n; ++i) dx[i] = Rule::gradient(dy[i], y[i], total);
-    }
+  const Index n = a.n, inner = a.inner;
+  for_each_columns(a.outer, n, inner, [=](auto tile, Index first) {
+    backward_columns<tile, Rule>(dx + first, dy + first, y + first, n, inner);
   });
+}
+
+template <class T>
+void softmax_backward_kernel(const SoftmaxBackwardArgs<T>& a) noexcept {
+  backward<SoftmaxGradient<T>>(a);
+}
+
+template <class T>
+void log_softmax_backward_kernel(const SoftmaxBackwardArgs<T>& a) noexcept {
+  backward<LogSoftmaxGradient<T>>(a);
 }
 
 }  // namespace

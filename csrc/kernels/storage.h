@@ -2,7 +2,7 @@
 // elements from `first` on, either where they lie or converted into `buffer`; `close` brings a changed chunk back.
 #pragma once
 
-#include "kernels/args.h"
+#include "kernels/args/optim.h"
 #include "kernels/bytes.h"
 #include "kernels/philox.h"
 #include "steps/storage.h"

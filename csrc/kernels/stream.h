@@ -2,6 +2,7 @@
 // read and written, `writes` only written, `reads` only read.
 #pragma once
 
+#include "kernels/args/stream.h"
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
 

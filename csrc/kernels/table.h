@@ -1,44 +1,50 @@
-// The table of kernels that one ISA object exports: its only symbol.
+// The kernels of one instruction set, as pointers. Argument structs are only named here; whoever fills one includes its header
+// in kernels/args/, so that a change to one family's arguments concerns that family alone.
 #pragma once
 
-#include "kernels/args.h"
-#include "steps/adam.h"
-#include "steps/optim.h"
+#include "kernels/args/common.h"
 
 namespace fastnn {
+
+#define FASTNN_KERNEL(name, Args) \
+  template <class T>              \
+  struct Args;
+#define FASTNN_PLAIN_KERNEL(name, Args) struct Args;
+#define FASTNN_OPTIMIZER(name, Name, python) \
+  template <class T>                         \
+  struct Name##Constants;
+#include "kernels/kernels.inc"
+struct GradientArgs;
+template <class Constants>
+struct StepArgs;
 
 template <class T>
 struct Kernels {
 #define FASTNN_KERNEL(name, Args) void (*name)(const Args<T>&) noexcept;
 #include "kernels/kernels.inc"
-#undef FASTNN_KERNEL
-};
-
-template <class T>
-struct StepKernels {
-#define FASTNN_OPTIMIZER(name, Constants) void (*name)(const StepArgs<Constants<T>>&) noexcept;
-#include "kernels/kernels.inc"
-#undef FASTNN_OPTIMIZER
 };
 
 struct GradientKernels {
-#define FASTNN_GRADIENT_KERNEL(name) void (*name)(const GradientArgs&) noexcept;
-#include "kernels/kernels.inc"
-#undef FASTNN_GRADIENT_KERNEL
+#define FASTNN_POINTER(element, Storage, ...) void (*element)(const GradientArgs&) noexcept;
+  FASTNN_GRADIENT_ELEMENTS(FASTNN_POINTER)
+#undef FASTNN_POINTER
+};
+
+template <template <class> class Constants>
+struct StepKernels {
+#define FASTNN_POINTER(format, T, ParamStorage, StateStorage, ...) void (*format)(const StepArgs<Constants<T>>&) noexcept;
+  FASTNN_STEP_FORMATS(FASTNN_POINTER)
+#undef FASTNN_POINTER
 };
 
 struct Table {
   const char* isa;
   Kernels<float> f32;
   Kernels<double> f64;
-  // By the format of parameters and state; what is not said to be otherwise is as it is computed with.
-  StepKernels<float> step_f32, step_bf16_params, step_bf16_state, step_int8_state;
-  StepKernels<double> step_f64;
-  GradientKernels gradient_f32, gradient_f64, gradient_bf16;
-  // The raw words of `blocks` blocks from `random` on, 64 each.
-  void (*philox)(std::uint32_t* words, const Philox& random, Index blocks) noexcept;
-  void (*integers)(const IntegersArgs&) noexcept;
-  void (*permutation)(const PermutationArgs&) noexcept;
+#define FASTNN_PLAIN_KERNEL(name, Args) void (*name)(const Args&) noexcept;
+#define FASTNN_GRADIENT_KERNEL(name) GradientKernels name;
+#define FASTNN_OPTIMIZER(name, Name, python) StepKernels<Name##Constants> name;
+#include "kernels/kernels.inc"
 };
 
 }  // namespace fastnn

@@ -2,6 +2,7 @@
 // is one run, with inner == 1 it is a column. w may be v, dv may be dw or v.
 #pragma once
 
+#include "kernels/args/weight_norm.h"
 #include "kernels/channel_tiles.h"
 #include "steps/weight_norm.h"
 

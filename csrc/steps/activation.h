@@ -1,20 +1,14 @@
-// Activations: value(x), and backward(dy, at) = dy * d value / dx, `at` being x, or value(x) where kFromOutput says so. NaN
+// Activations: value(x), and backward(dy, at) = dy * d value / dx; `at` is x, or value(x) where activations.inc says so. NaN
 // goes through all of them, infinity as in PyTorch.
 #pragma once
 
+#include "steps/activation_kind.h"
 #include "steps/gelu.h"
 #include "steps/special.h"
 
 namespace fastnn {
 
-// An activation's own options: negative_slope, alpha or beta, and softplus's threshold.
-template <class T>
-struct ActivationOptions {
-  T first, threshold;
-};
-
 struct Identity {
-  static constexpr bool kFromOutput = false;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x; }
   template <class T>
@@ -24,7 +18,6 @@ struct Identity {
 // V. Nair, G. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010. NaN is not <= 0, so it
 // stays NaN. The gradient may be had from the output too.
 struct Relu {
-  static constexpr bool kFromOutput = false;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x <= 0 ? T(0) : x; }
   template <class T>
@@ -33,7 +26,6 @@ struct Relu {
 
 // A. Maas, A. Hannun, A. Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML 2013.
 struct LeakyRelu {
-  static constexpr bool kFromOutput = false;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>& slope, T x) { return x > 0 ? x : slope.first * x; }
   template <class T>
@@ -43,7 +35,6 @@ struct LeakyRelu {
 // D.-A. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by exponential linear units", ICLR
 // 2016, equation 15.
 struct Elu {
-  static constexpr bool kFromOutput = false;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>& alpha, T x) {
     return x < 0 ? alpha.first * exponential_minus_one(x) : x;
@@ -56,7 +47,6 @@ struct Elu {
 
 // D. Hendrycks, K. Gimpel, "Gaussian error linear units", 2016: x Phi(x), whose derivative is Phi(x) + x phi(x).
 struct Gelu {
-  static constexpr bool kFromOutput = false;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return gelu_value(x); }
   template <class T>
@@ -66,7 +56,6 @@ struct Gelu {
 // The same source's approximation x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). From |x| = 30
 // on the sigmoid is 0 or 1, and a larger square would only overflow.
 struct GeluTanh {
-  static constexpr bool kFromOutput = false;
   static constexpr double kLinear = 0x1.9884533d43651p+0, kCubic = kLinear * 0.044715;
   template <class T>
   FASTNN_STEP T square(T x) { return x * x > 900 ? T(900) : x * x; }
@@ -84,7 +73,6 @@ struct GeluTanh {
 
 // S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units", Neural Networks 107 (2018), equations 1 and 3.
 struct Silu {
-  static constexpr bool kFromOutput = false;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x * sigmoid(x); }
   template <class T>
@@ -95,7 +83,6 @@ struct Silu {
 };
 
 struct Sigmoid {
-  static constexpr bool kFromOutput = true;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return sigmoid(x); }
   template <class T>
@@ -103,7 +90,6 @@ struct Sigmoid {
 };
 
 struct Tanh {
-  static constexpr bool kFromOutput = true;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return hyperbolic_tangent(x); }
   template <class T>
@@ -113,7 +99,6 @@ struct Tanh {
 // C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing", NIPS 2000: ln(1 + e^(beta x))
 // / beta. Linear above the threshold, as in PyTorch.
 struct Softplus {
-  static constexpr bool kFromOutput = false;
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>& beta, T x) {
     const T z = x * beta.first;

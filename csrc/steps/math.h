@@ -2,11 +2,7 @@
 // Each is a power series on a reduced range, with as many terms as the type can show; <= 2 ulp.
 #pragma once
 
-#include <cstdint>
-
-// A step is one scalar rule. It has internal linkage: the same rule is compiled once per ISA, and the linker
-// must never be offered two versions of one name.
-#define FASTNN_STEP static inline __attribute__((always_inline))
+#include "steps/portable.h"
 
 namespace fastnn {
 
@@ -37,16 +33,13 @@ struct Real<double> {
 
 template <class T>
 FASTNN_STEP typename Real<T>::Bits to_bits(T x) {
-  return __builtin_bit_cast(typename Real<T>::Bits, x);
+  return bits_as<typename Real<T>::Bits>(x);
 }
 
 template <class T>
 FASTNN_STEP T from_bits(typename Real<T>::Bits x) {
-  return __builtin_bit_cast(T, x);
+  return bits_as<T>(x);
 }
-
-FASTNN_STEP float square_root(float x) { return __builtin_sqrtf(x); }
-FASTNN_STEP double square_root(double x) { return __builtin_sqrt(x); }
 
 // The sum of coefficient(i) * x^(i - first) for i = first, first + step, ... up to last; power is x^step. Short ones by Horner's
 // rule, in which every operation waits for the one before; longer ones as two, of the even and of the odd terms, after the

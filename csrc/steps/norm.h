@@ -2,7 +2,7 @@
 // two numbers of the element's type, so that a mean of 1e4 standard deviations costs no digits.
 #pragma once
 
-#include "steps/math.h"
+#include "steps/portable.h"
 
 namespace fastnn {
 

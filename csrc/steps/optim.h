@@ -2,7 +2,7 @@
 // the caller in double (calls/optim_rules.h) and comes as constants: bias corrections, 1 - beta, 1 - lr * weight_decay.
 #pragma once
 
-#include "steps/math.h"
+#include "steps/portable.h"
 
 namespace fastnn {
 

@@ -1,7 +1,7 @@
 // The rule of max pooling.
 #pragma once
 
-#include "steps/math.h"
+#include "steps/portable.h"
 
 namespace fastnn {
 

@@ -2,7 +2,7 @@
 // between neighbours is kept on average: S. Gupta et al., "Deep learning with limited numerical precision", ICML 2015.
 #pragma once
 
-#include "steps/math.h"
+#include "steps/portable.h"
 
 namespace fastnn {
 
@@ -11,11 +11,11 @@ struct Bfloat16 {
   std::uint16_t bits;
 };
 
-FASTNN_STEP float widen(Bfloat16 x) { return from_bits<float>(std::int32_t(std::uint32_t(x.bits) << 16)); }
+FASTNN_STEP float widen(Bfloat16 x) { return bits_as<float>(std::int32_t(std::uint32_t(x.bits) << 16)); }
 
 // To nearest, ties to even; what added bits would turn into infinity or another NaN stays a NaN.
 FASTNN_STEP Bfloat16 to_nearest(float x) {
-  const auto bits = std::uint32_t(to_bits(x));
+  const auto bits = std::uint32_t(bits_as<std::int32_t>(x));
   const std::uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
   return {std::uint16_t((x == x ? rounded : bits | 0x400000) >> 16)};
 }
@@ -23,7 +23,7 @@ FASTNN_STEP Bfloat16 to_nearest(float x) {
 // Up with the probability of the bits dropped; random20 is uniform below 2^20. Neither infinity nor NaN is rounded; a NaN
 // out of arithmetic has its first mantissa bit set, and stays one.
 FASTNN_STEP Bfloat16 to_random(float x, std::uint32_t random20) {
-  const auto bits = std::uint32_t(to_bits(x));
+  const auto bits = std::uint32_t(bits_as<std::int32_t>(x));
   const bool finite = (bits & 0x7f800000) != 0x7f800000;
   return {std::uint16_t((bits + (finite ? random20 >> 4 : 0)) >> 16)};
 }
@@ -36,7 +36,7 @@ FASTNN_STEP Bfloat16 to_random(float x, std::uint32_t random20) {
 
 // Up with the probability of the bits dropped.
 FASTNN_STEP std::uint16_t to_short(float x, std::uint32_t random20) {
-  return std::uint16_t(((std::uint32_t(to_bits(x)) & 0x7fffffff) + random20) >> 20);
+  return std::uint16_t(((std::uint32_t(bits_as<std::int32_t>(x)) & 0x7fffffff) + random20) >> 20);
 }
 
 // Scales are between these shorts, where all codes are normal numbers. What is larger is infinite, or NaN, which becomes
@@ -47,18 +47,18 @@ static constexpr std::uint16_t kLowScale = 33 << 3, kHighScale = 252 << 3;
 // By the largest short up to kHighScale.
 FASTNN_STEP float block_scale(std::uint16_t largest, bool has_infinity) {
   const std::int32_t power = (largest + 7) & ~7;
-  const float scale = from_bits<float>((power < kLowScale ? kLowScale : power) << 20);
+  const float scale = bits_as<float>((power < kLowScale ? kLowScale : power) << 20);
   return has_infinity ? -scale : scale;
 }
 
-FASTNN_STEP bool has_infinity(float scale) { return to_bits(scale) < 0; }
+FASTNN_STEP bool has_infinity(float scale) { return bits_as<std::int32_t>(scale) < 0; }
 
 template <bool is_signed>
 static constexpr std::uint16_t kLastCode = is_signed ? 127 : 255;
 
 template <bool is_signed>
 FASTNN_STEP std::uint16_t block_base(float scale) {
-  return std::uint16_t((to_bits(scale) >> 20 & 0x7ff) - (kLastCode<is_signed> - 1));
+  return std::uint16_t((bits_as<std::int32_t>(scale) >> 20 & 0x7ff) - (kLastCode<is_signed> - 1));
 }
 
 // What `encode` takes for a short in a block with infinity.
@@ -71,7 +71,7 @@ FASTNN_STEP std::uint16_t or_last(std::uint16_t magnitude, std::uint16_t base) {
 template <bool is_signed>
 FASTNN_STEP std::uint8_t encode(float x, std::uint16_t magnitude, std::uint16_t base) {
   const auto code = std::uint16_t((magnitude > base ? magnitude : base) - base);
-  return std::uint8_t(is_signed && to_bits(x) < 0 ? code | 0x80 : code);
+  return std::uint8_t(is_signed && bits_as<std::int32_t>(x) < 0 ? code | 0x80 : code);
 }
 
 // A signed number's byte comes with its sign extended.

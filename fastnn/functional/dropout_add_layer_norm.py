@@ -91,7 +91,7 @@ def dropout_add_layer_norm(
     kept = p if training or not 0 <= p <= 1 else 0.0
     (y, total, mean, rstd), mask = drawn(
         generator, kept, np.size(x), None,
-        lambda mask: _core.residual_norm(x, residual, shape, weight, bias, *mask[:4], eps, return_stats, out),
+        lambda mask: _core.dropout_add_layer_norm(x, residual, shape, weight, bias, *mask[:4], eps, return_stats, out),
     )  # fmt: skip
     return NormedSum(y, total, mean, rstd, mask) if return_stats else y
 
@@ -117,4 +117,4 @@ def dropout_add_layer_norm_backward(
         out: where dresidual goes; may be `dy` or `sum`. Where nothing was dropped dx is that very array.
     """
     drop = (0.0, 0, 0, 0) if mask is None else mask[:4]
-    return _core.residual_norm_backward(dy, sum, weight, mean, rstd, *drop, dsum, out)
+    return _core.dropout_add_layer_norm_backward(dy, sum, weight, mean, rstd, *drop, dsum, out)

@@ -56,7 +56,7 @@ def layer_norm(
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, equation 3.
     """
     result: Array | tuple[Array, Float64, Float64]
-    result = _core.row_norm(x, trailing(normalized_shape), weight, bias, eps, False, return_stats, out)
+    result = _core.layer_norm(x, trailing(normalized_shape), weight, bias, eps, False, return_stats, out)
     return result
 
 
@@ -71,7 +71,7 @@ def layer_norm_backward(
         mean, rstd: what forward returned with `return_stats=True`.
         out: where dx goes; may be `dy` or `x`.
     """
-    return _core.row_norm_backward(dy, x, weight, mean, rstd, False, out)
+    return _core.layer_norm_backward(dy, x, weight, mean, rstd, False, out)
 
 
 @overload
@@ -115,7 +115,7 @@ def rms_norm(
     """
     if eps is None:
         eps = float(np.finfo(x.dtype).eps) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else 0.0
-    y, _, rrms = _core.row_norm(x, trailing(normalized_shape), weight, None, eps, True, True, out)
+    y, _, rrms = _core.layer_norm(x, trailing(normalized_shape), weight, None, eps, True, True, out)
     return (y, rrms) if return_stats else y
 
 
@@ -123,7 +123,7 @@ def rms_norm_backward(
     dy: Array, x: Array, weight: Array | None, rrms: Float64, *, out: Array | None = None
 ) -> tuple[Array, Array]:
     """dx, dweight of `rms_norm`; arguments as in `layer_norm_backward`, rrms as forward returned it."""
-    dx, dweight, _ = _core.row_norm_backward(dy, x, weight, None, rrms, True, out)
+    dx, dweight, _ = _core.layer_norm_backward(dy, x, weight, None, rrms, True, out)
     return dx, dweight
 
 

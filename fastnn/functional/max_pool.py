@@ -77,7 +77,7 @@ def max_pool2d(
 
     Source: D. Scherer et al., "Evaluation of pooling operations in convolutional architectures", ICANN 2010.
     """
-    y, places = _core.max_pool(x, *pooling(kernel_size, stride, padding), return_indices, out)
+    y, places = _core.max_pool2d(x, *pooling(kernel_size, stride, padding), return_indices, out)
     return (y, places) if return_indices else y
 
 
@@ -100,4 +100,4 @@ def max_pool2d_backward(
         kernel_size, stride, padding: as in forward.
         out: where to write dx, of shape `input_size`; apart from dy.
     """
-    return _core.max_pool_backward(dy, indices, tuple(input_size), *pooling(kernel_size, stride, padding), out)
+    return _core.max_pool2d_backward(dy, indices, tuple(input_size), *pooling(kernel_size, stride, padding), out)

@@ -59,7 +59,7 @@ def trunc_normal_(
 
     Source: L. Devroye, "Non-uniform random variate generation", 1986, II.2.1; `csrc/steps/quantile.h`.
     """
-    return _fill(_core.truncated_normal, tensor, generator, mean, std, a, b)
+    return _fill(_core.trunc_normal, tensor, generator, mean, std, a, b)
 
 
 def bernoulli_(tensor: Target, p: float = 0.5, generator: RandomSource | None = None) -> Target:

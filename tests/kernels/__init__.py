@@ -14,7 +14,7 @@ from kernels import (
     layer_norm,
     loss,
     max_pool,
-    residual_norm,
+    dropout_add_layer_norm,
     softmax,
     weight_norm,
 )
@@ -33,7 +33,7 @@ for _family in (
     layer_norm,
     loss,
     max_pool,
-    residual_norm,
+    dropout_add_layer_norm,
     softmax,
     weight_norm,
 ):

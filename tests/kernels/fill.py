@@ -48,8 +48,8 @@ def _kernel(
 KERNELS = {
     "uniform": _kernel(_core.uniform, (0.0, 1.0), reference.uniform01, 0),
     "normal": _kernel(_core.normal, (0.0, 1.0), reference.normal01, 4),
-    "truncated_normal": _kernel(_core.truncated_normal, (0.0, 1.0, -1.0, 2.5), _truncated, 4),
-    "truncated_normal_tail": _kernel(_core.truncated_normal, (0.0, 1.0, 3.0, np.inf), _in_tail, 4),
+    "truncated_normal": _kernel(_core.trunc_normal, (0.0, 1.0, -1.0, 2.5), _truncated, 4),
+    "truncated_normal_tail": _kernel(_core.trunc_normal, (0.0, 1.0, 3.0, np.inf), _in_tail, 4),
     "bernoulli": _kernel(_core.bernoulli, (0.375,), _bernoulli, 0),
     "exponential": _kernel(_core.exponential, (1.0,), _exponential, 2),
 }

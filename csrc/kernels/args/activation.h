@@ -2,11 +2,9 @@
 #pragma once
 
 #include "kernels/args/common.h"
-#include "steps/activation.h"
+#include "steps/activation_kind.h"
 
 namespace fastnn {
-
-enum class Activation { identity, relu, leaky_relu, elu, gelu, gelu_tanh, silu, sigmoid, tanh, softplus };
 
 // Elementwise. y may be x; backward, y is dx and may be dy or x.
 template <class T>
@@ -37,8 +35,8 @@ struct BiasActivationArgs {
   T* partial;   // (bias_blocks(rows), columns) where dbias is given
 };
 
-constexpr Index kRowsPerBiasPart = 64;
-constexpr Index bias_blocks(Index rows) { return (rows + kRowsPerBiasPart - 1) / kRowsPerBiasPart; }
+static constexpr Index kRowsPerBiasPart = 64;
+static constexpr Index bias_blocks(Index rows) { return (rows + kRowsPerBiasPart - 1) / kRowsPerBiasPart; }
 
 enum class Elementary { exp, log, tanh, erf };
 

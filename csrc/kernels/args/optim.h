@@ -7,9 +7,9 @@ namespace fastnn {
 
 // A list of tensors is laid end to end, each padded to whole chunks, so that 400 small ones are cut into ranges like one
 // large one; `end` is the running total of padded sizes.
-constexpr Index kChunk = 256;
-constexpr Index kScaleElements = kChunk / 4;  // of state in bytes: as many share a scale
-constexpr Index padded(Index size) { return (size + kChunk - 1) / kChunk * kChunk; }
+static constexpr Index kChunk = 256;
+static constexpr Index kScaleElements = kChunk / 4;  // of state in bytes: as many share a scale
+static constexpr Index padded(Index size) { return (size + kChunk - 1) / kChunk * kChunk; }
 
 // One parameter of an optimizer; what the pointers point to depends on the table that the kernel is taken from.
 template <class Constants>

@@ -19,7 +19,7 @@ struct FillArgs {
 // below + u width of less, and above + (1 - u) width of more. An interval far out in a tail is gone into from its nearer end
 // instead: z = end + direction d, d as in beyond_tail with `share` of the tail within the interval.
 template <class T>
-struct TruncatedNormalArgs {
+struct TruncNormalArgs {
   T* y;
   Index size, skip;
   Philox random;
@@ -39,6 +39,13 @@ struct IntegersArgs {
   std::uint64_t range;
 };
 
+// The words of `blocks` blocks from `random` on, 64 each.
+struct PhiloxArgs {
+  std::uint32_t* words;
+  Philox random;
+  Index blocks;
+};
+
 // The numbers below `size` in random order. With `bits` > 0 there are 2^bits buckets.
 struct PermutationArgs {
   Index* y;
@@ -48,11 +55,11 @@ struct PermutationArgs {
   int bits;
 };
 
-constexpr Index kPermutationPart = 1 << 18;
-constexpr Index permutation_parts(Index size) { return (size + kPermutationPart - 1) / kPermutationPart; }
+static constexpr Index kPermutationPart = 1 << 18;
+static constexpr Index permutation_parts(Index size) { return (size + kPermutationPart - 1) / kPermutationPart; }
 
 // About 2^12 elements to a bucket, which is what the first level of cache holds; not more buckets than it can write to.
-constexpr int permutation_bits(Index size) {
+static constexpr int permutation_bits(Index size) {
   int bits = 0;
   while (bits < 12 && (size >> bits) > (1 << 13)) ++bits;
   return bits;

@@ -5,9 +5,10 @@
 #include <optional>
 #include <vector>
 
-#include "calls/dropout.h"
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "calls/dropout.h"
+#include "kernels/args/layer_norm.h"
 #include "runtime/memory.h"
 
 namespace fastnn {
@@ -23,13 +24,13 @@ Shape leading(const Array& x, const Shape& normalized) {
 }
 
 template <class T>
-RowNormArgs<T> norm_args(const Array& y, double* mean, double* rstd, const Array& x, const Array& weight, const Array& bias,
+LayerNormArgs<T> norm_args(const Array& y, double* mean, double* rstd, const Array& x, const Array& weight, const Array& bias,
                          const Shape& outer, const Shape& normalized, double eps) {
   return {y.as<T>(), mean, rstd, x.as<T>(), weight.as<T>(), bias.as<T>(), product(outer), product(normalized), eps};
 }
 
 // y, and with return_stats mean and rstd too: two arrays more cost a small call a tenth of its time.
-py::object row_norm(py::handle x_, const Shape& normalized, py::handle weight_, py::handle bias_, double eps, bool rms,
+py::object layer_norm(py::handle x_, const Shape& normalized, py::handle weight_, py::handle bias_, double eps, bool rms,
                     bool return_stats, py::handle out) {
   const Array x = check(x_, "x");
   const Shape outer = leading(x, normalized);
@@ -43,7 +44,7 @@ py::object row_norm(py::handle x_, const Shape& normalized, py::handle weight_, 
   double* mean = kept ? kept->mean.mutable_data() : unseen.data();
   double* rstd = kept ? kept->rstd.mutable_data() : unseen.data() + product(outer);
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().row_norm, norm_args<T>(y.array, rms ? nullptr : mean, rstd, x, weight, bias, outer, normalized, eps));
+    run(kernels_for<T>().layer_norm, norm_args<T>(y.array, rms ? nullptr : mean, rstd, x, weight, bias, outer, normalized, eps));
   });
   if (!kept) return y.object;
   return py::make_tuple(y.object, kept->mean, kept->rstd);
@@ -79,24 +80,24 @@ struct Backward {
   }
 
   template <class T>
-  RowNormBackwardArgs<T> args(T* partial) {
+  LayerNormBackwardArgs<T> args(T* partial) {
     return {dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()), static_cast<T*>(dbias.mutable_data()), partial,
             dy.as<T>(),       x.as<T>(), weight.as<T>(), mean.as<double>(), rstd.as<double>(), rows, columns};
   }
-  Index partial_size() const { return 2 * columns * row_norm_blocks(rows); }
+  Index partial_size() const { return 2 * columns * layer_norm_blocks(rows); }
 };
 
-py::tuple row_norm_backward(py::handle dy, py::handle x, py::handle weight, py::handle mean, py::handle rstd,
+py::tuple layer_norm_backward(py::handle dy, py::handle x, py::handle weight, py::handle mean, py::handle rstd,
                             bool rms, py::handle out) {
   Backward b("x", dy, x, weight, mean, rstd, rms, out);
   by_dtype(b.x, [&]<class T>(T) {
     const Scratch<T> partial(b.partial_size());
-    run(kernels_for<T>().row_norm_backward, b.args(partial.get()));
+    run(kernels_for<T>().layer_norm_backward, b.args(partial.get()));
   });
   return py::make_tuple(b.dx.object, b.dweight, b.dbias);
 }
 
-py::tuple residual_norm(py::handle x_, py::handle residual_, const std::optional<Shape>& normalized, py::handle weight_,
+py::tuple dropout_add_layer_norm(py::handle x_, py::handle residual_, const std::optional<Shape>& normalized, py::handle weight_,
                         py::handle bias_, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
                         double eps, bool keep_sum, py::handle out) {
   const Array x = check(x_, "x");
@@ -116,17 +117,17 @@ py::tuple residual_norm(py::handle x_, py::handle residual_, const std::optional
   Statistics s(outer);
   if (!normalized) s.set_zero();
   by_dtype(x, [&]<class T>(T) {
-    RowNormArgs<T> norm = norm_args<T>(y.array, s.mean.mutable_data(), s.rstd.mutable_data(), sum.array, weight, bias, outer, shape, eps);
-    if (!adds && normalized) return run(kernels_for<T>().row_norm, norm);
+    LayerNormArgs<T> norm = norm_args<T>(y.array, s.mean.mutable_data(), s.rstd.mutable_data(), sum.array, weight, bias, outer, shape, eps);
+    if (!adds && normalized) return run(kernels_for<T>().layer_norm, norm);
     if (!normalized) norm.y = nullptr;
-    run(kernels_for<T>().residual_norm,
-        ResidualNormArgs<T>{norm, (normalized ? sum : y).array.as<T>(), x.as<T>(), residual.as<T>(), {seed, stream, block},
+    run(kernels_for<T>().dropout_add_layer_norm,
+        DropoutAddLayerNormArgs<T>{norm, (normalized ? sum : y).array.as<T>(), x.as<T>(), residual.as<T>(), {seed, stream, block},
                             threshold, T(keep_scale(p))});
   });
   return py::make_tuple(y.object, sum.object, s.mean, s.rstd);
 }
 
-py::tuple residual_norm_backward(py::handle dy, py::handle sum, py::handle weight, py::handle mean, py::handle rstd,
+py::tuple dropout_add_layer_norm_backward(py::handle dy, py::handle sum, py::handle weight, py::handle mean, py::handle rstd,
                                  double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
                                  py::handle dsum_, py::handle out) {
   check_range(p, "p", 0, 1);
@@ -137,8 +138,8 @@ py::tuple residual_norm_backward(py::handle dy, py::handle sum, py::handle weigh
   const Result dx = p > 0 ? result(py::none(), b.x, {}) : Result{b.dx.object, {}};
   by_dtype(b.x, [&]<class T>(T) {
     const Scratch<T> partial(b.partial_size());
-    run(kernels_for<T>().residual_norm_backward,
-        ResidualNormBackwardArgs<T>{b.args(partial.get()), dx.array.as<T>(), dsum.as<T>(), {seed, stream, block}, threshold,
+    run(kernels_for<T>().dropout_add_layer_norm_backward,
+        DropoutAddLayerNormBackwardArgs<T>{b.args(partial.get()), dx.array.as<T>(), dsum.as<T>(), {seed, stream, block}, threshold,
                                     T(keep_scale(p))});
   });
   return py::make_tuple(dx.object, b.dx.object, b.dweight, b.dbias);
@@ -146,15 +147,15 @@ py::tuple residual_norm_backward(py::handle dy, py::handle sum, py::handle weigh
 
 }  // namespace
 
-void register_row_norm(py::module_& m) {
+FASTNN_BINDINGS(layer_norm, m) {
   using namespace py::literals;
-  m.def("row_norm", &row_norm, "x"_a, "normalized_shape"_a, "weight"_a, "bias"_a, "eps"_a, "rms"_a,
+  m.def("layer_norm", &layer_norm, "x"_a, "normalized_shape"_a, "weight"_a, "bias"_a, "eps"_a, "rms"_a,
         "return_stats"_a, "out"_a);
-  m.def("row_norm_backward", &row_norm_backward, "dy"_a, "x"_a, "weight"_a, "mean"_a, "rstd"_a, "rms"_a,
+  m.def("layer_norm_backward", &layer_norm_backward, "dy"_a, "x"_a, "weight"_a, "mean"_a, "rstd"_a, "rms"_a,
         "out"_a);
-  m.def("residual_norm", &residual_norm, "x"_a, "residual"_a, "normalized_shape"_a, "weight"_a, "bias"_a, "p"_a, "seed"_a,
+  m.def("dropout_add_layer_norm", &dropout_add_layer_norm, "x"_a, "residual"_a, "normalized_shape"_a, "weight"_a, "bias"_a, "p"_a, "seed"_a,
         "stream"_a, "block"_a, "eps"_a, "keep_sum"_a, "out"_a);
-  m.def("residual_norm_backward", &residual_norm_backward, "dy"_a, "sum"_a, "weight"_a, "mean"_a, "rstd"_a, "p"_a,
+  m.def("dropout_add_layer_norm_backward", &dropout_add_layer_norm_backward, "dy"_a, "sum"_a, "weight"_a, "mean"_a, "rstd"_a, "p"_a,
         "seed"_a, "stream"_a, "block"_a, "dsum"_a, "out"_a);
 }
 

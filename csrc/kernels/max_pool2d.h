@@ -2,6 +2,7 @@
 // before the first window reaches it, then what falls to it, in the order of the windows.
 #pragma once
 
+#include "kernels/args/max_pool2d.h"
 #include "kernels/parallel.h"
 #include "steps/pool.h"
 
@@ -75,7 +76,7 @@ inline Found<T> pool_any(const PoolAxis& width, Index begin, const T* x, PoolAxi
 
 // A row of outputs, from number `output` on, of the plane x. The last ones are taken twice where kWindows does not divide it.
 template <bool known, class T>
-inline void pool_row(const MaxPoolArgs<T>& a, Index output, const T* x, PoolAxis::Part rows) {
+inline void pool_row(const MaxPool2dArgs<T>& a, Index output, const T* x, PoolAxis::Part rows) {
   const PoolAxis width = a.width;
   T* y = a.y + output;
   const Index n = width.outputs, count = known || n > kWindows ? kWindows : n;
@@ -93,7 +94,7 @@ inline void pool_row(const MaxPoolArgs<T>& a, Index output, const T* x, PoolAxis
 }
 
 template <bool known, class T>
-inline void pool_rows(const MaxPoolArgs<T>& a) {
+inline void pool_rows(const MaxPool2dArgs<T>& a) {
   const Index plane = a.height.size * a.width.size;
   for_each_range(a.planes * a.height.outputs, plane / a.height.outputs, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
@@ -104,14 +105,14 @@ inline void pool_rows(const MaxPoolArgs<T>& a) {
 }
 
 template <class T>
-void max_pool_kernel(const MaxPoolArgs<T>& a) noexcept {
+void max_pool2d_kernel(const MaxPool2dArgs<T>& a) noexcept {
   const auto apart = [](const PoolAxis& axis) { return axis.window == 2 && axis.stride == 2 && axis.padding == 0; };
   if (apart(a.height) && apart(a.width) && a.width.outputs >= kWindows) return pool_rows<true>(a);
   pool_rows<false>(a);
 }
 
 template <class T>
-inline void pool_plane_backward(const MaxPoolBackwardArgs<T>& a, const Index* offsets, Index plane) {
+inline void pool_plane_backward(const MaxPool2dBackwardArgs<T>& a, const Index* offsets, Index plane) {
   constexpr Index kAtOnce = 2048;
   const PoolAxis height = a.height, width = a.width;
   const Index size = height.size * width.size, outputs = plane * height.outputs * width.outputs;
@@ -135,7 +136,7 @@ inline void pool_plane_backward(const MaxPoolBackwardArgs<T>& a, const Index* of
 }
 
 template <class T>
-void max_pool_backward_kernel(const MaxPoolBackwardArgs<T>& a) noexcept {
+void max_pool2d_backward_kernel(const MaxPool2dBackwardArgs<T>& a) noexcept {
   for_each_range(a.planes, a.height.size * a.width.size, [=, &a](Index begin, Index end) {
     Index offsets[256];
     for (Index place = 0; place < 256; ++place) {

@@ -4,8 +4,9 @@
 // Source: I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3.
 #pragma once
 
-#include "kernels/row_norm.h"
-#include "kernels/softmax.h"
+#include "kernels/affine.h"
+#include "kernels/args/loss.h"
+#include "kernels/softmax_rows.h"
 #include "steps/loss.h"
 
 namespace fastnn {
@@ -46,7 +47,7 @@ inline void label_rows(const ClassLossArgs<T>& a, Index begin, Index end) {
 }
 
 template <class T>
-void cross_entropy_kernel(const ClassLossArgs<T>& a) noexcept {
+void softmax_cross_entropy_kernel(const ClassLossArgs<T>& a) noexcept {
   for_each_rows(a.rows, a.classes, [=, &a](Index begin, Index end) { label_rows(a, begin, end); });
 }
 
@@ -85,7 +86,7 @@ inline void soft_rows(const ClassLossArgs<T>& a, Index begin, Index end, double 
 
 // Smoothed labels, or probabilities, smoothed or not.
 template <class T>
-void cross_entropy_soft_kernel(const ClassLossArgs<T>& a) noexcept {
+void softmax_cross_entropy_soft_kernel(const ClassLossArgs<T>& a) noexcept {
   const double keep = 1 - a.smoothing;
   const T kept = T(keep), uniform = T(a.smoothing / double(a.classes));
   const T *target = a.target, *weight = a.weight;
@@ -102,7 +103,7 @@ void cross_entropy_soft_kernel(const ClassLossArgs<T>& a) noexcept {
 
 // Negative log-likelihood of log-probabilities, which are `logits` here.
 template <class T>
-void nll_kernel(const ClassLossArgs<T>& a) noexcept {
+void nll_loss_kernel(const ClassLossArgs<T>& a) noexcept {
   for_each_range(a.rows, a.classes, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const Index label = a.labels[row];

@@ -4,6 +4,7 @@
 
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "kernels/args/max_pool2d.h"
 
 namespace fastnn {
 namespace {
@@ -84,7 +85,7 @@ bool are_places(const std::uint8_t* places, const Pooling& p) {
   return true;
 }
 
-py::object max_pool(py::handle x_, const Pair& kernel, const Pair& stride, const Pair& padding, bool keep, py::handle out) {
+py::object max_pool2d(py::handle x_, const Pair& kernel, const Pair& stride, const Pair& padding, bool keep, py::handle out) {
   const Array x = check(x_, "x");
   const Pooling p("x", x.shape, kernel, stride, padding);
   if (keep) p.check_places();
@@ -99,12 +100,12 @@ py::object max_pool(py::handle x_, const Pair& kernel, const Pair& stride, const
     index = bytes;
   }
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().max_pool, MaxPoolArgs<T>{y.array.as<T>(), places, x.as<T>(), p.planes, p.height, p.width});
+    run(kernels_for<T>().max_pool2d, MaxPool2dArgs<T>{y.array.as<T>(), places, x.as<T>(), p.planes, p.height, p.width});
   });
   return py::make_tuple(y.object, index);
 }
 
-py::object max_pool_backward(py::handle dy_, py::handle indices_, const Shape& input, const Pair& kernel, const Pair& stride,
+py::object max_pool2d_backward(py::handle dy_, py::handle indices_, const Shape& input, const Pair& kernel, const Pair& stride,
                              const Pair& padding, py::handle out) {
   const Array given = check(dy_, "dy");
   const Pooling p("input_size", input, kernel, stride, padding);
@@ -119,18 +120,18 @@ py::object max_pool_backward(py::handle dy_, py::handle indices_, const Shape& i
   like.shape = input;
   const Result dx = result(out, like, {}, {&dy, &indices});
   by_dtype(dy, [&]<class T>(T) {
-    run(kernels_for<T>().max_pool_backward,
-        MaxPoolBackwardArgs<T>{dx.array.as<T>(), dy.as<T>(), indices.as<std::uint8_t>(), p.planes, p.height, p.width});
+    run(kernels_for<T>().max_pool2d_backward,
+        MaxPool2dBackwardArgs<T>{dx.array.as<T>(), dy.as<T>(), indices.as<std::uint8_t>(), p.planes, p.height, p.width});
   });
   return dx.object;
 }
 
 }  // namespace
 
-void register_max_pool(py::module_& m) {
+FASTNN_BINDINGS(max_pool2d, m) {
   using namespace py::literals;
-  m.def("max_pool", &max_pool, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a, "keep_indices"_a, "out"_a);
-  m.def("max_pool_backward", &max_pool_backward, "dy"_a, "indices"_a, "input_size"_a, "kernel_size"_a, "stride"_a, "padding"_a,
+  m.def("max_pool2d", &max_pool2d, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a, "keep_indices"_a, "out"_a);
+  m.def("max_pool2d_backward", &max_pool2d_backward, "dy"_a, "indices"_a, "input_size"_a, "kernel_size"_a, "stride"_a, "padding"_a,
         "out"_a);
 }
 

@@ -1,12 +1,8 @@
-// Random numbers from counters. A block is 16 consecutive Philox counters, held as 64 words: word 16 w + lane is
-// word w of counter 16 block + lane. (The counter's upper half is the stream, the key is the seed.) Which bits an
-// element gets depends on its index alone:
-//   dropout   e: block e / 128, low half of word e % 128, or high half of word e % 128 - 64
-//   32 bits   e: block e / 64, word e % 64
-//   64 bits   e: block e / 32, words 16 (2 p) + lane and 16 (2 p + 1) + lane with p = e % 32 / 16, lane = e % 16
-// Normals come in pairs from the two uniforms 16 apart.
+// Dropout of elements, of whole channels, and alpha dropout, elementwise; y may be x. No mask is kept: backward draws the same
+// bits again. A block of Philox decides about 128 elements (philox.h).
 #pragma once
 
+#include "kernels/args/dropout.h"
 #include "kernels/mask.h"
 #include "kernels/parallel.h"
 #include "kernels/prefetch.h"
@@ -65,7 +61,7 @@ void alpha_dropout_kernel(const DropoutArgs<T>& a) noexcept {
 
 // Element e is here the e-th run of `inner`.
 template <class T>
-void channel_dropout_kernel(const DropoutArgs<T>& a) noexcept {
+void dropout2d_kernel(const DropoutArgs<T>& a) noexcept {
   for_each_range(a.size / a.inner, a.inner, [=, &a](Index begin, Index end) {
     for_each_masked_run(begin, end, a.random, [=, &a](Index first, Index count, const std::uint32_t* bits16) {
       const std::uint32_t threshold = a.threshold;

@@ -21,13 +21,13 @@ struct PoolAxis {
 };
 
 // As many windows as fit, none of them if less than 1.
-constexpr Index pool_outputs(Index size, Index window, Index stride, Index padding) {
+static constexpr Index pool_outputs(Index size, Index window, Index stride, Index padding) {
   return size + 2 * padding < window ? 0 : (size + 2 * padding - window) / stride + 1;
 }
 
 // x is (planes, height.size, width.size); y and index are (planes, height.outputs, width.outputs).
 template <class T>
-struct MaxPoolArgs {
+struct MaxPool2dArgs {
   T* y;
   std::uint8_t* index;  // where in its window, row by row, y was found; may be null
   const T* x;
@@ -36,7 +36,7 @@ struct MaxPoolArgs {
 };
 
 template <class T>
-struct MaxPoolBackwardArgs {
+struct MaxPool2dBackwardArgs {
   T* dx;
   const T* dy;
   const std::uint8_t* index;  // as forward wrote it; with other values dx is another, but nothing else is written
@@ -44,6 +44,6 @@ struct MaxPoolBackwardArgs {
   PoolAxis height, width;
 };
 
-constexpr Index kMostPlaces = 255;
+static constexpr Index kMostPlaces = 255;
 
 }  // namespace fastnn

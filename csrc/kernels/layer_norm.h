@@ -2,6 +2,8 @@
 // gradients take it again from cache. y may be x, dx may be dy or x.
 #pragma once
 
+#include "kernels/affine.h"
+#include "kernels/args/layer_norm.h"
 #include "kernels/moments.h"
 #include "kernels/parts.h"
 #include "steps/norm.h"
@@ -9,19 +11,8 @@
 namespace fastnn {
 namespace {
 
-// The i-th weight, where there may be none.
 template <class T>
-inline T weight_at(const T* weight, Index i) {
-  return weight ? weight[i] : T(1);
-}
-
-template <class T>
-inline T bias_at(const T* bias, Index i) {
-  return bias ? bias[i] : T(0);
-}
-
-template <class T>
-inline void norm_row(const RowNormArgs<T>& a, Index row) {
+inline void norm_row(const LayerNormArgs<T>& a, Index row) {
   const Index n = a.columns;
   const T* x = a.x + row * n;
   T* y = a.y + row * n;
@@ -36,14 +27,14 @@ inline void norm_row(const RowNormArgs<T>& a, Index row) {
 }
 
 template <class T>
-void row_norm_kernel(const RowNormArgs<T>& a) noexcept {
+void layer_norm_kernel(const LayerNormArgs<T>& a) noexcept {
   for_each_range(a.rows, a.columns, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) norm_row(a, row);
   });
 }
 
 template <class T>
-inline void norm_row_backward(const RowNormBackwardArgs<T>& a, T* dweight, T* dbias, Index row) {
+inline void norm_row_backward(const LayerNormBackwardArgs<T>& a, T* dweight, T* dbias, Index row) {
   const Index n = a.columns;
   const T *x = a.x + row * n, *dy = a.dy + row * n, *weight = a.weight;
   T* dx = a.dx + row * n;
@@ -65,20 +56,20 @@ inline void norm_row_backward(const RowNormBackwardArgs<T>& a, T* dweight, T* db
 // The gradients of weight and bias are summed over 64 rows in the element's type, then over those parts in double.
 // body(dweight, dbias, row) for every row, with the sums of the row's part.
 template <class T, class Body>
-inline void for_each_row_part(const RowNormBackwardArgs<T>& a, Body body) {
+inline void for_each_row_part(const LayerNormBackwardArgs<T>& a, Body body) {
   const Index n = a.columns;
-  for_each_block(row_norm_blocks(a.rows), a.rows * n, [=, &a](Index part) {
+  for_each_block(layer_norm_blocks(a.rows), a.rows * n, [=, &a](Index part) {
     T *dweight = a.partial + part * 2 * n, *dbias = dweight + n;
     for (Index i = 0; i < 2 * n; ++i) dweight[i] = 0;
-    const Index end = (part + 1) * kRowsPerPartial < a.rows ? (part + 1) * kRowsPerPartial : a.rows;
-    for (Index row = part * kRowsPerPartial; row < end; ++row) body(dweight, dbias, row);
+    const Index end = (part + 1) * kRowsPerLayerNormPart < a.rows ? (part + 1) * kRowsPerLayerNormPart : a.rows;
+    for (Index row = part * kRowsPerLayerNormPart; row < end; ++row) body(dweight, dbias, row);
   });
-  add_parts(a.dweight, a.partial, row_norm_blocks(a.rows), 2 * n, n);
-  add_parts(a.dbias, a.partial + n, row_norm_blocks(a.rows), 2 * n, n);
+  add_parts(a.dweight, a.partial, layer_norm_blocks(a.rows), 2 * n, n);
+  add_parts(a.dbias, a.partial + n, layer_norm_blocks(a.rows), 2 * n, n);
 }
 
 template <class T>
-void row_norm_backward_kernel(const RowNormBackwardArgs<T>& a) noexcept {
+void layer_norm_backward_kernel(const LayerNormBackwardArgs<T>& a) noexcept {
   for_each_row_part(a, [=](T* dweight, T* dbias, Index row) { norm_row_backward(a, dweight, dbias, row); });
 }
 

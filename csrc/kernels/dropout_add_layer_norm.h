@@ -5,13 +5,13 @@
 
 #include "kernels/mask.h"
 #include "kernels/prefetch.h"
-#include "kernels/row_norm.h"
+#include "kernels/layer_norm.h"
 
 namespace fastnn {
 namespace {
 
 template <bool has_residual, class T>
-inline void add_row(const ResidualNormArgs<T>& a, Index row) {
+inline void add_row(const DropoutAddLayerNormArgs<T>& a, Index row) {
   const Index n = a.norm.columns;
   const T *x = a.x, *residual = a.residual;
   T* sum = a.sum;
@@ -35,7 +35,7 @@ inline void add_row(const ResidualNormArgs<T>& a, Index row) {
 }
 
 template <class T>
-void residual_norm_kernel(const ResidualNormArgs<T>& a) noexcept {
+void dropout_add_layer_norm_kernel(const DropoutAddLayerNormArgs<T>& a) noexcept {
   for_each_range(a.norm.rows, a.norm.columns, [=, &a](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       a.residual ? add_row<true>(a, row) : add_row<false>(a, row);
@@ -46,7 +46,7 @@ void residual_norm_kernel(const ResidualNormArgs<T>& a) noexcept {
 
 // The gradient by the sum lies in norm.dx; what came for the sum itself is added, and what dropout dropped is taken out.
 template <class T>
-inline void split_row(const ResidualNormBackwardArgs<T>& a, Index row) {
+inline void split_row(const DropoutAddLayerNormBackwardArgs<T>& a, Index row) {
   const Index begin = row * a.norm.columns, end = begin + a.norm.columns;
   T *dresidual = a.norm.dx, *dx = a.dx;
   const T *dsum = a.dsum, scale = a.scale;
@@ -64,7 +64,7 @@ inline void split_row(const ResidualNormBackwardArgs<T>& a, Index row) {
 }
 
 template <class T>
-void residual_norm_backward_kernel(const ResidualNormBackwardArgs<T>& a) noexcept {
+void dropout_add_layer_norm_backward_kernel(const DropoutAddLayerNormBackwardArgs<T>& a) noexcept {
   for_each_row_part(a.norm, [=](T* dweight, T* dbias, Index row) {
     norm_row_backward(a.norm, dweight, dbias, row);
     split_row(a, row);

@@ -3,21 +3,21 @@
 // taken in cache in two passes and then merged, and for the result.
 #pragma once
 
-#include "kernels/channel_columns.h"
-#include "kernels/channel_runs.h"
+#include "kernels/batch_norm_columns.h"
+#include "kernels/batch_norm_runs.h"
 
 namespace fastnn {
 namespace {
 
 template <class T>
-void channel_norm_kernel(const ChannelNormArgs<T>& a) noexcept {
+void batch_norm_kernel(const BatchNormArgs<T>& a) noexcept {
   with_after(a.residual, a.relu, [&a](auto after) {
     a.inner == 1 ? norm_columns<decltype(after)>(a) : norm_runs<decltype(after)>(a);
   });
 }
 
 template <class T>
-void channel_norm_backward_kernel(const ChannelNormBackwardArgs<T>& a) noexcept {
+void batch_norm_backward_kernel(const BatchNormBackwardArgs<T>& a) noexcept {
   with_after(a.dresidual, a.y, [&a](auto after) {
     a.inner == 1 ? norm_columns_backward<decltype(after)>(a) : norm_runs_backward<decltype(after)>(a);
   });

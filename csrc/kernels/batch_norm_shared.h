@@ -2,17 +2,19 @@
 // norm of an element in the same pass.
 #pragma once
 
+#include "kernels/affine.h"
+#include "kernels/args/batch_norm.h"
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
-#include "kernels/row_norm.h"
 #include "steps/activation.h"
+#include "steps/norm.h"
 
 namespace fastnn {
 namespace {
 
 // Mean and variance of a channel have been found, or are the running ones: keep them for backward, update the running ones.
 template <class T>
-inline void close_statistics(const ChannelNormArgs<T>& a, Index c, double mean, double squares) {
+inline void close_statistics(const BatchNormArgs<T>& a, Index c, double mean, double squares) {
   if (!a.training) {
     a.mean[c] = double(a.running_mean[c]);
     a.rstd[c] = reciprocal_deviation(double(a.running_var[c]), a.eps);
@@ -60,7 +62,7 @@ struct GradientMeans {
 };
 
 template <class T>
-inline GradientMeans<T> gradient_means(const ChannelNormBackwardArgs<T>& a, Index c, double sum_g, double sum_gx) {
+inline GradientMeans<T> gradient_means(const BatchNormBackwardArgs<T>& a, Index c, double sum_g, double sum_gx) {
   const double share = a.training ? 1 / (double(a.outer) * double(a.inner)) : 0;
   return {T(sum_g * share), T(sum_gx * share), T(a.rstd[c]) * weight_at(a.weight, c)};
 }

@@ -4,7 +4,7 @@
 // pass was as slow (Zen 5, 64x64x56x56, one thread).
 #pragma once
 
-#include "kernels/channel_shared.h"
+#include "kernels/batch_norm_shared.h"
 #include "kernels/moments.h"
 
 namespace fastnn {
@@ -28,7 +28,7 @@ inline void for_each_channel(const Args& a, Body body) noexcept {
 }
 
 template <class T>
-inline void run_statistics(const ChannelNormArgs<T>& a) noexcept {
+inline void run_statistics(const BatchNormArgs<T>& a) noexcept {
   double *mean = a.partial, *squares = mean + a.outer * a.channels;
   const T* x = a.x;
   const Index inner = a.inner, outer = a.outer, channels = a.channels;
@@ -50,7 +50,7 @@ inline void run_statistics(const ChannelNormArgs<T>& a) noexcept {
 }
 
 template <class After, class T>
-void norm_runs(const ChannelNormArgs<T>& a) noexcept {
+void norm_runs(const BatchNormArgs<T>& a) noexcept {
   if (a.training) {
     run_statistics(a);
   } else {
@@ -67,7 +67,7 @@ void norm_runs(const ChannelNormArgs<T>& a) noexcept {
 }
 
 template <class After, class T>
-void norm_runs_backward(const ChannelNormBackwardArgs<T>& a) noexcept {
+void norm_runs_backward(const BatchNormBackwardArgs<T>& a) noexcept {
   double *sum_g = a.partial, *sum_gx = sum_g + a.outer * a.channels;
   const T *x = a.x, *dy = a.dy, *y = a.y;
   const Index inner = a.inner, outer = a.outer, channels = a.channels;

@@ -2,7 +2,7 @@
 // cache, row by row as they lie in memory; those of the tiles are then merged in order.
 #pragma once
 
-#include "kernels/channel_shared.h"
+#include "kernels/batch_norm_shared.h"
 
 namespace fastnn {
 namespace {
@@ -38,7 +38,7 @@ inline void column_sums(double* first, double* second, const Tile& tile, Index c
 }
 
 template <class T>
-inline void column_statistics(const ChannelNormArgs<T>& a) noexcept {
+inline void column_statistics(const BatchNormArgs<T>& a) noexcept {
   const Index channels = a.channels, height = tile_rows(channels), blocks = tile_row_blocks(a.outer, channels);
   double* partial = a.partial;
   const T* x = a.x;
@@ -72,7 +72,7 @@ inline T* channel_numbers(const Args& a) {
 }
 
 template <class After, class T>
-void norm_columns(const ChannelNormArgs<T>& a) noexcept {
+void norm_columns(const BatchNormArgs<T>& a) noexcept {
   const Index n = a.channels;
   if (a.training) {
     column_statistics(a);
@@ -103,7 +103,7 @@ void norm_columns(const ChannelNormArgs<T>& a) noexcept {
 }
 
 template <class After, class T>
-void norm_columns_backward(const ChannelNormBackwardArgs<T>& a) noexcept {
+void norm_columns_backward(const BatchNormBackwardArgs<T>& a) noexcept {
   const Index n = a.channels, blocks = tile_row_blocks(a.outer, n);
   double* partial = a.partial;
   T *high = channel_numbers<T>(a), *low = high + n, *rstd = low + n, *mean_g = rstd + n, *mean_gx = mean_g + n,

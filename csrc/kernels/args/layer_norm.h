@@ -1,0 +1,61 @@
+// Arguments of layer norm and rms norm, and of layer norm with dropout and a residual before it.
+#pragma once
+
+#include "kernels/args/common.h"
+
+namespace fastnn {
+
+// x is (rows, columns); statistics are per row. Without a mean it is the root mean square that a row is divided by.
+template <class T>
+struct LayerNormArgs {
+  T* y;  // may be x
+  double* mean;  // null for rms norm
+  double* rstd;
+  const T* x;
+  const T* weight;  // may be null
+  const T* bias;    // may be null
+  Index rows, columns;
+  double eps;
+};
+
+template <class T>
+struct LayerNormBackwardArgs {
+  T* dx;  // may be dy or x
+  T* dweight;
+  T* dbias;    // zeros for rms norm
+  T* partial;  // (layer_norm_blocks(rows), 2, columns)
+  const T* dy;
+  const T* x;
+  const T* weight;     // may be null
+  const double* mean;  // null for rms norm
+  const double* rstd;
+  Index rows, columns;
+};
+
+// What a norm is fused with: sum = residual + dropout(x), of which norm.x is the norm's input.
+template <class T>
+struct DropoutAddLayerNormArgs {
+  LayerNormArgs<T> norm;  // without y there is no norm
+  T* sum;               // may be x or residual
+  const T* x;
+  const T* residual;  // may be null
+  Philox random;
+  std::uint32_t threshold;
+  T scale;
+};
+
+// The norm's dx is the gradient by residual; that by x is the same where dropout kept it.
+template <class T>
+struct DropoutAddLayerNormBackwardArgs {
+  LayerNormBackwardArgs<T> norm;
+  T* dx;          // may be null
+  const T* dsum;  // added to the norm's dx; may be null
+  Philox random;
+  std::uint32_t threshold;
+  T scale;
+};
+
+static constexpr Index kRowsPerLayerNormPart = 64;
+static constexpr Index layer_norm_blocks(Index rows) { return (rows + kRowsPerLayerNormPart - 1) / kRowsPerLayerNormPart; }
+
+}  // namespace fastnn
