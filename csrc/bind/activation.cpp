@@ -1,8 +1,7 @@
-#include "bind/activation_kind.h"
-
 #include <cmath>
 #include <iterator>
 
+#include "bind/activation_kind.h"
 #include "bind/register.h"
 
 namespace fastnn {
@@ -29,8 +28,8 @@ py::object activation(py::handle x_, const std::string& name, double first, doub
   check_options(kind, kind.option, first, threshold, x);
   const Result y = result(out, x, {&x});
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().activation, ActivationArgs<T>{y.array.as<T>(), x.as<T>(), nullptr, x.size, kind.kind,
-                                                       {T(first), T(threshold)}});
+    run(kernels_for<T>().activation, ActivationArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .dy = nullptr, .size = x.size,
+                                                       .kind = kind.kind, .options = {T(first), T(threshold)}});
   });
   return y.object;
 }
@@ -43,8 +42,8 @@ py::object activation_backward(py::handle dy_, py::handle at_, const std::string
   check_options(kind, kind.option, first, threshold, at);
   const Result dx = result(out, at, {&dy, &at});
   by_dtype(at, [&]<class T>(T) {
-    run(kernels_for<T>().activation_backward, ActivationArgs<T>{dx.array.as<T>(), at.as<T>(), dy.as<T>(), at.size,
-                                                                kind.kind, {T(first), T(threshold)}});
+    run(kernels_for<T>().activation_backward, ActivationArgs<T>{.y = dx.array.as<T>(), .x = at.as<T>(), .dy = dy.as<T>(), .size = at.size,
+                                                                .kind = kind.kind, .options = {T(first), T(threshold)}});
   });
   return dx.object;
 }
@@ -57,7 +56,7 @@ py::object elementary(const std::string& name, py::handle x_) {
   const Array x = check(x_, "x");
   const Result y = result(py::none(), x, {});
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().elementary, ElementaryArgs<T>{y.array.as<T>(), x.as<T>(), x.size, Elementary(kind)});
+    run(kernels_for<T>().elementary, ElementaryArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .size = x.size, .kind = Elementary(kind)});
   });
   return y.object;
 }

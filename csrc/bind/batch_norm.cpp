@@ -39,9 +39,11 @@ py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running
   const Scratch<double> partial(batch_norm_partial(c.outer, c.channels, c.inner));
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().batch_norm,
-        BatchNormArgs<T>{y.array.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running.mean.as<T>(),
-                           running.var.as<T>(), partial.get(), x.as<T>(), weight.as<T>(), bias.as<T>(), residual.as<T>(),
-                           c.outer, c.channels, c.inner, momentum, eps, training, unbiased, relu});
+        BatchNormArgs<T>{.y = y.array.as<T>(), .mean = s.mean.mutable_data(), .rstd = s.rstd.mutable_data(),
+                         .running_mean = running.mean.as<T>(), .running_var = running.var.as<T>(), .partial = partial.get(),
+                         .x = x.as<T>(), .weight = weight.as<T>(), .bias = bias.as<T>(), .residual = residual.as<T>(),
+                         .outer = c.outer, .channels = c.channels, .inner = c.inner, .momentum = momentum, .eps = eps,
+                         .training = training, .unbiased = unbiased, .relu = relu});
   });
   return py::make_tuple(y.object, s.mean, s.rstd);
 }
@@ -60,10 +62,12 @@ py::tuple batch_norm_backward(py::handle dy_, py::handle x_, py::handle weight_,
   const Scratch<double> partial(batch_norm_partial(c.outer, c.channels, c.inner));
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().batch_norm_backward,
-        BatchNormBackwardArgs<T>{dx.array.as<T>(), dresidual.array.as<T>(), static_cast<T*>(dweight.mutable_data()),
-                                   static_cast<T*>(dbias.mutable_data()), partial.get(), dy.as<T>(), x.as<T>(), y.as<T>(),
-                                   weight.as<T>(), mean.as<double>(), rstd.as<double>(), c.outer, c.channels, c.inner,
-                                   training});
+        BatchNormBackwardArgs<T>{.dx = dx.array.as<T>(), .dresidual = dresidual.array.as<T>(),
+                                 .dweight = static_cast<T*>(dweight.mutable_data()),
+                                 .dbias = static_cast<T*>(dbias.mutable_data()), .partial = partial.get(), .dy = dy.as<T>(),
+                                 .x = x.as<T>(), .y = y.as<T>(), .weight = weight.as<T>(), .mean = mean.as<double>(),
+                                 .rstd = rstd.as<double>(), .outer = c.outer, .channels = c.channels, .inner = c.inner,
+                                 .training = training});
   });
   return py::make_tuple(dx.object, dweight, dbias, dresidual.object);
 }

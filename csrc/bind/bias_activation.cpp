@@ -1,11 +1,11 @@
-#include <optional>
-
 #include <pybind11/stl.h>
 
+#include <optional>
+
 #include "bind/activation_kind.h"
-#include "calls/dropout.h"
 #include "bind/norm.h"
 #include "bind/register.h"
+#include "calls/dropout.h"
 #include "runtime/memory.h"
 
 namespace fastnn {

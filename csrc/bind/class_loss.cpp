@@ -99,9 +99,10 @@ py::tuple run_class_loss(const ClassLossCall& c, double smoothing, Kernel kernel
   by_dtype(c.logits, [&]<class T>(T) {
     const double divisor = divisor_of<T>(c);
     run(kernel(kernels_for<T>()),
-        ClassLossArgs<T>{c.dlogits.array.as<T>(), row_loss.data(), row_mass.data(), c.logits.as<T>(),
-                         c.labels.given() ? c.safe_labels.data() : nullptr, c.target.as<T>(), c.weight.as<T>(), c.rows,
-                         c.classes, 1 / divisor, smoothing});
+        ClassLossArgs<T>{.dlogits = c.dlogits.array.as<T>(), .row_loss = row_loss.data(), .row_mass = row_mass.data(),
+                         .logits = c.logits.as<T>(), .labels = c.labels.given() ? c.safe_labels.data() : nullptr,
+                         .target = c.target.as<T>(), .weight = c.weight.as<T>(), .rows = c.rows, .classes = c.classes,
+                         .scale = 1 / divisor, .smoothing = smoothing});
     loss = reduced<T>(c, row_loss, divisor);
   });
   return py::make_tuple(loss, c.dlogits.object, c.count);

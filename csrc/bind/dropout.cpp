@@ -1,10 +1,9 @@
+#include <cmath>
+
 #include "bind/arrays.h"
 #include "bind/register.h"
 #include "calls/dropout.h"
 #include "kernels/args/dropout.h"
-
-#include <cmath>
-
 
 namespace fastnn {
 namespace {
@@ -33,7 +32,8 @@ py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t st
   by_dtype(x, [&]<class T>(T) {
     const auto& kernels = kernels_for<T>();
     run(leading ? kernels.dropout2d : kernels.dropout,
-        DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, inner, {seed, stream, block}, drop_threshold(p), T(scale), 0, 0});
+        DropoutArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .size = x.size, .inner = inner, .random = {seed, stream, block},
+                       .threshold = drop_threshold(p), .scale = T(scale), .shift = 0, .dropped = 0});
   });
   return y.object;
 }
@@ -46,7 +46,8 @@ py::object alpha_dropout(py::handle x_, double p, std::uint64_t seed, std::uint6
   const Result y = result(out, x, {&x});
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().alpha_dropout,
-        DropoutArgs<T>{y.array.as<T>(), x.as<T>(), x.size, 1, {seed, stream, block}, drop_threshold(p), T(a.scale), T(a.shift), T(a.dropped)});
+        DropoutArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .size = x.size, .inner = 1, .random = {seed, stream, block},
+                       .threshold = drop_threshold(p), .scale = T(a.scale), .shift = T(a.shift), .dropped = T(a.dropped)});
   });
   return y.object;
 }

@@ -35,9 +35,11 @@ void forward(const Array& y, Statistics& s, T* running_mean, T* running_var, con
              const Groups& g, double momentum, double eps) {
   const Scratch<double> variance(running_mean ? g.outer * g.groups : 0);
   run(kernels_for<T>().group_norm,
-      GroupNormArgs<T>{y.as<T>(), s.mean.mutable_data(), s.rstd.mutable_data(), running_mean ? variance.get() : nullptr,
-                       running_mean, running_var, x.as<T>(), affine.weight.as<T>(), affine.bias.as<T>(), g.outer,
-                       g.channels, g.groups, g.inner, momentum, eps});
+      GroupNormArgs<T>{.y = y.as<T>(), .mean = s.mean.mutable_data(), .rstd = s.rstd.mutable_data(),
+                       .variance = running_mean ? variance.get() : nullptr, .running_mean = running_mean,
+                       .running_var = running_var, .x = x.as<T>(), .weight = affine.weight.as<T>(), .bias = affine.bias.as<T>(),
+                       .outer = g.outer, .channels = g.channels, .groups = g.groups, .inner = g.inner, .momentum = momentum,
+                       .eps = eps});
 }
 
 py::tuple backward(const Array& x, py::handle dy_, py::handle weight_, py::handle mean_, py::handle rstd_, const Groups& g,
@@ -54,10 +56,11 @@ py::tuple backward(const Array& x, py::handle dy_, py::handle weight_, py::handl
   const Scratch<double> partial(2 * g.channels * group_norm_parts(g.outer, g.inner));
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().group_norm_backward,
-        GroupNormBackwardArgs<T>{dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()),
-                                 static_cast<T*>(dbias.mutable_data()), partial.get(), dy.as<T>(), x.as<T>(),
-                                 weight.as<T>(), mean.as<double>(), rstd.as<double>(), g.outer, g.channels, g.groups,
-                                 g.inner});
+        GroupNormBackwardArgs<T>{.dx = dx.array.as<T>(), .dweight = static_cast<T*>(dweight.mutable_data()),
+                                 .dbias = static_cast<T*>(dbias.mutable_data()), .partial = partial.get(), .dy = dy.as<T>(),
+                                 .x = x.as<T>(), .weight = weight.as<T>(), .mean = mean.as<double>(),
+                                 .rstd = rstd.as<double>(), .outer = g.outer, .channels = g.channels, .groups = g.groups,
+                                 .inner = g.inner});
   });
   return py::make_tuple(dx.object, dweight, dbias);
 }

@@ -26,7 +26,8 @@ Shape leading(const Array& x, const Shape& normalized) {
 template <class T>
 LayerNormArgs<T> norm_args(const Array& y, double* mean, double* rstd, const Array& x, const Array& weight, const Array& bias,
                          const Shape& outer, const Shape& normalized, double eps) {
-  return {y.as<T>(), mean, rstd, x.as<T>(), weight.as<T>(), bias.as<T>(), product(outer), product(normalized), eps};
+  return {.y = y.as<T>(), .mean = mean, .rstd = rstd, .x = x.as<T>(), .weight = weight.as<T>(), .bias = bias.as<T>(),
+          .rows = product(outer), .columns = product(normalized), .eps = eps};
 }
 
 // y, and with return_stats mean and rstd too: two arrays more cost a small call a tenth of its time.
@@ -81,8 +82,9 @@ struct Backward {
 
   template <class T>
   LayerNormBackwardArgs<T> args(T* partial) {
-    return {dx.array.as<T>(), static_cast<T*>(dweight.mutable_data()), static_cast<T*>(dbias.mutable_data()), partial,
-            dy.as<T>(),       x.as<T>(), weight.as<T>(), mean.as<double>(), rstd.as<double>(), rows, columns};
+    return {.dx = dx.array.as<T>(), .dweight = static_cast<T*>(dweight.mutable_data()),
+            .dbias = static_cast<T*>(dbias.mutable_data()), .partial = partial, .dy = dy.as<T>(), .x = x.as<T>(),
+            .weight = weight.as<T>(), .mean = mean.as<double>(), .rstd = rstd.as<double>(), .rows = rows, .columns = columns};
   }
   Index partial_size() const { return 2 * columns * layer_norm_blocks(rows); }
 };
@@ -121,8 +123,9 @@ py::tuple dropout_add_layer_norm(py::handle x_, py::handle residual_, const std:
     if (!adds && normalized) return run(kernels_for<T>().layer_norm, norm);
     if (!normalized) norm.y = nullptr;
     run(kernels_for<T>().dropout_add_layer_norm,
-        DropoutAddLayerNormArgs<T>{norm, (normalized ? sum : y).array.as<T>(), x.as<T>(), residual.as<T>(), {seed, stream, block},
-                            threshold, T(keep_scale(p))});
+        DropoutAddLayerNormArgs<T>{.norm = norm, .sum = (normalized ? sum : y).array.as<T>(), .x = x.as<T>(),
+                                   .residual = residual.as<T>(), .random = {seed, stream, block}, .threshold = threshold,
+                                   .scale = T(keep_scale(p))});
   });
   return py::make_tuple(y.object, sum.object, s.mean, s.rstd);
 }
@@ -139,8 +142,8 @@ py::tuple dropout_add_layer_norm_backward(py::handle dy, py::handle sum, py::han
   by_dtype(b.x, [&]<class T>(T) {
     const Scratch<T> partial(b.partial_size());
     run(kernels_for<T>().dropout_add_layer_norm_backward,
-        DropoutAddLayerNormBackwardArgs<T>{b.args(partial.get()), dx.array.as<T>(), dsum.as<T>(), {seed, stream, block}, threshold,
-                                    T(keep_scale(p))});
+        DropoutAddLayerNormBackwardArgs<T>{.norm = b.args(partial.get()), .dx = dx.array.as<T>(), .dsum = dsum.as<T>(),
+                                           .random = {seed, stream, block}, .threshold = threshold, .scale = T(keep_scale(p))});
   });
   return py::make_tuple(dx.object, b.dx.object, b.dweight, b.dbias);
 }

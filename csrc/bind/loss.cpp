@@ -1,13 +1,13 @@
 #include "bind/loss.h"
+
+#include <algorithm>
+#include <cmath>
+
 #include "bind/norm.h"
 #include "bind/register.h"
 #include "calls/partial_sums.h"
 #include "kernels/args/loss.h"
 #include "runtime/memory.h"
-
-#include <algorithm>
-#include <cmath>
-
 
 namespace fastnn {
 
@@ -81,8 +81,10 @@ template <class Kernel>
 py::tuple run_loss(const LossCall& c, Kernel kernel) {
   std::vector<double> partial(std::size_t(partial_sums_of(c.input.size)), 0.0);
   by_dtype(c.input, [&]<class T>(T) {
-    LossArgs<T> args{c.dinput.array.as<T>(), partial.data(), c.input.as<T>(), c.target.as<T>(), nullptr,    nullptr,
-                     c.input.size,           1,              1,               1 / c.divisor,    c.delta, c.log_target};
+    LossArgs<T> args{.dinput = c.dinput.array.as<T>(), .partial = partial.data(), .input = c.input.as<T>(),
+                     .target = c.target.as<T>(), .weight = nullptr, .pos_weight = nullptr, .size = c.input.size,
+                     .weight_period = 1, .pos_weight_period = 1, .scale = 1 / c.divisor, .delta = c.delta,
+                     .log_target = c.log_target};
     if (!c.weight.given() && !c.pos_weight.given()) return run(kernel(kernels_for<T>()), args);
     const Repeated<T> weight(c.weight, c.input.size), pos_weight(c.pos_weight, c.input.size);
     args.weight = weight.data, args.weight_period = weight.period;

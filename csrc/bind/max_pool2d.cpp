@@ -46,7 +46,8 @@ struct Pooling {
 
  private:
   static PoolAxis axis(Index size, Index window, Index stride, Index padding) {
-    return {size, size < 1 ? 0 : pool_outputs(size, window, stride, padding), window, stride, padding};
+    return {.size = size, .outputs = size < 1 ? 0 : pool_outputs(size, window, stride, padding), .window = window,
+            .stride = stride, .padding = padding};
   }
 };
 
@@ -100,7 +101,8 @@ py::object max_pool2d(py::handle x_, const Pair& kernel, const Pair& stride, con
     index = bytes;
   }
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().max_pool2d, MaxPool2dArgs<T>{y.array.as<T>(), places, x.as<T>(), p.planes, p.height, p.width});
+    run(kernels_for<T>().max_pool2d, MaxPool2dArgs<T>{.y = y.array.as<T>(), .index = places, .x = x.as<T>(), .planes = p.planes,
+                                                        .height = p.height, .width = p.width});
   });
   return py::make_tuple(y.object, index);
 }
@@ -121,7 +123,8 @@ py::object max_pool2d_backward(py::handle dy_, py::handle indices_, const Shape&
   const Result dx = result(out, like, {}, {&dy, &indices});
   by_dtype(dy, [&]<class T>(T) {
     run(kernels_for<T>().max_pool2d_backward,
-        MaxPool2dBackwardArgs<T>{dx.array.as<T>(), dy.as<T>(), indices.as<std::uint8_t>(), p.planes, p.height, p.width});
+        MaxPool2dBackwardArgs<T>{.dx = dx.array.as<T>(), .dy = dy.as<T>(), .index = indices.as<std::uint8_t>(),
+                                 .planes = p.planes, .height = p.height, .width = p.width});
   });
   return dx.object;
 }

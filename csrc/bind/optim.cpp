@@ -6,8 +6,8 @@
 
 #include "bind/gradients.h"
 #include "bind/group.h"
-#include "calls/segments.h"
 #include "bind/register.h"
+#include "calls/segments.h"
 
 namespace fastnn {
 namespace {

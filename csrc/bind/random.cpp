@@ -1,6 +1,7 @@
+#include "bind/random.h"
+
 #include <cmath>
 
-#include "bind/random.h"
 #include "bind/register.h"
 #include "bind/tensor.h"
 #include "calls/fills.h"
@@ -20,7 +21,8 @@ void check_order(double a, double b) {
 // shift + scale * value.
 template <class T>
 void fill(void (*kernel)(const FillArgs<T>&) noexcept, const Array& y, const Place& at, T shift, T scale) {
-  run(kernel, FillArgs<T>{y.as<T>(), y.size, at.skip, at.random, shift, scale, 0});
+  run(kernel, FillArgs<T>{.y = y.as<T>(), .size = y.size, .skip = at.skip, .random = at.random, .shift = shift,
+                           .scale = scale, .largest = 0});
 }
 
 void uniform(py::handle out, double low, double high, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {

@@ -13,7 +13,8 @@ struct Place {
 };
 
 inline Place place(std::uint64_t seed, std::uint64_t stream, std::uint64_t offset, py::ssize_t itemsize) {
-  return {{seed, stream, offset / 64}, Index(offset % 64) * 4 / Index(itemsize)};
+  const auto words = std::uint64_t(kBlockWords);
+  return {{seed, stream, offset / words}, Index(offset % words) * 4 / Index(itemsize)};
 }
 
 }  // namespace fastnn

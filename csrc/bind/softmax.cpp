@@ -29,7 +29,8 @@ py::object forward(py::handle x_, Index dim, py::handle out, Kernel kernel) {
   const Axis axis = check_dim(x, dim);
   const Result y = result(out, x, {&x});
   by_dtype(x, [&]<class T>(T) {
-    run(kernel(kernels_for<T>()), SoftmaxArgs<T>{y.array.as<T>(), x.as<T>(), axis.outer, axis.n, axis.inner});
+    run(kernel(kernels_for<T>()), SoftmaxArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .outer = axis.outer, .n = axis.n,
+                                                    .inner = axis.inner});
   });
   return y.object;
 }
@@ -42,7 +43,8 @@ py::object backward(py::handle dy_, py::handle y_, Index dim, py::handle out, Ke
   const Result dx = result(out, y, {&dy, &y});
   by_dtype(y, [&]<class T>(T) {
     run(kernel(kernels_for<T>()),
-        SoftmaxBackwardArgs<T>{dx.array.as<T>(), dy.as<T>(), y.as<T>(), axis.outer, axis.n, axis.inner});
+        SoftmaxBackwardArgs<T>{.dx = dx.array.as<T>(), .dy = dy.as<T>(), .y = y.as<T>(), .outer = axis.outer, .n = axis.n,
+                               .inner = axis.inner});
   });
   return dx.object;
 }

@@ -46,8 +46,9 @@ py::tuple weight_norm(py::handle v_, py::handle g_, std::optional<Index> dim, py
   const Result w = result(out, v, {&v}, {&g});
   py::array_t<double> norm(shape);
   by_dtype(v, [&]<class T>(T) {
-    run(kernels_for<T>().weight_norm, WeightNormArgs<T>{w.array.as<T>(), norm.mutable_data(), v.as<T>(), g.as<T>(),
-                                                        axis.outer, axis.channels, axis.inner});
+    run(kernels_for<T>().weight_norm, WeightNormArgs<T>{.w = w.array.as<T>(), .norm = norm.mutable_data(), .v = v.as<T>(),
+                                                        .g = g.as<T>(), .outer = axis.outer, .channels = axis.channels,
+                                                        .inner = axis.inner});
   });
   return py::make_tuple(w.object, norm);
 }
@@ -63,8 +64,9 @@ py::tuple weight_norm_backward(py::handle dw_, py::handle v_, py::handle g_, py:
   py::array dg = new_array(shape, v.is_double());
   by_dtype(v, [&]<class T>(T) {
     run(kernels_for<T>().weight_norm_backward,
-        WeightNormBackwardArgs<T>{dv.array.as<T>(), static_cast<T*>(dg.mutable_data()), dw.as<T>(), v.as<T>(), g.as<T>(),
-                                  norm.as<double>(), axis.outer, axis.channels, axis.inner});
+        WeightNormBackwardArgs<T>{.dv = dv.array.as<T>(), .dg = static_cast<T*>(dg.mutable_data()), .dw = dw.as<T>(),
+                                  .v = v.as<T>(), .g = g.as<T>(), .norm = norm.as<double>(), .outer = axis.outer,
+                                  .channels = axis.channels, .inner = axis.inner});
   });
   return py::make_tuple(dv.object, dg);
 }

@@ -3,9 +3,9 @@
 // ICML 2020), and what backward needs in either order.
 #pragma once
 
+#include "kernels/layer_norm.h"
 #include "kernels/mask.h"
 #include "kernels/prefetch.h"
-#include "kernels/layer_norm.h"
 
 namespace fastnn {
 namespace {

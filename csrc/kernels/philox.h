@@ -21,8 +21,6 @@
 namespace fastnn {
 namespace {
 
-constexpr Index kBlockCounters = 16, kBlockWords = 64;
-
 #if defined(__AVX512F__)
 constexpr int kWordVectorBytes = 64;
 #elif defined(__AVX2__)

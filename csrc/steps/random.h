@@ -23,6 +23,25 @@ FASTNN_STEP void philox_round(W& x0, W& x1, W& x2, W& x3, W key0, W key1, W m0, 
   x3 = p0;
 }
 
+struct PhiloxWords {
+  std::uint32_t word[4];
+};
+
+// The four words of one counter, whose upper half is the stream; the key is the seed.
+FASTNN_STEP PhiloxWords philox_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t counter) {
+  constexpr std::uint64_t kLow = 0xffffffff;
+  const auto multiply_low = [](std::uint64_t a, std::uint64_t b) { return (a & kLow) * (b & kLow); };
+  std::uint64_t x[4] = {counter, counter >> 32, stream, stream >> 32};
+  std::uint32_t key0 = std::uint32_t(seed), key1 = std::uint32_t(seed >> 32);
+  for (int round = 0; round < PhiloxConstants::kRounds; ++round) {
+    philox_round(x[0], x[1], x[2], x[3], std::uint64_t(key0), std::uint64_t(key1), PhiloxConstants::kMultiplier0,
+                 PhiloxConstants::kMultiplier1, multiply_low);
+    key0 += PhiloxConstants::kWeyl0;
+    key1 += PhiloxConstants::kWeyl1;
+  }
+  return {{std::uint32_t(x[0]), std::uint32_t(x[1]), std::uint32_t(x[2]), std::uint32_t(x[3])}};
+}
+
 // A dropped value is exactly 0, whatever x is: select, never multiply.
 template <class T>
 FASTNN_STEP T keep_or_drop(T x, std::uint32_t bits16, std::uint32_t threshold, T scale) {

@@ -7,7 +7,10 @@ namespace fastnn {
 
 using Index = std::int64_t;
 
-// Where in a random stream a kernel begins to draw.
+// A block of random numbers: counters, and the words of 32 bits that they give.
+static constexpr Index kBlockCounters = 16, kBlockWords = 64;
+
+// Where in a random stream a kernel begins to draw; `block` counts blocks.
 struct Philox {
   std::uint64_t seed, stream, block;
 };
