@@ -49,6 +49,7 @@ def test_layout(seed: int, block: int, isa: str) -> None:
         words = _core.philox(seed, stream, block, 3)
         assert words.shape == (3, 64) and words.dtype == np.uint32
         np.testing.assert_array_equal(words, reference.philox_blocks(seed, stream, block, 3))
+        np.testing.assert_array_equal(_core.philox_scalar(seed, stream, block, 3), words)
 
 
 def test_no_blocks() -> None:
