@@ -1,5 +1,5 @@
-// What the functions of the C API (fastnn/include) share. They trust their callers, run in the caller's thread and those of
-// the pool, throw nothing, and need no interpreter: 0, or -1 where there is no memory for scratch.
+// What the functions of the C API (fastnn/include) share. They trust their callers with pointers and sizes, but not with
+// what a module that was built for another version may have: unknown enumerators and sizes of structs. They throw nothing.
 #pragma once
 
 #include <fastnn.h>
@@ -11,13 +11,17 @@
 namespace fastnn {
 namespace {
 
-constexpr int kDone = 0, kNoMemory = -1;
+constexpr int kDone = FASTNN_OK, kNoMemory = FASTNN_NO_MEMORY, kInvalid = FASTNN_INVALID;
 
 inline Philox place(const fastnn_random& r) { return {r.seed, r.stream, r.block}; }
 
-inline Activation kind_of(fastnn_activation kind) { return Activation(int(kind)); }
-static_assert(int(FASTNN_IDENTITY) == int(Activation::identity) && int(FASTNN_GELU) == int(Activation::gelu) &&
-              int(FASTNN_SOFTPLUS) == int(Activation::softplus));
+static_assert(FASTNN_IDENTITY == int(Activation::identity) && FASTNN_RELU == int(Activation::relu) &&
+              FASTNN_LEAKY_RELU == int(Activation::leaky_relu) && FASTNN_ELU == int(Activation::elu) &&
+              FASTNN_GELU == int(Activation::gelu) && FASTNN_GELU_TANH == int(Activation::gelu_tanh) &&
+              FASTNN_SILU == int(Activation::silu) && FASTNN_SIGMOID == int(Activation::sigmoid) &&
+              FASTNN_TANH == int(Activation::tanh) && FASTNN_SOFTPLUS == int(Activation::softplus));
+inline bool is_known(fastnn_activation kind) { return kind >= FASTNN_IDENTITY && kind <= FASTNN_SOFTPLUS; }
+inline Activation kind_of(fastnn_activation kind) { return Activation(kind); }
 
 template <class T>
 ActivationOptions<T> options_of(double option, double threshold) {

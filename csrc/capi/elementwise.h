@@ -8,6 +8,7 @@ namespace {
 
 template <class T>
 int activation(T* y, const T* x, Index size, fastnn_activation kind, double option, double threshold) noexcept {
+  if (!is_known(kind)) return kInvalid;
   kernels_for<T>().activation({y, x, nullptr, size, kind_of(kind), options_of<T>(option, threshold)});
   return kDone;
 }
@@ -15,6 +16,7 @@ int activation(T* y, const T* x, Index size, fastnn_activation kind, double opti
 template <class T>
 int activation_backward(T* dx, const T* dy, const T* at, Index size, fastnn_activation kind, double option,
                         double threshold) noexcept {
+  if (!is_known(kind)) return kInvalid;
   kernels_for<T>().activation_backward({dx, at, dy, size, kind_of(kind), options_of<T>(option, threshold)});
   return kDone;
 }
@@ -29,6 +31,7 @@ BiasActivationArgs<T> bias_args(T* y, const T* x, const T* bias, Index rows, Ind
 template <class T>
 int bias_activation(T* y, const T* x, const T* bias, Index rows, Index columns, fastnn_activation kind, double option,
                     double threshold, double p, fastnn_random random) noexcept {
+  if (!is_known(kind)) return kInvalid;
   kernels_for<T>().bias_activation(bias_args(y, x, bias, rows, columns, kind, option, threshold, p, random));
   return kDone;
 }
@@ -37,6 +40,7 @@ template <class T>
 int bias_activation_backward(T* dx, T* dbias, const T* dy, const T* x, const T* bias, Index rows, Index columns,
                              fastnn_activation kind, double option, double threshold, double p,
                              fastnn_random random) noexcept {
+  if (!is_known(kind)) return kInvalid;
   return with_scratch<T>(dbias ? bias_blocks(rows) * columns : 0, [&](T* partial) {
     BiasActivationArgs<T> args = bias_args(dx, x, bias, rows, columns, kind, option, threshold, p, random);
     args.dy = dy, args.dbias = dbias, args.partial = dbias ? partial : nullptr;

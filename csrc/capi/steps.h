@@ -6,6 +6,7 @@
 #include "calls/optim_rules.h"
 #include "calls/total.h"
 #include "capi/common.h"
+#include "capi/options.h"
 #include "kernels/parallel.h"
 
 namespace fastnn {
@@ -33,12 +34,12 @@ int sum_squares(double* sum, T** grads, const Index* sizes, Index count) noexcep
   Index total = 0;
   for (Index i = 0; i < count; ++i) total += padded(sizes[i]);
   const Index blocks = (total + kBlockElements - 1) / kBlockElements;
-  return with_scratch<double>(blocks, [&](double* partial) {
-    with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n) {
-      gradient_kernels(T()).sum_squares({segments, n, partial, 0, 0});
-    });
+  const Scratch<double> partial(blocks, std::nothrow);
+  if (!partial) return kNoMemory;
+  return with_segments(grads, sizes, count, [&](const GradientSegment* segments, Index n) {
+    gradient_kernels(T()).sum_squares({segments, n, partial.get(), 0, 0});
     *sum = 0;
-    for (Index b = 0; b < blocks; ++b) *sum += partial[b];
+    for (Index b = 0; b < blocks; ++b) *sum += partial.get()[b];
   });
 }
 
@@ -89,9 +90,11 @@ class NamedOptions {
 template <class Rule, class T>
 int step_of(T** params, T** grads, T** state, const Index* sizes, Index count, Index t, double* memory,
             const fastnn_options* options) noexcept {
-  const Rule rule{NamedOptions(*options)};
+  fastnn_options known;
+  if (!read_options(*options, known)) return kInvalid;
+  const Rule rule{NamedOptions(known)};
   const Moment moment = {t, *memory, rule.remember(*memory, t)};
-  const auto constants = rule.template constants<T>(options->gradient_scale, moment);
+  const auto constants = rule.template constants<T>(known.gradient_scale, moment);
   using Segment = StepSegment<std::remove_const_t<decltype(constants)>>;
   const Kinds kinds = rule.kinds();
   const int done = with_scratch<Segment>(count, [&](Segment* segments) {
@@ -102,7 +105,7 @@ int step_of(T** params, T** grads, T** state, const Index* sizes, Index count, I
       s.theta = params[i], s.grad = grads[i], s.size = sizes[i], s.end = end += padded(sizes[i]), s.constants = &constants;
       for (std::size_t k = 0; k < kinds.size(); ++k) s.state[k] = state[Index(kinds[k]) * count + i];
     }
-    if (n) Rule::kernel(step_kernels(T()))({segments, n, {0, 0, 0}, options->zero_grad != 0});
+    if (n) Rule::kernel(step_kernels(T()))({segments, n, {0, 0, 0}, known.zero_grad != 0});
   });
   if (done == kDone) *memory = moment.after;
   return done;
