@@ -194,8 +194,11 @@ struct Calls : Arrays<T> {
       T* state[6];
       for (int k = 0; k < 6; ++k) state[k] = this->zeros(i + 4 + k, k % 2 ? columns : size);
       const Index sizes[] = {size, columns};
-      const fastnn_options o = {0.01, 0.1 * on, 0.9 * on, 0.2 * on, 0.9, 0.999, 1e-8, 0.004, 0.01,
-                                0.9, 0.99, 0.7, on, on, on, on, on, 0};
+      const fastnn_options o = {.struct_size = sizeof(fastnn_options), .lr = 0.01, .weight_decay = 0.1 * on,
+                                .momentum = 0.9 * on, .dampening = 0.2 * on, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
+                                .momentum_decay = 0.004, .lr_decay = 0.01, .rho = 0.9, .alpha = 0.99,
+                                .gradient_scale = 0.7, .maximize = on, .nesterov = on, .amsgrad = on,
+                                .decoupled_weight_decay = on, .centered = on, .zero_grad = 0};
       d(on, 1)[0] = 1;
       for (Index t : {1, 2, 3, 1000}) failed |= step(params, grads, state, sizes, Index(2), t, d(on, 1), &o);
     }
