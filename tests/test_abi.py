@@ -6,6 +6,7 @@ tests/abi holds the headers of released versions.
 import ctypes
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,10 @@ int new(void) { return FASTNN_HAS(f32, later) || FASTNN_HAS(common, later_too) |
 READ = """
 #include "capi/options.h"
 extern "C" int read_given(const fastnn_options* given, fastnn_options* all) {
-  return fastnn::read_options(*given, *all);
+  fastnn_options room;
+  const fastnn_options* found = fastnn::read_options(*given, room);
+  if (found) *all = *found;
+  return found != nullptr;
 }
 """
 
@@ -243,6 +247,32 @@ def test_unknown_activations_are_refused(kind: int, table: str) -> None:
 def test_activations_are_those_of_the_header() -> None:
     numbers = [HEADER.constants[f"FASTNN_{name.upper()}"] for name in ACTIVATIONS]
     assert numbers == list(range(len(ACTIVATIONS)))
+
+
+# Sizes with which the scratch memory of a call would not fit into an address space; x and y are of 2 elements.
+HUGE = 2**57
+WITHOUT_MEMORY: dict[str, Callable[[Any, Any, Any], tuple[Any, ...]]] = {
+    "bias_activation_backward": lambda y, d, x: (y, y, x, x, x, 1, HUGE, 1, 0.0, 0.0, 0.0, HERE),
+    "layer_norm_backward": lambda y, d, x: (y, y, y, x, x, x, d, d, 1, HUGE),
+    "rms_norm_backward": lambda y, d, x: (y, y, x, x, x, d, 1, HUGE),
+    "dropout_add_layer_norm_backward": lambda y, d, x: (y, y, y, y, x, x, x, x, d, d, 1, HUGE, 0.5, HERE),
+    "batch_norm": lambda y, d, x: (y, d, d, y, y, x, x, x, x, 1, HUGE, 2, 0.1, 1e-5, 1, 1, 0),
+    "batch_norm_backward": lambda y, d, x: (y, y, y, y, x, x, x, x, d, d, 1, HUGE, 2, 1),
+    "group_norm_backward": lambda y, d, x: (y, y, y, x, x, x, d, d, 1, HUGE, 1, 2),
+    "cross_entropy": lambda y, d, x: (y, d, x, x, x, HUGE, 2, 0.1, 1.0),
+    "cross_entropy_soft": lambda y, d, x: (y, d, x, x, x, HUGE, 2, 0.1, 1.0),
+    "mse": lambda y, d, x: (y, d, x, x, HUGE, 1.0),
+    "sum_squares": lambda y, d, x: (d, [x], np.array([HUGE]), 1),
+}
+
+
+@pytest.mark.parametrize("table", ["f32", "f64"])
+@pytest.mark.parametrize("name", WITHOUT_MEMORY)
+def test_without_memory_nothing_is_written(name: str, table: str) -> None:
+    dtype = np.float32 if table == "f32" else np.float64
+    x, y, d = np.ones(2, dtype), np.full(2, 7, dtype), np.full(2, 7.0)
+    assert Functions(table).code(name, *WITHOUT_MEMORY[name](y, d, x)) == HEADER.constants["FASTNN_NO_MEMORY"]
+    assert (y == 7).all() and (d == 7).all()
 
 
 @pytest.mark.parametrize("n", [0, -1, 2**20 + 1])

@@ -17,6 +17,8 @@ from variants import IDS, VARIANTS, make
 
 import fastnn
 
+STEPS = ("sgd", "adam", "adamax", "nadam", "radam", "lion", "adagrad", "adadelta", "rmsprop")
+
 
 def test_integers_permutation_philox(face: Face) -> None:
     c = Functions("common", face)
@@ -59,6 +61,25 @@ def test_optimizer(name: str, options: dict[str, Any], dtype: Any, face: Face) -
             np.testing.assert_array_equal(state[2 * i + j], optimizer.state_of(p).get(kind, 0))
 
 
+@pytest.mark.parametrize("name", STEPS)
+def test_gradients_scaled_zeroed_or_missing(name: str, dtype: Any, face: Face) -> None:
+    """The second parameter has no gradient, the third no elements."""
+    step, options = getattr(Functions(table_of(dtype), face), name), {"lr": 0.1, "eps": 1e-3, "rho": 0.5, "alpha": 0.5}
+    sizes, results = np.array([300, 5, 0, 5]), []
+    for scale in (1.0, 0.5):
+        arrays = [[np.full(n, 0.25, dtype) for n in sizes] for _ in range(5)]
+        params, grads, *state = arrays
+        for grad in grads:
+            grad /= dtype(scale)
+        given = face.options(ctypes.sizeof(face.options), gradient_scale=scale, zero_grad=scale != 1, **options)
+        step(params, [grads[0], None, *grads[2:]], [a for kind in state for a in kind], sizes, 4, 1, np.ones(1), given)
+        assert (grads[0] == (0.25 if scale == 1 else 0)).all() and (grads[1] == 0.25 / scale).all()
+        assert all((kind[1] == 0.25).all() for kind in (params, *state))
+        assert (params[0] != 0.25).all() and (params[3] != 0.25).all()
+        results.append([params, *state])
+    np.testing.assert_equal(*results)
+
+
 def _drawn(dtype: Any) -> Callable[..., Array]:
     rng = np.random.default_rng(7)
     return lambda *shape: rng.standard_normal(shape).astype(dtype)
@@ -97,7 +118,6 @@ def face(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_every_function_is_tested() -> None:
-    steps = {"sgd", "adam", "adamax", "nadam", "radam", "lion", "adagrad", "adadelta", "rmsprop"}
-    assert set(HEADER.tables["f32"]) == set(CASES) | steps
+    assert set(HEADER.tables["f32"]) == set(CASES) | set(STEPS)
     threads = {"get_num_threads", "set_num_threads"}
     assert set(HEADER.tables["common"]) == {"integers", "permutation", "philox"} | threads

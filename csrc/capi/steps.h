@@ -90,11 +90,12 @@ class NamedOptions {
 template <class Rule, class T>
 int step_of(T** params, T** grads, T** state, const Index* sizes, Index count, Index t, double* memory,
             const fastnn_options* options) noexcept {
-  fastnn_options known;
-  if (!read_options(*options, known)) return kInvalid;
-  const Rule rule{NamedOptions(known)};
+  fastnn_options room;
+  const fastnn_options* const known = read_options(*options, room);
+  if (!known) return kInvalid;
+  const Rule rule{NamedOptions(*known)};
   const Moment moment = {t, *memory, rule.remember(*memory, t)};
-  const auto constants = rule.template constants<T>(known.gradient_scale, moment);
+  const auto constants = rule.template constants<T>(known->gradient_scale, moment);
   using Segment = StepSegment<std::remove_const_t<decltype(constants)>>;
   const Kinds kinds = rule.kinds();
   const int done = with_scratch<Segment>(count, [&](Segment* segments) {
@@ -105,7 +106,7 @@ int step_of(T** params, T** grads, T** state, const Index* sizes, Index count, I
       s.theta = params[i], s.grad = grads[i], s.size = sizes[i], s.end = end += padded(sizes[i]), s.constants = &constants;
       for (std::size_t k = 0; k < kinds.size(); ++k) s.state[k] = state[Index(kinds[k]) * count + i];
     }
-    if (n) Rule::kernel(step_kernels(T()))({segments, n, {0, 0, 0}, known.zero_grad != 0});
+    if (n) Rule::kernel(step_kernels(T()))({segments, n, {0, 0, 0}, known->zero_grad != 0});
   });
   if (done == kDone) *memory = moment.after;
   return done;
