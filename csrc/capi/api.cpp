@@ -14,23 +14,25 @@
 namespace fastnn {
 namespace {
 
+int get_num_threads() noexcept { return fastnn::get_num_threads(); }
 int set_num_threads(int n) noexcept {
   if (n < 1 || n > kMostThreads) return kInvalid;
   fastnn::set_num_threads(n);
   return kDone;
 }
 
-#define FASTNN_FUNCTION(number, name, parameters) &name<REAL>,
+// The casts compile only for functions that are noexcept: an exception must not reach the caller, which may be C.
+#define FASTNN_FUNCTION(number, name, parameters) static_cast<int (*) parameters noexcept>(&name<REAL>),
 #define REAL float
 constexpr fastnn_f32 kFloat = {
 #include "fastnn_functions.inc"
 };
-#define FASTNN_FUNCTION(number, name, parameters) &name<REAL>,
+#define FASTNN_FUNCTION(number, name, parameters) static_cast<int (*) parameters noexcept>(&name<REAL>),
 #define REAL double
 constexpr fastnn_f64 kDouble = {
 #include "fastnn_functions.inc"
 };
-#define FASTNN_COMMON(number, name, parameters) &name,
+#define FASTNN_COMMON(number, name, parameters) static_cast<int (*) parameters noexcept>(&name),
 constexpr fastnn_common kCommon = {
 #include "fastnn_functions.inc"
 };
@@ -47,7 +49,8 @@ constexpr fastnn_common kCommon = {
 const fastnn_api& c_api() {
   static constexpr fastnn_api api = {
       .major = FASTNN_API_MAJOR, .minor = FASTNN_API_MINOR,
-      .api_size = sizeof(fastnn_api), .f32_size = sizeof kFloat, .f64_size = sizeof kDouble, .common_size = sizeof kCommon,
+      .api_size = sizeof(fastnn_api), .f32_size = sizeof kFloat, .f64_size = sizeof kDouble,
+      .common_size = sizeof kCommon,
       .f32 = &kFloat, .f64 = &kDouble, .common = &kCommon};
   return api;
 }

@@ -1,5 +1,5 @@
-// What the functions of the C API (fastnn/include) share. They trust their callers with pointers and sizes, but not with
-// what a module that was built for another version may have: unknown enumerators and sizes of structs. They throw nothing.
+// What the functions of the C API (fastnn/include) share. They do not check pointers and sizes. They check enumerators and
+// sizes of structs, which a module that was compiled with another version may have. They throw nothing.
 #pragma once
 
 #include <fastnn.h>

@@ -94,7 +94,7 @@ typedef struct fastnn_options {
 
 /* A field that a later version adds has a default that changes nothing, and this default holds for a caller whose
  * struct ends before the field. A struct_size larger than the library's own is FASTNN_INVALID, because the caller may
- * have set a field that the library does not know. */
+ * have set a field that the library does not know. fastnn_options_of is for the functions after it. */
 static inline fastnn_options fastnn_options_of(double lr, double beta2, double eps) {
   fastnn_options options;
   memset(&options, 0, sizeof options);
@@ -125,7 +125,8 @@ static inline fastnn_options fastnn_options_adagrad(void) { return fastnn_option
 static inline fastnn_options fastnn_options_adadelta(void) { return fastnn_options_of(1, 0.999, 1e-6); }
 static inline fastnn_options fastnn_options_rmsprop(void) { return fastnn_options_of(1e-2, 0.999, 1e-8); }
 
-/* The tables: functions of float, the same functions of double, and functions that have no such type. */
+/* The tables: functions of float, the same functions of double, and functions that have no such type. A macro of yours
+ * that is called REAL stays as it is. */
 #pragma push_macro("REAL")
 #undef REAL
 #define REAL float
