@@ -1,7 +1,9 @@
-"""The C API as ctypes sees it: the capsule's tables, with the signatures that the header's list of functions has."""
+"""The C API as a test sees it: what a header declares, and the functions of the tables, called by ctypes."""
 
 import ctypes
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,83 +13,139 @@ from support import Array
 import fastnn
 from fastnn import _core
 
-LIST = Path(fastnn.get_include(), "fastnn_functions.inc")
+INCLUDE = Path(fastnn.get_include())
+RELEASED = sorted(Path(__file__).with_name("abi").glob("[0-9]*"), key=lambda p: tuple(map(int, p.name.split("."))))
 ACTIVATIONS = ["identity", "relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "softplus"]
+OPTIMIZERS = ["SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Lion", "Adagrad", "Adadelta", "RMSprop"]
 
 
-class Random(ctypes.Structure):
-    """Where a draw begins."""
+@dataclass
+class Function:
+    """An entry of the list: its number and its parameters as they stand there, "const REAL* x" for example."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in ("seed", "stream", "block")]
-
-
-NUMBERS = "lr weight_decay momentum dampening beta1 beta2 eps momentum_decay lr_decay rho alpha gradient_scale"
-FLAGS = "maximize nesterov amsgrad decoupled_weight_decay centered zero_grad"
+    number: int
+    parameters: list[str]
 
 
-class Options(ctypes.Structure):
-    """Of optimizers."""
+class Header:
+    """What fastnn.h and fastnn_functions.inc in a folder declare.
 
-    _fields_ = [
-        *((name, ctypes.c_double) for name in NUMBERS.split()),
-        *((name, ctypes.c_int) for name in FLAGS.split()),
-    ]
+    Attributes:
+        version: major and minor.
+        tables: the functions of "f32", "f64" and "common" by name, in the order of the list.
+        constants: the value of each enumerator.
+        structs: the (type, name) of the fields of each struct that has no table.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        text, functions = (_bare((folder / name).read_text()) for name in ("fastnn.h", "fastnn_functions.inc"))
+        major, minor = re.findall(r"#define FASTNN_API_M\w+OR (\d+)", text)
+        self.version = int(major), int(minor)
+        real, common = _list(functions, "FASTNN_FUNCTION"), _list(functions, "FASTNN_COMMON")
+        self.tables = {"f32": real, "f64": real, "common": common}
+        self.constants = {name: int(value) for name, value in re.findall(r"^ +(FASTNN_\w+) = (-?\d+)", text, re.M)}
+        structs = re.findall(r"^typedef struct (\w+) \{\n([^#{}]*)\} \1;", text, re.M)
+        self.structs = {name: _fields(body) for name, body in structs}
 
 
-def signatures() -> dict[str, list[str]]:
-    """The parameters' types of every function, in the list's order."""
-    text = re.sub(r"\\\n", " ", re.sub(r"/\*.*?\*/", "", LIST.read_text(), flags=re.S))
+def _bare(text: str) -> str:
+    return re.sub(r"\\\n", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.S))
+
+
+def _list(text: str, macro: str) -> dict[str, Function]:
     shared = dict(re.findall(r"#define (\w+) +\((.*)\)", text))
-    rows = re.findall(r"^FASTNN_FUNCTION\((\w+),\s*(\w+|\(.*?\))\)$", text, flags=re.M | re.S)
-    return {name: [p.strip() for p in shared.get(given, given.strip("()")).split(",")] for name, given in rows}
+    rows = re.findall(rf"^{macro}\((\d+), (\w+), (\w+|\([^()]*\))\)", text, flags=re.M)
+    parameters = {name: " ".join(shared.get(given, given.strip("()")).split()) for _, name, given in rows}
+    return {name: Function(int(n), [p for p in parameters[name].split(", ") if p != "void"]) for n, name, _ in rows}
+
+
+def _fields(body: str) -> list[tuple[str, str]]:
+    """uint64_t seed, stream; is [("uint64_t", "seed"), ("uint64_t", "stream")]."""
+    found = []
+    for line in filter(None, (" ".join(part.split()) for part in body.split(";"))):
+        first, *others = line.split(", ")
+        kind, _, name = first.rpartition(" ")
+        found += [(kind, n) for n in (name, *others)]
+    return found
 
 
 _SCALARS = {
-    "int64_t": ctypes.c_int64, "double": ctypes.c_double, "int": ctypes.c_int, "fastnn_activation": ctypes.c_int,
-    "fastnn_random": Random,
+    "double": ctypes.c_double, "int": ctypes.c_int, "int32_t": ctypes.c_int32, "int64_t": ctypes.c_int64,
+    "uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64, "fastnn_activation": ctypes.c_int32,
 }  # fmt: skip
 
 
-def _ctype(parameter: str) -> Any:
-    return ctypes.c_void_p if "*" in parameter else _SCALARS[parameter.split()[0]]
+def structure(fields: list[tuple[str, str]]) -> type[ctypes.Structure]:
+    """A struct with the fields of one in a header."""
+    members = [(name, ctypes.c_void_p if "*" in kind else _SCALARS[kind]) for kind, name in fields]
+    return type("Struct", (ctypes.Structure,), {"_fields_": members})
 
 
-def _pointers() -> list[int]:
+HEADER = Header(INCLUDE)
+Random: Any = structure(HEADER.structs["fastnn_random"])
+Api: Any = structure(HEADER.structs["fastnn_api"])
+
+
+def api() -> Any:
+    """The struct that the capsule holds."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    address = get(_core.api, b"fastnn._core.api")
-    version = ctypes.cast(address, ctypes.POINTER(ctypes.c_uint32))[:2]
-    assert version == [1, 0]
-    return list(ctypes.cast(address + 8, ctypes.POINTER(ctypes.c_void_p))[:5])
+    return Api.from_address(get(_core.api, b"fastnn._core.api"))
+
+
+def _in_capsule(table: str, name: str) -> int:
+    place = HEADER.tables[table][name].number * ctypes.sizeof(ctypes.c_void_p)
+    address = ctypes.c_void_p.from_address(getattr(api(), table) + place).value
+    assert address is not None
+    return address
+
+
+@dataclass
+class Face:
+    """A way to the functions: the header by which they are called, and the address of one of a table."""
+
+    header: Header
+    find: Callable[[str, str], int]
+
+    @property
+    def options(self) -> Any:
+        """The type of fastnn_options in that header."""
+        return structure(self.header.structs["fastnn_options"])
+
+
+TABLES = Face(HEADER, _in_capsule)
 
 
 class Functions:
-    """The functions for one dtype. Arrays go in as their pointers, lists of arrays as arrays of these, None as NULL."""
+    """The functions of a table. Each asserts that FASTNN_OK is returned.
 
-    def __init__(self, dtype: Any) -> None:
-        known = signatures()
-        table = ctypes.cast(_pointers()[0 if dtype == np.float32 else 1], ctypes.POINTER(ctypes.c_void_p))
-        for address, (name, parameters) in zip(table[: len(known)], known.items(), strict=True):
-            setattr(self, name, _checked(ctypes.CFUNCTYPE(ctypes.c_int, *map(_ctype, parameters))(address)))
+    Arrays go in as their pointers, lists of arrays as arrays of these, options as a pointer, None as NULL.
+    """
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"the C API has no {name}")
+    def __init__(self, table: str, face: Face = TABLES) -> None:
+        self._table, self._face = table, face
+
+    def code(self, name: str, *arguments: Any) -> int:
+        """Call a function and return what it returns."""
+        types = [_type(p) for p in self._face.header.tables[self._table][name].parameters]
+        function = ctypes.CFUNCTYPE(ctypes.c_int, *types)(self._face.find(self._table, name))
+        return int(function(*map(_argument, arguments)))
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            assert self.code(name, *arguments) == HEADER.constants["FASTNN_OK"]
+
+        return call
 
 
-def integer_functions() -> list[Any]:
-    """integers, permutation and philox."""
-    kinds = ([ctypes.c_int64, ctypes.c_uint64], [], [])
-    return [
-        _checked(ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, *more, Random)(address))
-        for address, more in zip(_pointers()[2:], kinds, strict=True)
-    ]
+def table_of(dtype: Any) -> str:
+    """The table of a dtype's functions."""
+    return "f32" if dtype == np.float32 else "f64"
 
 
-def _checked(function: Any) -> Any:
-    def call(*args: Any) -> None:
-        assert function(*map(_argument, args)) == 0
-
-    return call
+def _type(parameter: str) -> Any:
+    kind = parameter.rpartition(" ")[0]
+    return ctypes.c_void_p if "*" in kind else Random if kind == "fastnn_random" else _SCALARS[kind]
 
 
 def _argument(value: Any) -> Any:
@@ -96,7 +154,8 @@ def _argument(value: Any) -> Any:
         return value.ctypes.data
     if isinstance(value, list):
         return ctypes.cast((ctypes.c_void_p * len(value))(*map(_argument, value)), ctypes.c_void_p)
-    return ctypes.addressof(value) if isinstance(value, Options) else value
+    by_reference = isinstance(value, ctypes.Structure) and not isinstance(value, Random)
+    return ctypes.addressof(value) if by_reference else value
 
 
 def like(*arrays: Array) -> list[Array]:

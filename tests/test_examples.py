@@ -42,9 +42,9 @@ def _built_with_cython(folder: Path, name: str) -> ModuleType:
     return _imported(name, folder)
 
 
-def _block(language: str) -> str:
-    (block,) = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return block
+def _code(language: str) -> str:
+    """All blocks of a language in the page."""
+    return "\n".join(re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_call_costs_little(logistic: ModuleType) -> None:
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not beside the tests")
 def test_cython_of_the_page(tmp_path: Path) -> None:
-    (tmp_path / "page.pyx").write_text(_block("cython"))
+    (tmp_path / "page.pyx").write_text(_code("cython"))
     (tmp_path / "setup.py").write_text((EXAMPLES / "cython" / "setup.py").read_text().replace("logistic", "page"))
     module = _built_with_cython(tmp_path, "page")
     x = np.random.default_rng(0).standard_normal((6, 9)).astype(np.float32)
@@ -100,10 +100,11 @@ def test_cython_of_the_page(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not beside the tests")
 def test_c_of_the_page(tmp_path: Path) -> None:
-    arguments = "float* y, double* mean, double* rstd, const float* x, int64_t rows, int64_t columns"
-    first, second = _block("c").splitlines()
-    code = f"void first({arguments}) {{ {first} }}\n"
-    code += f"void second({arguments.replace('float', 'double')}) {{ (void)mean; (void)rstd; {second} }}\n"
+    norm = "float* y, double* mean, double* rstd, const float* x, int64_t rows, int64_t columns"
+    adam = (
+        "float** params, float** grads, float** state, const int64_t* sizes, int64_t count, int64_t step, double memory"
+    )
+    code = f"int page({norm}, {adam}) {{ {_code('c')} return code; }}\n"
     (tmp_path / "page.c").write_text("#include <fastnn.h>\n" + code)
     cc = shutil.which("cc") or pytest.skip("no C compiler here")
     includes = [f"-I{folder}" for folder in (fastnn.get_include(), sysconfig.get_path("include"))]

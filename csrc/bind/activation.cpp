@@ -13,9 +13,7 @@ constexpr ActivationKind kKinds[] = {
 #include "steps/activations.inc"
 };
 
-std::string got(const char* name, double value) {
-  return std::string(name) + ": got " + text(value) + ", want ";
-}
+std::string got(const char* name, double value) { return std::string(name) + ": got " + text(value) + ", want "; }
 
 void check_finite(const char* name, double value, const Array& like) {
   if (std::isfinite(value) && (like.is_double() || std::isfinite(float(value)))) return;
@@ -28,8 +26,9 @@ py::object activation(py::handle x_, const std::string& name, double first, doub
   check_options(kind, kind.option, first, threshold, x);
   const Result y = result(out, x, {&x});
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().activation, ActivationArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .dy = nullptr, .size = x.size,
-                                                       .kind = kind.kind, .options = {T(first), T(threshold)}});
+    run(kernels_for<T>().activation, ActivationArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .dy = nullptr,
+                                                       .size = x.size, .kind = kind.kind,
+                                                       .options = {T(first), T(threshold)}});
   });
   return y.object;
 }
@@ -42,8 +41,9 @@ py::object activation_backward(py::handle dy_, py::handle at_, const std::string
   check_options(kind, kind.option, first, threshold, at);
   const Result dx = result(out, at, {&dy, &at});
   by_dtype(at, [&]<class T>(T) {
-    run(kernels_for<T>().activation_backward, ActivationArgs<T>{.y = dx.array.as<T>(), .x = at.as<T>(), .dy = dy.as<T>(), .size = at.size,
-                                                                .kind = kind.kind, .options = {T(first), T(threshold)}});
+    run(kernels_for<T>().activation_backward, ActivationArgs<T>{.y = dx.array.as<T>(), .x = at.as<T>(),
+                                                                .dy = dy.as<T>(), .size = at.size, .kind = kind.kind,
+                                                                .options = {T(first), T(threshold)}});
   });
   return dx.object;
 }
@@ -56,7 +56,8 @@ py::object elementary(const std::string& name, py::handle x_) {
   const Array x = check(x_, "x");
   const Result y = result(py::none(), x, {});
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().elementary, ElementaryArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .size = x.size, .kind = Elementary(kind)});
+    run(kernels_for<T>().elementary,
+        ElementaryArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .size = x.size, .kind = Elementary(kind)});
   });
   return y.object;
 }

@@ -1,10 +1,6 @@
 #include "bind/arrays.h"
 
 #include <cmath>
-#include <functional>
-#include <numeric>
-
-#include "runtime/memory.h"
 
 namespace fastnn {
 namespace {
@@ -20,8 +16,9 @@ std::string got(const std::string& name, const std::string& what) { return name 
 
 py::array check_kind(py::handle object, const std::string& name) {
   if (!py::isinstance<py::array>(object)) {
-    throw py::type_error(got(name, type_name(object)) + "a numpy.ndarray of float32 or float64; convert it with np.asarray(" +
-                         name + ", dtype=np.float32)");
+    throw py::type_error(got(name, type_name(object)) +
+                         "a numpy.ndarray of float32 or float64; convert it with np.asarray(" + name +
+                         ", dtype=np.float32)");
   }
   auto array = py::reinterpret_borrow<py::array>(object);
   const int num = array.dtype().num();
@@ -39,12 +36,12 @@ void check_layout(const py::array& array, const std::string& name, Access access
                                                    : "pass np.ascontiguousarray(" + name + ")"));
   }
   if (!(array.flags() & NumpyFlags::NPY_ARRAY_ALIGNED_)) {
-    throw py::value_error(got(name, "misaligned memory") + "an address that is a multiple of the item size; pass " + name +
-                          ".copy()");
+    throw py::value_error(got(name, "misaligned memory") + "an address that is a multiple of the item size; pass " +
+                          name + ".copy()");
   }
   if (access == Access::write && !array.writeable()) {
-    throw py::value_error(got(name, "a read-only array") + "a writable one, since it is changed in place; pass " + name +
-                          ".copy() and use that");
+    throw py::value_error(got(name, "a read-only array") + "a writable one, since it is changed in place; pass " +
+                          name + ".copy() and use that");
   }
 }
 
@@ -77,8 +74,8 @@ Array check_exactly(py::handle object, const std::string& name, const std::strin
 
 void check_dtype(const Array& a, bool is_double) {
   if (a.is_double() != is_double) {
-    throw py::type_error(got(a.name, dtype_name(a.is_double())) + dtype_name(is_double) + " like the rest; convert it with " +
-                         a.name + ".astype(np." + dtype_name(is_double) + ")");
+    throw py::type_error(got(a.name, dtype_name(a.is_double())) + dtype_name(is_double) +
+                         " like the rest; convert it with " + a.name + ".astype(np." + dtype_name(is_double) + ")");
   }
 }
 
@@ -122,7 +119,8 @@ Array check_integers(py::handle object, const std::string& name, Access access) 
 }
 
 Array check_bytes(py::handle object, const std::string& name, const std::string& from, const Shape& shape) {
-  Array bytes = check_exactly<std::uint8_t>(object, name, "C-contiguous uint8; pass what came from " + from, Access::read);
+  const std::string want = "C-contiguous uint8; pass what came from " + from;
+  Array bytes = check_exactly<std::uint8_t>(object, name, want, Access::read);
   check_shape(bytes, shape);
   return bytes;
 }
@@ -137,49 +135,20 @@ std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes, 
   const auto* given = labels.as<const std::int64_t>();
   std::vector<std::int64_t> copy(given, given + labels.size);
   for (std::size_t row = 0; row < copy.size(); ++row) {
-    if (copy[row] == ignored) copy[row] = -1;
-    else if (!(0 <= copy[row] && copy[row] < classes))
-      throw py::index_error(got(labels.name + "[" + std::to_string(row) + "]", std::to_string(copy[row])) + "a class in [0, " +
+    std::int64_t& label = copy[row];
+    if (label != ignored && !(0 <= label && label < classes)) {
+      throw py::index_error(got(labels.name + "[" + std::to_string(row) + "]", std::to_string(label)) + "a class in [0, " +
                             std::to_string(classes) + ") or ignore_index " + std::to_string(ignored));
+    }
+    if (label == ignored) label = -1;
   }
   return copy;
 }
 
-py::array new_array(const Shape& shape, bool is_double) {
-  return new_array(shape, is_double ? py::dtype::of<double>() : py::dtype::of<float>());
-}
-
-py::array new_array(const Shape& shape, const py::dtype& dtype) {
-  const auto bytes = std::accumulate(shape.begin(), shape.end(), std::size_t(dtype.itemsize()), std::multiplies<>());
-  if (bytes < kLeastBlock) return py::array(dtype, shape);
-  void* block = acquire_block(bytes);
-  if (!block) throw std::bad_alloc();
-  // The capsule gives the block back, and its context is the block's size.
-  const py::capsule owner(block, nullptr, [](PyObject* capsule) {
-    release_block(PyCapsule_GetPointer(capsule, nullptr), reinterpret_cast<std::size_t>(PyCapsule_GetContext(capsule)));
-  });
-  PyCapsule_SetContext(owner.ptr(), reinterpret_cast<void*>(bytes));
-  return py::array(dtype, shape, block, owner);
-}
-
-Result result(py::handle out, const Array& like, const std::vector<const Array*>& same,
-              const std::vector<const Array*>& others) {
-  if (out.is_none()) {
-    py::array fresh = new_array(like.shape, like.is_double());
-    return {fresh, check(fresh, "out", Access::write)};
-  }
-  Array a = check(out, "out", like, like.shape, Access::write);
-  for (const Array* other : same) {
-    if (a.data != other->data) check_apart(a, *other);
-  }
-  for (const Array* other : others) check_apart(a, *other);
-  return {py::reinterpret_borrow<py::object>(out), a};
-}
-
 void check_apart(const Array& written, const Array& other) {
   if (overlap(written, other)) {
-    throw py::value_error(got(written.name, "memory that overlaps " + other.name) + "memory of its own; pass a copy of " +
-                          other.name);
+    throw py::value_error(got(written.name, "memory that overlaps " + other.name) +
+                          "memory of its own; pass a copy of " + other.name);
   }
 }
 

@@ -26,8 +26,9 @@ py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running
   check_range(momentum, "momentum", 0, 1);
   check_not_negative(eps, "eps");
   if (training && c.outer * c.inner == 1) {
-    throw py::value_error("x: got one value per channel, shape " + text(x.shape) +
-                          ", want two at least in training, where a variance is taken; use a larger batch or eval mode");
+    throw py::value_error(
+        "x: got one value per channel, shape " + text(x.shape) +
+        ", want two at least in training, where a variance is taken; use a larger batch or eval mode");
   }
   if (training) running.check_written_apart({&x, &weight, &bias, &residual});
   const Result y = result(out, x, {&x, &residual}, {&running.mean, &running.var, &weight, &bias});
@@ -38,12 +39,15 @@ py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running
   }
   const Scratch<double> partial(batch_norm_partial(c.outer, c.channels, c.inner));
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().batch_norm,
-        BatchNormArgs<T>{.y = y.array.as<T>(), .mean = s.mean.mutable_data(), .rstd = s.rstd.mutable_data(),
-                         .running_mean = running.mean.as<T>(), .running_var = running.var.as<T>(), .partial = partial.get(),
-                         .x = x.as<T>(), .weight = weight.as<T>(), .bias = bias.as<T>(), .residual = residual.as<T>(),
-                         .outer = c.outer, .channels = c.channels, .inner = c.inner, .momentum = momentum, .eps = eps,
-                         .training = training, .unbiased = unbiased, .relu = relu});
+    run(kernels_for<T>().batch_norm, BatchNormArgs<T>{.y = y.array.as<T>(), .mean = s.mean.mutable_data(),
+                                                      .rstd = s.rstd.mutable_data(),
+                                                      .running_mean = running.mean.as<T>(),
+                                                      .running_var = running.var.as<T>(), .partial = partial.get(),
+                                                      .x = x.as<T>(), .weight = weight.as<T>(), .bias = bias.as<T>(),
+                                                      .residual = residual.as<T>(), .outer = c.outer,
+                                                      .channels = c.channels, .inner = c.inner, .momentum = momentum,
+                                                      .eps = eps, .training = training, .unbiased = unbiased,
+                                                      .relu = relu});
   });
   return py::make_tuple(y.object, s.mean, s.rstd);
 }
@@ -64,10 +68,10 @@ py::tuple batch_norm_backward(py::handle dy_, py::handle x_, py::handle weight_,
     run(kernels_for<T>().batch_norm_backward,
         BatchNormBackwardArgs<T>{.dx = dx.array.as<T>(), .dresidual = dresidual.array.as<T>(),
                                  .dweight = static_cast<T*>(dweight.mutable_data()),
-                                 .dbias = static_cast<T*>(dbias.mutable_data()), .partial = partial.get(), .dy = dy.as<T>(),
-                                 .x = x.as<T>(), .y = y.as<T>(), .weight = weight.as<T>(), .mean = mean.as<double>(),
-                                 .rstd = rstd.as<double>(), .outer = c.outer, .channels = c.channels, .inner = c.inner,
-                                 .training = training});
+                                 .dbias = static_cast<T*>(dbias.mutable_data()), .partial = partial.get(),
+                                 .dy = dy.as<T>(), .x = x.as<T>(), .y = y.as<T>(), .weight = weight.as<T>(),
+                                 .mean = mean.as<double>(), .rstd = rstd.as<double>(), .outer = c.outer,
+                                 .channels = c.channels, .inner = c.inner, .training = training});
   });
   return py::make_tuple(dx.object, dweight, dbias, dresidual.object);
 }

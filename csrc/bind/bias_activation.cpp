@@ -23,14 +23,17 @@ struct Border {
 
   Border(py::handle x_, py::handle bias_, const std::string& activation, std::optional<double> alpha, double p_,
          const Philox& random_)
-      : kind(activation_kind(activation)), x(check(x_, "x")), option(alpha.value_or(kind.initial)), p(p_), random(random_) {
+      : kind(activation_kind(activation)),
+        x(check(x_, "x")),
+        option(alpha.value_or(kind.initial)),
+        p(p_),
+        random(random_) {
     if (x.shape.empty()) throw py::value_error("x: got shape (), want (..., C)");
     rows = product(Shape(x.shape.begin(), x.shape.end() - 1));
     columns = x.shape.back();
     bias = check_optional(bias_, "bias", x, {columns});
     if (alpha && !kind.option) {
-      throw py::value_error("alpha: got " + text(*alpha) + ", want None for " + activation +
-                            ", which has no option");
+      throw py::value_error("alpha: got " + text(*alpha) + ", want None for " + activation + ", which has no option");
     }
     check_options(kind, "alpha", option, kSoftplusThreshold, x);
     check_range(p, "p", 0, 1);
@@ -38,25 +41,15 @@ struct Border {
 
   template <class T>
   BiasActivationArgs<T> args(const Array& y) const {
-    return {.y = y.as<T>(),
-            .x = x.as<T>(),
-            .bias = bias.as<T>(),
-            .rows = rows,
-            .columns = columns,
-            .kind = kind.kind,
-            .options = {T(option), T(kSoftplusThreshold)},
-            .masked = p > 0,
-            .random = random,
-            .threshold = drop_threshold(p),
-            .scale = T(keep_scale(p)),
-            .dy = nullptr,
-            .dbias = nullptr,
+    return {.y = y.as<T>(), .x = x.as<T>(), .bias = bias.as<T>(), .rows = rows, .columns = columns, .kind = kind.kind,
+            .options = {T(option), T(kSoftplusThreshold)}, .masked = p > 0, .random = random,
+            .threshold = drop_threshold(p), .scale = T(keep_scale(p)), .dy = nullptr, .dbias = nullptr,
             .partial = nullptr};
   }
 };
 
-py::object bias_activation(py::handle x, py::handle bias, const std::string& activation, std::optional<double> alpha, double p,
-                           std::uint64_t seed, std::uint64_t stream, std::uint64_t block, py::handle out) {
+py::object bias_activation(py::handle x, py::handle bias, const std::string& activation, std::optional<double> alpha,
+                           double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block, py::handle out) {
   const Border b(x, bias, activation, alpha, p, {seed, stream, block});
   const Result y = result(out, b.x, {&b.x}, {&b.bias});
   by_dtype(b.x, [&]<class T>(T) { run(kernels_for<T>().bias_activation, b.args<T>(y.array)); });
@@ -90,8 +83,8 @@ FASTNN_BINDINGS(bias_activation, m) {
   using namespace py::literals;
   m.def("bias_activation", &bias_activation, "x"_a, "bias"_a, "activation"_a, "alpha"_a, "p"_a, "seed"_a, "stream"_a,
         "block"_a, "out"_a);
-  m.def("bias_activation_backward", &bias_activation_backward, "dy"_a, "x"_a, "bias"_a, "activation"_a, "alpha"_a, "p"_a,
-        "seed"_a, "stream"_a, "block"_a, "out"_a);
+  m.def("bias_activation_backward", &bias_activation_backward, "dy"_a, "x"_a, "bias"_a, "activation"_a, "alpha"_a,
+        "p"_a, "seed"_a, "stream"_a, "block"_a, "out"_a);
 }
 
 }  // namespace fastnn

@@ -11,14 +11,16 @@ constexpr auto kClassReductions = {Reduction::mean, Reduction::sum, Reduction::n
 
 Index check_ignore_index(py::handle given) {
   if (!PyIndex_Check(given.ptr())) {
-    throw py::type_error("ignore_index: got " + std::string(py::repr(given)) + ", want an int; -100 if none is ignored");
+    throw py::type_error("ignore_index: got " + std::string(py::repr(given)) +
+                         ", want an int; -100 if none is ignored");
   }
   int overflow = 0;
   const py::object number = py::reinterpret_steal<py::object>(PyNumber_Index(given.ptr()));
   if (!number) throw py::error_already_set();
   const Index value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
   if (overflow) {
-    throw py::value_error("ignore_index: got " + std::string(py::str(number)) + ", want an int of 64 bits; -100 if none is ignored");
+    throw py::value_error("ignore_index: got " + std::string(py::str(number)) +
+                          ", want an int of 64 bits; -100 if none is ignored");
   }
   return value;
 }
@@ -43,8 +45,9 @@ bool are_probabilities(py::handle labels) {
   return array.dtype().kind() == 'f' && array.ndim() > 1;
 }
 
-ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle labels, const char* labels_name, bool probabilities,
-                py::handle weight, py::handle ignore_index_, py::handle reduction, py::handle out) {
+ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle labels, const char* labels_name,
+                               bool probabilities, py::handle weight, py::handle ignore_index_, py::handle reduction,
+                               py::handle out) {
   ClassLossCall c;
   c.logits = check(logits, name);
   check_matrix(c.logits);
@@ -98,11 +101,12 @@ py::tuple run_class_loss(const ClassLossCall& c, double smoothing, Kernel kernel
   py::object loss;
   by_dtype(c.logits, [&]<class T>(T) {
     const double divisor = divisor_of<T>(c);
-    run(kernel(kernels_for<T>()),
-        ClassLossArgs<T>{.dlogits = c.dlogits.array.as<T>(), .row_loss = row_loss.data(), .row_mass = row_mass.data(),
-                         .logits = c.logits.as<T>(), .labels = c.labels.given() ? c.safe_labels.data() : nullptr,
-                         .target = c.target.as<T>(), .weight = c.weight.as<T>(), .rows = c.rows, .classes = c.classes,
-                         .scale = 1 / divisor, .smoothing = smoothing});
+    run(kernel(kernels_for<T>()), ClassLossArgs<T>{.dlogits = c.dlogits.array.as<T>(), .row_loss = row_loss.data(),
+                                                   .row_mass = row_mass.data(), .logits = c.logits.as<T>(),
+                                                   .labels = c.labels.given() ? c.safe_labels.data() : nullptr,
+                                                   .target = c.target.as<T>(), .weight = c.weight.as<T>(),
+                                                   .rows = c.rows, .classes = c.classes, .scale = 1 / divisor,
+                                                   .smoothing = smoothing});
     loss = reduced<T>(c, row_loss, divisor);
   });
   return py::make_tuple(loss, c.dlogits.object, c.count);
@@ -112,18 +116,23 @@ py::tuple softmax_cross_entropy(py::handle logits, py::handle labels, py::handle
                                 py::handle reduction, double label_smoothing, py::handle out) {
   check_range(label_smoothing, "label_smoothing", 0, 1);
   const bool probabilities = are_probabilities(labels);
-  const ClassLossCall c = check_class_loss(logits, "logits", labels, "labels", probabilities, weight, ignore_index, reduction, out);
+  const ClassLossCall c =
+      check_class_loss(logits, "logits", labels, "labels", probabilities, weight, ignore_index, reduction, out);
   const bool soft = probabilities || label_smoothing > 0;
-  return run_class_loss(c, label_smoothing, [=](const auto& table) { return soft ? table.softmax_cross_entropy_soft : table.softmax_cross_entropy; });
+  return run_class_loss(c, label_smoothing, [=](const auto& table) {
+    return soft ? table.softmax_cross_entropy_soft : table.softmax_cross_entropy;
+  });
 }
 
-py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::handle ignore_index, py::handle reduction,
-                   py::handle out) {
-  const ClassLossCall c = check_class_loss(input, "input", target, "target", false, weight, ignore_index, reduction, out);
+py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::handle ignore_index,
+                   py::handle reduction, py::handle out) {
+  const ClassLossCall c =
+      check_class_loss(input, "input", target, "target", false, weight, ignore_index, reduction, out);
   return run_class_loss(c, 0, [](const auto& table) { return table.nll_loss; });
 }
 
-// Rows whose largest logit, the first of several, is at the label. One with NaN is none, nor one whose label is no class.
+// Rows whose largest logit, the first of several, is at the label. One with NaN is none, nor one whose label is no
+// class.
 Index count_correct(py::handle logits_, py::handle labels_) {
   const Array logits = check(logits_, "logits");
   check_matrix(logits);

@@ -58,7 +58,8 @@ void checked_set_cache_limit(py::int_ bytes_) {
   const std::size_t bytes = py::isinstance<py::bool_>(bytes_) ? std::size_t(-1) : PyLong_AsSize_t(bytes_.ptr());
   if (bytes == std::size_t(-1)) {
     PyErr_Clear();
-    throw py::value_error("bytes: got " + std::string(py::repr(bytes_)) + ", want a number of bytes >= 0; 0 keeps none");
+    throw py::value_error("bytes: got " + std::string(py::repr(bytes_)) +
+                          ", want a number of bytes >= 0; 0 keeps none");
   }
   set_cache_limit(bytes);
 }

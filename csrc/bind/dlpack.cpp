@@ -10,7 +10,8 @@ namespace {
 
 namespace py = pybind11;
 
-// The table of functions that a tensor type may carry as __dlpack_c_exchange_api__: a view costs nanoseconds, no object.
+// The table of functions that a tensor type may carry as __dlpack_c_exchange_api__: a view costs nanoseconds, no
+// object.
 struct ExchangeApi {
   std::uint32_t major, minor;
   const void* previous;
@@ -66,9 +67,7 @@ bool DLTensor::is_contiguous() const {
   return true;
 }
 
-bool is_dlpack(py::handle object) {
-  return exchange_api(object) || py::hasattr(py::type::of(object), "__dlpack__");
-}
+bool is_dlpack(py::handle object) { return exchange_api(object) || py::hasattr(py::type::of(object), "__dlpack__"); }
 
 bool view_quickly(py::handle object, DLTensor& tensor) {
   const ExchangeApi* api = exchange_api(object);

@@ -23,7 +23,8 @@ py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t st
   Index inner = 1;
   if (leading) {
     if (Index(x.shape.size()) < leading) {
-      throw py::value_error(name + ": got shape " + text(x.shape) + ", want (N, C, ...), whose channels are dropped whole");
+      throw py::value_error(name + ": got shape " + text(x.shape) +
+                            ", want (N, C, ...), whose channels are dropped whole");
     }
     for (std::size_t axis = std::size_t(leading); axis < x.shape.size(); ++axis) inner *= x.shape[axis];
   }
@@ -31,9 +32,11 @@ py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t st
   if (x.size == 0) return y.object;
   by_dtype(x, [&]<class T>(T) {
     const auto& kernels = kernels_for<T>();
-    run(leading ? kernels.dropout2d : kernels.dropout,
-        DropoutArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .size = x.size, .inner = inner, .random = {seed, stream, block},
-                       .threshold = drop_threshold(p), .scale = T(scale), .shift = 0, .dropped = 0});
+    run(leading ? kernels.dropout2d : kernels.dropout, DropoutArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(),
+                                                                      .size = x.size, .inner = inner,
+                                                                      .random = {seed, stream, block},
+                                                                      .threshold = drop_threshold(p), .scale = T(scale),
+                                                                      .shift = 0, .dropped = 0});
   });
   return y.object;
 }
@@ -45,9 +48,10 @@ py::object alpha_dropout(py::handle x_, double p, std::uint64_t seed, std::uint6
   const AlphaDropout a = alpha_dropout_of(p, backward);
   const Result y = result(out, x, {&x});
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().alpha_dropout,
-        DropoutArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .size = x.size, .inner = 1, .random = {seed, stream, block},
-                       .threshold = drop_threshold(p), .scale = T(a.scale), .shift = T(a.shift), .dropped = T(a.dropped)});
+    run(kernels_for<T>().alpha_dropout, DropoutArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .size = x.size,
+                                                       .inner = 1, .random = {seed, stream, block},
+                                                       .threshold = drop_threshold(p), .scale = T(a.scale),
+                                                       .shift = T(a.shift), .dropped = T(a.dropped)});
   });
   return y.object;
 }

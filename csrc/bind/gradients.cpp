@@ -21,13 +21,15 @@ std::vector<Tensor> checked_tensors(const py::sequence& grads, const std::vector
   for (std::size_t i = 0; i < names.size(); ++i) tensors.push_back(check_tensor(grads[i], names[i], Access::write));
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), std::size_t(0));
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return tensors[i].data < tensors[j].data; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t i, std::size_t j) { return tensors[i].data < tensors[j].data; });
   for (std::size_t k = 1; k < order.size(); ++k) {
     const Tensor& before = tensors[order[k - 1]];
     Tensor& g = tensors[order[k]];
     if (before.size == 0 || g.size == 0 || before.data + before.bytes() <= g.data) continue;
     if (before.data != g.data || before.bytes() != g.bytes()) {
-      throw py::value_error(g.name + ": got memory that overlaps " + before.name + ", want memory of its own; pass a copy of it");
+      throw py::value_error(g.name + ": got memory that overlaps " + before.name +
+                            ", want memory of its own; pass a copy of it");
     }
     std::swap(order[k - 1], order[k]);  // the next one is compared with the first of them
     g.size = 0;

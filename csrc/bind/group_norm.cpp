@@ -34,38 +34,42 @@ template <class T>
 void forward(const Array& y, Statistics& s, T* running_mean, T* running_var, const Array& x, const Affine& affine,
              const Groups& g, double momentum, double eps) {
   const Scratch<double> variance(running_mean ? g.outer * g.groups : 0);
-  run(kernels_for<T>().group_norm,
-      GroupNormArgs<T>{.y = y.as<T>(), .mean = s.mean.mutable_data(), .rstd = s.rstd.mutable_data(),
-                       .variance = running_mean ? variance.get() : nullptr, .running_mean = running_mean,
-                       .running_var = running_var, .x = x.as<T>(), .weight = affine.weight.as<T>(), .bias = affine.bias.as<T>(),
-                       .outer = g.outer, .channels = g.channels, .groups = g.groups, .inner = g.inner, .momentum = momentum,
-                       .eps = eps});
+  run(kernels_for<T>().group_norm, GroupNormArgs<T>{.y = y.as<T>(), .mean = s.mean.mutable_data(),
+                                                    .rstd = s.rstd.mutable_data(),
+                                                    .variance = running_mean ? variance.get() : nullptr,
+                                                    .running_mean = running_mean, .running_var = running_var,
+                                                    .x = x.as<T>(), .weight = affine.weight.as<T>(),
+                                                    .bias = affine.bias.as<T>(), .outer = g.outer,
+                                                    .channels = g.channels, .groups = g.groups, .inner = g.inner,
+                                                    .momentum = momentum, .eps = eps});
 }
 
-py::tuple backward(const Array& x, py::handle dy_, py::handle weight_, py::handle mean_, py::handle rstd_, const Groups& g,
-                   py::handle out) {
+py::tuple backward(const Array& x, py::handle dy_, py::handle weight_, py::handle mean_, py::handle rstd_,
+                   const Groups& g, py::handle out) {
   const Array dy = check(dy_, "dy", x, x.shape);
   const Array weight = check_optional(weight_, "weight", x, g.shape());
   const Array mean = check_double(mean_, "mean", g.statistics()), rstd = check_double(rstd_, "rstd", g.statistics());
   const Result dx = result(out, x, {&dy, &x}, {&weight, &mean, &rstd});
   py::array dweight = new_array(g.shape(), x.is_double()), dbias = new_array(g.shape(), x.is_double());
   if (x.size == 0) {
-    for (py::array* gradient : {&dweight, &dbias}) std::memset(gradient->mutable_data(), 0, std::size_t(gradient->nbytes()));
+    for (py::array* gradient : {&dweight, &dbias})
+      std::memset(gradient->mutable_data(), 0, std::size_t(gradient->nbytes()));
     return py::make_tuple(dx.object, dweight, dbias);
   }
   const Scratch<double> partial(2 * g.channels * group_norm_parts(g.outer, g.inner));
   by_dtype(x, [&]<class T>(T) {
     run(kernels_for<T>().group_norm_backward,
         GroupNormBackwardArgs<T>{.dx = dx.array.as<T>(), .dweight = static_cast<T*>(dweight.mutable_data()),
-                                 .dbias = static_cast<T*>(dbias.mutable_data()), .partial = partial.get(), .dy = dy.as<T>(),
-                                 .x = x.as<T>(), .weight = weight.as<T>(), .mean = mean.as<double>(),
-                                 .rstd = rstd.as<double>(), .outer = g.outer, .channels = g.channels, .groups = g.groups,
-                                 .inner = g.inner});
+                                 .dbias = static_cast<T*>(dbias.mutable_data()), .partial = partial.get(),
+                                 .dy = dy.as<T>(), .x = x.as<T>(), .weight = weight.as<T>(), .mean = mean.as<double>(),
+                                 .rstd = rstd.as<double>(), .outer = g.outer, .channels = g.channels,
+                                 .groups = g.groups, .inner = g.inner});
   });
   return py::make_tuple(dx.object, dweight, dbias);
 }
 
-py::tuple group_norm(py::handle x_, Index num_groups, py::handle weight_, py::handle bias_, double eps, py::handle out) {
+py::tuple group_norm(py::handle x_, Index num_groups, py::handle weight_, py::handle bias_, double eps,
+                     py::handle out) {
   const Array x = check(x_, "x");
   const Groups g(x, num_groups);
   const Affine affine(weight_, bias_, x, g);

@@ -64,8 +64,8 @@ struct LossCall {
   bool log_target = false;
 };
 
-LossCall check_loss(py::handle input_, py::handle target_, py::handle weight_, py::handle pos_weight_, Reduction reduction,
-                py::handle out) {
+LossCall check_loss(py::handle input_, py::handle target_, py::handle weight_, py::handle pos_weight_,
+                    Reduction reduction, py::handle out) {
   LossCall c;
   c.input = check(input_, "input");
   c.target = check(target_, "target", c.input, c.input.shape);
@@ -123,7 +123,8 @@ py::tuple kl_div(py::handle input, py::handle target, py::handle reduction_, boo
   const Reduction reduction = check_reduction(reduction_, {Reduction::mean, Reduction::sum, Reduction::batchmean});
   LossCall c = check_loss(input, target, py::none(), py::none(), reduction, out);
   if (reduction == Reduction::batchmean) {
-    if (c.input.shape.empty()) throw py::value_error("input: got shape (), want a batch axis for reduction 'batchmean'");
+    if (c.input.shape.empty())
+      throw py::value_error("input: got shape (), want a batch axis for reduction 'batchmean'");
     c.divisor = std::max(double(c.input.shape[0]), 1.0);
   }
   c.log_target = log_target;

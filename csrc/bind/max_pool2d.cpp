@@ -19,7 +19,8 @@ struct Pooling {
   PoolAxis height, width;
   Shape outputs;
 
-  Pooling(const std::string& name, const Shape& x, const Pair& kernel, const Pair& stride, const Pair& padding) : outputs(x) {
+  Pooling(const std::string& name, const Shape& x, const Pair& kernel, const Pair& stride, const Pair& padding)
+      : outputs(x) {
     if (2 * padding.first > kernel.first || 2 * padding.second > kernel.second) {
       throw py::value_error("padding: got " + shown(padding) + ", want at most half of kernel_size " + shown(kernel));
     }
@@ -30,8 +31,8 @@ struct Pooling {
       width = axis(x[axes - 1], kernel.second, stride.second, padding.second);
     }
     if (height.outputs < 1 || width.outputs < 1) {
-      throw py::value_error(name + ": got shape " + text(x) + ", want (..., H, W) that holds a window of " + shown(kernel) +
-                            " with padding " + shown(padding));
+      throw py::value_error(name + ": got shape " + text(x) + ", want (..., H, W) that holds a window of " +
+                            shown(kernel) + " with padding " + shown(padding));
     }
     planes = product(Shape(x.begin(), x.end() - 2));
     outputs[axes - 2] = height.outputs;
@@ -57,7 +58,8 @@ std::uint8_t largest(const std::uint8_t* bytes, Index size) {
   std::uint8_t lanes[kLanes] = {};
   Index i = 0;
   for (; i + kLanes <= size; i += kLanes) {
-    for (Index lane = 0; lane < kLanes; ++lane) lanes[lane] = lanes[lane] < bytes[i + lane] ? bytes[i + lane] : lanes[lane];
+    for (Index lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = lanes[lane] < bytes[i + lane] ? bytes[i + lane] : lanes[lane];
   }
   for (; i < size; ++i) lanes[0] = std::max(lanes[0], bytes[i]);
   return *std::max_element(lanes, lanes + kLanes);
@@ -72,7 +74,9 @@ bool are_places(const std::uint8_t* places, const Pooling& p) {
   const PoolAxis &height = p.height, &width = p.width;
   if (largest(places, p.planes * height.outputs * width.outputs) >= height.window * width.window) return false;
   if (height.padding == 0 && width.padding == 0) return true;
-  const auto is_whole = [](const PoolAxis::Part& part, const PoolAxis& axis) { return part.end - part.begin == axis.window; };
+  const auto is_whole = [](const PoolAxis::Part& part, const PoolAxis& axis) {
+    return part.end - part.begin == axis.window;
+  };
   Index first = 0, last = width.outputs;  // of those whose columns are whole
   while (first < last && !is_whole(width.part(first), width)) ++first;
   while (first < last && !is_whole(width.part(last - 1), width)) --last;
@@ -80,13 +84,15 @@ bool are_places(const std::uint8_t* places, const Pooling& p) {
     const PoolAxis::Part rows = height.part(row % height.outputs);
     const bool whole = is_whole(rows, height) && first < last;
     for (Index i = 0; i < width.outputs; i = whole && i + 1 == first ? last : i + 1) {
-      if (!is_within(rows, places[i] / width.window) || !is_within(width.part(i), places[i] % width.window)) return false;
+      if (!is_within(rows, places[i] / width.window) || !is_within(width.part(i), places[i] % width.window))
+        return false;
     }
   }
   return true;
 }
 
-py::object max_pool2d(py::handle x_, const Pair& kernel, const Pair& stride, const Pair& padding, bool keep, py::handle out) {
+py::object max_pool2d(py::handle x_, const Pair& kernel, const Pair& stride, const Pair& padding, bool keep,
+                      py::handle out) {
   const Array x = check(x_, "x");
   const Pooling p("x", x.shape, kernel, stride, padding);
   if (keep) p.check_places();
@@ -101,30 +107,32 @@ py::object max_pool2d(py::handle x_, const Pair& kernel, const Pair& stride, con
     index = bytes;
   }
   by_dtype(x, [&]<class T>(T) {
-    run(kernels_for<T>().max_pool2d, MaxPool2dArgs<T>{.y = y.array.as<T>(), .index = places, .x = x.as<T>(), .planes = p.planes,
-                                                        .height = p.height, .width = p.width});
+    run(kernels_for<T>().max_pool2d, MaxPool2dArgs<T>{.y = y.array.as<T>(), .index = places, .x = x.as<T>(),
+                                                      .planes = p.planes, .height = p.height, .width = p.width});
   });
   return py::make_tuple(y.object, index);
 }
 
-py::object max_pool2d_backward(py::handle dy_, py::handle indices_, const Shape& input, const Pair& kernel, const Pair& stride,
-                             const Pair& padding, py::handle out) {
+py::object max_pool2d_backward(py::handle dy_, py::handle indices_, const Shape& input, const Pair& kernel,
+                               const Pair& stride, const Pair& padding, py::handle out) {
   const Array given = check(dy_, "dy");
   const Pooling p("input_size", input, kernel, stride, padding);
   p.check_places();
   const Array dy = check(dy_, "dy", given, p.outputs);
   const Array indices = check_bytes(indices_, "indices", "max_pool2d(..., return_indices=True)", p.outputs);
   if (!are_places(indices.as<const std::uint8_t>(), p)) {
-    throw py::value_error("indices: got a place that is not in its window, want those of max_pool2d with these sizes; "
-                          "pass what it returned");
+    throw py::value_error(
+        "indices: got a place that is not in its window, want those of max_pool2d with these sizes; "
+        "pass what it returned");
   }
   Array like = dy;
   like.shape = input;
   const Result dx = result(out, like, {}, {&dy, &indices});
   by_dtype(dy, [&]<class T>(T) {
-    run(kernels_for<T>().max_pool2d_backward,
-        MaxPool2dBackwardArgs<T>{.dx = dx.array.as<T>(), .dy = dy.as<T>(), .index = indices.as<std::uint8_t>(),
-                                 .planes = p.planes, .height = p.height, .width = p.width});
+    run(kernels_for<T>().max_pool2d_backward, MaxPool2dBackwardArgs<T>{.dx = dx.array.as<T>(), .dy = dy.as<T>(),
+                                                                       .index = indices.as<std::uint8_t>(),
+                                                                       .planes = p.planes, .height = p.height,
+                                                                       .width = p.width});
   });
   return dx.object;
 }
@@ -134,8 +142,8 @@ py::object max_pool2d_backward(py::handle dy_, py::handle indices_, const Shape&
 FASTNN_BINDINGS(max_pool2d, m) {
   using namespace py::literals;
   m.def("max_pool2d", &max_pool2d, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a, "keep_indices"_a, "out"_a);
-  m.def("max_pool2d_backward", &max_pool2d_backward, "dy"_a, "indices"_a, "input_size"_a, "kernel_size"_a, "stride"_a, "padding"_a,
-        "out"_a);
+  m.def("max_pool2d_backward", &max_pool2d_backward, "dy"_a, "indices"_a, "input_size"_a, "kernel_size"_a, "stride"_a,
+        "padding"_a, "out"_a);
 }
 
 }  // namespace fastnn

@@ -21,15 +21,21 @@ class Stepper {
   using State = std::vector<std::tuple<py::sequence, py::sequence, bool>>;
 
   // `sizes` are the groups' numbers of parameters; `steps` (int64) and `memory` (float64) have a number per parameter.
-  Stepper(const py::sequence& params, const std::vector<std::string>& names, std::vector<std::size_t> sizes, const State& state,
-          py::array_t<Index> steps, py::array_t<double> memory, const std::string& state_dtype)
-      : tensors_(params, names, of(state)), sizes_(std::move(sizes)), steps_(std::move(steps)), memory_(std::move(memory)),
-        state_dtype_(state_dtype == "int8" ? StateDtype::int8 : state_dtype == "bfloat16" ? StateDtype::bfloat16 : StateDtype::plain) {}
+  Stepper(const py::sequence& params, const std::vector<std::string>& names, std::vector<std::size_t> sizes,
+          const State& state, py::array_t<Index> steps, py::array_t<double> memory, const std::string& state_dtype)
+      : tensors_(params, names, of(state)),
+        sizes_(std::move(sizes)),
+        steps_(std::move(steps)),
+        memory_(std::move(memory)),
+        state_dtype_(state_dtype == "int8"       ? StateDtype::int8
+                     : state_dtype == "bfloat16" ? StateDtype::bfloat16
+                                                 : StateDtype::plain) {}
 
-  // The gradients' norm where max_norm is given, else nothing, and what was written but for NumPy's arrays and the state. A
-  // norm that is not finite leaves everything as it was.
-  std::pair<std::optional<double>, py::list> step(const py::tuple& grads, const py::sequence& groups, std::optional<double> max_norm,
-                                                  bool zero_grad, std::uint64_t seed, std::uint64_t stream, std::uint64_t block) {
+  // The gradients' norm where max_norm is given, else nothing, and what was written but for NumPy's arrays and the
+  // state. A norm that is not finite leaves everything as it was.
+  std::pair<std::optional<double>, py::list> step(const py::tuple& grads, const py::sequence& groups,
+                                                  std::optional<double> max_norm, bool zero_grad, std::uint64_t seed,
+                                                  std::uint64_t stream, std::uint64_t block) {
     if (busy_) throw std::runtime_error("optimizer: got a step while another thread's is not over, want one at a time");
     const Busy busy(busy_);
     const std::vector<void*> found = tensors_.check_gradients(grads, zero_grad);
@@ -44,7 +50,9 @@ class Stepper {
     for (py::handle group : groups) rules.emplace_back(Group(group));
     const Philox random = {seed, stream, block};
     const auto& k = kernel_table().*kernels;
-    const auto low = state_dtype_ == StateDtype::int8 ? k.int8_state : state_dtype_ == StateDtype::bfloat16 ? k.bf16_state : k.f32;
+    const auto low = state_dtype_ == StateDtype::int8       ? k.int8_state
+                     : state_dtype_ == StateDtype::bfloat16 ? k.bf16_state
+                                                            : k.f32;
     step_element<float>(low, Element::float32, found, rules, scale, zero_grad, random);
     step_element<float>(k.bf16_params, Element::bfloat16, found, rules, scale, zero_grad, random);
     step_element<double>(k.f64, Element::float64, found, rules, scale, zero_grad, random);
@@ -79,8 +87,9 @@ class Stepper {
 
   // One kernel call for all parameters that have this element type and a gradient.
   template <class T, class Constants>
-  void step_element(void (*kernel)(const StepArgs<Constants>&) noexcept, Element element, const std::vector<void*>& grads,
-                    const std::vector<R>& rules, double scale, bool zero_grad, const Philox& random) {
+  void step_element(void (*kernel)(const StepArgs<Constants>&) noexcept, Element element,
+                    const std::vector<void*>& grads, const std::vector<R>& rules, double scale, bool zero_grad,
+                    const Philox& random) {
     std::size_t most = 0;
     for (std::size_t i = 0; i < grads.size(); ++i) most += grads[i] && tensors_.param(i).element == element;
     if (most == 0) return;
@@ -105,7 +114,8 @@ class Stepper {
                       [=, this](int kind) { return tensors_.state(std::size_t(kind), i); });
       }
     }
-    run(kernel, StepArgs<Constants>{.segments = list.get(), .count = list.count(), .random = random, .zero_grad = zero_grad});
+    run(kernel,
+        StepArgs<Constants>{.segments = list.get(), .count = list.count(), .random = random, .zero_grad = zero_grad});
   }
 
   TensorList tensors_;
@@ -121,8 +131,8 @@ void bind_rule(py::module_& m, const char* name) {
   using namespace py::literals;
   using S = Stepper<R, kernels>;
   py::class_<S>(m, name)
-      .def(py::init<const py::sequence&, const std::vector<std::string>&, std::vector<std::size_t>, const typename S::State&,
-                    py::array_t<Index>, py::array_t<double>, const std::string&>(),
+      .def(py::init<const py::sequence&, const std::vector<std::string>&, std::vector<std::size_t>,
+                    const typename S::State&, py::array_t<Index>, py::array_t<double>, const std::string&>(),
            "params"_a, "names"_a, "sizes"_a, "state"_a, "steps"_a, "memory"_a, "state_dtype"_a)
       .def("step", &S::step, "grads"_a, "groups"_a, "max_norm"_a, "zero_grad"_a, "seed"_a, "stream"_a, "block"_a);
 }

@@ -10,7 +10,8 @@ namespace fastnn {
 namespace {
 
 double check_finite(double value, const char* name) {
-  if (!std::isfinite(value)) throw py::value_error(std::string(name) + ": got " + text(value) + ", want a finite number");
+  if (!std::isfinite(value))
+    throw py::value_error(std::string(name) + ": got " + text(value) + ", want a finite number");
   return value;
 }
 
@@ -22,7 +23,7 @@ void check_order(double a, double b) {
 template <class T>
 void fill(void (*kernel)(const FillArgs<T>&) noexcept, const Array& y, const Place& at, T shift, T scale) {
   run(kernel, FillArgs<T>{.y = y.as<T>(), .size = y.size, .skip = at.skip, .random = at.random, .shift = shift,
-                           .scale = scale, .largest = 0});
+                          .scale = scale, .largest = 0});
 }
 
 void uniform(py::handle out, double low, double high, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
@@ -33,7 +34,8 @@ void uniform(py::handle out, double low, double high, std::uint64_t seed, std::u
   by_dtype(y, [&]<class T>(T) {
     const T a = T(low), b = T(high);
     if (!std::isfinite(b - a)) {
-      throw py::value_error("b: got " + text(high) + ", want b - a within what the tensor's dtype can hold; use float64 or a "
+      throw py::value_error("b: got " + text(high) +
+                            ", want b - a within what the tensor's dtype can hold; use float64 or a "
                             "smaller interval");
     }
     const Place at = place(seed, stream, offset, y.itemsize);
@@ -44,7 +46,8 @@ void uniform(py::handle out, double low, double high, std::uint64_t seed, std::u
 template <class T>
 void check_held(double mean, double std) {
   if (std::isfinite(T(mean)) && std::isfinite(T(std))) return;
-  throw py::value_error("std: got " + text(std) + " about " + text(mean) + ", want what the tensor's dtype can hold; use float64");
+  throw py::value_error("std: got " + text(std) + " about " + text(mean) +
+                        ", want what the tensor's dtype can hold; use float64");
 }
 
 void normal(py::handle out, double mean, double std, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
@@ -58,27 +61,28 @@ void normal(py::handle out, double mean, double std, std::uint64_t seed, std::ui
 }
 
 void trunc_normal(py::handle out, double mean, double std, double a, double b, std::uint64_t seed, std::uint64_t stream,
-                      std::uint64_t offset) {
+                  std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
   check_finite(mean, "mean");
   check_not_negative(std, "std");
   check_order(a, b);
   if (!reaches(mean, std, a, b)) {
-    throw py::value_error("a: got [" + text(a) + ", " + text(b) + "], want an interval that a normal distribution about " +
-                          text(mean) + " with std " + text(std) + " reaches");
+    throw py::value_error("a: got [" + text(a) + ", " + text(b) +
+                          "], want an interval that a normal distribution about " + text(mean) + " with std " +
+                          text(std) + " reaches");
   }
   by_dtype(y, [&]<class T>(T) {
     check_held<T>(mean, std);
     const Place at = place(seed, stream, offset, y.itemsize);
-    run(kernels_for<T>().trunc_normal,
-        trunc_normal_args(y.as<T>(), y.size, at.skip, at.random, mean, std, a, b));
+    run(kernels_for<T>().trunc_normal, trunc_normal_args(y.as<T>(), y.size, at.skip, at.random, mean, std, a, b));
   });
 }
 
 void bernoulli(py::handle out, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
   check_range(p, "p", 0, 1);
-  by_dtype(y, [&]<class T>(T) { fill(kernels_for<T>().bernoulli, y, place(seed, stream, offset, y.itemsize), T(0), T(p)); });
+  by_dtype(
+      y, [&]<class T>(T) { fill(kernels_for<T>().bernoulli, y, place(seed, stream, offset, y.itemsize), T(0), T(p)); });
 }
 
 void fill_exponential(py::handle out, double lambd, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
@@ -86,7 +90,8 @@ void fill_exponential(py::handle out, double lambd, std::uint64_t seed, std::uin
   by_dtype(y, [&]<class T>(T) {
     const T mean = T(1 / lambd);
     if (!(mean > 0 && std::isfinite(mean))) {
-      throw py::value_error("lambd: got " + text(lambd) + ", want a positive number, whose inverse the tensor's dtype can hold");
+      throw py::value_error("lambd: got " + text(lambd) +
+                            ", want a positive number, whose inverse the tensor's dtype can hold");
     }
     fill(kernels_for<T>().exponential, y, place(seed, stream, offset, y.itemsize), T(0), mean);
   });

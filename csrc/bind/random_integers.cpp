@@ -20,9 +20,9 @@ py::array permutation(Index n, std::uint64_t seed, std::uint64_t stream, std::ui
   const int bits = permutation_bits(n);
   const Scratch<Index> ends(bits ? permutation_parts(n) << bits : 0);
   const std::uint64_t block = offset / kBlockWords, blocks = std::uint64_t(n + kBlockWords - 1) / kBlockWords;
-  run(kernel_table().permutation,
-      PermutationArgs{.y = static_cast<Index*>(const_cast<void*>(y.data())), .ends = ends.get(), .size = n,
-                      .buckets = {seed, stream, block}, .swaps = {seed, stream, block + blocks}, .bits = bits});
+  run(kernel_table().permutation, PermutationArgs{.y = static_cast<Index*>(const_cast<void*>(y.data())),
+                                                  .ends = ends.get(), .size = n, .buckets = {seed, stream, block},
+                                                  .swaps = {seed, stream, block + blocks}, .bits = bits});
   return y;
 }
 

@@ -15,8 +15,8 @@ struct Axis {
 Axis check_dim(const Array& x, Index dim) {
   const Index axes = std::max<Index>(Index(x.shape.size()), 1);
   if (dim < -axes || dim >= axes) {
-    throw py::value_error("dim: got " + std::to_string(dim) + ", want an axis of " + x.name + "'s shape " + text(x.shape) +
-                          ", in [" + std::to_string(-axes) + ", " + std::to_string(axes) + ")");
+    throw py::value_error("dim: got " + std::to_string(dim) + ", want an axis of " + x.name + "'s shape " +
+                          text(x.shape) + ", in [" + std::to_string(-axes) + ", " + std::to_string(axes) + ")");
   }
   if (x.shape.empty()) return {1, 1, 1};
   const auto at = x.shape.begin() + (dim < 0 ? dim + axes : dim);
@@ -29,8 +29,8 @@ py::object forward(py::handle x_, Index dim, py::handle out, Kernel kernel) {
   const Axis axis = check_dim(x, dim);
   const Result y = result(out, x, {&x});
   by_dtype(x, [&]<class T>(T) {
-    run(kernel(kernels_for<T>()), SoftmaxArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .outer = axis.outer, .n = axis.n,
-                                                    .inner = axis.inner});
+    run(kernel(kernels_for<T>()),
+        SoftmaxArgs<T>{.y = y.array.as<T>(), .x = x.as<T>(), .outer = axis.outer, .n = axis.n, .inner = axis.inner});
   });
   return y.object;
 }
@@ -42,9 +42,8 @@ py::object backward(py::handle dy_, py::handle y_, Index dim, py::handle out, Ke
   const Axis axis = check_dim(y, dim);
   const Result dx = result(out, y, {&dy, &y});
   by_dtype(y, [&]<class T>(T) {
-    run(kernel(kernels_for<T>()),
-        SoftmaxBackwardArgs<T>{.dx = dx.array.as<T>(), .dy = dy.as<T>(), .y = y.as<T>(), .outer = axis.outer, .n = axis.n,
-                               .inner = axis.inner});
+    run(kernel(kernels_for<T>()), SoftmaxBackwardArgs<T>{.dx = dx.array.as<T>(), .dy = dy.as<T>(), .y = y.as<T>(),
+                                                         .outer = axis.outer, .n = axis.n, .inner = axis.inner});
   });
   return dx.object;
 }

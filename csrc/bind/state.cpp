@@ -1,5 +1,5 @@
-// An optimizer's state between the format it is kept in and float32: what state_dict and load_state_dict move, and what a
-// parameter is.
+// An optimizer's state between the format it is kept in and float32: what state_dict and load_state_dict move, and what
+// a parameter is.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -23,24 +23,30 @@ void encode_block(std::uint8_t* codes, float* scale, const float* x, Index n) {
   bool infinite = false;
   for (Index i = 0; i < n; ++i) {
     const std::uint16_t magnitude = to_short(x[i], kHalf);
-    if (magnitude > kHighScale) infinite = true; else largest = std::max(largest, magnitude);
+    if (magnitude > kHighScale)
+      infinite = true;
+    else
+      largest = std::max(largest, magnitude);
   }
   *scale = block_scale(largest, infinite);
   const std::uint16_t base = block_base<is_signed>(*scale);
-  for (Index i = 0; i < n; ++i) codes[i] = encode<is_signed>(x[i], or_last<is_signed>(to_short(x[i], kHalf), base), base);
+  for (Index i = 0; i < n; ++i)
+    codes[i] = encode<is_signed>(x[i], or_last<is_signed>(to_short(x[i], kHalf), base), base);
 }
 
 template <bool is_signed, class Byte>
 void decode_block(float* x, float scale, const Byte* codes, Index n) {
   const std::uint16_t base = block_base<is_signed>(scale);
   for (Index i = 0; i < n; ++i) {
-    x[i] = widen(has_infinity(scale) ? decode_or_infinity<is_signed>(codes[i], base) : decode<is_signed>(codes[i], base));
+    x[i] =
+        widen(has_infinity(scale) ? decode_or_infinity<is_signed>(codes[i], base) : decode<is_signed>(codes[i], base));
   }
 }
 
 // codes: uint16 for bfloat16, or uint8 with scales. Values are rounded to nearest; those that came from decode_state
 // come back as they were.
-void encode_state(const py::array_t<float, py::array::c_style>& values, py::array codes, py::handle scales, bool is_signed) {
+void encode_state(const py::array_t<float, py::array::c_style>& values, py::array codes, py::handle scales,
+                  bool is_signed) {
   const float* x = values.data();
   const Index n = values.size();
   if (scales.is_none()) {
@@ -82,7 +88,9 @@ FASTNN_BINDINGS(state, m) {
   using namespace py::literals;
   m.attr("CHUNK") = kChunk;
   m.attr("SCALE_ELEMENTS") = kScaleElements;
-  m.def("empty", [](const Shape& shape, const py::dtype& dtype) { return new_array(shape, dtype); }, "shape"_a, "dtype"_a);
+  m.def(
+      "empty", [](const Shape& shape, const py::dtype& dtype) { return new_array(shape, dtype); }, "shape"_a,
+      "dtype"_a);
   m.def("describe", &describe, "tensor"_a, "name"_a);
   m.def("encode_state", &encode_state, "values"_a, "codes"_a, "scales"_a, "is_signed"_a);
   m.def("decode_state", &decode_state, "codes"_a, "scales"_a, "is_signed"_a);

@@ -9,7 +9,9 @@ namespace {
 bool is_element(const DLTensor& t, Element element) {
   const bool brain = element == Element::bfloat16;
   return t.code == (brain ? DLTensor::kBfloat : DLTensor::kFloat) && t.lanes == 1 &&
-         t.bits == (brain ? 16 : element == Element::float64 ? 64 : 32);
+         t.bits == (brain                         ? 16
+                    : element == Element::float64 ? 64
+                                                  : 32);
 }
 
 Element check_view(const DLTensor& t, const std::string& name) {
@@ -17,16 +19,19 @@ Element check_view(const DLTensor& t, const std::string& name) {
     throw py::type_error(name + ": got a tensor on another device, want one in the CPU's memory; move it with .cpu()");
   }
   if (!t.is_contiguous()) {
-    throw py::value_error(name + ": got strided memory, want C-contiguous memory, since nothing is copied silently; make it "
-                                 "so with .contiguous()");
+    throw py::value_error(name +
+                          ": got strided memory, want C-contiguous memory, since nothing is copied silently; make it "
+                          "so with .contiguous()");
   }
   if (!t.data && std::find(t.shape, t.shape + t.ndim, 0) == t.shape + t.ndim) {
-    throw py::type_error(name + ": got a tensor without memory of its own, want a plain one; a wrapper's inner tensor may be");
+    throw py::type_error(name +
+                         ": got a tensor without memory of its own, want a plain one; a wrapper's inner tensor may be");
   }
   for (Element element : {Element::float32, Element::float64, Element::bfloat16}) {
     if (is_element(t, element)) return element;
   }
-  throw py::type_error(name + ": got a tensor of another dtype, want float32, float64 or bfloat16; convert it with .float()");
+  throw py::type_error(name +
+                       ": got a tensor of another dtype, want float32, float64 or bfloat16; convert it with .float()");
 }
 
 bool is_array_as_before(py::handle array, const Tensor& like, const void* before, Access access) {
@@ -51,7 +56,8 @@ Tensor check_tensor(py::handle object, const std::string& name, Access access) {
     return {name, object, a.as<char>(), a.size, a.shape, a.is_double() ? Element::float64 : Element::float32};
   }
   if (py::hasattr(object, "is_neg") && object.attr("is_neg")().cast<bool>()) {
-    throw py::type_error(name + ": got a tensor with a sign still to be flipped, want plain memory; use .resolve_neg()");
+    throw py::type_error(name +
+                         ": got a tensor with a sign still to be flipped, want plain memory; use .resolve_neg()");
   }
   Tensor tensor;
   try {
@@ -71,7 +77,8 @@ Tensor check_tensor(py::handle object, const std::string& name, Access access) {
 
 bool is_as_before(py::handle tensor, const Tensor& like, const void* before, Access access) {
   DLTensor t;
-  if (!view_quickly(tensor, t)) return py::isinstance<py::array>(tensor) && is_array_as_before(tensor, like, before, access);
+  if (!view_quickly(tensor, t))
+    return py::isinstance<py::array>(tensor) && is_array_as_before(tensor, like, before, access);
   return t.begin() == before && t.device_type == DLTensor::kCpu && is_element(t, like.element) &&
          std::equal(like.shape.begin(), like.shape.end(), t.shape, t.shape + t.ndim) && t.is_contiguous();
 }

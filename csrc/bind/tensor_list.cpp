@@ -16,7 +16,8 @@ TensorList::TensorList(const py::sequence& params, const std::vector<std::string
       const auto array = py::reinterpret_borrow<py::array>(kind.arrays[i]);
       arrays[i].data = const_cast<void*>(array.data());
       if (!kind.scales[i].is_none()) {
-        arrays[i].scales = static_cast<float*>(const_cast<void*>(py::reinterpret_borrow<py::array>(kind.scales[i]).data()));
+        arrays[i].scales =
+            static_cast<float*>(const_cast<void*>(py::reinterpret_borrow<py::array>(kind.scales[i]).data()));
       }
       const char* begin = static_cast<const char*>(array.data());
       state_extents_.push_back({begin, begin + array.nbytes(), "the state of " + names[i]});
@@ -45,7 +46,8 @@ std::vector<TensorList::Extent> TensorList::extents_of(const std::vector<Tensor>
 void TensorList::check_apart_from_all(const Tensor& grad) const {
   if (grad.size == 0) return;
   const char* end = grad.data + grad.bytes();
-  const auto after = std::partition_point(extents_.begin(), extents_.end(), [=](const Extent& e) { return e.begin < end; });
+  const auto after =
+      std::partition_point(extents_.begin(), extents_.end(), [=](const Extent& e) { return e.begin < end; });
   if (after == extents_.begin() || std::prev(after)->end <= grad.data) return;
   throw py::value_error(std::prev(after)->owner + ": got memory that overlaps " + grad.name +
                         ", want memory of its own; pass a copy of " + grad.name);
@@ -59,7 +61,8 @@ void* TensorList::check_gradient(py::handle grad, std::size_t i, bool zero) {
   if (g.element != p.element) {
     throw py::type_error(g.name + ": got " + element_name(g.element) + ", want " + element_name(p.element) +
                          " like the rest; convert it with " + g.name +
-                         (py::isinstance<py::array>(grad) ? ".astype(np." : ".to(torch.") + element_name(p.element) + ")");
+                         (py::isinstance<py::array>(grad) ? ".astype(np." : ".to(torch.") + element_name(p.element) +
+                         ")");
   }
   if (g.shape != p.shape) {
     throw py::value_error(g.name + ": got shape " + text(g.shape) + ", want " + text(p.shape) +
@@ -78,13 +81,15 @@ void TensorList::check_parameters() {
     if (is_as_before(p.object, p, p.data, Access::write)) continue;
     if (py::isinstance<py::array>(p.object)) {
       if (py::reinterpret_borrow<py::array>(p.object).writeable()) continue;
-      throw py::value_error(p.name + ": got a read-only array, want a writable one, since it is changed in place; "
-                                     "call setflags(write=True)");
+      throw py::value_error(p.name +
+                            ": got a read-only array, want a writable one, since it is changed in place; "
+                            "call setflags(write=True)");
     }
     const Tensor moved = check_tensor(p.object, p.name, Access::write);
     if (moved.element != p.element || moved.shape != p.shape) {
-      throw py::value_error(p.name + ": got another shape or dtype than when the optimizer was made, want the same; make a "
-                                     "new optimizer");
+      throw py::value_error(p.name +
+                            ": got another shape or dtype than when the optimizer was made, want the same; make a "
+                            "new optimizer");
     }
     if (moved.data == p.data) continue;
     if (now.empty()) now = params_;

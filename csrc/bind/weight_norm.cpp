@@ -46,9 +46,9 @@ py::tuple weight_norm(py::handle v_, py::handle g_, std::optional<Index> dim, py
   const Result w = result(out, v, {&v}, {&g});
   py::array_t<double> norm(shape);
   by_dtype(v, [&]<class T>(T) {
-    run(kernels_for<T>().weight_norm, WeightNormArgs<T>{.w = w.array.as<T>(), .norm = norm.mutable_data(), .v = v.as<T>(),
-                                                        .g = g.as<T>(), .outer = axis.outer, .channels = axis.channels,
-                                                        .inner = axis.inner});
+    run(kernels_for<T>().weight_norm, WeightNormArgs<T>{.w = w.array.as<T>(), .norm = norm.mutable_data(),
+                                                        .v = v.as<T>(), .g = g.as<T>(), .outer = axis.outer,
+                                                        .channels = axis.channels, .inner = axis.inner});
   });
   return py::make_tuple(w.object, norm);
 }
@@ -63,10 +63,12 @@ py::tuple weight_norm_backward(py::handle dw_, py::handle v_, py::handle g_, py:
   const Result dv = result(out, v, {&dw, &v}, {&g, &norm});
   py::array dg = new_array(shape, v.is_double());
   by_dtype(v, [&]<class T>(T) {
-    run(kernels_for<T>().weight_norm_backward,
-        WeightNormBackwardArgs<T>{.dv = dv.array.as<T>(), .dg = static_cast<T*>(dg.mutable_data()), .dw = dw.as<T>(),
-                                  .v = v.as<T>(), .g = g.as<T>(), .norm = norm.as<double>(), .outer = axis.outer,
-                                  .channels = axis.channels, .inner = axis.inner});
+    run(kernels_for<T>().weight_norm_backward, WeightNormBackwardArgs<T>{.dv = dv.array.as<T>(),
+                                                                         .dg = static_cast<T*>(dg.mutable_data()),
+                                                                         .dw = dw.as<T>(), .v = v.as<T>(),
+                                                                         .g = g.as<T>(), .norm = norm.as<double>(),
+                                                                         .outer = axis.outer, .channels = axis.channels,
+                                                                         .inner = axis.inner});
   });
   return py::make_tuple(dv.object, dg);
 }

@@ -1,35 +1,57 @@
 // The tables of the C API. Which instruction set a function runs on is looked up in each call, as everywhere.
 #include "capi/api.h"
 
-#include "runtime/threads.h"
+#include <cstddef>
+
 #include "capi/elementwise.h"
 #include "capi/fills.h"
 #include "capi/losses.h"
 #include "capi/norms.h"
 #include "capi/pools.h"
 #include "capi/steps.h"
+#include "runtime/threads.h"
 
 namespace fastnn {
 namespace {
 
-#define FASTNN_FUNCTION(name, parameters) &name<REAL>,
+int get_num_threads() noexcept { return fastnn::get_num_threads(); }
+int set_num_threads(int n) noexcept {
+  if (n < 1 || n > kMostThreads) return kInvalid;
+  fastnn::set_num_threads(n);
+  return kDone;
+}
+
+// The casts compile only for functions that are noexcept: an exception must not reach the caller, which may be C.
+#define FASTNN_FUNCTION(number, name, parameters) static_cast<int (*) parameters noexcept>(&name<REAL>),
 #define REAL float
 constexpr fastnn_f32 kFloat = {
 #include "fastnn_functions.inc"
 };
-#undef REAL
+#define FASTNN_FUNCTION(number, name, parameters) static_cast<int (*) parameters noexcept>(&name<REAL>),
 #define REAL double
 constexpr fastnn_f64 kDouble = {
 #include "fastnn_functions.inc"
 };
-#undef REAL
-#undef FASTNN_FUNCTION
+#define FASTNN_COMMON(number, name, parameters) static_cast<int (*) parameters noexcept>(&name),
+constexpr fastnn_common kCommon = {
+#include "fastnn_functions.inc"
+};
+
+// A function's place in its table is its number.
+#define FASTNN_FUNCTION(number, name, parameters)                      \
+  static_assert(offsetof(fastnn_f32, name) == number * sizeof(void*)); \
+  static_assert(offsetof(fastnn_f64, name) == number * sizeof(void*));
+#define FASTNN_COMMON(number, name, parameters) static_assert(offsetof(fastnn_common, name) == number * sizeof(void*));
+#include "fastnn_functions.inc"
 
 }  // namespace
 
 const fastnn_api& c_api() {
-  static constexpr fastnn_api api = {FASTNN_API_MAJOR, FASTNN_API_MINOR, &kFloat, &kDouble, &integers, &permutation, &philox,
-                                     &get_num_threads, &set_num_threads};
+  static constexpr fastnn_api api = {
+      .major = FASTNN_API_MAJOR, .minor = FASTNN_API_MINOR,
+      .api_size = sizeof(fastnn_api), .f32_size = sizeof kFloat, .f64_size = sizeof kDouble,
+      .common_size = sizeof kCommon,
+      .f32 = &kFloat, .f64 = &kDouble, .common = &kCommon};
   return api;
 }
 

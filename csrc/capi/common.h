@@ -1,5 +1,5 @@
-// What the functions of the C API (fastnn/include) share. They trust their callers, run in the caller's thread and those of
-// the pool, throw nothing, and need no interpreter: 0, or -1 where there is no memory for scratch.
+// What the functions of the C API (fastnn/include) share. They do not check pointers and sizes. They check enumerators and
+// sizes of structs, which a module that was compiled with another version may have. They throw nothing.
 #pragma once
 
 #include <fastnn.h>
@@ -14,13 +14,14 @@
 namespace fastnn {
 namespace {
 
-constexpr int kDone = 0, kNoMemory = -1;
+constexpr int kDone = FASTNN_OK, kNoMemory = FASTNN_NO_MEMORY, kInvalid = FASTNN_INVALID;
 
 inline Philox place(const fastnn_random& r) { return {r.seed, r.stream, r.block}; }
 
-inline Activation kind_of(fastnn_activation kind) { return Activation(int(kind)); }
-#define FASTNN_ACTIVATION(name, NAME, ...) static_assert(int(FASTNN_##NAME) == int(Activation::name));
+#define FASTNN_ACTIVATION(name, NAME, ...) static_assert(FASTNN_##NAME == int(Activation::name));
 #include "steps/activations.inc"
+inline bool is_known(fastnn_activation kind) { return kind >= FASTNN_IDENTITY && kind <= FASTNN_SOFTPLUS; }
+inline Activation kind_of(fastnn_activation kind) { return Activation(kind); }
 
 template <class T>
 ActivationOptions<T> options_of(double option, double threshold) {

@@ -1,57 +1,63 @@
-"""Writes fastnn/cython_api.pxd and .pyx from the list of functions that the C header is made of.
+"""Writes fastnn/cython_api.pxd and .pyx from fastnn.h and its list of functions.
 
-python cython_api.py fastnn_functions.inc OUTPUT_FOLDER
+python cython_api.py INCLUDE_FOLDER OUTPUT_FOLDER
 """
 
 import re
 import sys
 from pathlib import Path
 
-HEAD = '''"""The kernels of fastnn for Cython, without the GIL: what fastnn.h says of each of them holds here too.
+HEAD = '''"""The kernels of fastnn for Cython, without the GIL; fastnn_functions.inc says what each of them does.
 
-Build with fastnn.get_include() among the include directories. All return 0, or -1 where there is no scratch memory."""
+Build with fastnn.get_include() among the include directories."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "fastnn.h" nogil:
-    ctypedef enum fastnn_activation:
-        FASTNN_IDENTITY, FASTNN_RELU, FASTNN_LEAKY_RELU, FASTNN_ELU, FASTNN_GELU, FASTNN_GELU_TANH, FASTNN_SILU
-        FASTNN_SIGMOID, FASTNN_TANH, FASTNN_SOFTPLUS
-    ctypedef struct fastnn_random:
-        uint64_t seed, stream, block
-    ctypedef struct fastnn_options:
-        double lr, weight_decay, momentum, dampening, beta1, beta2, eps, momentum_decay, lr_decay, rho, alpha
-        double gradient_scale
-        bint maximize, nesterov, amsgrad, decoupled_weight_decay, centered, zero_grad
+'''
 
+REAL = """
 ctypedef fused real:
     float
     double
-'''
 
-PLAIN = {
-    "integers": "int64_t* y, int64_t size, int64_t low, uint64_t range, fastnn_random random",
-    "permutation": "int64_t* y, int64_t size, fastnn_random random",
-    "philox": "uint32_t* words, int64_t blocks, fastnn_random random",
-}
+"""
 
 
-def functions(text: str) -> dict[str, str]:
-    """Parameters by name, in C, with REAL for their type."""
-    text = re.sub(r"\\\n", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.S))
+def read(path: Path) -> str:
+    """The text of a C file, without comments and with continued lines joined."""
+    return re.sub(r"\\\n", " ", re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL))
+
+
+def types(text: str) -> list[str]:
+    """Cython's declarations of what fastnn.h declares: constants, types, and the functions for default options."""
+    lines = []
+    for body in re.findall(r"^enum \{(.*?)\};", text, flags=re.MULTILINE | re.DOTALL):
+        lines += ["enum:", *(f"    {name}" for name in re.findall(r"\w+(?= =)", body))]
+    lines += [f"ctypedef {what}" for what in re.findall(r"^typedef (\w+ \w+);", text, flags=re.MULTILINE)]
+    for name, body in re.findall(r"^typedef struct (\w+) \{\n([\w ,;\n]*)\} \1;", text, flags=re.MULTILINE):
+        fields = (field.strip() for field in body.split(";"))
+        lines += [f"ctypedef struct {name}:", *(f"    {field}" for field in fields if field)]
+    found = re.findall(r"^static inline (\w+ \w+)\(void\)", text, flags=re.MULTILINE)
+    return lines + [f"{declared}() noexcept" for declared in found if "fastnn_import" not in declared]
+
+
+def functions(text: str, macro: str) -> dict[str, str]:
+    """The parameters of the functions of one list by name, in C, with REAL for their type."""
     shared = dict(re.findall(r"#define (\w+) +\((.*)\)", text))
-    rows = re.findall(r"FASTNN_FUNCTION\((\w+),\s*(\w+|\(.*?\))\)$", text, flags=re.M | re.S)
+    rows = re.findall(rf"^{macro}\(\d+, (\w+), (\w+|\([^()]*\))\)", text, flags=re.MULTILINE)
     found = {name: shared.get(parameters, parameters.strip("()")) for name, parameters in rows}
-    return {name: re.sub(r" *\* *(\*?) *", r"*\1 ", " ".join(p.split())) for name, p in found.items()}
+    return {name: " ".join(p.split()) if p != "void" else "" for name, p in found.items()}
 
 
-def main(source: str, folder: str) -> None:
+def main(include: str, folder: str) -> None:
     """Write both files."""
-    known = functions(Path(source).read_text())
-    names = {n: ", ".join(re.findall(r"(\w+)(?:,|$)", p)) for n, p in (known | PLAIN).items()}
-    declared = [f"cdef int {n}({p.replace('REAL', 'real')}) noexcept nogil" for n, p in known.items()]
-    plain = [f"cdef int {n}({p}) noexcept nogil" for n, p in PLAIN.items()]
-    Path(folder, "cython_api.pxd").write_text(HEAD + "\n" + "\n".join(declared + plain) + "\n")
+    text = read(Path(include, "fastnn_functions.inc"))
+    known, common = functions(text, "FASTNN_FUNCTION"), functions(text, "FASTNN_COMMON")
+    names = {n: ", ".join(re.findall(r"(\w+)(?:,|$)", p)) for n, p in (known | common).items()}
+    declared = {n: f"cdef int {n}({p.replace('REAL', 'real')}) noexcept nogil" for n, p in (known | common).items()}
+    head = HEAD + "".join(f"    {line}\n" for line in types(read(Path(include, "fastnn.h"))))
+    Path(folder, "cython_api.pxd").write_text(head + REAL + "\n".join(declared.values()) + "\n")
     lines = [
         "# cython: language_level=3",
         'cdef extern from "fastnn.h" nogil:',
@@ -61,12 +67,12 @@ def main(source: str, folder: str) -> None:
         for name, parameters in known.items():
             target = f'{name}_{suffix} "fastnn_kernels->{suffix}->{name}"'
             lines.append(f"    int {target}({parameters.replace('REAL', real)}) noexcept")
-    lines += [f'    int {n}_c "fastnn_kernels->{n}"({p}) noexcept' for n, p in PLAIN.items()]
-    for header, name in zip(declared, known, strict=True):
-        lines += ["", f"{header}:", "    if real is float:", f"        return {name}_f32({names[name]})"]
+    lines += [f'    int {n}_c "fastnn_kernels->common->{n}"({p}) noexcept' for n, p in common.items()]
+    for name in known:
+        lines += ["", f"{declared[name]}:", "    if real is float:", f"        return {name}_f32({names[name]})"]
         lines += ["    else:", f"        return {name}_f64({names[name]})"]
-    for header, name in zip(plain, PLAIN, strict=True):
-        lines += ["", f"{header}:", f"    return {name}_c({names[name]})"]
+    for name in common:
+        lines += ["", f"{declared[name]}:", f"    return {name}_c({names[name]})"]
     Path(folder, "cython_api.pyx").write_text("\n".join([*lines, "", "fastnn_import()", ""]))
 
 

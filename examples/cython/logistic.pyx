@@ -8,7 +8,7 @@ cimport fastnn.cython_api as fn
 
 
 def train(const float[:, ::1] x, const float[::1] y, int steps, double lr):
-    """Fit weights (features,) to x (samples, features) and y (samples,) of zeros and ones; returns them and the last loss."""
+    """Fit weights, (features,), to x, (samples, features), and y, (samples,), 0 or 1; return them and the last loss."""
     cdef Py_ssize_t samples = x.shape[0], features = x.shape[1], i, j
     cdef int64_t size = features, t
     cdef double loss = 0, memory = 1
@@ -18,10 +18,9 @@ def train(const float[:, ::1] x, const float[::1] y, int steps, double lr):
     cdef float* params = &weights[0]
     cdef float* grads = &gradient[0]
     cdef float* state[2]
-    cdef fn.fastnn_options options
-    options.lr, options.beta1, options.beta2, options.eps, options.gradient_scale = lr, 0.9, 0.999, 1e-8, 1
-    options.weight_decay = 0
-    options.maximize = options.amsgrad = options.decoupled_weight_decay = options.zero_grad = False
+    cdef fn.fastnn_options options = fn.fastnn_options_adam()
+    cdef int code = fn.FASTNN_OK
+    options.lr = lr
     state[0], state[1] = &moments[0, 0], &moments[1, 0]
     with nogil:
         for t in range(1, steps + 1):
@@ -29,17 +28,19 @@ def train(const float[:, ::1] x, const float[::1] y, int steps, double lr):
                 logits[i] = 0
                 for j in range(features):
                     logits[i] += x[i, j] * weights[j]
-            fn.binary_cross_entropy(&logits[0], &loss, &logits[0], &y[0], NULL, NULL, samples, 1.0 / samples)
+            code |= fn.binary_cross_entropy_with_logits(&logits[0], &loss, &logits[0], &y[0], NULL, NULL, samples, 1.0 / samples)
             gradient[:] = 0
             for i in range(samples):
                 for j in range(features):
                     gradient[j] += x[i, j] * logits[i]
-            fn.adam(&params, &grads, state, &size, 1, t, &memory, &options)
+            code |= fn.adam(&params, &grads, state, &size, 1, t, &memory, &options)
+    if code != fn.FASTNN_OK:
+        raise RuntimeError(f"fastnn: got error code {code}")
     return np.asarray(weights), loss
 
 
 def nanoseconds_per_call(int rows, int calls=1_000_000):
-    """What a call of layer_norm costs that has so many rows of one element to normalise."""
+    """How long a call of layer_norm takes that normalises `rows` rows of one element."""
     from time import perf_counter_ns
 
     cdef float[::1] x = np.ones(rows, np.float32), y = np.empty(rows, np.float32)

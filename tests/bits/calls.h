@@ -55,7 +55,7 @@ struct Calls : Arrays<T> {
     });
   }
   int dropout() { return c.dropout(x(0), x(1), size, kP, kRandom); }
-  int channel_dropout() { return c.channel_dropout(x(0), x(1), rows * channels, inner, kP, kRandom); }
+  int dropout2d() { return c.dropout2d(x(0), x(1), rows * channels, inner, kP, kRandom); }
   int alpha_dropout() {
     return c.alpha_dropout(x(0), x(1), size, kP, 0, kRandom) | c.alpha_dropout(x(2), x(1), size, kP, 1, kRandom);
   }
@@ -125,12 +125,12 @@ struct Calls : Arrays<T> {
     }
     return failed;
   }
-  int max_pool() {
-    return pools([this](T* y, auto* index, T* x, T*, T*, auto... sizes) { return c.max_pool(y, index, x, sizes...); });
+  int max_pool2d() {
+    return pools([this](T* y, auto* index, T* x, T*, T*, auto... sizes) { return c.max_pool2d(y, index, x, sizes...); });
   }
-  int max_pool_backward() {
-    return max_pool() | pools([this](T*, auto* index, T*, T* dy, T* dx, auto... sizes) {
-             return c.max_pool_backward(dx, dy, index, sizes...);
+  int max_pool2d_backward() {
+    return max_pool2d() | pools([this](T*, auto* index, T*, T* dy, T* dx, auto... sizes) {
+             return c.max_pool2d_backward(dx, dy, index, sizes...);
            });
   }
 
@@ -139,18 +139,18 @@ struct Calls : Arrays<T> {
   int log_softmax() { return c.log_softmax(x(0), x(1), rows, channels, inner); }
   int log_softmax_backward() { return log_softmax() | c.log_softmax_backward(x(2), x(3), x(0), rows, channels, inner); }
   const Index* classes() { return this->labels(0, rows, columns); }
-  int cross_entropy() {
-    return c.cross_entropy(x(0), d(0, rows), x(1), classes(), row(2), rows, columns, 0, 0.5) |
-           c.cross_entropy(x(3), d(1, rows), x(1), classes(), row(2), rows, columns, 0.1, 0.5);
+  int softmax_cross_entropy() {
+    return c.softmax_cross_entropy(x(0), d(0, rows), x(1), classes(), row(2), rows, columns, 0, 0.5) |
+           c.softmax_cross_entropy(x(3), d(1, rows), x(1), classes(), row(2), rows, columns, 0.1, 0.5);
   }
-  int cross_entropy_soft() {
-    return c.cross_entropy_soft(x(0), d(0, rows), x(1), x(2), row(3), rows, columns, 0.1, 0.5);
+  int softmax_cross_entropy_soft() {
+    return c.softmax_cross_entropy_soft(x(0), d(0, rows), x(1), x(2), row(3), rows, columns, 0.1, 0.5);
   }
-  int nll() { return c.nll(x(0), d(0, rows), x(1), classes(), row(2), rows, columns, 0.5); }
-  int mse() { return c.mse(x(0), d(0, 1), x(1), x(2), size, 0.5); }
-  int l1() { return c.l1(x(0), d(0, 1), x(1), x(2), size, 0.5); }
-  int huber() { return c.huber(x(0), d(0, 1), x(1), x(2), size, 0.6, 0.5); }
-  int binary_cross_entropy() { return c.binary_cross_entropy(x(0), d(0, 1), x(1), x(2), x(3), x(4), size, 0.5); }
+  int nll_loss() { return c.nll_loss(x(0), d(0, rows), x(1), classes(), row(2), rows, columns, 0.5); }
+  int mse_loss() { return c.mse_loss(x(0), d(0, 1), x(1), x(2), size, 0.5); }
+  int l1_loss() { return c.l1_loss(x(0), d(0, 1), x(1), x(2), size, 0.5); }
+  int huber_loss() { return c.huber_loss(x(0), d(0, 1), x(1), x(2), size, 0.6, 0.5); }
+  int binary_cross_entropy_with_logits() { return c.binary_cross_entropy_with_logits(x(0), d(0, 1), x(1), x(2), x(3), x(4), size, 0.5); }
   int kl_div() {
     return c.kl_div(x(0), d(0, 1), x(1), x(2), size, 0, 0.5) | c.kl_div(x(3), d(1, 1), x(1), x(2), size, 1, 0.5);
   }
@@ -194,8 +194,11 @@ struct Calls : Arrays<T> {
       T* state[6];
       for (int k = 0; k < 6; ++k) state[k] = this->zeros(i + 4 + k, k % 2 ? columns : size);
       const Index sizes[] = {size, columns};
-      const fastnn_options o = {0.01, 0.1 * on, 0.9 * on, 0.2 * on, 0.9, 0.999, 1e-8, 0.004, 0.01,
-                                0.9, 0.99, 0.7, on, on, on, on, on, 0};
+      const fastnn_options o = {.struct_size = sizeof(fastnn_options), .lr = 0.01, .weight_decay = 0.1 * on,
+                                .momentum = 0.9 * on, .dampening = 0.2 * on, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
+                                .momentum_decay = 0.004, .lr_decay = 0.01, .rho = 0.9, .alpha = 0.99,
+                                .gradient_scale = 0.7, .maximize = on, .nesterov = on, .amsgrad = on,
+                                .decoupled_weight_decay = on, .centered = on, .zero_grad = 0};
       d(on, 1)[0] = 1;
       for (Index t : {1, 2, 3, 1000}) failed |= step(params, grads, state, sizes, Index(2), t, d(on, 1), &o);
     }

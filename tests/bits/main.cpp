@@ -34,14 +34,14 @@ bool compare(const char* name, Call call) {
 
 bool compare_reals() {
   bool done = true;
-#define FASTNN_FUNCTION(name, parameters) done &= compare<REAL>(#name, [](auto& calls) { return calls.name(); });
+#define COMPARE(name) done &= compare<REAL>(#name, [](auto& calls) { return calls.name(); });
+#define FASTNN_FUNCTION(number, name, parameters) COMPARE(name)
 #define REAL float
 #include "fastnn_functions.inc"
-#undef REAL
+#define FASTNN_FUNCTION(number, name, parameters) COMPARE(name)
 #define REAL double
 #include "fastnn_functions.inc"
-#undef REAL
-#undef FASTNN_FUNCTION
+#undef COMPARE
   return done;
 }
 
@@ -55,7 +55,7 @@ bool compare_integers(const char* name, Fill fill) {
 }
 
 bool compare_all() {
-  const fastnn_api& c = fastnn::c_api();
+  const fastnn_common& c = *fastnn::c_api().common;
   return compare_reals() &&
          compare_integers<Index>("integers", [&](Index* y) { return c.integers(y, 1 << 20, -5, 1000003, kRandom); }) &&
          compare_integers<Index>("permutation", [&](Index* y) { return c.permutation(y, 1 << 20, kRandom); }) &&
