@@ -5,7 +5,7 @@ from typing import Literal, overload
 import numpy as np
 
 from fastnn import _core
-from fastnn.functional._types import Array
+from fastnn._types import Array
 from fastnn.functional.dropout import DropoutMask, drawn
 from fastnn.random import RandomSource
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from fastnn import _core
-from fastnn.functional._types import Array
+from fastnn._types import Array
 from fastnn.random import BLOCK_WORDS, RandomSource, as_generator
 
 

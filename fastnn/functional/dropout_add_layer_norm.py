@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, overload
 import numpy as np
 
 from fastnn import _core
-from fastnn.functional._types import Array, Float64
+from fastnn._types import Array, Float64
 from fastnn.functional.dropout import DropoutMask, drawn
 from fastnn.functional.layer_norm import trailing
 from fastnn.random import RandomSource

@@ -1,13 +1,15 @@
 """Max pooling of images, forward and backward."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
-from fastnn.functional._types import Array
+from fastnn._checks import integer
+from fastnn._types import Array
 
 Pair = int | Sequence[int]
 Places = npt.NDArray[np.uint8]
@@ -22,12 +24,10 @@ def pooling(kernel_size: Pair, stride: Pair | None, padding: Pair) -> Sizes:
 
 def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
     both = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    for n in both:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or not least <= n < 2**31:
-            both = ()
-    if len(both) != 2:
-        raise ValueError(f"{name}: got {value!r}, want an integer >= {least}, or two, for height and width")
-    return int(both[0]), int(both[1])
+    with suppress(ValueError):
+        height, width = (integer(name, n, least, 2**31) for n in both)
+        return height, width
+    raise ValueError(f"{name}: got {value!r}, want an integer >= {least}, or two, for height and width")
 
 
 @overload

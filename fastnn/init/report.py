@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from fastnn._types import Array
 from fastnn.random import Generator, default_generator, normal_
 
 if TYPE_CHECKING:
     from fastnn.nn import Module
 
-Array = npt.NDArray[np.floating]
 T = TypeVar("T")
 
 FAR = 100.0

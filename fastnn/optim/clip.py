@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.optim.options import not_negative
+from fastnn._checks import not_negative
 from fastnn.optim.params import check_norm
 from fastnn.optim.state import as_array
 

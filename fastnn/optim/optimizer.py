@@ -10,8 +10,9 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._autograd import count_writes
-from fastnn.nn.module import Parameter
-from fastnn.optim.options import CHECKS, ParamGroup, flag, not_negative, state_dtype
+from fastnn._checks import flag, not_negative
+from fastnn._parameter import Parameter
+from fastnn.optim.options import CHECKS, ParamGroup, state_dtype
 from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, tensor_of, zero
 from fastnn.optim.state import ParamState, StateDtype, Stored
 from fastnn.optim.state_dict import Stateful

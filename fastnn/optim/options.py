@@ -1,39 +1,12 @@
 """The options of a parameter group, checked whenever one is set: at construction, by a schedule, by hand."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from typing import Any, Literal, Self
+
+from fastnn._checks import flag, fraction, not_negative, number
 
 Check = Callable[[str, Any], Any]
 Agree = Callable[[Mapping[str, Any]], None]
-
-FLOAT32_MAX = 3.4028234663852886e38
-
-
-def not_negative(name: str, value: Any) -> float:
-    """A finite number >= 0, within what float32 holds."""
-    number = _number(name, value)
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{name}: got {value!r}, want a finite number >= 0")
-    if number > FLOAT32_MAX:
-        raise ValueError(f"{name}: got {value!r}, want a number that float32 can hold; {FLOAT32_MAX} is the largest")
-    return number
-
-
-def share(name: str, value: Any) -> float:
-    """A number in [0, 1]."""
-    number = _number(name, value)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name}: got {value!r}, want a number in [0, 1]")
-    return number
-
-
-def flag(name: str, value: Any) -> bool:
-    """True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: got {value!r}, want True or False")
-    return value
 
 
 def choice(name: str, value: Any) -> bool | None:
@@ -52,7 +25,7 @@ def betas(name: str, value: Any) -> tuple[float, float]:
     """Two decay rates in [0, 1)."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{name}: got {value!r}, want a pair of numbers in [0, 1)")
-    first, second = _number(name, value[0]), _number(name, value[1])
+    first, second = number(name, value[0]), number(name, value[1])
     if not (0 <= first < 1 and 0 <= second < 1):
         raise ValueError(f"{name}: got {value!r}, want two numbers in [0, 1)")
     return first, second
@@ -63,15 +36,6 @@ def state_dtype(name: str, value: Any) -> Literal["bfloat16", "int8"] | None:
     if value is None or value == "bfloat16" or value == "int8":
         return value  # type: ignore[no-any-return]
     raise ValueError(f"{name}: got {value!r}, want None, 'bfloat16' or 'int8'")
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}: got {value!r}, want a real number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{name}: got a number of {len(str(value))} digits, want one that a double can hold") from None
 
 
 CHECKS: dict[str, Check] = {
@@ -87,8 +51,8 @@ CHECKS: dict[str, Check] = {
     "momentum_decay": not_negative,
     "lr_decay": not_negative,
     "initial_accumulator_value": not_negative,
-    "rho": share,
-    "alpha": share,
+    "rho": fraction,
+    "alpha": fraction,
     "centered": flag,
     "maximize": flag,
     "foreach": choice,

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from fastnn import _core
+from fastnn._checks import not_array
+from fastnn._types import AnyArray
 
-Array = npt.NDArray[Any]
 StateDtype = Literal["bfloat16", "int8"]
 
 
@@ -27,7 +27,7 @@ class Stored:
     ) -> None:
         self.is_signed = is_signed
         self.coded = state_dtype is not None
-        self.scales: Array | None = None
+        self.scales: AnyArray | None = None
         if state_dtype is not None:
             dtype = np.dtype(np.uint8 if state_dtype == "int8" else np.uint16)
         # In huge pages, without which one thread takes a fifth longer for a step from memory.
@@ -36,11 +36,11 @@ class Stored:
             blocks = -(-self.array.size // _core.SCALE_ELEMENTS)
             self.scales = _core.empty((blocks,), np.dtype(np.float32))
 
-    def read(self) -> Array:
+    def read(self) -> AnyArray:
         """The values; where they are not coded, the array itself."""
         return _core.decode_state(self.array, self.scales, self.is_signed) if self.coded else self.array
 
-    def write(self, values: Array | float) -> None:
+    def write(self, values: AnyArray | float) -> None:
         """Replace the values, by one for all or by an array; those of `read` are kept exactly."""
         if self.coded:
             values = np.broadcast_to(np.float32(values), self.array.shape)
@@ -60,7 +60,7 @@ class ParamState:
         self.arrays: dict[str, Stored] = {}
 
 
-def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
     """An array or a torch tensor as an array of this shape and dtype; bfloat16 is widened, nothing else is converted.
 
     Raises:
@@ -71,8 +71,7 @@ def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     if not isinstance(value, np.ndarray) or value.dtype != dtype:
-        got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-        raise TypeError(f"{name}: got {got}, want a {dtype} array; convert it with np.asarray")
+        raise not_array(name, value, dtype)
     if value.shape != shape:
         raise ValueError(f"{name}: got shape {value.shape}, want {shape}; load it into the model it was saved from")
     return value
