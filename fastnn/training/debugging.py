@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._types import Array, Float64
-from fastnn.init.report import kept, leaves
 from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept, leaves
 from fastnn.optim import clip_grad_norm_
 from fastnn.training.history import History
 

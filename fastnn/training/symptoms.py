@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from fastnn._checks import integer
 from fastnn._types import Array, Float64
-from fastnn.init.report import kept, leaves, report
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
+from fastnn.nn.report import report
+from fastnn.nn.tracing import kept, leaves
 from fastnn.training.checks import Data, checked
 from fastnn.training.debugging import not_finite, source_afterwards
 from fastnn.training.evaluation import in_mode

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn._checks import positive_integer
 from fastnn._types import Array
-from fastnn.init.report import kept, leaves
+from fastnn.nn.tracing import kept, leaves
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.checks import Data, checked
 
