@@ -120,7 +120,7 @@ def _longest_fall(curve: Float64) -> tuple[int, int]:
 def fit_one_cycle(trainer: "Trainer", train: Any, validation: Any, epochs: int, max_lr: float | None, batch_size: int,
                   options: dict[str, Any]) -> History:  # fmt: skip
     """See `Trainer.fit_one_cycle`."""
-    epochs = positive_integer("epochs", epochs)
+    epochs, batch_size = positive_integer("epochs", epochs), positive_integer("batch_size", batch_size)
     weights = options.get("sample_weight"), options.get("class_weight")
     prepare(trainer.model, trainer.loss, trainer.metrics, train, validation, batch_size,
             trainer.accumulate_grad_batches, trainer.seed, *weights)  # fmt: skip

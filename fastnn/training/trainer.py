@@ -11,6 +11,7 @@ from fastnn._checks import not_negative, positive_integer
 from fastnn._types import Array
 from fastnn.nn.module import Module
 from fastnn.optim import Optimizer as FusedOptimizer
+from fastnn.random import Generator
 from fastnn.training import checks, lr_finder, resuming
 from fastnn.training.callbacks import Callback, StopTraining
 from fastnn.training.checks import Data
@@ -85,9 +86,11 @@ class Trainer(Loop):
             raise TypeError(f"callbacks: got one {type(callbacks).__name__}, want a list of them; write [it]")
         self.callbacks = tuple(callbacks)
         self.accumulate_grad_batches = positive_integer("accumulate_grad_batches", accumulate_grad_batches)
-        checks.validation_interval(val_check_interval, 1)
-        self.val_check_interval = val_check_interval
-        self.seed = seed
+        interval = checks.validation_interval(val_check_interval, 1)
+        self.val_check_interval = (
+            val_check_interval if isinstance(val_check_interval, float | np.floating) else interval
+        )
+        self.seed = None if seed is None else Generator(seed).seed
         self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
         self.detect_nan = detect_nan
         checks.check_parts(model, optimizer, scheduler, scheduler_interval)
@@ -145,7 +148,7 @@ class Trainer(Loop):
                     self.epochs = self.first_epoch + epochs
                     self._check_schedule()
                     self._call("on_fit_start")
-                    check_least_batch(self.model, fit.batches.x, batch_size)
+                    check_least_batch(self.model, fit.batches.x, fit.batch_size)
                 if self.resumed:
                     self.model.zero_grad()
                 while self.epoch < self.epochs or self.batch:
