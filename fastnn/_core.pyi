@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_Array = npt.NDArray[np.floating]
-_Float64 = npt.NDArray[np.float64]
-_Stored = npt.NDArray[Any]
+from fastnn._types import AnyArray as _Stored
+from fastnn._types import Array as _Array
+from fastnn._types import Float64 as _Float64
 
 def isa() -> str: ...
 def supported_isas() -> tuple[str, ...]: ...

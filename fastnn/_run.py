@@ -1,8 +1,8 @@
 """What is kept of a training beside its checkpoints: written after it, and read for a report."""
 
+import io
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import functional as F
+from fastnn._files import replace
 from fastnn.training import History, LRFinder, Trainer
 from fastnn.training.checks import Data, checked
 from fastnn.training.inspection import inspect_layers, largest_errors
@@ -61,16 +62,18 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
         evaluation["finder"] = vars(finder)
     directory.mkdir(parents=True, exist_ok=True)
     curves = {part: {k: v.tolist() for k, v in c.items()} for part, c in trainer.history.state_dict().items()}
-    replace(directory / HISTORY, lambda file: file.write(_json(curves)))
+    replace(directory / HISTORY, _json(curves))
     told = described(trainer) | {"epochs": trainer.epoch, "steps": trainer.step, "stopped": trainer.stopped}
     told["test"] = None if test is None else dict(test)
     told["names"] = None if names is None else [str(name) for name in names]
-    replace(directory / CONFIGURATION, lambda file: file.write(_json(told)))
+    replace(directory / CONFIGURATION, _json(told))
     (directory / EVALUATION).unlink(missing_ok=True)  # one of an earlier training does not belong to these curves
     if evaluation:
         arrays, text = pack(evaluation)
         parts: dict[str, Any] = {TEXT: np.array(text), **arrays}
-        replace(directory / EVALUATION, lambda file: np.savez_compressed(file, **parts))
+        content = io.BytesIO()
+        np.savez_compressed(content, **parts)
+        replace(directory / EVALUATION, content.getbuffer())
 
 
 class Missing(Exception):
@@ -159,14 +162,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def replace(path: Path, write: Callable[[Any], object]) -> None:
-    """The old file or the new one, whatever happens."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(part, "wb") as file:
-            write(file)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

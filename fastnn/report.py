@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from fastnn import plot
 from fastnn._figure import new_figure, png
-from fastnn._run import HISTORY, Missing, Run, replace, save_run
+from fastnn._files import replace
+from fastnn._run import HISTORY, Missing, Run, save_run
 from fastnn.training import History, LRFinder, diagnose
 from fastnn.training.inspection import LayerSignals
 
@@ -68,7 +69,7 @@ def write_report(directory: str | Path) -> Path:
     run, title = Run(directory), html.escape(directory.resolve().name)
     body = "\n".join(f"<h2>{name}</h2>\n{_part(draw, run)}" for name, draw in _PARTS.items())
     page = _PAGE.format(title=title, style=_STYLE, body=body)
-    replace(directory / PAGE, lambda file: file.write(page.encode()))
+    replace(directory / PAGE, page.encode())
     return directory / PAGE
 
 

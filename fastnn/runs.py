@@ -5,6 +5,7 @@ found; checkpoints/, see `ModelCheckpoint`; and in the end model.safetensors, th
 writes. The file's options stand in `fastnn.config`.
 """
 
+import io
 import math
 import sys
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fastnn._figure import new_figure
-from fastnn._run import replace
+from fastnn._files import replace
 from fastnn.config import Config, ConfigError, read
 from fastnn.config.network import build_model
 from fastnn.config.options import Part
@@ -135,7 +136,7 @@ def train(path: str | Path, directory: str | Path = "runs") -> Path:
 
     run = Run(read(path))
     place = make_run(Path(directory))
-    (place / CONFIG).write_text(run.config.text, encoding="utf-8")
+    replace(place / CONFIG, run.config.text.encode())
     print(f"run {place}", flush=True)
     with _told_of_resume(place):
         _report(run.fit(place), place)
@@ -218,12 +219,14 @@ def save_weights(model: Module, path: Path) -> None:
 
     # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
     weights = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
-    path.write_bytes(safetensors.numpy.save(weights))
+    replace(path, safetensors.numpy.save(weights))
 
 
 def save_finder(finder: LRFinder, path: Path) -> None:
     """Write what a test of growing rates measured, for `load_finder`."""
-    replace(path, lambda file: np.savez(file, rates=finder.rates, losses=finder.losses))
+    content = io.BytesIO()
+    np.savez(content, rates=finder.rates, losses=finder.losses)
+    replace(path, content.getbuffer())
 
 
 def load_finder(path: Path) -> LRFinder | None:

@@ -45,7 +45,7 @@ def test_optimizer(name: str, options: dict[str, Any], dtype: Any, face: Face) -
     theirs = [p.copy() for p in ours]
     optimizer = make(name, theirs, **options)
     group = optimizer.param_groups[0]
-    kinds = list(optimizer.kinds)
+    kinds = list(optimizer.layout.kinds)
     state = [np.copy(optimizer.state_of(p).get(k, np.zeros_like(p))) for k in kinds for p in theirs]
     memory, c = np.ones(1), Functions(table_of(dtype), face)
     sizes = np.array([300, 5])

@@ -181,8 +181,8 @@ def test_rates_and_when_it_ends():
         ({"start_lr": -1.0}, ValueError, "start_lr, end_lr: got -1.0"),
         ({"end_lr": INF}, ValueError, "start_lr, end_lr: got 1e-07, inf"),
         ({"start_lr": 1.0, "end_lr": 1.0}, ValueError, "start_lr, end_lr: got 1.0, 1.0"),
-        ({"num_it": 1}, ValueError, "num_it: got 1, want at least 2"),
-        ({"num_it": 2.5}, ValueError, "num_it: got 2.5, want a positive integer"),
+        ({"num_it": 1}, ValueError, "num_it: got 1, want an integer >= 2"),
+        ({"num_it": 2.5}, ValueError, "num_it: got 2.5, want an integer >= 2"),
         ({"batch_size": 0}, ValueError, "batch_size: got 0, want a positive integer"),
     ],
 )

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-Arrays = Sequence[Array]
+from fastnn._types import AnyArray
+
+Arrays = Sequence[AnyArray]
 Side = Callable[[], object]
 Agree = Callable[[Arrays, Arrays], None]
 Pattern = tuple[int, int, int]
@@ -38,7 +39,7 @@ def normal_array(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-def tensors_of(torch: Any, *arrays: Array) -> list[Any]:
+def tensors_of(torch: Any, *arrays: AnyArray) -> list[Any]:
     """torch tensors over the same memory."""
     return [torch.from_numpy(array) for array in arrays]
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn import init
+from fastnn._types import AnyArray
 from fastnn.benchmark import numpy_rivals
-from fastnn.benchmark.case import Agree, Array, Arrays, Case, Side, close, normal_array, tensors_of
+from fastnn.benchmark.case import Agree, Arrays, Case, Side, close, normal_array, tensors_of
 from fastnn.benchmark.optim_cases import step_case
 
 
@@ -194,7 +195,7 @@ def _batch_shape(n: int, image: bool) -> tuple[tuple[int, ...], tuple[int, ...],
     return (n // (64 * side * side), 64, side, side), (0, 2, 3), (1, 64, 1, 1)
 
 
-def _half_dropped(x: Array) -> Agree:
+def _half_dropped(x: AnyArray) -> Agree:
     def agree(got: Arrays, _: Arrays) -> None:
         kept = got[0] != 0
         np.testing.assert_array_equal(got[0][kept], 2 * x[kept])

@@ -7,10 +7,10 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-Arrays = Sequence[Array]
+from fastnn._types import AnyArray
+
+Arrays = Sequence[AnyArray]
 Axes = int | tuple[int, ...]
 
 
@@ -159,7 +159,7 @@ def rmsprop(params: Arrays, grads: Arrays, options: Mapping[str, Any]) -> Step:
     return step
 
 
-def _average(m: Array, v: Array, g: Array) -> None:
+def _average(m: AnyArray, v: AnyArray, g: AnyArray) -> None:
     m *= 0.9
     m += 0.1 * g
     v *= 0.999
@@ -181,30 +181,30 @@ STEPS: dict[str, Callable[..., Step]] = {
 """Optimizer -> make(params, grads, options), whose result is called once per step."""
 
 
-def dropout(x: Array, rng: np.random.Generator) -> Array:
+def dropout(x: AnyArray, rng: np.random.Generator) -> AnyArray:
     """p = 0.5."""
-    y: Array = x * (rng.random(x.shape, dtype=np.float32) >= 0.5)
+    y: AnyArray = x * (rng.random(x.shape, dtype=np.float32) >= 0.5)
     y *= 2
     return y
 
 
-def dropout_backward(dy: Array, mask: Array) -> Array:
+def dropout_backward(dy: AnyArray, mask: AnyArray) -> AnyArray:
     """p = 0.5, with the stored boolean mask."""
-    dx: Array = dy * mask
+    dx: AnyArray = dy * mask
     dx *= 2
     return dx
 
 
-def norm(x: Array, axes: Axes, weight: Array, bias: Array) -> Array:
+def norm(x: AnyArray, axes: Axes, weight: AnyArray, bias: AnyArray) -> AnyArray:
     """Normalise over `axes`; weight and bias broadcast against x."""
-    y: Array = x - x.mean(axes, keepdims=True)
+    y: AnyArray = x - x.mean(axes, keepdims=True)
     y *= 1 / np.sqrt(np.square(y).mean(axes, keepdims=True) + np.float32(1e-5))
     y *= weight
     y += bias
     return y
 
 
-def track(running: Arrays, x: Array, axes: Axes) -> None:
+def track(running: Arrays, x: AnyArray, axes: Axes) -> None:
     """Move the running mean and unbiased variance by a tenth towards the batch's."""
     for average, new in zip(running, (x.mean(axes), x.var(axes, ddof=1)), strict=True):
         average *= 0.9
@@ -212,8 +212,8 @@ def track(running: Arrays, x: Array, axes: Axes) -> None:
 
 
 def norm_backward(
-    dy: Array, x: Array, axes: Axes, others: Axes, weight: Array, mean: Array, rstd: Array
-) -> tuple[Array, Array, Array]:
+    dy: AnyArray, x: AnyArray, axes: Axes, others: Axes, weight: AnyArray, mean: AnyArray, rstd: AnyArray
+) -> tuple[AnyArray, AnyArray, AnyArray]:
     """dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * weight, means over `axes`; sums over `others`."""
     xhat = x - mean
     xhat *= rstd
@@ -228,7 +228,7 @@ def norm_backward(
     return dx, dweight, dbias
 
 
-def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Any, Array]:
+def softmax_cross_entropy(logits: AnyArray, labels: AnyArray) -> tuple[Any, AnyArray]:
     """Mean loss and its gradient."""
     rows = np.arange(len(logits))
     shifted = logits - logits.max(1, keepdims=True)
@@ -240,7 +240,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Any, Array]:
     return loss, dlogits
 
 
-def uniform_(out: Array, bound: float, rng: np.random.Generator) -> Array:
+def uniform_(out: AnyArray, bound: float, rng: np.random.Generator) -> AnyArray:
     """In [-bound, bound), in place."""
     rng.random(dtype=np.float32, out=out)
     out *= 2 * bound
@@ -248,7 +248,7 @@ def uniform_(out: Array, bound: float, rng: np.random.Generator) -> Array:
     return out
 
 
-def normal_(out: Array, std: float, rng: np.random.Generator) -> Array:
+def normal_(out: AnyArray, std: float, rng: np.random.Generator) -> AnyArray:
     """In place."""
     rng.standard_normal(dtype=np.float32, out=out)
     out *= std

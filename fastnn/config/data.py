@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import finite, integer
+from fastnn._types import Array
 from fastnn.data import load_digits, train_test_split, train_validation_test_split
-from fastnn.data.finite import check_finite
-from fastnn.nn.module import Array
 
 Pair = tuple[Array, Any]
 
@@ -44,10 +44,8 @@ class Data:
         positive = all(fraction > 0 for fraction in fractions)
         if len(fractions) not in (2, 3) or not positive or not math.isclose(sum(fractions), 1, rel_tol=1e-12):
             raise ValueError(f"fractions: got {fractions}, want two or three positive numbers whose sum is 1")
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed: got {seed}, want an integer in [0, 2^64)")
         self.source, self.fractions, self.stratify = source, fractions, stratify
-        self.normalize, self.seed = normalize, seed
+        self.normalize, self.seed = normalize, integer("seed", seed, end=2**64, want="an integer in [0, 2^64)")
 
     def load(self) -> tuple[Pair, Pair, Pair | None]:
         """The training, validation and test parts: x (n, features) float32, and y: (n,) int64 or (n, C) float32.
@@ -92,10 +90,10 @@ class Data:
 
 def _as_float32(name: str, array: Any) -> Array:
     """In C order, refused where it is not finite, before or afterwards."""
-    check_finite(name, array)
+    finite(name, array)
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(array, np.float32)
-    check_finite(f"{name} as float32", result)
+    finite(f"{name} as float32", result)
     return result
 
 

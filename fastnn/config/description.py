@@ -11,13 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from fastnn import nn, optim
+from fastnn._checks import positive_integer
 from fastnn.config.data import Data
 from fastnn.config.network import Network, build_layers, read_network
 from fastnn.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
 from fastnn.optim import lr_scheduler
 from fastnn.random import Generator, default_generator
 from fastnn.training import EarlyStopping, ModelCheckpoint, Trainer
-from fastnn.training.checks import check_positive
 from fastnn.training.monitoring import check_monitor
 
 SECTIONS = ("data", "network", "optimizer", "scheduler", "loss", "training")
@@ -239,7 +239,7 @@ def _try(config: Config) -> None:
 
 def _check_fit(**options: int) -> None:
     for name, value in options.items():
-        check_positive(name, value)
+        positive_integer(name, value)
 
 
 @contextmanager

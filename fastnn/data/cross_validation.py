@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastnn.data.finite import check_finite
+from fastnn._checks import finite, pair
+from fastnn._types import AnyArray
 from fastnn.data.splits import KFold, StratifiedKFold, check_folds
-from fastnn.nn.module import AnyArray, Module
+from fastnn.nn.module import Module
 
 Data = tuple[AnyArray, AnyArray]
 
@@ -79,14 +80,12 @@ def cross_validate(
 
     The scores are too good where a callback of `fit` picks the epoch by its validation part, for that is the fold.
     """
-    if not isinstance(data, tuple) or len(data) != 2:
-        raise TypeError(f"data: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass (x, y)")
-    (x, y), splitter = data, StratifiedKFold if stratified else KFold
+    (x, y), splitter = pair("data", data), StratifiedKFold if stratified else KFold
     folds = splitter(check_folds("k", k), seed=seed).split(x, y)
     both: dict[str, Any] = {"x": x, "y": y}
     for name, array in both.items():
         if array.dtype.kind == "f":
-            check_finite(name, array)  # here, since the rows of a fold are not the caller's
+            finite(name, array)  # here, since the rows of a fold are not the caller's
     made: list[Learner] = []  # all are kept, since the identity of one that is gone may come again
     results: list[Mapping[str, float]] = []
     for fold, (train, validation) in enumerate(folds):

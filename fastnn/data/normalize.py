@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.data.finite import check_finite
-from fastnn.nn.layers import float_dtype, positive
-from fastnn.nn.module import Array, Backward, Module
+from fastnn._checks import axis_sizes, finite, float_dtype, not_array, samples
+from fastnn._types import Array
+from fastnn.nn.module import Backward, Module
 
 BLOCK = 2**20
 """Elements that are looked at in float64 at a time, so that statistics take no second copy of the data."""
@@ -32,8 +32,7 @@ class Normalize(Module):
     """
 
     def __init__(self, shape: int | Sequence[int], *, dtype: npt.DTypeLike = np.float32) -> None:
-        sizes = (shape,) if isinstance(shape, int | np.integer) else shape
-        self.shape = tuple(positive("shape", size) for size in sizes)
+        self.shape = axis_sizes("shape", shape)
         self.mean = np.zeros(self.shape, float_dtype(dtype))
         self.std = np.zeros(self.shape, dtype)
 
@@ -48,9 +47,8 @@ class Normalize(Module):
             ValueError: a wrong shape, no samples, NaN, infinity, or numbers whose variance is infinite.
         """
         self._check(x)
-        if x.size == 0:
-            raise ValueError(f"x: got shape {x.shape}, want at least one sample; axis 0 counts samples")
-        check_finite("x", x)
+        samples("x", x)
+        finite("x", x)
         axes = (0, *range(1 + len(self.shape), x.ndim))
         count = x.size // math.prod(self.shape)
         rows = max(1, BLOCK * len(x) // x.size)
@@ -112,8 +110,7 @@ class Normalize(Module):
 
     def _check(self, x: Array) -> None:
         if not isinstance(x, np.ndarray) or x.dtype != self.std.dtype:
-            got, want = x.dtype if isinstance(x, np.ndarray) else type(x).__name__, self.std.dtype
-            raise TypeError(f"x: got {got}, want a {want} array; convert x or give Normalize another dtype")
+            raise not_array("x", x, self.std.dtype, "convert x or give Normalize another dtype")
         if x.ndim == 0 or x.shape[1 : 1 + len(self.shape)] != self.shape:
             sizes = "".join(f"{size}, " for size in self.shape)
             raise ValueError(f"x: got shape {x.shape}, want (N, {sizes}...); axis 0 counts samples")

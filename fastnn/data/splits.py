@@ -11,7 +11,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.nn.module import AnyArray
+from fastnn._checks import integer, samples
+from fastnn._types import AnyArray
 from fastnn.random import Generator, default_generator, permutation
 
 SPLIT_STREAM = 2**63 + 2**62 + 2**61
@@ -119,9 +120,7 @@ class StratifiedKFold(_Folds):
 
 def check_folds(name: str, value: int) -> int:
     """`value`, refused where it is no number of folds."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 2:
-        raise ValueError(f"{name}: got {value!r}, want an integer of at least 2; one fold leaves nothing to train on")
-    return int(value)
+    return integer(name, value, 2, want="an integer of at least 2; one fold leaves nothing to train on")
 
 
 def _parts(
@@ -163,8 +162,7 @@ def _check_samples(x: AnyArray, y: AnyArray) -> None:
     for name, array in (("x", x), ("y", y)):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{name}: got {type(array).__name__}, want an array; convert it with np.asarray")
-    if x.ndim == 0 or len(x) == 0:
-        raise ValueError(f"x: got shape {x.shape}, want at least one sample; axis 0 counts samples")
+    samples("x", x)
     if y.shape[:1] != x.shape[:1]:
         raise ValueError(f"y: got shape {y.shape}, want ({len(x)}, ...), one for each sample of x; add the others")
 

@@ -38,11 +38,11 @@ from fastnn.functional.dropout import (
     dropout2d_backward,
     dropout_backward,
 )
+from fastnn.functional.dropout_add_layer_norm import NormedSum, dropout_add_layer_norm, dropout_add_layer_norm_backward
 from fastnn.functional.group_norm import group_norm, group_norm_backward, instance_norm, instance_norm_backward
 from fastnn.functional.layer_norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from fastnn.functional.loss import binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss
 from fastnn.functional.max_pool import max_pool2d, max_pool2d_backward
-from fastnn.functional.dropout_add_layer_norm import NormedSum, dropout_add_layer_norm, dropout_add_layer_norm_backward
 from fastnn.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastnn.functional.weight_norm import weight_norm, weight_norm_backward
 

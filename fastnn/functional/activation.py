@@ -5,7 +5,7 @@ are finite numbers. Sources of the formulas: csrc/steps/activation.h.
 """
 
 from fastnn import _core
-from fastnn.functional._types import Array
+from fastnn._types import Array
 
 
 def relu(x: Array, *, out: Array | None = None) -> Array:

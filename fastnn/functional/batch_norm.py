@@ -3,7 +3,7 @@
 from typing import Literal, overload
 
 from fastnn import _core
-from fastnn.functional._types import Array, Float64
+from fastnn._types import Array, Float64
 
 
 @overload

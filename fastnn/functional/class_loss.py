@@ -2,10 +2,14 @@
 
 from typing import Any, Literal, overload
 
+import numpy as np
+
 from fastnn import _core
-from fastnn.functional._types import Array, Labels, as_int64
+from fastnn._types import Array, Labels
 
 Sum = Literal["mean", "sum"]
+
+_INT64 = np.dtype(np.int64)
 
 
 @overload
@@ -145,3 +149,14 @@ def nll_loss(
     """
     done = _core.nll_loss(input, as_int64(target), weight, ignore_index, reduction, out)
     return done if return_count else done[:2]
+
+
+def as_int64(labels: Any) -> Any:
+    """Labels of any integer dtype and layout as the kernels read them; whatever else this is, the border refuses it."""
+    if not isinstance(labels, np.ndarray) or (labels.dtype == _INT64 and labels.flags.carray):
+        return labels
+    if labels.dtype.kind not in "iu":
+        return labels
+    if labels.dtype.kind == "u" and labels.dtype.itemsize == 8:
+        labels = np.minimum(labels, np.uint64(2**63 - 1))  # what int64 cannot hold must not become a negative label
+    return np.require(labels, np.int64, ("C", "A"))

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, overload
 import numpy as np
 
 from fastnn import _core
-from fastnn.functional._types import Array, Float64
+from fastnn._types import Array, Float64
 from fastnn.functional.dropout import DropoutMask, drawn
 from fastnn.functional.layer_norm import trailing
 from fastnn.random import RandomSource
@@ -88,9 +88,8 @@ def dropout_add_layer_norm(
             must not be then; without a norm mean and rstd are zeros.
     """
     shape = None if normalized_shape is None else trailing(normalized_shape)
-    kept = p if training or not 0 <= p <= 1 else 0.0
     (y, total, mean, rstd), mask = drawn(
-        generator, kept, np.size(x), None,
+        generator, p, training, np.size(x), None,
         lambda mask: _core.dropout_add_layer_norm(x, residual, shape, weight, bias, *mask[:4], eps, return_stats, out),
     )  # fmt: skip
     return NormedSum(y, total, mean, rstd, mask) if return_stats else y

@@ -8,7 +8,7 @@ depends on the size alone. The mean over no element is NaN, the sum 0.
 from typing import Any, Literal, overload
 
 from fastnn import _core
-from fastnn.functional._types import Array
+from fastnn._types import Array
 
 Reduction = Literal["mean", "sum"]
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
-from fastnn.functional._types import Array
+from fastnn._checks import integer
+from fastnn._types import Array
 
 Pair = int | Sequence[int]
 Places = npt.NDArray[np.uint8]
@@ -21,13 +22,12 @@ def pooling(kernel_size: Pair, stride: Pair | None, padding: Pair) -> Sizes:
 
 
 def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
-    both = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    for n in both:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or not least <= n < 2**31:
-            both = ()
-    if len(both) != 2:
-        raise ValueError(f"{name}: got {value!r}, want an integer >= {least}, or two, for height and width")
-    return int(both[0]), int(both[1])
+    try:
+        height, width = value if isinstance(value, list | tuple) else (value, value)
+        return integer(name, height, least, 2**31), integer(name, width, least, 2**31)
+    except ValueError:
+        want = f"an integer >= {least}, or two, for height and width"
+        raise ValueError(f"{name}: got {value!r}, want {want}") from None
 
 
 @overload

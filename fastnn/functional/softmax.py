@@ -1,7 +1,7 @@
 """Softmax and its logarithm, forward and backward."""
 
 from fastnn import _core
-from fastnn.functional._types import Array
+from fastnn._types import Array
 
 
 def softmax(x: Array, dim: int = -1, *, out: Array | None = None) -> Array:

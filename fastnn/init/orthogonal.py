@@ -8,15 +8,11 @@ Householder transformations", SIAM J. Sci. Stat. Comput. 10 (1989), with T^-1 re
 of the Householder method based on the compact WY representation", SIAM J. Sci. Stat. Comput. 13 (1992).
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from fastnn._types import Array
 from fastnn.random import RandomSource
 from fastnn.random.fill import Target, as_array, normal_
-
-Array = npt.NDArray[Any]
 
 _BLOCK = 128  # reflections applied together
 _TILE = (256, 1024)  # of a product that is added: it stays in a core's cache

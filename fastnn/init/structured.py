@@ -1,11 +1,10 @@
 """Fills with a structure: one value, the identity, and columns that are mostly zeros."""
 
 import math
-import operator
-from typing import SupportsIndex
 
 import numpy as np
 
+from fastnn._checks import fraction, integer
 from fastnn.random import RandomSource, as_generator
 from fastnn.random.fill import Target, as_array, normal_, uniform_
 
@@ -64,9 +63,10 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
     if not 3 <= data.ndim <= 5:
         raise ValueError(f"tensor: got shape {data.shape}, want (out, in, ...) with one to three kernel dimensions")
     out, channels, *kernel = data.shape
-    whole = isinstance(groups, SupportsIndex) and not isinstance(groups, bool)
-    if not whole or operator.index(groups) < 1 or out % groups:
-        raise ValueError(f"groups: got {groups!r}, want a positive integer that divides the {out} output channels")
+    want = f"a positive integer that divides the {out} output channels"
+    groups = integer("groups", groups, 1, want=want)
+    if out % groups:
+        raise ValueError(f"groups: got {groups}, want {want}")
     data.fill(0)
     same = np.arange(min(out // groups, channels))
     data.reshape(groups, out // groups, channels, *kernel)[:, same, same, *(size // 2 for size in kernel)] = 1
@@ -91,8 +91,7 @@ def sparse_(tensor: Target, sparsity: float, std: float = 0.01, generator: Rando
     """
     data = as_array(tensor)
     _want_matrix(data.shape)
-    if not 0 <= sparsity <= 1:
-        raise ValueError(f"sparsity: got {sparsity!r}, want a fraction in [0, 1]")
+    sparsity = fraction("sparsity", sparsity, "a fraction in [0, 1]")
     zeros = math.ceil(sparsity * len(data))
     keys, source = np.empty(data.shape[::-1]), as_generator(generator)
     normal_(data, 0.0, std, source)

@@ -6,14 +6,15 @@
     optimizer.step()
     optimizer.zero_grad()
 
-where `input_grad=False` spares the gradient by x, which nobody needs.
+where `input_grad=False` skips the gradient with respect to x, which is not needed.
 """
 
+from fastnn._parameter import Parameter
 from fastnn.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from fastnn.nn.container import Sequential
 from fastnn.nn.layers import Dropout, Linear
 from fastnn.nn.loss import CrossEntropyLoss
-from fastnn.nn.module import Backward, LoadResult, Module, Parameter
+from fastnn.nn.module import Backward, LoadResult, Module
 from fastnn.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
 from fastnn.nn.pool import MaxPool2d
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from fastnn import functional as F
-from fastnn.nn.module import Array, Backward, Module
+from fastnn._types import Array
+from fastnn.nn.module import Backward, Module
 
 
 class Activation(Module):

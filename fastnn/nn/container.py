@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import overload
 
-from fastnn.nn.module import Array, Backward, Module
+from fastnn._types import Array
+from fastnn.nn.module import Backward, Module
 
 
 class Sequential(Module):

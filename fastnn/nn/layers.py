@@ -1,15 +1,19 @@
 """Layers without statistics: Linear, Dropout."""
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import _core, init
+from fastnn import _core
 from fastnn import functional as F
-from fastnn.nn.module import FLOATS, Array, Backward, Module, Parameter
+from fastnn._checks import axis_size, float_dtype, fraction, not_array
+from fastnn._parameter import Parameter
+from fastnn._types import Array
+from fastnn.init.scaled import kaiming_uniform_
+from fastnn.nn.module import Backward, Module
 from fastnn.random import RandomSource, as_generator
+from fastnn.random.fill import uniform_
 
 
 class Linear(Module):
@@ -35,15 +39,15 @@ class Linear(Module):
         dtype: npt.DTypeLike = np.float32,
         generator: RandomSource | None = None,
     ) -> None:
-        self.in_features = positive("in_features", in_features)
-        self.out_features = positive("out_features", out_features)
+        self.in_features = axis_size("in_features", in_features)
+        self.out_features = axis_size("out_features", out_features)
         self.weight = Parameter(np.empty((out_features, in_features), float_dtype(dtype)))
         self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
         generator = as_generator(generator)
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
+        kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
         if self.bias is not None:
             bound = 1 / math.sqrt(in_features)
-            init.uniform_(self.bias, -bound, bound, generator)
+            uniform_(self.bias, -bound, bound, generator)
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """x: (..., in_features), y: (..., out_features).
@@ -54,8 +58,7 @@ class Linear(Module):
         """
         weight, bias = self.weight, self.bias
         if not isinstance(x, np.ndarray) or x.dtype != weight.dtype:
-            got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
-            raise TypeError(f"x: got {got}, want a {weight.dtype} array; convert x or give the layer another dtype")
+            raise not_array("x", x, weight.dtype, "convert x or give the layer another dtype")
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"x: got shape {x.shape}, want (..., {self.in_features}); features lie on the last axis")
         rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
@@ -95,8 +98,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, generator: RandomSource | None = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"p: got {p}, want a probability in [0, 1]; 0.5 drops one half")
+        fraction("p", p, "a probability in [0, 1]; 0.5 drops one half")
         self.p = p
         self.generator = None if generator is None else as_generator(generator)
 
@@ -113,18 +115,3 @@ class Dropout(Module):
 
     def _options(self) -> str:
         return f"p={self.p}"
-
-
-def positive(name: str, value: int) -> int:
-    """`value`, or ValueError if it is no positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
-        raise ValueError(f"{name}: got {value!r}, want a positive integer; it is the size of an axis")
-    return int(value)
-
-
-def float_dtype(dtype: npt.DTypeLike) -> np.dtype[np.floating]:
-    """`dtype` as a native NumPy dtype, or TypeError if it is neither float32 nor float64."""
-    result: np.dtype[Any] = np.dtype(dtype)
-    if result not in FLOATS:
-        raise TypeError(f"dtype: got {result}, want float32 or float64; the kernels know no other")
-    return result

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import functional as F
-from fastnn.functional._types import Labels
-from fastnn.nn.module import Array
+from fastnn._types import Array, Labels
 
 
 class CrossEntropyLoss:

@@ -1,15 +1,13 @@
-"""What every layer is made of: `Parameter`, an array with its gradient, and `Module`, a tree of them."""
+"""`Module`, the base class of all layers: a tree of parameters, buffers and other modules."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.floating]
-AnyArray = npt.NDArray[np.generic]
-
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+from fastnn._checks import not_array
+from fastnn._parameter import Parameter
+from fastnn._types import AnyArray, Array
 
 
 class Backward(Protocol):
@@ -25,105 +23,6 @@ class Backward(Protocol):
     """
 
     def __call__(self, dy: Array, input_grad: bool = True) -> Array | None: ...
-
-
-class Parameter:
-    """An array that is trained, and its gradient.
-
-    Args:
-        data: C-contiguous, writable float32 or float64, any shape. It is used as it is, not copied.
-
-    Raises:
-        TypeError: data is no such array.
-        ValueError: it is strided or read-only.
-
-    Optimizers hold the memory of `data`, so it can be written (`p.data[...] = 0`, `p.data *= 2`), never replaced.
-    """
-
-    __slots__ = ("_data", "_grad", "_memory")
-
-    def __init__(self, data: Array) -> None:
-        if not isinstance(data, np.ndarray) or data.dtype not in FLOATS:
-            got = data.dtype if isinstance(data, np.ndarray) else type(data).__name__
-            raise TypeError(f"data: got {got}, want a float32 or float64 array; convert it with np.asarray")
-        if not (data.flags.c_contiguous and data.flags.writeable):
-            layout = "a strided array" if data.flags.writeable else "a read-only array"
-            raise ValueError(f"data: got {layout}, want a C-contiguous, writable one; pass np.array(data, order='C')")
-        self._data = data
-        self._grad: Array | None = None  # None or _memory, so that an optimizer finds it in one look
-        self._memory: Array | None = None
-
-    @property
-    def data(self) -> Array:
-        """The values, always the same array."""
-        return self._data
-
-    @data.setter
-    def data(self, value: Array) -> None:
-        if value is not self._data:  # `p.data *= 2` assigns the same array again
-            raise AttributeError("data: got another array, want the same one for good; write p.data[...] = values")
-
-    @property
-    def grad(self) -> Array | None:
-        """The gradient, in the shape and dtype of `data`; None before the first backward after `zero_grad()`.
-
-        It is always the same array, so after `zero_grad()` the next backward writes into what was handed out here.
-        Assigned values are copied into it.
-        """
-        return self._grad
-
-    @grad.setter
-    def grad(self, value: Array | None) -> None:
-        if value is None:
-            self._grad = None
-            return
-        if not isinstance(value, np.ndarray) or value.dtype != self.dtype:
-            got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-            raise TypeError(f"grad: got {got}, want a {self.dtype} array; convert it with np.asarray")
-        if value.shape != self.shape:
-            raise ValueError(f"grad: got shape {value.shape}, want {self.shape}; a gradient has its parameter's shape")
-        buffer = self._buffer()
-        if value is not buffer:
-            np.copyto(buffer, value)
-        self._grad = buffer
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of `data`."""
-        return self._data.shape
-
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """The dtype of `data`: float32 or float64."""
-        return self._data.dtype
-
-    def accumulate(self, compute: Callable[[Array], object]) -> None:
-        """Add a gradient; the first one after `zero_grad()` is written straight into the gradient's memory.
-
-        Args:
-            compute: called once with an array of the parameter's shape and dtype, which it fills with the
-                gradient. What the array held before means nothing.
-        """
-        if self._grad is None:
-            buffer = self._buffer()
-            compute(buffer)
-            self._grad = buffer
-        else:
-            out = np.empty_like(self._data)
-            compute(out)
-            self._grad += out
-
-    def zero_grad(self) -> None:
-        """Forget the gradient: `grad` reads None until the next one is written. Costs no pass over memory."""
-        self._grad = None
-
-    def _buffer(self) -> Array:
-        if self._memory is None:
-            self._memory = np.empty_like(self._data)
-        return self._memory
-
-    def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
 
 class LoadResult(NamedTuple):
@@ -220,9 +119,7 @@ class Module:
         found = {key: state[key] for key in own if key in state}
         for key, value in found.items():
             if not isinstance(value, np.ndarray) or value.dtype != own[key].dtype:
-                got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-                want = own[key].dtype
-                raise TypeError(f"{key}: got {got}, want a {want} array; convert it with np.asarray")
+                raise not_array(key, value, own[key].dtype)
             if value.shape != own[key].shape:
                 raise ValueError(f"{key}: got shape {value.shape}, want {own[key].shape}; build the saved model")
         for key, value in found.items():

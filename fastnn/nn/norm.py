@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import functional as F
-from fastnn.nn.layers import float_dtype, positive
-from fastnn.nn.module import Array, Backward, Module, Parameter
+from fastnn._checks import axis_size, axis_sizes, float_dtype
+from fastnn._parameter import Parameter
+from fastnn._types import Array
+from fastnn.nn.module import Backward, Module
 
 
 def _accumulate(parameter: Parameter | None, gradient: Array) -> None:
@@ -16,7 +18,7 @@ def _accumulate(parameter: Parameter | None, gradient: Array) -> None:
 
 
 class Norm(Module):
-    """Base of the layers after which a signal has a size of its own."""
+    """Base class of normalisation layers, whose output scale does not depend on the input's."""
 
 
 class _BatchNorm(Norm):
@@ -34,7 +36,7 @@ class _BatchNorm(Norm):
         *,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        self.num_features = positive("num_features", num_features)
+        self.num_features = axis_size("num_features", num_features)
         self.eps = eps
         self.momentum = momentum
         dtype, tracked = float_dtype(dtype), track_running_stats
@@ -132,8 +134,7 @@ class LayerNorm(Norm):
         *,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape = tuple(positive("normalized_shape", size) for size in shape)
+        self.normalized_shape = axis_sizes("normalized_shape", normalized_shape)
         self.eps = eps
         dtype = float_dtype(dtype)
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None

@@ -3,8 +3,9 @@
 import numpy as np
 
 from fastnn import functional as F
+from fastnn._types import Array
 from fastnn.functional.max_pool import Pair, pooling
-from fastnn.nn.module import Array, Backward, Module
+from fastnn.nn.module import Backward, Module
 
 
 class MaxPool2d(Module):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastnn.optim.options import not_negative
+from fastnn._checks import not_negative
 
 
 def no_decay_groups(model: Any, weight_decay: float = 1e-2) -> list[dict[str, Any]]:

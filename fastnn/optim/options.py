@@ -1,39 +1,14 @@
-"""The options of a parameter group, checked whenever one is set: at construction, by a schedule, by hand."""
+"""The options of an optimizer and of its parameter groups, checked whenever one is set."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
-from typing import Any, Literal, Self
+from typing import Any, Self, TypedDict
+
+from fastnn._checks import flag, fraction, not_negative, number
+from fastnn.optim.state import StateDtype
+from fastnn.random import RandomSource
 
 Check = Callable[[str, Any], Any]
 Agree = Callable[[Mapping[str, Any]], None]
-
-FLOAT32_MAX = 3.4028234663852886e38
-
-
-def not_negative(name: str, value: Any) -> float:
-    """A finite number >= 0, within what float32 holds."""
-    number = _number(name, value)
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{name}: got {value!r}, want a finite number >= 0")
-    if number > FLOAT32_MAX:
-        raise ValueError(f"{name}: got {value!r}, want a number that float32 can hold; {FLOAT32_MAX} is the largest")
-    return number
-
-
-def share(name: str, value: Any) -> float:
-    """A number in [0, 1]."""
-    number = _number(name, value)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name}: got {value!r}, want a number in [0, 1]")
-    return number
-
-
-def flag(name: str, value: Any) -> bool:
-    """True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: got {value!r}, want True or False")
-    return value
 
 
 def choice(name: str, value: Any) -> bool | None:
@@ -52,26 +27,17 @@ def betas(name: str, value: Any) -> tuple[float, float]:
     """Two decay rates in [0, 1)."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{name}: got {value!r}, want a pair of numbers in [0, 1)")
-    first, second = _number(name, value[0]), _number(name, value[1])
+    first, second = number(name, value[0]), number(name, value[1])
     if not (0 <= first < 1 and 0 <= second < 1):
         raise ValueError(f"{name}: got {value!r}, want two numbers in [0, 1)")
     return first, second
 
 
-def state_dtype(name: str, value: Any) -> Literal["bfloat16", "int8"] | None:
-    """What state is kept in."""
+def state_dtype(name: str, value: Any) -> StateDtype | None:
+    """The format that state is kept in."""
     if value is None or value == "bfloat16" or value == "int8":
         return value  # type: ignore[no-any-return]
     raise ValueError(f"{name}: got {value!r}, want None, 'bfloat16' or 'int8'")
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}: got {value!r}, want a real number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{name}: got a number of {len(str(value))} digits, want one that a double can hold") from None
 
 
 CHECKS: dict[str, Check] = {
@@ -87,8 +53,8 @@ CHECKS: dict[str, Check] = {
     "momentum_decay": not_negative,
     "lr_decay": not_negative,
     "initial_accumulator_value": not_negative,
-    "rho": share,
-    "alpha": share,
+    "rho": fraction,
+    "alpha": fraction,
     "centered": flag,
     "maximize": flag,
     "foreach": choice,
@@ -97,6 +63,34 @@ CHECKS: dict[str, Check] = {
     "differentiable": never,
 }
 """Every option that an optimizer here has, and what checks it."""
+
+
+class Extras(TypedDict, total=False):
+    """The arguments that every optimizer has beside PyTorch's.
+
+    Attributes:
+        state_dtype: "bfloat16" or "int8" keeps the state of float32 parameters in 2 bytes or 1 (with a float32 scale
+            for every 64), rounded at random so that no small change is lost on average. Needs float32 parameters.
+        clip_grad_norm: finite, >= 0: gradients are scaled as `clip_grad_norm_` would, within the step.
+        zero_grad_after_step: the step ends with the gradients zeroed, as `zero_grad()` would.
+        error_if_nonfinite: with `clip_grad_norm`, a norm that is NaN or infinite raises; else the step is skipped and
+            counted in `skipped_steps`.
+        generator: of the random rounding; by default one that `fastnn.manual_seed` determines.
+    """
+
+    state_dtype: StateDtype | None
+    clip_grad_norm: float | None
+    zero_grad_after_step: bool
+    error_if_nonfinite: bool
+    generator: RandomSource | None
+
+
+def _limit(name: str, value: Any) -> float | None:
+    return None if value is None else not_negative(name, value)
+
+
+SETTINGS: dict[str, Check] = {"clip_grad_norm": _limit, "zero_grad_after_step": flag, "error_if_nonfinite": flag}
+"""Every extra that may be set between steps, and what checks it."""
 
 
 class ParamGroup(dict[str, Any]):
@@ -113,23 +107,26 @@ class ParamGroup(dict[str, Any]):
         self, params: Iterable[Any], options: Mapping[str, Any], checks: Mapping[str, Check], agree: Agree
     ) -> None:
         super().__init__(params=tuple(params))
-        self._checks, self._agree = checks, agree
+        self.checks, self._agree = checks, agree
         self.update(options)
+
+    def renewed(self, options: Mapping[str, Any]) -> "ParamGroup":
+        """A group of the same parameters and checks with other options."""
+        return ParamGroup(self["params"], options, self.checks, self._agree)
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set several options; all are checked before any is set."""
-        fresh = {name: self._checks.get(name, _unchecked)(name, value) for name, value in dict(*args, **kwargs).items()}
+        fresh = {name: self.checks.get(name, _unchecked)(name, value) for name, value in dict(*args, **kwargs).items()}
         if "params" in fresh:
             raise TypeError("params: got other ones, want the group's own for good; use add_param_group")
         self._agree({**self, **fresh})
         super().update(fresh)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {name: value for name, value in self.items() if name != "params"}
-        return ParamGroup, (self["params"], options, self._checks, self._agree)
+        return _unpickled, (dict(self), self.checks, self._agree)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
         self.update(other)
@@ -147,6 +144,14 @@ class ParamGroup(dict[str, Any]):
         )
 
     __delitem__ = pop = popitem = clear = _kept
+
+
+def _unpickled(items: Mapping[str, Any], checks: Mapping[str, Check], agree: Agree) -> ParamGroup:
+    """A group as it was. It is not checked again: `agree` may be a method of an optimizer that is not yet complete."""
+    group = ParamGroup((), {}, {}, lambda _: None)
+    dict.update(group, items)
+    group.checks, group._agree = checks, agree
+    return group
 
 
 def _unchecked(name: str, value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.nn.module import Parameter
+from fastnn._parameter import Parameter
 
 
 def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:

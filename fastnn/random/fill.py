@@ -6,7 +6,6 @@ the numbers come from: a `fastnn.Generator`, NumPy's, an integer seed, or None f
 """
 
 from collections.abc import Callable
-from operator import index
 from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
@@ -14,9 +13,12 @@ import numpy.typing as npt
 
 from fastnn import _core
 from fastnn._autograd import count_writes
+from fastnn._checks import integer
 from fastnn.random.generator import BLOCK_WORDS, RandomSource, as_generator
 
 Target = TypeVar("Target")
+
+_LIMITS = -(2**63), 2**63 + 1, "an integer that int64 holds"
 
 
 def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, generator: RandomSource | None = None) -> Target:
@@ -95,8 +97,9 @@ def integers_(
         TypeError: another dtype, or limits that are no integers.
         ValueError: low >= high, or beyond int64.
     """
-    first, end = (0, index(low)) if high is None else (index(low), index(high))
-    if not -(2**63) <= first < end <= 2**63:
+    first, end = integer("low", low, *_LIMITS), integer("high", low if high is None else high, *_LIMITS)
+    first = 0 if high is None else first
+    if first >= end:
         raise ValueError(f"low: got the interval [{first}, {end}), want one that is not empty and within int64")
     _check_size(tensor)
     g = as_generator(generator)
@@ -115,11 +118,10 @@ def permutation(n: SupportsIndex, generator: RandomSource | None = None) -> npt.
         TypeError: n is no integer.
         ValueError: n < 0.
     """
-    if not 0 <= index(n) < 2**63:
-        raise ValueError(f"n: got {n!r}, want a number in [0, 2**63)")
+    count = integer("n", n, want="an integer in [0, 2**63)")
     g = as_generator(generator)
-    words = 2 * -(-index(n) // BLOCK_WORDS) * BLOCK_WORDS  # one for the bucket, one for the exchange
-    return g.draw(words, lambda at: _core.permutation(index(n), g.seed, g.stream, at))
+    words = 2 * -(-count // BLOCK_WORDS) * BLOCK_WORDS  # one for the bucket, one for the exchange
+    return g.draw(words, lambda at: _core.permutation(count, g.seed, g.stream, at))
 
 
 def as_array(tensor: Any) -> npt.NDArray[np.floating]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
+from fastnn._checks import integer
 
 Result = TypeVar("Result")
 
@@ -30,10 +31,7 @@ os.register_at_fork(after_in_child=_renew_lock)  # the thread that held it stays
 
 
 def _word64(name: str, value: Any) -> int:
-    word = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else -1
-    if not 0 <= word < 2**64:
-        raise ValueError(f"{name}: got {value!r}, want an integer in [0, 2**64)")
-    return word
+    return integer(name, value, end=2**64, want="an integer in [0, 2**64)")
 
 
 def _next_block(offset: int) -> int:
@@ -155,8 +153,7 @@ class Generator:
         Raises:
             ValueError: words < 0, or the stream's end at 2**64 words.
         """
-        if words < 0:
-            raise ValueError(f"words: got {words}, want a number >= 0")
+        words, align = integer("words", words), integer("align", align, 1)
         with _LOCK:
             first = -(-self.offset // align) * align
             if words:

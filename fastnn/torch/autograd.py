@@ -4,19 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import _C, Tensor
 from torch.autograd import Function
 
-Array = npt.NDArray[Any]
-Gradients = Callable[..., Sequence[Array | Tensor | None]]
-Ran = tuple[Array, Sequence[int], Gradients]
+from fastnn._types import AnyArray
+
+Gradients = Callable[..., Sequence[AnyArray | Tensor | None]]
+Ran = tuple[AnyArray, Sequence[int], Gradients]
 Run = Callable[..., Ran]
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def array(tensor: Tensor | None) -> Array | None:
+def array(tensor: Tensor | None) -> AnyArray | None:
     """The array that lies in the memory of a contiguous tensor."""
     return None if tensor is None else tensor.detach().numpy()
 

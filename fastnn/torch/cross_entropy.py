@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from fastnn import functional as F
-from fastnn.torch.autograd import Array, Ran, array, check, fused, keeps_graph
+from fastnn._types import AnyArray
+from fastnn.torch.autograd import Ran, array, check, fused, keeps_graph
 
 
 def learns(*tensors: Tensor | None) -> bool:
@@ -47,7 +48,7 @@ def cross_entropy(
         targets.reshape(-1, rows.shape[-1]).contiguous() if floating else targets.reshape(-1).contiguous()
     )
 
-    def run(x: Array) -> Ran:
+    def run(x: AnyArray) -> Ran:
         loss, dlogits = F.softmax_cross_entropy(
             x, labels, array(weight), ignore_index, reduction, label_smoothing  # type: ignore[call-overload]
         )  # fmt: skip

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from fastnn import functional as F
 from fastnn._autograd import count_writes
+from fastnn._types import AnyArray
 from fastnn.functional.max_pool import Pair
-from fastnn.torch.autograd import Array, Ran, array, check, check_products, fused
+from fastnn.torch.autograd import Ran, array, check, check_products, fused
 from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
 
-Forward = Callable[[Array, Array | None, Array | None], tuple[Array, Any, Array]]
-Backward = Callable[..., tuple[Array, Array, Array | None]]
+Forward = Callable[[AnyArray, AnyArray | None, AnyArray | None], tuple[AnyArray, Any, AnyArray]]
+Backward = Callable[..., tuple[AnyArray, AnyArray, AnyArray | None]]
 
 
 def _seed() -> int:
@@ -39,11 +40,11 @@ def _norm(
 ) -> Tensor:
     """A norm of which forward(x, w, b) gives y, mean and rstd, and backward(dy, x, w, mean, rstd) three gradients."""
 
-    def run(x: Array, w: Array | None, b: Array | None) -> Ran:
+    def run(x: AnyArray, w: AnyArray | None, b: AnyArray | None) -> Ran:
         y, mean, rstd = forward(x, w, b)
         has_bias = b is not None
 
-        def gradients(dy: Array, x: Array, w: Array | None, *others: Array) -> tuple[Array | None, ...]:
+        def gradients(dy: AnyArray, x: AnyArray, w: AnyArray | None, *others: AnyArray) -> tuple[AnyArray | None, ...]:
             dx, dweight, dbias = backward(dy, x, w, mean, rstd, *others)
             return dx, None if w is None else dweight, dbias if has_bias else None
 
@@ -77,10 +78,12 @@ def rms_norm(
     check(input, weight)
     shape = tuple(normalized_shape)
 
-    def backward(dy: Array, x: Array, w: Array | None, _: None, rrms: Array) -> tuple[Array, Array, None]:
+    def backward(
+        dy: AnyArray, x: AnyArray, w: AnyArray | None, _: None, rrms: AnyArray
+    ) -> tuple[AnyArray, AnyArray, None]:
         return *F.rms_norm_backward(dy, x, w, rrms), None
 
-    def forward(x: Array, w: Array | None, _: Array | None) -> tuple[Array, None, Array]:
+    def forward(x: AnyArray, w: AnyArray | None, _: AnyArray | None) -> tuple[AnyArray, None, AnyArray]:
         y, rrms = F.rms_norm(x, shape, w, eps, return_stats=True)
         return y, None, rrms
 
@@ -143,7 +146,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if 0 <= p <= 1 and not (training and p > 0):
         return input
 
-    def run(x: Array) -> Ran:
+    def run(x: AnyArray) -> Ran:
         y, mask = F.dropout(x, p, generator=_seed(), return_mask=True)
         return y, (), lambda dy: (F.dropout_backward(dy, mask),)
 
@@ -165,7 +168,7 @@ def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, pad
     check(input)
     sizes = kernel_size, stride, padding
 
-    def run(x: Array) -> Ran:
+    def run(x: AnyArray) -> Ran:
         (y, places), shape = F.max_pool2d(x, *sizes, return_indices=True), x.shape
         return y, (), lambda dy: (F.max_pool2d_backward(dy, places, shape, *sizes),)
 
@@ -182,7 +185,7 @@ def softmax(input: Tensor, dim: int) -> Tensor:
     """See `fastnn.functional.softmax`."""
     check(input)
 
-    def run(x: Array) -> Ran:
+    def run(x: AnyArray) -> Ran:
         return F.softmax(x, dim), (1,), lambda dy, y: (F.softmax_backward(dy, y, dim),)
 
     return fused("softmax", run, input.contiguous())
@@ -239,8 +242,8 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
     check_products(input, weight, bias)
     activation = "gelu" if approximate == "none" else "gelu_tanh"
 
-    def run(z: Array, b: Array | None) -> Ran:
-        def gradients(dy: Array, z: Array, b: Array | None = None) -> tuple[Array | None, ...]:
+    def run(z: AnyArray, b: AnyArray | None) -> Ran:
+        def gradients(dy: AnyArray, z: AnyArray, b: AnyArray | None = None) -> tuple[AnyArray | None, ...]:
             return F.bias_activation_backward(dy, z, b, activation)
 
         return F.bias_activation(z, b, activation), (0,) if b is None else (0, 1), gradients

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
-from fastnn.nn.module import Array
+from fastnn._types import Array
 from fastnn.random import Generator, permutation
 
 ORDER_STREAM = 2**63 + 2**62

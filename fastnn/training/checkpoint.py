@@ -4,7 +4,6 @@ The file's `__metadata__` has three entries: "format", the version of what follo
 and "sha256", of the whole file, computed with 64 zeros in its place. Arrays are named by their places in the state.
 """
 
-import errno
 import hashlib
 import importlib
 import os
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._files import remove_parts, replace
 from fastnn.training.packing import pack, parse, unpack, views
 
 SUFFIX = ".safetensors"
@@ -48,23 +48,8 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     pieces = _encoded(state)
-    remove_parts(path.parent)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(part, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-            written, size = os.fstat(file.fileno()).st_size, sum(map(len, pieces))
-            if written != size:  # file systems that lose bytes without an error have been met
-                raise OSError(errno.EIO, f"{written} of {size} bytes written", str(part))
-        os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    sync_directory(path.parent)
+    remove_parts(path.parent, f"*{SUFFIX}")
+    replace(path, *pieces)
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -118,34 +103,6 @@ def latest(directory: str | Path) -> Path | None:
         else:
             return path
     return None
-
-
-def sync_directory(directory: Path) -> None:
-    """Have the names in a directory on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove_parts(directory: Path) -> None:
-    """Delete what processes that were killed while writing have left, but not what others are writing now."""
-    with suppress(OSError):
-        for part in directory.glob(f".*{SUFFIX}.*"):
-            owner = part.name.rpartition(".")[2]
-            if owner.isdecimal() and not _is_alive(int(owner)):
-                part.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # sends nothing
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return process > 0  # 0 is the own group
 
 
 def _encoded(state: Mapping[str, Any]) -> list[Any]:

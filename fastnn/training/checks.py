@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.data.finite import check_finite
-from fastnn.nn.module import FLOATS, Array, Module, Parameter
+from fastnn._checks import finite, integer, not_array, pair, samples
+from fastnn._parameter import Parameter
+from fastnn._types import FLOATS, Array
+from fastnn.nn.module import Module
 from fastnn.optim.lr_scheduler import ReduceLROnPlateau
 
 Data = tuple[Array, Any]
@@ -15,25 +17,21 @@ Data = tuple[Array, Any]
 def check_samples(name: str, x: Array) -> None:
     """Refuse what is no float array of at least one sample."""
     if not isinstance(x, np.ndarray) or x.dtype not in FLOATS:
-        got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
-        raise TypeError(f"{name}: got {got}, want a float32 or float64 array; convert it with np.asarray")
-    if x.ndim == 0 or len(x) == 0:
-        raise ValueError(f"{name}: got shape {x.shape}, want at least one sample; axis 0 counts samples")
+        raise not_array(name, x, "float32 or float64")
+    samples(name, x)
 
 
 def checked(name: str, data: Data) -> Data:
     """`data`, refused unless it is (x, y) with one label or target for every sample, all finite."""
-    if not isinstance(data, tuple) or len(data) != 2:
-        raise TypeError(f"{name}: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass (x, y)")
-    x, y = data
+    x, y = pair(name, data)
     check_samples(f"{name} x", x)
     if not isinstance(y, np.ndarray) or not (np.issubdtype(y.dtype, np.integer) or y.dtype in FLOATS):
         got = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
         raise TypeError(f"{name} y: got {got}, want an array of integers, or of float32 or float64; use np.asarray")
     if y.ndim == 0 or len(y) != len(x):
         raise ValueError(f"{name} y: got shape {y.shape}, want ({len(x)},), one for each sample of x; add the others")
-    check_finite(f"{name} x", x)
-    check_finite(f"{name} y", y)
+    finite(f"{name} x", x)
+    finite(f"{name} y", y)
     return x, y
 
 
@@ -55,25 +53,16 @@ def check_labels(name: str, y: Any, logits: Array, ignore_index: int | None) -> 
                          f"{classes} classes")  # fmt: skip
 
 
-def check_positive(name: str, value: int) -> None:
-    """Refuse what is no positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
-        raise ValueError(f"{name}: got {value!r}, want a positive integer; 1 is the least")
-
-
 def validation_interval(value: float | int, batches: int) -> int:
     """After how many batches to validate: `value` of them, or that share of an epoch.
 
     Raises:
         ValueError: neither an integer >= 1 nor a float in (0, 1].
     """
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if is_number and isinstance(value, int | np.integer) and value >= 1:
-        return int(value)
-    if is_number and not isinstance(value, int | np.integer) and 0 < value <= 1:
+    if isinstance(value, float | np.floating) and 0 < value <= 1:
         return max(1, int(round(batches * value, 9)))  # 0.29 of 100 are 29
-    raise ValueError(f"val_check_interval: got {value!r}, want a share of an epoch, a float in (0, 1], or a number of "
-                     "batches, an integer >= 1")  # fmt: skip
+    want = "a share of an epoch, a float in (0, 1], or a number of batches, an integer >= 1"
+    return integer("val_check_interval", value, 1, want=want)
 
 
 def check_choices(verbose: Any, resume: Any) -> None:

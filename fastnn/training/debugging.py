@@ -6,16 +6,17 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.init.report import kept, leaves
-from fastnn.nn.module import Array, Module
+from fastnn._types import Array, Float64
+from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept, leaves
 from fastnn.optim import clip_grad_norm_
-from fastnn.training.history import Curve, History
+from fastnn.training.history import History
 
 BROKEN_OFF = 1e-3
 """NaN at the end that windows without a weight give by a smaller chance are those of an epoch that was broken off."""
 
 
-def not_finite(history: History, loss: Curve) -> str | None:
+def not_finite(history: History, loss: Float64) -> str | None:
     """Which loss was the first that is NaN or infinite, in words; None where all are as they should be.
 
     Args:
@@ -36,7 +37,7 @@ def not_finite(history: History, loss: Curve) -> str | None:
     return None
 
 
-def _weightless(loss: Curve, means: Curve) -> npt.NDArray[np.bool_]:
+def _weightless(loss: Float64, means: Float64) -> npt.NDArray[np.bool_]:
     """Which steps are NaN because nothing of them has a weight: those of epochs whose mean is finite.
 
     Epochs count as equally long. One that was broken off has no mean, and NaN that a step has brought lasts to the end.

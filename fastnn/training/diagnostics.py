@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.nn.module import Array, Module
+from fastnn._checks import positive_integer
+from fastnn._types import Array
+from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
 from fastnn.random import Generator, permutation
-from fastnn.training.checks import Data, check_positive, checked
+from fastnn.training.checks import Data, checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import prepare
 from fastnn.training.initial_loss import is_classes
@@ -110,7 +112,7 @@ def overfit_one_batch(
     Raises:
         TypeError, ValueError, IndexError: as by `Trainer.fit`, or an optimizer that cannot be put back.
     """
-    check_positive("steps", steps)
+    steps = positive_integer("steps", steps)
     x, y = checked("batch", batch)
     samples, model = len(x), trainer.model
     if samples == 1:
@@ -164,9 +166,8 @@ def learning_ladder(
     The other arguments, and errors, are as for `overfit_one_batch`.
     """
     x, y = checked("data", data)
-    for size in sizes:
-        check_positive("sizes", size)
-    if not sizes or list(sizes) != sorted(set(sizes)):
+    sizes = [positive_integer("sizes", size) for size in sizes]
+    if not sizes or sizes != sorted(set(sizes)):
         raise ValueError(f"sizes: got {tuple(sizes)}, want growing numbers, one at least; sort them")
     order = permutation(len(x), Generator(0))
     rungs: list[Overfit] = []

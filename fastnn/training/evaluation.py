@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fastnn.nn.module import Array, Module
+from fastnn._types import Array
+from fastnn.nn.module import Module
 from fastnn.training.checks import Data
 from fastnn.training.losses import Loss, counts, mean_loss
 from fastnn.training.metrics import Meter, Metric

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.init.report import kept
-from fastnn.nn.module import FLOATS, Module
+from fastnn._checks import positive_integer
+from fastnn._types import FLOATS
+from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept
 from fastnn.random import Generator, default_generator
 from fastnn.training.batches import Batches, sample_weights
-from fastnn.training.checks import Data, check_labels, check_positive, checked
+from fastnn.training.checks import Data, check_labels, checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.losses import Loss, counts
 
@@ -41,7 +43,7 @@ def prepare(
     x, y = checked("train", train)
     if validation is not None:
         validation = checked("validation", validation)
-    check_positive("batch_size", batch_size)
+    batch_size = positive_integer("batch_size", batch_size)
     check_metrics(metrics, y)
     seed = Generator(default_generator.seed if seed is None else seed).seed
     weights = sample_weights(y, sample_weight, class_weight)

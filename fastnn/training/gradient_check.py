@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.init.report import kept
-from fastnn.nn.module import FLOATS, Array, Module, Parameter
+from fastnn._checks import positive, positive_integer
+from fastnn._parameter import Parameter
+from fastnn._types import FLOATS, Array
+from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept
 from fastnn.random import Generator, permutation
-from fastnn.training.checks import Data, check_positive, checked
+from fastnn.training.checks import Data, checked
 from fastnn.training.losses import Loss
 
 ZERO = 1e-5
@@ -84,10 +87,9 @@ def check_gradients(
         TypeError, ValueError: batch is no such pair, NaN or infinity in it, or a number that is not positive.
     """
     x, y = checked("batch", batch)
-    check_positive("samples", samples)
+    samples = positive_integer("samples", samples)
     for name, value in (("eps", eps), ("tolerance", tolerance)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}: got {value!r}, want a finite number > 0; leave it out for the usual one")
+        positive(name, value, "a finite number > 0; leave it out for the usual one")
     model, loss = in_float64(model), in_float64(loss)
     x = np.array(x, np.float64)
     y = y.astype(np.float64) if y.dtype in FLOATS else y

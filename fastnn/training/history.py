@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Curve = npt.NDArray[np.float64]
+from fastnn._checks import below_one, not_negative
+from fastnn._types import Float64
 
 
 class History(dict[str, list[float]]):
@@ -39,7 +39,7 @@ class History(dict[str, list[float]]):
                 best, at = value, epoch
         return at
 
-    def smoothed(self, name: str = "loss", share: float = 0.98) -> Curve:
+    def smoothed(self, name: str = "loss", share: float = 0.98) -> Float64:
         """The exponential mean of a curve by step, freed of its start from 0 (D. Kingma, J. Ba, ICLR 2015, section 3).
 
         NaN stays NaN in its place and is no part of the mean.
@@ -78,10 +78,9 @@ def put(curves: dict[str, list[float]], record: dict[str, float], n: int) -> Non
         curve.append(value)
 
 
-def smoothed(values: list[float] | Curve, share: float) -> Curve:
+def smoothed(values: list[float] | Float64, share: float) -> Float64:
     """See `History.smoothed`."""
-    if not 0 <= share < 1:
-        raise ValueError(f"share: got {share}, want a number in [0, 1); 0 smooths nothing")
+    below_one("share", share, "a number in [0, 1); 0 smooths nothing")
     result = np.empty(len(values), np.float64)
     mean, start = 0.0, 1.0
     for i, value in enumerate(values):
@@ -107,8 +106,7 @@ class Better:
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode: got {mode!r}, want 'auto', 'min' or 'max'")
-        if not 0 <= min_delta < math.inf:
-            raise ValueError(f"min_delta: got {min_delta!r}, want a finite number >= 0")
+        not_negative("min_delta", min_delta)
         lower = mode == "min" or (mode == "auto" and any(part in monitor for part in LOWER))
         self.sign = -1.0 if lower else 1.0
         self.min_delta = min_delta

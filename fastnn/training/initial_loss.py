@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.init.report import kept
-from fastnn.nn.module import Array, Module
+from fastnn._checks import positive
+from fastnn._types import Array
+from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept
 from fastnn.training.checks import Data, checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.losses import Loss, counts, mean_loss
@@ -56,8 +58,7 @@ def check_initial_loss(
         TypeError, ValueError: batch is no such pair, NaN or infinity in it, or a tolerance that is not positive.
     """
     x, y = checked("batch", batch)
-    if not 0 < tolerance < math.inf:
-        raise ValueError(f"tolerance: got {tolerance!r}, want a finite number > 0; 0.3 allows 30 %")
+    positive("tolerance", tolerance, "a finite number > 0; 0.3 allows 30 %")
     weights = counts(loss, y)
     total = float(len(y) if weights is None else weights.sum())
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.init.report import signals
-from fastnn.nn.module import Array, Module
+from fastnn._types import Array
+from fastnn.nn.module import Module
+from fastnn.nn.tracing import signals
 from fastnn.training.evaluation import in_mode
 from fastnn.training.losses import Loss
 

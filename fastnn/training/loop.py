@@ -7,7 +7,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from fastnn.nn.module import Array, Module
+from fastnn._types import Array
+from fastnn.nn.module import Module
 from fastnn.optim import clip_grad_norm_
 from fastnn.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from fastnn.training import checks

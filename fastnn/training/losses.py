@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.nn.module import Array
+from fastnn._types import Array
 from fastnn.training.batches import Batch, Weights
 
 Loss = Callable[[Array, Any], tuple[float, Array]]

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._checks import integer, positive_integer
+from fastnn._types import Float64
 from fastnn.optim.lr_scheduler import OneCycleLR
-from fastnn.training import checks, resuming
+from fastnn.training import resuming
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import Fit, prepare
-from fastnn.training.history import Curve, History, smoothed
+from fastnn.training.history import History, smoothed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +37,9 @@ class LRFinder:
     suggestions are those that fastai's users know.
     """
 
-    rates: Curve
-    losses: Curve
-    smoothed: Curve
+    rates: Float64
+    losses: Float64
+    smoothed: Float64
     suggestions: dict[str, float]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -51,9 +53,7 @@ def lr_find(trainer: "Trainer", fit: Fit, start_lr: float, end_lr: float, num_it
     """See `Trainer.lr_find`."""
     if not 0 < start_lr < end_lr < math.inf:
         raise ValueError(f"start_lr, end_lr: got {start_lr!r}, {end_lr!r}, want 0 < start_lr < end_lr < infinity")
-    checks.check_positive("num_it", num_it)
-    if num_it < 2:
-        raise ValueError(f"num_it: got {num_it}, want at least 2")
+    num_it = integer("num_it", num_it, 2, want="an integer >= 2")
     rates = start_lr * (end_lr / start_lr) ** (np.arange(num_it) / (num_it - 1))
     losses: list[float] = []
     with resuming.untouched(trainer), in_mode(trainer.model, training=True):
@@ -81,14 +81,14 @@ def _trained(trainer: "Trainer", fit: Fit, step: int, rate: float) -> float:
     return loss
 
 
-def found(rates: Curve, losses: Curve) -> LRFinder:
+def found(rates: Float64, losses: Float64) -> LRFinder:
     """Smooth the losses and read the suggestions from them."""
     curve = smoothed(losses, SMOOTHING)
     finite = int(np.isfinite(curve).cumprod().sum())
     return LRFinder(rates, losses, curve, _suggestions(rates[:finite], curve[:finite]))
 
 
-def _suggestions(rates: Curve, curve: Curve) -> dict[str, float]:
+def _suggestions(rates: Float64, curve: Float64) -> dict[str, float]:
     none = dict.fromkeys(("steepest", "valley", "minimum / 10"), math.nan)
     if len(curve) < 3 or curve[0] - curve.min() <= 1e-12 * abs(curve[0]):  # less is rounding
         return none
@@ -102,7 +102,7 @@ def _suggestions(rates: Curve, curve: Curve) -> dict[str, float]:
     }
 
 
-def _longest_fall(curve: Curve) -> tuple[int, int]:
+def _longest_fall(curve: Float64) -> tuple[int, int]:
     """The ends of the longest falling subsequence of a curve."""
     length, before = np.ones(len(curve), np.int64), np.arange(len(curve))
     for i in range(1, len(curve)):
@@ -120,7 +120,7 @@ def _longest_fall(curve: Curve) -> tuple[int, int]:
 def fit_one_cycle(trainer: "Trainer", train: Any, validation: Any, epochs: int, max_lr: float | None, batch_size: int,
                   options: dict[str, Any]) -> History:  # fmt: skip
     """See `Trainer.fit_one_cycle`."""
-    checks.check_positive("epochs", epochs)
+    epochs, batch_size = positive_integer("epochs", epochs), positive_integer("batch_size", batch_size)
     weights = options.get("sample_weight"), options.get("class_weight")
     prepare(trainer.model, trainer.loss, trainer.metrics, train, validation, batch_size,
             trainer.accumulate_grad_batches, trainer.seed, *weights)  # fmt: skip

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.functional._types import as_int64
-from fastnn.nn.module import Array
+from fastnn._types import Array
+from fastnn.functional.class_loss import as_int64
 
 Metric = Callable[[Array, Any], float]
 """(logits, labels) -> the mean over the samples."""

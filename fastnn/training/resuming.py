@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.init.report import kept
 from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept
 from fastnn.random import Generator, default_generator
 from fastnn.training.callbacks import Callback, ModelCheckpoint, StopTraining
 from fastnn.training.checkpoint import CheckpointError, latest, load

@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.init.report import kept, leaves, report
-from fastnn.nn.module import Array, Module
+from fastnn._checks import integer
+from fastnn._types import Array, Float64
+from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
+from fastnn.nn.report import report
+from fastnn.nn.tracing import kept, leaves
 from fastnn.training.checks import Data, checked
 from fastnn.training.debugging import not_finite, source_afterwards
 from fastnn.training.evaluation import in_mode
-from fastnn.training.history import Curve, History
+from fastnn.training.history import History
 from fastnn.training.initial_loss import are_probabilities, is_classes
 
 Steps = npt.NDArray[np.intp]
@@ -166,8 +169,8 @@ def diagnose(
     """
     if (model is None) != (batch is None):
         raise ValueError("model, batch: got one without the other, want both or neither; pass some samples (x, y)")
-    if classes is not None and not classes >= 2:
-        raise ValueError(f"classes: got {classes!r}, want an integer >= 2, or None for a result without classes")
+    if classes is not None:
+        classes = integer("classes", classes, 2, want="an integer >= 2, or None for a result without classes")
     loss = np.array(history.steps["loss"], np.float64)
     if model is None or batch is None:
         return _curves(history, loss, classes)
@@ -189,14 +192,14 @@ def _symptom(name: str, evidence: str) -> Symptom:
     return Symptom(name, evidence, *TEXTS[name])
 
 
-def _curves(history: History, loss: Curve, classes: int | None) -> list[Symptom]:
+def _curves(history: History, loss: Float64, classes: int | None) -> list[Symptom]:
     if (wrong := not_finite(history, loss)) is not None:
         return [_symptom(NOT_FINITE, wrong)]
     steps = np.flatnonzero(~np.isnan(loss))  # nothing of the others has a weight
     return [*_path(loss[steps], steps, history, classes), *_epochs(history, loss[steps], classes)]
 
 
-def _path(loss: Curve, steps: Steps, history: History, classes: int | None) -> Iterator[Symptom]:
+def _path(loss: Float64, steps: Steps, history: History, classes: int | None) -> Iterator[Symptom]:
     """The training loss by step."""
     if len(loss) <= LEAST_STEPS or _start(loss) <= 0:
         return
@@ -221,7 +224,7 @@ def _path(loss: Curve, steps: Steps, history: History, classes: int | None) -> I
     yield from _spikes(loss, steps, start)
 
 
-def _spikes(loss: Curve, steps: Steps, start: float) -> Iterator[Symptom]:
+def _spikes(loss: Float64, steps: Steps, start: float) -> Iterator[Symptom]:
     before = np.lib.stride_tricks.sliding_window_view(loss, LEAST_STEPS)[:-1]
     level = np.median(before, axis=1)
     rise = loss[LEAST_STEPS:] - level
@@ -236,7 +239,7 @@ def _spikes(loss: Curve, steps: Steps, start: float) -> Iterator[Symptom]:
                        f"from about {level[highest]:.4g} to {loss[highest + LEAST_STEPS]:.4g}")  # fmt: skip
 
 
-def _epochs(history: History, loss: Curve, classes: int | None) -> Iterator[Symptom]:
+def _epochs(history: History, loss: Float64, classes: int | None) -> Iterator[Symptom]:
     """Validation against training, up to the last epoch that had one."""
     names = ("loss", "val_loss", "accuracy", "val_accuracy")
     curves = [np.array(history.get(name, ()), np.float64) for name in names]
@@ -267,7 +270,7 @@ def _epochs(history: History, loss: Curve, classes: int | None) -> Iterator[Symp
         yield _symptom("validation better than training", numbers)
 
 
-def _softmax(logits: Array, loss: Curve) -> Iterator[Symptom]:
+def _softmax(logits: Array, loss: Float64) -> Iterator[Symptom]:
     least = math.log(math.e + logits.shape[-1] - 1) - 1
     if are_probabilities(logits) and len(loss) and not np.nanmin(loss) < least * (1 - AT_GUESS):
         yield _symptom("softmax before the loss", "the model's results are probabilities, and the loss never was below "
@@ -289,7 +292,7 @@ def _layers(model: Module, x: Array) -> Iterator[Symptom]:
         yield _symptom("signal out of range", "; ".join(warnings))
 
 
-def _start(loss: Curve) -> float:
+def _start(loss: Float64) -> float:
     """The loss before anything was learnt; a rate that is too high spoils all but the first."""
     return float(min(loss[0], np.median(loss[:3])))
 

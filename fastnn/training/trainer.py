@@ -7,9 +7,11 @@ from typing import Any, Literal
 import numpy as np
 
 from fastnn import functional as F
-from fastnn.nn.module import Array, Module
+from fastnn._checks import not_negative, positive_integer
+from fastnn._types import Array
+from fastnn.nn.module import Module
 from fastnn.optim import Optimizer as FusedOptimizer
-from fastnn.optim.options import not_negative
+from fastnn.random import Generator
 from fastnn.training import checks, lr_finder, resuming
 from fastnn.training.callbacks import Callback, StopTraining
 from fastnn.training.checks import Data
@@ -83,11 +85,12 @@ class Trainer(Loop):
         if isinstance(callbacks, Callback):
             raise TypeError(f"callbacks: got one {type(callbacks).__name__}, want a list of them; write [it]")
         self.callbacks = tuple(callbacks)
-        checks.check_positive("accumulate_grad_batches", accumulate_grad_batches)
-        self.accumulate_grad_batches = accumulate_grad_batches
-        checks.validation_interval(val_check_interval, 1)
-        self.val_check_interval = val_check_interval
-        self.seed = seed
+        self.accumulate_grad_batches = positive_integer("accumulate_grad_batches", accumulate_grad_batches)
+        interval = checks.validation_interval(val_check_interval, 1)
+        self.val_check_interval = (
+            val_check_interval if isinstance(val_check_interval, float | np.floating) else interval
+        )
+        self.seed = None if seed is None else Generator(seed).seed
         self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
         self.detect_nan = detect_nan
         checks.check_parts(model, optimizer, scheduler, scheduler_interval)
@@ -135,7 +138,7 @@ class Trainer(Loop):
         """
         fit = prepare(self.model, self.loss, self.metrics, train, validation, batch_size, self.accumulate_grad_batches,
                       self.seed, sample_weight, class_weight)  # fmt: skip
-        checks.check_positive("epochs", epochs)
+        epochs = positive_integer("epochs", epochs)
         checks.check_choices(verbose, resume)
         with in_mode(self.model, training=True):
             try:
@@ -145,7 +148,7 @@ class Trainer(Loop):
                     self.epochs = self.first_epoch + epochs
                     self._check_schedule()
                     self._call("on_fit_start")
-                    check_least_batch(self.model, fit.batches.x, batch_size)
+                    check_least_batch(self.model, fit.batches.x, fit.batch_size)
                 if self.resumed:
                     self.model.zero_grad()
                 while self.epoch < self.epochs or self.batch:
@@ -195,14 +198,14 @@ class Trainer(Loop):
     def evaluate(self, data: Data, batch_size: int = 1024) -> dict[str, float]:
         """Loss and metrics on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
         data = checks.checked("data", data)
-        checks.check_positive("batch_size", batch_size)
+        batch_size = positive_integer("batch_size", batch_size)
         check_classes("data", self.model, self.loss, data)
         return measure(self.model, self.loss, self.metrics, data, batch_size)
 
     def predict(self, x: Array, batch_size: int = 1024) -> Array:
         """The logits of x, (N, C), with the model in evaluation mode; errors as in `fit`, but NaN is passed on."""
         checks.check_samples("x", x)
-        checks.check_positive("batch_size", batch_size)
+        batch_size = positive_integer("batch_size", batch_size)
         with in_mode(self.model, training=False):
             return np.concatenate([logits for _, logits in run_batches(self.model, x, batch_size)])
 

@@ -7,15 +7,14 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, SupportsFloat
 
 import numpy as np
-import numpy.typing as npt
 
+from fastnn._checks import not_negative
+from fastnn._figure import learning_rates
+from fastnn._types import Float64
 from fastnn.optim.lr_scheduler.checks import Checks, at_least, each, same_length
-from fastnn.optim.options import not_negative
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Curve = npt.NDArray[np.float64]
 
 _COMMON: Checks = {
     "last_epoch": at_least(-1),
@@ -90,7 +89,7 @@ class LRScheduler(ABC):
         """The rate of each group that the last `step()` set."""
         return list(self._last_lr)
 
-    def preview(self, n: int) -> Curve:
+    def preview(self, n: int) -> Float64:
         """The rates of steps 0 to n - 1, as (n, groups); nothing is changed."""
         rows = [self._valid(step) for step in range(at_least(0)("n", n))]
         return np.array(rows, np.float64).reshape(n, len(self.base_lrs))
@@ -207,11 +206,9 @@ def with_groups(optimizer: HasGroups) -> HasGroups:
     return optimizer
 
 
-def draw(curve: Curve, ax: Axes | None) -> Axes:
-    """See `fastnn.plot.schedule`."""
-    from fastnn import plot
-
-    return plot.schedule(curve, ax=ax)
+def draw(curve: Float64, ax: Axes | None) -> Axes:
+    """Draw the rates of every group, (steps, groups), as `fastnn.plot.schedule` does."""
+    return learning_rates({f"group {i}": rates for i, rates in enumerate(curve.T)}, ax)
 
 
 def _copied(value: Any) -> Any:

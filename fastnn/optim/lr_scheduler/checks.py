@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from numbers import Integral
 from typing import Any
 
-from fastnn.optim.options import not_negative, share
+from fastnn._checks import integer
 
 Check = Callable[[str, Any], Any]
 Checks = Mapping[str, Check]
@@ -13,41 +12,7 @@ Checks = Mapping[str, Check]
 
 def at_least(least: int) -> Check:
     """An integer >= `least` that 64 bits hold."""
-
-    def check(name: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"{name}: got {value!r}, want an integer >= {least}")
-        number = int(value)
-        if not least <= number < 2**63:
-            got = number if abs(number) < 2**63 else "an integer of more than 64 bits"
-            raise ValueError(f"{name}: got {got}, want an integer >= {least} that 64 bits hold")
-        return number
-
-    return check
-
-
-def positive(name: str, value: Any) -> float:
-    """A finite number > 0."""
-    number = not_negative(name, value)
-    if number == 0:
-        raise ValueError(f"{name}: got {value!r}, want a finite number > 0")
-    return number
-
-
-def positive_share(name: str, value: Any) -> float:
-    """A number in (0, 1]."""
-    number = share(name, value)
-    if number == 0:
-        raise ValueError(f"{name}: got {value!r}, want a number in (0, 1]")
-    return number
-
-
-def below_one(name: str, value: Any) -> float:
-    """A number in [0, 1)."""
-    number = not_negative(name, value)
-    if number >= 1:
-        raise ValueError(f"{name}: got {value!r}, want a number in [0, 1)")
-    return number
+    return lambda name, value: integer(name, value, least)
 
 
 def choice(*allowed: str) -> Check:

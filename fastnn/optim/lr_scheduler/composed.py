@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat
 
 import numpy as np
 
-from fastnn.optim.lr_scheduler.base import Curve, HasGroups, LRScheduler, draw, with_groups
+from fastnn._checks import not_negative
+from fastnn._types import Float64
+from fastnn.optim.lr_scheduler.base import HasGroups, LRScheduler, draw, with_groups
 from fastnn.optim.lr_scheduler.checks import Checks, at_least, rising_steps
 from fastnn.optim.lr_scheduler.cosine import CosineAnnealingLR
 from fastnn.optim.lr_scheduler.decay import LinearLR
 from fastnn.optim.lr_scheduler.manual import ManualLR
 from fastnn.optim.lr_scheduler.plateau import ReduceLROnPlateau, Run
-from fastnn.optim.options import not_negative
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ class SequentialLR(Composed):
         """
         self._go(self.last_epoch + 1, metrics)
 
-    def preview(self, n: int, metrics: Sequence[SupportsFloat] | None = None) -> Curve:
+    def preview(self, n: int, metrics: Sequence[SupportsFloat] | None = None) -> Float64:
         """The rates of steps 0 to n - 1, as (n, groups); nothing is changed.
 
         Args:
@@ -114,11 +115,12 @@ class SequentialLR(Composed):
         """
         if not self._plateau:
             return super().preview(n)
+        n = at_least(0)("n", n)
         if metrics is None or len(metrics) != max(n - 1, 0):
             got = None if metrics is None else len(metrics)
             raise ValueError(f"metrics: got {got}, want {max(n - 1, 0)} of them: one per step but the first")
         rows, run = [], Run(None, 0, 0, [])
-        for step in range(at_least(0)("n", n)):
+        for step in range(n):
             member, begin = self._active(step)
             if isinstance(member, ReduceLROnPlateau):
                 run = member.fresh() if step == begin else member.after(run, metrics[step - 1])

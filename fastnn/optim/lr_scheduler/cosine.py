@@ -3,9 +3,9 @@
 import math
 from typing import ClassVar
 
+from fastnn._checks import not_negative
 from fastnn.optim.lr_scheduler.base import HasGroups, LRScheduler
 from fastnn.optim.lr_scheduler.checks import Checks, at_least
-from fastnn.optim.options import not_negative
 
 
 class CosineAnnealingLR(LRScheduler):

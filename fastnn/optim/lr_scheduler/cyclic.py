@@ -5,9 +5,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, SupportsFloat
 
+from fastnn._checks import below_one, flag, not_negative, positive
 from fastnn.optim.lr_scheduler.base import HasGroups, LRScheduler, with_groups
-from fastnn.optim.lr_scheduler.checks import Checks, below_one, choice, each, function, per_group, positive
-from fastnn.optim.options import flag, not_negative
+from fastnn.optim.lr_scheduler.checks import Checks, choice, each, function, per_group
 
 CYCLE_CHECKS: Checks = {
     "max_lrs": each(not_negative),

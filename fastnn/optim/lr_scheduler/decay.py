@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterable
 from typing import ClassVar
 
+from fastnn._checks import flag, fraction, not_negative, positive_fraction
 from fastnn.optim.lr_scheduler.base import FactorLR, HasGroups
-from fastnn.optim.lr_scheduler.checks import Checks, at_least, positive_share, sorted_steps
-from fastnn.optim.options import flag, not_negative, share
+from fastnn.optim.lr_scheduler.checks import Checks, at_least, sorted_steps
 
 
 class StepLR(FactorLR):
@@ -62,7 +62,7 @@ class ConstantLR(FactorLR):
         total_iters: >= 1.
     """
 
-    checks: ClassVar[Checks] = {"factor": share, "total_iters": at_least(1)}
+    checks: ClassVar[Checks] = {"factor": fraction, "total_iters": at_least(1)}
     factor: float
     total_iters: int
 
@@ -84,7 +84,7 @@ class LinearLR(FactorLR):
         total_iters: steps until `end_factor` is reached, >= 1.
     """
 
-    checks: ClassVar[Checks] = {"start_factor": positive_share, "end_factor": share, "total_iters": at_least(1)}
+    checks: ClassVar[Checks] = {"start_factor": positive_fraction, "end_factor": fraction, "total_iters": at_least(1)}
     start_factor: float
     end_factor: float
     total_iters: int

@@ -4,9 +4,9 @@ import bisect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from fastnn._checks import not_negative
 from fastnn.optim.lr_scheduler.base import HasGroups, LRScheduler, with_groups
 from fastnn.optim.lr_scheduler.checks import Checks, at_least, each, function, per_group, sorted_steps
-from fastnn.optim.options import not_negative
 
 
 class LambdaLR(LRScheduler):

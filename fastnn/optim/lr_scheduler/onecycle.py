@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from fastnn._checks import flag, fraction, positive
 from fastnn.optim.lr_scheduler.base import HasGroups
-from fastnn.optim.lr_scheduler.checks import Checks, at_least, choice, positive
+from fastnn.optim.lr_scheduler.checks import Checks, at_least, choice
 from fastnn.optim.lr_scheduler.cyclic import CYCLE_CHECKS, CYCLE_LISTS, CycleLR
-from fastnn.optim.options import flag, share
 
 
 class OneCycleLR(CycleLR):
@@ -32,7 +32,7 @@ class OneCycleLR(CycleLR):
     checks: ClassVar[Checks] = {
         **CYCLE_CHECKS,
         "total_steps": at_least(1),
-        "pct_start": share,
+        "pct_start": fraction,
         "anneal_strategy": choice("cos", "linear"),
         "div_factor": positive,
         "final_div_factor": positive,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, SupportsFloat
 
 import numpy as np
 
-from fastnn.optim.lr_scheduler.base import Curve, HasGroups, LRScheduler, draw, with_groups
-from fastnn.optim.lr_scheduler.checks import Checks, at_least, below_one, choice, each, per_group, same_length
-from fastnn.optim.options import not_negative
+from fastnn._checks import below_one, not_negative
+from fastnn._types import Float64
+from fastnn.optim.lr_scheduler.base import HasGroups, LRScheduler, draw, with_groups
+from fastnn.optim.lr_scheduler.checks import Checks, at_least, choice, each, per_group, same_length
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,7 +109,7 @@ class ReduceLROnPlateau(LRScheduler):
         """Take the next metric into account."""
         self._go(self.last_epoch + 1, metrics)
 
-    def preview(self, metrics: Sequence[SupportsFloat]) -> Curve:  # type: ignore[override]
+    def preview(self, metrics: Sequence[SupportsFloat]) -> Float64:  # type: ignore[override]
         """The rates now and after each further metric, as (len(metrics) + 1, groups); nothing is changed."""
         runs = [Run(self.best, self.num_bad_epochs, self.cooldown_counter, self._now())]
         for metric in metrics:

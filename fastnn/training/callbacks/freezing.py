@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from fastnn.nn.module import Module, Parameter
+from fastnn._checks import positive_integer
+from fastnn._parameter import Parameter
+from fastnn.nn.module import Module
 from fastnn.training.callbacks.base import Callback
-from fastnn.training.checks import check_positive
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
@@ -25,9 +26,7 @@ class Freeze(Callback):
 
     def __init__(self, names: str | list[str] | tuple[str, ...], until: int | None = None) -> None:
         self.names = (names,) if isinstance(names, str) else tuple(names)
-        if until is not None:
-            check_positive("until", until)
-        self.until = until
+        self.until = None if until is None else positive_integer("until", until)
         self._frozen: list[Parameter] = []
 
     def on_fit_start(self, trainer: "Trainer") -> None:
@@ -50,7 +49,7 @@ def progressive_unfreezing(model: Module, every: int = 1) -> list[Freeze]:
 
     Source: J. Howard, S. Ruder, "Universal language model fine-tuning for text classification", ACL 2018, section 3.3.
     """
-    check_positive("every", every)
+    every = positive_integer("every", every)
     names = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
     return [Freeze(name, 1 + every * i) for i, name in enumerate(reversed(names)) if i]
 

@@ -4,6 +4,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from fastnn._checks import positive_integer
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.history import put
 
@@ -49,7 +50,7 @@ class TimingMonitor(Callback):
     """
 
     def __init__(self, estimate_after: int | None = 20) -> None:
-        self.estimate_after = estimate_after
+        self.estimate_after = None if estimate_after is None else positive_integer("estimate_after", estimate_after)
         self._reset()
 
     @property

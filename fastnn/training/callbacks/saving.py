@@ -5,8 +5,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from fastnn._checks import integer
+from fastnn._files import sync_directory
 from fastnn.training.callbacks.base import Callback
-from fastnn.training.checkpoint import SUFFIX, save, sync_directory
+from fastnn.training.checkpoint import SUFFIX, save
 from fastnn.training.history import Better
 from fastnn.training.monitoring import check_monitor
 from fastnn.training.packing import pack
@@ -51,12 +53,9 @@ class ModelCheckpoint(Callback):
         mode: Literal["auto", "min", "max"] = "auto",
         every_n_steps: int | None = None,
     ) -> None:
-        for name, value, least in (("save_top_k", save_top_k, 0), ("save_last", save_last, 1),
-                                   ("every_n_steps", 1 if every_n_steps is None else every_n_steps, 1)):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, want an integer >= {least}")
         self.directory, self.monitor = Path(directory), monitor
-        self.save_top_k, self.save_last, self.every_n_steps = save_top_k, save_last, every_n_steps
+        self.save_top_k, self.save_last = integer("save_top_k", save_top_k), integer("save_last", save_last, 1)
+        self.every_n_steps = None if every_n_steps is None else integer("every_n_steps", every_n_steps, 1)
         self._is_better = Better(monitor or "", mode)
         self._top: list[tuple[float, str]] = []  # the best first
         self._last: list[str] = []  # the last one first

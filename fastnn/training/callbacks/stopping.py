@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fastnn._checks import integer
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.history import Better
 from fastnn.training.monitoring import check_monitor
@@ -45,11 +46,9 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = True,
         check_finite: bool = True,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int | np.integer) or patience < 0:
-            raise ValueError(f"patience: got {patience!r}, want an integer >= 0")
         if baseline is not None and not math.isfinite(baseline):
             raise ValueError(f"baseline: got {baseline!r}, want a finite number or None")
-        self.monitor, self.patience, self.baseline = monitor, int(patience), baseline
+        self.monitor, self.patience, self.baseline = monitor, integer("patience", patience), baseline
         self.restore_best_weights, self.check_finite = restore_best_weights, check_finite
         self._is_better = Better(monitor, mode, min_delta)
         self.best: float | None = None

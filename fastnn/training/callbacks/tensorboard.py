@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastnn.init.report import kept, leaves
-from fastnn.nn.module import Array
+from fastnn._checks import positive_integer
+from fastnn._types import Array
+from fastnn.nn.tracing import kept, leaves
 from fastnn.training.callbacks.base import Callback
-from fastnn.training.checks import Data, check_positive, checked
+from fastnn.training.checks import Data, checked
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
@@ -49,7 +50,7 @@ class TensorBoard(Callback):
     def __init__(self, log_dir: str | Path, histograms_every: int | None = None, pictures: Data | None = None,
                  run: str | None = None) -> None:  # fmt: skip
         if histograms_every is not None:
-            check_positive("histograms_every", histograms_every)
+            histograms_every = positive_integer("histograms_every", histograms_every)
         if pictures is not None:
             from fastnn._figure import pictures as images
 
