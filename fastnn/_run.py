@@ -12,15 +12,15 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn._files import replace
+from fastnn.checkpoint.packing import pack, unpack
 from fastnn.training import History, LRFinder, Trainer
 from fastnn.training.checks import Data, checked
 from fastnn.training.inspection import inspect_layers, largest_errors
-from fastnn.training.packing import pack, unpack
 from fastnn.training.resuming import described
 
 HISTORY, CONFIGURATION, EVALUATION = "history.json", "configuration.json", "evaluation.npz"
 TEXT = "$state"
-"""The array that has the evaluation's text; see `fastnn.training.packing`."""
+"""The array that has the evaluation's text; see `fastnn.checkpoint.packing`."""
 SAMPLES = 16
 """How many samples, and how many of the largest errors, a run keeps."""
 INSPECTED = 256

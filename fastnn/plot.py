@@ -271,7 +271,7 @@ def _smoothed(y: Any) -> Any:
 
 
 def _mark_best(ax: "Axes", name: str, x: Any, y: Any) -> None:
-    from fastnn.training.history import Better
+    from fastnn._better import Better
 
     is_better, best = Better(name), None
     for i, value in enumerate(y):

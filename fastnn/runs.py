@@ -20,6 +20,7 @@ import numpy as np
 
 from fastnn._figure import new_figure
 from fastnn._files import replace
+from fastnn.checkpoint.file import SUFFIX
 from fastnn.config import Config, ConfigError, read
 from fastnn.config.network import build_model
 from fastnn.config.options import Part
@@ -27,7 +28,6 @@ from fastnn.nn.module import Module
 from fastnn.random import manual_seed
 from fastnn.report import save_run
 from fastnn.training import CheckpointError, LRFinder, ModelCheckpoint, Trainer, latest
-from fastnn.training.checkpoint import SUFFIX
 from fastnn.training.checks import checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import check_classes, check_least_batch, prepare

@@ -1,5 +1,8 @@
 """Training loops: `Trainer`, the callbacks that hang into it, checkpoints, and what tells why a training goes wrong."""
 
+from fastnn.checkpoint.file import CheckpointError, latest
+from fastnn.checkpoint.file import load as load_checkpoint
+from fastnn.checkpoint.file import save as save_checkpoint
 from fastnn.training.callbacks import (
     Callback,
     EarlyStopping,
@@ -12,9 +15,6 @@ from fastnn.training.callbacks import (
     TimingMonitor,
     progressive_unfreezing,
 )
-from fastnn.training.checkpoint import CheckpointError, latest
-from fastnn.training.checkpoint import load as load_checkpoint
-from fastnn.training.checkpoint import save as save_checkpoint
 from fastnn.training.diagnostics import (
     Ladder,
     Overfit,

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import below_one, not_negative
+from fastnn._better import Better
+from fastnn._checks import below_one
 from fastnn._types import Float64
 
 
@@ -88,31 +89,3 @@ def smoothed(values: list[float] | Float64, share: float) -> Float64:
             mean, start = share * mean + (1 - share) * value, share * start
         result[i] = math.nan if math.isnan(value) else mean / (1 - start)
     return result
-
-
-LOWER = ("loss", "error", "mse", "mae", "perplexity")
-
-
-class Better:
-    """Whether a value of a metric is better than the best so far by more than `min_delta`; NaN is never.
-
-    Args:
-        monitor: the metric's name.
-        mode: "min" or "max"; "auto" is "min" for names with "loss", "error", "mse", "mae" or "perplexity" in them, else
-            "max".
-        min_delta: >= 0.
-    """
-
-    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode: got {mode!r}, want 'auto', 'min' or 'max'")
-        not_negative("min_delta", min_delta)
-        lower = mode == "min" or (mode == "auto" and any(part in monitor for part in LOWER))
-        self.sign = -1.0 if lower else 1.0
-        self.min_delta = min_delta
-
-    def __call__(self, value: float, best: float | None) -> bool:
-        """`best` is None or NaN at the beginning."""
-        if not math.isfinite(value):
-            return False
-        return best is None or math.isnan(best) or self.sign * value > self.sign * best + self.min_delta

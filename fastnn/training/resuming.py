@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.checkpoint.file import CheckpointError, latest, load
 from fastnn.init.report import kept
 from fastnn.nn.module import Module
 from fastnn.random import Generator, default_generator
 from fastnn.training.callbacks import Callback, ModelCheckpoint, StopTraining
-from fastnn.training.checkpoint import CheckpointError, latest, load
 from fastnn.training.metrics import Meter
 
 if TYPE_CHECKING:

@@ -5,20 +5,20 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from fastnn._better import Better
 from fastnn._checks import integer
 from fastnn._files import sync_directory
+from fastnn.checkpoint.file import SUFFIX, save
+from fastnn.checkpoint.packing import pack
 from fastnn.training.callbacks.base import Callback
-from fastnn.training.checkpoint import SUFFIX, save
-from fastnn.training.history import Better
 from fastnn.training.monitoring import check_monitor
-from fastnn.training.packing import pack
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
 
 
 class ModelCheckpoint(Callback):
-    """Writes all of a training into a directory, after every epoch or more often; see `fastnn.training.checkpoint`.
+    """Writes all of a training into a directory, after every epoch or more often, with `save_checkpoint`.
 
     A file is named by the step, as in "step-00001250.safetensors", and written once, whether it is kept as one of the
     best, one of the last, or both. Others that it has written are deleted when the new one is on the disk.

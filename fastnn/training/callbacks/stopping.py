@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fastnn._better import Better
 from fastnn._checks import integer
 from fastnn.training.callbacks.base import Callback, StopTraining
-from fastnn.training.history import Better
 from fastnn.training.monitoring import check_monitor
 
 if TYPE_CHECKING:
