@@ -15,8 +15,8 @@ from fastnn._files import replace
 from fastnn.checkpoint.packing import pack, unpack
 from fastnn.training import History, LRFinder, Trainer
 from fastnn.training.checks import Data, checked
+from fastnn.training.configuration import described
 from fastnn.training.inspection import inspect_layers, largest_errors
-from fastnn.training.resuming import described
 
 HISTORY, CONFIGURATION, EVALUATION = "history.json", "configuration.json", "evaluation.npz"
 TEXT = "$state"

@@ -8,7 +8,6 @@ writes. The file's options stand in `fastnn.config`.
 import io
 import math
 import sys
-import time
 import warnings
 import zipfile
 from argparse import Namespace
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from fastnn._figure import new_figure
-from fastnn._files import replace
+from fastnn._files import dated, replace
 from fastnn.checkpoint.file import SUFFIX
 from fastnn.config import Config, ConfigError, read
 from fastnn.config.network import build_model
@@ -64,8 +63,7 @@ class Run:
         trainer, (x, _) = self._trainer(), self.train
         self.config.check_schedule(len(x))
         self.config.check_weight(trainer.predict(x[:2]).shape[1])
-        prepare(self.model, self.loss, trainer.metrics, self.train, self.validation, self._batch_size,
-                trainer.accumulate_grad_batches, trainer.seed)  # fmt: skip
+        prepare(trainer, self.train, self.validation, self._batch_size)
         with in_mode(self.model, training=True):
             check_least_batch(self.model, x, self._batch_size)
         if self.test is not None:
@@ -206,9 +204,7 @@ def main(options: Namespace) -> int:
 
 def make_run(directory: Path) -> Path:
     """A new directory in this one, named by the time."""
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    names = [stamp, *(f"{stamp}_{i}" for i in range(2, 100))]
-    run = next(directory / name for name in names if not (directory / name).exists())
+    run = dated(directory)
     run.mkdir(parents=True)
     return run
 

@@ -13,6 +13,7 @@ from config_files import GOOD, a_file, a_source, record, samples, weights  # noq
 from fastnn import config, runs
 from fastnn.__main__ import main
 from fastnn.training import Trainer
+from fastnn.training.loop import Loop
 
 pytest.importorskip("safetensors")
 
@@ -209,7 +210,7 @@ def test_what_ends_a_training_is_one_line(error, sentence, file, tmp_path, capsy
     def stop(*_):
         raise error
 
-    monkeypatch.setattr(Trainer, "_run_epoch", stop)
+    monkeypatch.setattr(Loop, "_run_epoch", stop)
     assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
     assert capsys.readouterr().err == f"fastnn: {sentence}\n"
 

@@ -18,7 +18,7 @@ from fastnn.config.options import ConfigError, Key, Part, Table, checked, chosen
 from fastnn.optim import lr_scheduler
 from fastnn.random import Generator, default_generator
 from fastnn.training import EarlyStopping, ModelCheckpoint, Trainer
-from fastnn.training.monitoring import check_monitor
+from fastnn.training.checks import check_monitor
 
 SECTIONS = ("data", "network", "optimizer", "scheduler", "loss", "training")
 FILLED = ("total_steps", "T_max", "max_lr")

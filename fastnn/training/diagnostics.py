@@ -22,6 +22,7 @@ from fastnn.training.fitting import prepare
 from fastnn.training.initial_loss import is_classes
 from fastnn.training.losses import Loss
 from fastnn.training.resuming import untouched
+from fastnn.training.step import forward_backward, update
 
 if TYPE_CHECKING:
     from fastnn.training.trainer import Trainer
@@ -118,18 +119,18 @@ def overfit_one_batch(
     if samples == 1:
         x, y = np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)
     with untouched(trainer), _certain(model, samples > 1):
-        batches = prepare(model, trainer.loss, trainer.metrics, (x, y), None, len(x), 1, trainer.seed).batches
+        batches = prepare(trainer, (x, y), batch_size=len(x), window=1).batches
         for group in trainer.optimizer.param_groups if lr is not None else ():
-            group["lr"] = lr  # type: ignore[index]
+            group["lr"] = lr
         before = {name: p.data.copy() for name, p in model.named_parameters()}
         losses: list[float] = []
         for _ in range(steps + 1):
-            loss, logits, _ = trainer.forward_backward(batches, 0)
+            loss, logits, _ = forward_backward(trainer, batches, 0)
             losses.append(loss)
             target = _target(trainer.loss, logits, y, loss) if target is None else target
             if not loss > target or len(losses) > steps:
                 break
-            trainer.update()
+            update(trainer)
         idle = [
             name
             for name, p in model.named_parameters()
