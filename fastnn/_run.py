@@ -13,10 +13,10 @@ import numpy as np
 from fastnn import functional as F
 from fastnn._files import replace
 from fastnn.checkpoint.packing import pack, unpack
+from fastnn.diagnosis.inspection import inspect_layers, largest_errors
 from fastnn.training import History, LRFinder, Trainer
 from fastnn.training.checks import Data, checked
 from fastnn.training.configuration import described
-from fastnn.training.inspection import inspect_layers, largest_errors
 
 HISTORY, CONFIGURATION, EVALUATION = "history.json", "configuration.json", "evaluation.npz"
 TEXT = "$state"

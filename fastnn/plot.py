@@ -16,7 +16,7 @@ from fastnn._figure import GRID, LINES, TRAINING, VALIDATION, axes, pictures, pl
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fastnn.training.inspection import LayerSignals
+    from fastnn.diagnosis.inspection import LayerSignals
     from fastnn.training.lr_finder import LRFinder
 
 __all__ = ["confusion_matrix", "distributions", "learning_curves", "lr_finder", "predictions", "schedule"]

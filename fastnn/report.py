@@ -12,8 +12,8 @@ from fastnn import plot
 from fastnn._figure import new_figure, png
 from fastnn._files import replace
 from fastnn._run import HISTORY, Missing, Run, save_run
+from fastnn.diagnosis.inspection import LayerSignals
 from fastnn.training import History, LRFinder, diagnose
-from fastnn.training.inspection import LayerSignals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,25 +7,23 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastnn._checks import positive_integer
 from fastnn._types import Array
+from fastnn.diagnosis.initial_loss import is_classes
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
 from fastnn.random import Generator, permutation
 from fastnn.training.checks import Data, checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import prepare
-from fastnn.training.initial_loss import is_classes
 from fastnn.training.losses import Loss
+from fastnn.training.protocols import Training
 from fastnn.training.resuming import untouched
 from fastnn.training.step import forward_backward, update
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
 
 LEARNT = 0.05
 """By heart means that the loss is this share of what a guess costs: for 10 classes, 0.9 for the right one."""
@@ -91,7 +89,7 @@ class Ladder:
 
 
 def overfit_one_batch(
-    trainer: "Trainer", batch: Data, steps: int = 500, target: float | None = None, lr: float | None = None
+    trainer: Training, batch: Data, steps: int = 500, target: float | None = None, lr: float | None = None
 ) -> Overfit:
     """Train on one batch until its loss is at most `target`. A model that cannot learn it has a bug, or a wrong rate.
 
@@ -140,7 +138,7 @@ def overfit_one_batch(
 
 
 def overfit_one_sample(
-    trainer: "Trainer", data: Data, steps: int = 500, target: float | None = None, lr: float | None = None
+    trainer: Training, data: Data, steps: int = 500, target: float | None = None, lr: float | None = None
 ) -> Overfit:
     """`overfit_one_batch` with the first sample of `data`."""
     x, y = checked("data", data)
@@ -148,7 +146,7 @@ def overfit_one_sample(
 
 
 def learning_ladder(
-    trainer: "Trainer",
+    trainer: Training,
     data: Data,
     sizes: Sequence[int] = (1, 4, 16, 64),
     steps: int = 500,

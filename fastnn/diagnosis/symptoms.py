@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from fastnn._checks import integer
 from fastnn._types import Array, Float64
+from fastnn.diagnosis.initial_loss import are_probabilities, is_classes
+from fastnn.diagnosis.not_finite import first_not_finite, source_afterwards
 from fastnn.init.report import kept, leaves, report
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
 from fastnn.training.checks import Data, checked
-from fastnn.training.debugging import not_finite, source_afterwards
 from fastnn.training.evaluation import in_mode
 from fastnn.training.history import History
-from fastnn.training.initial_loss import are_probabilities, is_classes
 
 Steps = npt.NDArray[np.intp]
 
@@ -192,7 +192,7 @@ def _symptom(name: str, evidence: str) -> Symptom:
 
 
 def _curves(history: History, loss: Float64, classes: int | None) -> list[Symptom]:
-    if (wrong := not_finite(history, loss)) is not None:
+    if (wrong := first_not_finite(history, loss)) is not None:
         return [_symptom(NOT_FINITE, wrong)]
     steps = np.flatnonzero(~np.isnan(loss))  # nothing of the others has a weight
     return [*_path(loss[steps], steps, history, classes), *_epochs(history, loss[steps], classes)]
