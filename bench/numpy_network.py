@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from fastnn._types import AnyArray
 from fastnn.benchmark import numpy_rivals as rivals
-from fastnn.benchmark.case import Array
 
 
 class NumpyNetwork:
@@ -14,15 +14,15 @@ class NumpyNetwork:
         p: probability of both dropout layers.
     """
 
-    def __init__(self, state: dict[str, Array], p: float) -> None:
+    def __init__(self, state: dict[str, AnyArray], p: float) -> None:
         names = [name for name in state if name.endswith((".weight", ".bias"))]
         self.w = {name: state[name].copy() for name in names}
-        self.grads: list[Array] = [np.empty(0, np.float32)] * len(names)
+        self.grads: list[AnyArray] = [np.empty(0, np.float32)] * len(names)
         self.adamw = rivals.STEPS["AdamW"](list(self.w.values()), self.grads, {})
         self.running = [np.zeros(256, np.float32), np.ones(256, np.float32)]
         self.p, self.rng = p, np.random.default_rng(0)
 
-    def step(self, x: Array, labels: Array) -> float:
+    def step(self, x: AnyArray, labels: AnyArray) -> float:
         """Forward, loss, backward, optimizer; returns the loss. x (N, 784), labels (N,)."""
         w, grads = self.w, {}
         h1 = x @ w["0.weight"].T + w["0.bias"]
@@ -46,9 +46,9 @@ class NumpyNetwork:
         self.adamw()
         return float(loss)
 
-    def _keep(self, shape: tuple[int, ...]) -> Array:
+    def _keep(self, shape: tuple[int, ...]) -> AnyArray:
         return (self.rng.random(shape, dtype=np.float32) >= self.p) * np.float32(1 / (1 - self.p))
 
 
-def _statistics(h: Array, axis: int) -> tuple[Array, Array]:
+def _statistics(h: AnyArray, axis: int) -> tuple[AnyArray, AnyArray]:
     return h.mean(axis, keepdims=True), 1 / np.sqrt(h.var(axis, keepdims=True) + np.float32(1e-5))

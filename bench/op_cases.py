@@ -16,8 +16,9 @@ import machine
 import numpy as np
 
 from fastnn import functional as F
+from fastnn._types import AnyArray
 from fastnn.benchmark import REST, interleave
-from fastnn.benchmark.case import Array, Pattern, Side, normal_array
+from fastnn.benchmark.case import Pattern, Side, normal_array
 from fastnn.random import Generator
 
 SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
@@ -45,7 +46,7 @@ def _modes(torch: Any, forward: Callable[..., Any], leaves: list[Any], dy: Any, 
     return modes
 
 
-def _leaves(torch: Any, *arrays: Array) -> list[Any]:
+def _leaves(torch: Any, *arrays: AnyArray) -> list[Any]:
     return [torch.from_numpy(array.copy()).requires_grad_() for array in arrays]
 
 

@@ -2,7 +2,19 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fastnn import _core, functional, init, nn, optim, random
+try:
+    from fastnn import _core
+except ImportError as error:
+    if error.name != "fastnn":  # the kernels are there, but cannot be loaded
+        raise
+    raise ImportError(
+        f"fastnn: got the sources in {__path__[0]}, which have no kernels compiled for this Python and hide an "
+        "installed fastnn, want that; start Python in another folder, or with -P (PYTHONSAFEPATH=1), or "
+        "compile them with pip install -e .",
+        name="fastnn",  # so that python -m fastnn prints the sentence alone
+    ) from None
+
+from fastnn import functional, init, nn, optim, random
 from fastnn._config import (
     get_cmake_dir,
     get_include,
@@ -47,9 +59,24 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The Trainer, which who wants the kernels alone need not import."""
-    if name == "Trainer":
-        from fastnn.training import Trainer
+    """`Trainer` and the modules that the kernels alone do not need, imported when they are first asked for."""
+    from importlib import import_module
 
-        return Trainer
+    if name == "Trainer":
+        return import_module("fastnn.training").Trainer
+    if name in _modules():
+        try:
+            return import_module(f"fastnn.{name}")
+        except ImportError as error:  # of a package that it needs; hasattr and help go on then
+            raise AttributeError(str(error)) from error
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_modules()})
+
+
+def _modules() -> set[str]:
+    from pkgutil import iter_modules
+
+    return {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}

@@ -29,16 +29,15 @@ def integer(name: str, value: Any, least: int = 0, end: int = 2**63, want: str =
         NotAnInteger, ValueError: it is no integer; it is out of range.
     """
     try:
-        number = None if isinstance(value, bool) else operator.index(value)
+        number = operator.index(value)
     except TypeError:
         number = None
-    if number is not None and least <= number < end:
-        return number
-    want = want or f"an integer >= {least}" + (" that 64 bits hold" if number is not None and number > least else "")
-    if number is None:
-        raise NotAnInteger(f"{name}: got {value!r}, want {want}")
-    got = number if abs(number) < 2**64 else "an integer of more than 64 bits"
-    raise ValueError(f"{name}: got {got}, want {want}")
+    if number is None or isinstance(value, bool):
+        raise NotAnInteger(f"{name}: got {value!r}, want {want or f'an integer >= {least}'}")
+    if not least <= number < end:
+        got = number if abs(number) < 2**63 else f"an integer of {number.bit_length()} bits"
+        raise ValueError(f"{name}: got {got}, want {want or f'an integer >= {least} that 64 bits hold'}")
+    return number
 
 
 def positive_integer(name: str, value: Any, remedy: str = "1 is the least") -> int:

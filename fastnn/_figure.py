@@ -2,10 +2,13 @@
 
 import io
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn._types import Float64
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +28,21 @@ def axes(ax: "Axes | None", width: float, height: float) -> "Axes":
     except ImportError:
         raise ImportError(MISSING) from None
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def learning_rates(curves: Mapping[str, Sequence[float] | Float64], ax: "Axes | None" = None) -> "Axes":
+    """Learning rates over steps, a line for each curve, with its name where there are several."""
+    ax = axes(ax, 6, 4)
+    for i, (label, rates) in enumerate(curves.items()):
+        marker = "o" if len(rates) == 1 else None
+        ax.plot(np.arange(len(rates)), rates, color=LINES[i % len(LINES)], linewidth=2, marker=marker, label=label)
+    ax.set_xlabel("step")
+    ax.set_ylabel("learning rate")
+    ax.set_ylim(bottom=0)
+    plain(ax)
+    if len(curves) > 1:
+        ax.legend(frameon=False)
+    return ax
 
 
 def pictures(x: npt.NDArray[Any], shape: tuple[int, ...] | None = None) -> npt.NDArray[np.float64]:

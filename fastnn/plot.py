@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._figure import GRID, LINES, TRAINING, VALIDATION, axes, pictures, plain, rgb, short
+from fastnn._figure import GRID, LINES, TRAINING, VALIDATION, axes, learning_rates, pictures, plain, rgb, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,17 +83,7 @@ def schedule(scheduler_or_history: Any, n: int | None = None, ax: "Axes | None" 
         }
     else:
         curves = {f"group {i}": rates for i, rates in enumerate(source.T)}
-    ax = axes(ax, 6, 4)
-    for i, (label, rates) in enumerate(curves.items()):
-        marker = "o" if len(rates) == 1 else None
-        ax.plot(np.arange(len(rates)), rates, color=LINES[i % len(LINES)], linewidth=2, marker=marker, label=label)
-    ax.set_xlabel("step")
-    ax.set_ylabel("learning rate")
-    ax.set_ylim(bottom=0)
-    plain(ax)
-    if len(curves) > 1:
-        ax.legend(frameon=False)
-    return ax
+    return learning_rates(curves, ax)
 
 
 def lr_finder(finder: "LRFinder", ax: "Axes | None" = None) -> "Axes":

@@ -327,7 +327,7 @@ def test_optimizer(name: str, dtype: Any) -> None:
     theirs = [p.copy() for p in ours]
     optimizer = make(name, theirs, **full_state(name))
     group = optimizer.param_groups[0]
-    kinds = list(optimizer.kinds)
+    kinds = list(optimizer.layout.kinds)
     state = [np.copy(optimizer.state_of(p).get(k, np.zeros_like(p))) for k in kinds for p in theirs]
     memory, c = np.ones(1), Functions(dtype)
     sizes = np.array([300, 5])

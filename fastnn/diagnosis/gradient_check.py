@@ -11,8 +11,8 @@ import numpy as np
 from fastnn._checks import positive, positive_integer
 from fastnn._parameter import Parameter
 from fastnn._types import FLOATS, Array
-from fastnn.init.report import kept
 from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept
 from fastnn.random import Generator, permutation
 from fastnn.training.checks import Data, checked
 from fastnn.training.losses import Loss

@@ -8,8 +8,8 @@ import numpy as np
 
 from fastnn._checks import positive
 from fastnn._types import Array
-from fastnn.init.report import kept
 from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept
 from fastnn.training.checks import Data, checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.losses import Loss, counts, mean_loss

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._types import Array
-from fastnn.init.report import signals
 from fastnn.nn.module import Module
+from fastnn.nn.tracing import signals
 from fastnn.training.evaluation import in_mode
 from fastnn.training.losses import Loss
 

@@ -15,9 +15,10 @@ from fastnn._checks import integer
 from fastnn._types import Array, Float64
 from fastnn.diagnosis.initial_loss import are_probabilities, is_classes
 from fastnn.diagnosis.not_finite import first_not_finite, source_afterwards
-from fastnn.init.report import kept, leaves, report
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
+from fastnn.nn.report import report
+from fastnn.nn.tracing import kept, leaves
 from fastnn.training.checks import Data, checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.history import History

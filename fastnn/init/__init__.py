@@ -4,9 +4,7 @@ A target is a C-contiguous float32 or float64 NumPy array, a `fastnn.nn.Paramete
 arguments and defaults are those of `torch.nn.init`; he_ is another name of kaiming_, and glorot_ of xavier_.
 """
 
-from fastnn.init.model import initialize
 from fastnn.init.orthogonal import orthogonal_
-from fastnn.init.report import LayerReport, Report, Signal, report
 from fastnn.init.scaled import (
     calculate_gain,
     glorot_normal_,
@@ -21,6 +19,8 @@ from fastnn.init.scaled import (
     xavier_uniform_,
 )
 from fastnn.init.structured import constant_, dirac_, eye_, ones_, sparse_, zeros_
+from fastnn.nn.initialize import initialize
+from fastnn.nn.report import LayerReport, Report, Signal, report
 from fastnn.random.fill import normal_, trunc_normal_, uniform_
 
 __all__ = [

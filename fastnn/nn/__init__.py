@@ -6,7 +6,7 @@
     optimizer.step()
     optimizer.zero_grad()
 
-where `input_grad=False` spares the gradient by x, which nobody needs.
+where `input_grad=False` skips the gradient with respect to x, which is not needed.
 """
 
 from fastnn._parameter import Parameter

@@ -5,13 +5,15 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import _core, init
+from fastnn import _core
 from fastnn import functional as F
 from fastnn._checks import axis_size, float_dtype, fraction, not_array
 from fastnn._parameter import Parameter
 from fastnn._types import Array
+from fastnn.init.scaled import kaiming_uniform_
 from fastnn.nn.module import Backward, Module
 from fastnn.random import RandomSource, as_generator
+from fastnn.random.fill import uniform_
 
 
 class Linear(Module):
@@ -42,10 +44,10 @@ class Linear(Module):
         self.weight = Parameter(np.empty((out_features, in_features), float_dtype(dtype)))
         self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
         generator = as_generator(generator)
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
+        kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
         if self.bias is not None:
             bound = 1 / math.sqrt(in_features)
-            init.uniform_(self.bias, -bound, bound, generator)
+            uniform_(self.bias, -bound, bound, generator)
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """x: (..., in_features), y: (..., out_features).

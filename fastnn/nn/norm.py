@@ -18,7 +18,7 @@ def _accumulate(parameter: Parameter | None, gradient: Array) -> None:
 
 
 class Norm(Module):
-    """Base of the layers after which a signal has a size of its own."""
+    """Base class of normalisation layers, whose output scale does not depend on the input's."""
 
 
 class _BatchNorm(Norm):

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from fastnn import _core
-from fastnn.optim.optimizer import Extras, Optimizer
-from fastnn.optim.options import ParamGroup
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.options import Extras, ParamGroup
+from fastnn.optim.state import Layout
 
 
 class Adam(Optimizer):
@@ -25,7 +26,7 @@ class Adam(Optimizer):
         maximize: climb instead of descend.
         foreach, capturable, fused: kept for PyTorch's sake, without effect.
         differentiable: only False.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
         decoupled_weight_decay: True makes it `AdamW`.
 
     State: "exp_avg" (m), "exp_avg_sq" (v) and with amsgrad "max_exp_avg_sq", the shape of their parameter.
@@ -34,7 +35,7 @@ class Adam(Optimizer):
     "On the convergence of Adam and beyond", ICLR 2018, algorithm 2.
     """
 
-    kinds = {"exp_avg": True, "exp_avg_sq": False, "max_exp_avg_sq": False}  # noqa: RUF012
+    layout = Layout({"exp_avg": True, "exp_avg_sq": False, "max_exp_avg_sq": False})
     rule = _core.Adam
 
     def __init__(
@@ -54,10 +55,26 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(
+            params,
+            dict(
+                lr=lr,
+                betas=betas,
+                eps=eps,
+                weight_decay=weight_decay,
+                amsgrad=amsgrad,
+                foreach=foreach,
+                maximize=maximize,
+                capturable=capturable,
+                differentiable=differentiable,
+                fused=fused,
+                decoupled_weight_decay=decoupled_weight_decay,
+            ),
+            **extras,
+        )
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
-        return tuple(self.kinds)[: 3 if group["amsgrad"] else 2]
+        return tuple(self.layout.kinds)[: 3 if group["amsgrad"] else 2]
 
 
 class AdamW(Adam):

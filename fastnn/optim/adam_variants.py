@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from fastnn import _core
-from fastnn.optim.optimizer import Extras, Optimizer
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.options import Extras
+from fastnn.optim.state import Layout
 
 
 class Adamax(Optimizer):
@@ -23,14 +25,14 @@ class Adamax(Optimizer):
         maximize: climb instead of descend.
         foreach, capturable: kept for PyTorch's sake, without effect.
         differentiable: only False.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
 
     State: "exp_avg" (m) and "exp_inf" (u), the shape of their parameter.
 
     Source: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 2.
     """
 
-    kinds = {"exp_avg": True, "exp_inf": False}  # noqa: RUF012
+    layout = Layout({"exp_avg": True, "exp_inf": False})
     rule = _core.Adamax
 
     def __init__(
@@ -47,7 +49,20 @@ class Adamax(Optimizer):
         capturable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(
+            params,
+            dict(
+                lr=lr,
+                betas=betas,
+                eps=eps,
+                weight_decay=weight_decay,
+                foreach=foreach,
+                maximize=maximize,
+                differentiable=differentiable,
+                capturable=capturable,
+            ),
+            **extras,
+        )
 
 
 class NAdam(Optimizer):
@@ -69,16 +84,15 @@ class NAdam(Optimizer):
         maximize: climb instead of descend.
         foreach, capturable: kept for PyTorch's sake, without effect.
         differentiable: only False.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
 
     State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter; a state dict has "mu_product" too.
 
     Source: T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
     """
 
-    kinds = {"exp_avg": True, "exp_avg_sq": False}  # noqa: RUF012
+    layout = Layout({"exp_avg": True, "exp_avg_sq": False}, memory_name="mu_product")
     rule = _core.NAdam
-    memory_name = "mu_product"
 
     def __init__(
         self,
@@ -96,7 +110,22 @@ class NAdam(Optimizer):
         differentiable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(
+            params,
+            dict(
+                lr=lr,
+                betas=betas,
+                eps=eps,
+                weight_decay=weight_decay,
+                momentum_decay=momentum_decay,
+                decoupled_weight_decay=decoupled_weight_decay,
+                foreach=foreach,
+                maximize=maximize,
+                capturable=capturable,
+                differentiable=differentiable,
+            ),
+            **extras,
+        )
 
 
 class RAdam(Optimizer):
@@ -118,14 +147,14 @@ class RAdam(Optimizer):
         maximize: climb instead of descend.
         foreach, capturable: kept for PyTorch's sake, without effect.
         differentiable: only False.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
 
     State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter.
 
     Source: L. Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
     """
 
-    kinds = {"exp_avg": True, "exp_avg_sq": False}  # noqa: RUF012
+    layout = Layout({"exp_avg": True, "exp_avg_sq": False})
     rule = _core.RAdam
 
     def __init__(
@@ -143,4 +172,18 @@ class RAdam(Optimizer):
         differentiable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(
+            params,
+            dict(
+                lr=lr,
+                betas=betas,
+                eps=eps,
+                weight_decay=weight_decay,
+                decoupled_weight_decay=decoupled_weight_decay,
+                foreach=foreach,
+                maximize=maximize,
+                capturable=capturable,
+                differentiable=differentiable,
+            ),
+            **extras,
+        )

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 from fastnn import _core
-from fastnn.optim.optimizer import Extras, Optimizer
-from fastnn.optim.options import ParamGroup
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.options import Extras, ParamGroup
+from fastnn.optim.state import Layout
 
 
 class Adagrad(Optimizer):
@@ -22,7 +23,7 @@ class Adagrad(Optimizer):
         maximize: climb instead of descend.
         foreach, fused: kept for PyTorch's sake, without effect.
         differentiable: only False.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
 
     State: "sum", the shape of its parameter.
 
@@ -30,7 +31,7 @@ class Adagrad(Optimizer):
     optimization", JMLR 12 (2011), figure 1, diagonal.
     """
 
-    kinds = {"sum": False}  # noqa: RUF012
+    layout = Layout({"sum": False})
     rule = _core.Adagrad
 
     def __init__(
@@ -48,7 +49,21 @@ class Adagrad(Optimizer):
         fused: bool | None = None,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(
+            params,
+            dict(
+                lr=lr,
+                lr_decay=lr_decay,
+                weight_decay=weight_decay,
+                initial_accumulator_value=initial_accumulator_value,
+                eps=eps,
+                foreach=foreach,
+                maximize=maximize,
+                differentiable=differentiable,
+                fused=fused,
+            ),
+            **extras,
+        )
 
     def _initial(self, group: ParamGroup) -> float:
         value: float = group["initial_accumulator_value"]
@@ -74,14 +89,14 @@ class Adadelta(Optimizer):
         maximize: climb instead of descend.
         foreach, capturable: kept for PyTorch's sake, without effect.
         differentiable: only False.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
 
     State: "square_avg" (s) and "acc_delta" (a), the shape of their parameter.
 
     Source: M. D. Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1.
     """
 
-    kinds = {"square_avg": False, "acc_delta": False}  # noqa: RUF012
+    layout = Layout({"square_avg": False, "acc_delta": False})
     rule = _core.Adadelta
 
     def __init__(
@@ -98,7 +113,20 @@ class Adadelta(Optimizer):
         differentiable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(
+            params,
+            dict(
+                lr=lr,
+                rho=rho,
+                eps=eps,
+                weight_decay=weight_decay,
+                foreach=foreach,
+                capturable=capturable,
+                maximize=maximize,
+                differentiable=differentiable,
+            ),
+            **extras,
+        )
 
 
 class RMSprop(Optimizer):
@@ -118,7 +146,7 @@ class RMSprop(Optimizer):
         maximize: climb instead of descend.
         foreach, capturable: kept for PyTorch's sake, without effect.
         differentiable: only False.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
 
     State: "square_avg" (s), with momentum "momentum_buffer" (b), centered "grad_avg" (a), the shape of their parameter.
 
@@ -126,7 +154,7 @@ class RMSprop(Optimizer):
     recurrent neural networks", 2013, equations 38 to 45.
     """
 
-    kinds = {"square_avg": False, "momentum_buffer": True, "grad_avg": True}  # noqa: RUF012
+    layout = Layout({"square_avg": False, "momentum_buffer": True, "grad_avg": True})
     rule = _core.RMSprop
 
     def __init__(
@@ -144,7 +172,22 @@ class RMSprop(Optimizer):
         differentiable: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(
+            params,
+            dict(
+                lr=lr,
+                alpha=alpha,
+                eps=eps,
+                weight_decay=weight_decay,
+                momentum=momentum,
+                centered=centered,
+                capturable=capturable,
+                foreach=foreach,
+                maximize=maximize,
+                differentiable=differentiable,
+            ),
+            **extras,
+        )
 
     def _agree(self, options: Mapping[str, Any]) -> None:
         if options["centered"] and self.state_dtype is not None:
@@ -154,4 +197,4 @@ class RMSprop(Optimizer):
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
         wanted = {"momentum_buffer": group["momentum"], "grad_avg": group["centered"]}
-        return tuple(kind for kind in self.kinds if wanted.get(kind, True))
+        return tuple(kind for kind in self.layout.kinds if wanted.get(kind, True))

@@ -9,7 +9,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._checks import not_negative
 from fastnn.optim.params import check_norm
-from fastnn.optim.state import as_array
+from fastnn.optim.state_dict import as_array
 
 
 def clip_grad_norm_(

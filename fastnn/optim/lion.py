@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from fastnn import _core
-from fastnn.optim.optimizer import Extras, Optimizer
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.options import Extras
+from fastnn.optim.state import Layout
 
 
 class Lion(Optimizer):
@@ -19,14 +21,14 @@ class Lion(Optimizer):
         betas: of the step's mixture and of m, in [0, 1).
         weight_decay: finite, >= 0; decoupled.
         maximize: climb instead of descend.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
 
     State: "exp_avg" (m), the shape of its parameter.
 
     Source: X. Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
     """
 
-    kinds = {"exp_avg": True}  # noqa: RUF012
+    layout = Layout({"exp_avg": True})
     rule = _core.Lion
 
     def __init__(
@@ -39,4 +41,4 @@ class Lion(Optimizer):
         maximize: bool = False,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(params, dict(lr=lr, betas=betas, weight_decay=weight_decay, maximize=maximize), **extras)

@@ -2,46 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from operator import attrgetter
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnn import _core
 from fastnn._autograd import count_writes
-from fastnn._checks import flag, not_negative
 from fastnn._parameter import Parameter
-from fastnn.optim.options import CHECKS, ParamGroup, state_dtype
-from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, tensor_of, zero
-from fastnn.optim.state import ParamState, StateDtype, Stored
-from fastnn.optim.state_dict import Stateful
+from fastnn.optim.options import CHECKS, SETTINGS, Extras, ParamGroup, state_dtype
+from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, zero
+from fastnn.optim.state import Layout, StateDtype, States
+from fastnn.optim.state_dict import checked_entries, checked_groups, members, saved
 from fastnn.random import BLOCK_WORDS, Generator, RandomSource, as_generator, default_generator
 
 Gradients = Sequence[Any]
 
 
-class Extras(TypedDict, total=False):
-    """The arguments that every optimizer has beside PyTorch's.
-
-    Attributes:
-        state_dtype: "bfloat16" or "int8" keeps the state of float32 parameters in 2 bytes or 1 (with a float32 scale
-            for every 64), rounded at random so that no small change is lost on average. Needs float32 parameters.
-        clip_grad_norm: finite, >= 0: gradients are scaled as `clip_grad_norm_` would, within the step.
-        zero_grad_after_step: the step ends with the gradients zeroed, as `zero_grad()` would.
-        error_if_nonfinite: with `clip_grad_norm`, a norm that is NaN or infinite raises; else the step is skipped and
-            counted in `skipped_steps`.
-        generator: of the random rounding; by default one that `fastnn.manual_seed` determines.
-    """
-
-    state_dtype: StateDtype | None
-    clip_grad_norm: float | None
-    zero_grad_after_step: bool
-    error_if_nonfinite: bool
-    generator: RandomSource | None
-
-
-class Optimizer(Stateful):
+class Optimizer:
     """Steps parameters in place.
 
     Args:
@@ -49,7 +27,7 @@ class Optimizer(Stateful):
             dense CPU tensors of PyTorch (float32, float64, or bfloat16 with its state in float32), which are stepped
             where they lie; of (name, parameter) pairs; or of dicts with such a list under "params" and options of
             their own.
-        options: those of groups that do not set them; other names are passed over.
+        options: those of groups that do not set them, by the names of `fastnn.optim.options.CHECKS`.
         extras: see `Extras`.
 
     Attributes:
@@ -65,12 +43,8 @@ class Optimizer(Stateful):
 
     rule: ClassVar[type["_core._Stepper"]]
     """The compiled side."""
-
-    def __init_subclass__(cls) -> None:
-        """The options are those arguments of the constructor that `options.CHECKS` knows."""
-        code = cls.__init__.__code__
-        arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        cls.checks = getattr(cls, "checks", {}) | {name: CHECKS[name] for name in arguments if name in CHECKS}
+    layout: ClassVar[Layout]
+    """What is kept for each parameter."""
 
     def __init__(self, params: Iterable[Any], options: Mapping[str, Any], **extras: Any) -> None:
         unknown = extras.keys() - Extras.__annotations__.keys()
@@ -84,11 +58,9 @@ class Optimizer(Stateful):
         self.error_if_nonfinite = extras.get("error_if_nonfinite", False)
         self.last_grad_norm: float | None = None
         self.skipped_steps = 0
-        self.defaults = {name: options[name] for name in self.checks}
+        self.defaults = dict(options)
         self.param_groups: list[ParamGroup] = []
-        self._params: list[Any] = []
-        self._states: list[ParamState] = []
-        self._steps, self._memory = np.zeros(0, np.int64), np.ones(0)
+        self._states = States(self.layout, self._state_dtype)
         self._generator = _generator(extras.get("generator"), self.state_dtype)
         for group in as_groups(params):
             self._append(group)
@@ -96,7 +68,7 @@ class Optimizer(Stateful):
         self._keep(self.param_groups)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        check = {"clip_grad_norm": _limit, "zero_grad_after_step": flag, "error_if_nonfinite": flag}.get(name)
+        check = SETTINGS.get(name)
         super().__setattr__(name, check(name, value) if check else value)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -106,6 +78,11 @@ class Optimizer(Stateful):
         vars(self).update(state)
         self._keep(self.param_groups)
         self._build(self.param_groups)
+
+    @property
+    def state_dtype(self) -> StateDtype | None:
+        """What state is kept in; for good."""
+        return self._state_dtype
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add a dict with parameters under "params" and options of their own; where it is refused, nothing changes."""
@@ -183,10 +160,48 @@ class Optimizer(Stateful):
         Raises:
             KeyError: not a parameter of this optimizer.
         """
-        for i, p in enumerate(self._params):
-            if p is param:
-                return {"step": int(self._steps[i])} | {k: s.read() for k, s in self._states[i].arrays.items()}
+        for i, state in enumerate(self._states.each):
+            if state.param is param:
+                return {"step": int(self._states.steps[i])} | {k: s.read() for k, s in state.arrays.items()}
         raise KeyError("param: got an object that is no parameter of this optimizer")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed training needs, in PyTorch's layout.
+
+        Returns:
+            "state": for each parameter, by its number, what PyTorch would have there; arrays in float32 or float64
+                whatever they are kept in, torch tensors where the parameter is one. Those kept as they are share
+                memory with the optimizer. "param_groups": the options, with the parameters' numbers and, if they
+                have any, names. "generator": with coded state, where the random rounding is.
+        """
+        result = saved(self.param_groups, self._states)
+        if self.state_dtype is not None and self._generator is not None:
+            result["generator"] = self._generator.state
+        return result
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """Take over options and state from `state_dict()`, of this library or of PyTorch: all of it or nothing.
+
+        Parameters are matched by name where both sides have names, else by position.
+
+        Args:
+            strict: False allows a parameter without an entry, as PyTorch leaves out those that never had a gradient:
+                its state begins anew; and a group without some option, which then keeps its value.
+
+        Raises:
+            TypeError, ValueError, KeyError: a missing or unknown entry, another number of parameters, a wrong shape or
+                dtype, an option that has no meaning. Nothing has changed then.
+        """
+        groups = checked_groups(state_dict, self.param_groups, strict, type(self).__name__)
+        entries = checked_entries(state_dict, groups, self._states, self._needed, strict)
+        generator = None if self._generator is None else _restored(state_dict.get("generator"))
+        self._build(groups)
+        if self._generator is not None and generator is not None:
+            self._generator.state = generator.state  # the object may be others' too
+        self._keep(groups)
+        for group, indices in members(groups):
+            for i in indices:
+                self._states.write(i, entries[i], self._initial(group))
 
     def _run(self, grads: tuple[Any, ...], write_zeros: bool) -> tuple[float | None, list[Any]]:
         groups, limit = self.param_groups, self.clip_grad_norm
@@ -208,53 +223,46 @@ class Optimizer(Stateful):
         unknown = spec.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
         if unknown:
             raise ValueError(f"params: got a group with {sorted(unknown)}, want options among {sorted(self.defaults)}")
-        names, tensors, are_named = as_named(spec, len(self._params))
+        names, params, are_named = as_named(spec, len(self._states.each))
         options = {**self.defaults, **{k: v for k, v in spec.items() if k not in ("params", "param_names")}}
         options |= {"param_names": names} if are_named else {}
-        group = ParamGroup(tensors, options, self.checks, self._agree)
-        states = [ParamState(name, tensor_of(p)) for name, p in zip(names, tensors, strict=True)]
-        for state in states:
-            if self.state_dtype is not None and state.element != "float32":
-                raise TypeError(
-                    f"{state.name}: got {state.element}, want float32, since state_dtype is {self.state_dtype}"
-                )
+        checks = {name: CHECKS[name] for name in self.defaults}
+        group = ParamGroup(params, options, checks, self._agree)
+        self._states = self._states.extended(names, params)
         self.param_groups = [*self.param_groups, group]
-        self._params = [*self._params, *tensors]
-        self._states = [*self._states, *states]
-        self._steps = np.concatenate([self._steps, np.zeros(len(tensors), np.int64)])
-        self._memory = np.concatenate([self._memory, np.ones(len(tensors))])
 
     def _build(self, groups: Sequence[ParamGroup]) -> None:
         """Make the compiled side anew, with whatever state the options of the moment need."""
-        states = iter(self._states)
-        for group in groups:
-            for own in islice(states, len(group["params"])):
-                for kind in self._needed(group):
-                    if kind not in own.arrays:
-                        stored = Stored(own.shape, own.dtype, self.state_dtype, self.kinds[kind])
-                        stored.write(self._initial(group))
-                        own.arrays[kind] = stored
-        state = []
-        for kind, is_signed in self.kinds.items():
-            kept = [s.arrays.get(kind) for s in self._states]
-            state.append(([x.array if x else None for x in kept], [x.scales if x else None for x in kept], is_signed))
-        names, tensors = [s.name for s in self._states], [s.tensor for s in self._states]
+        states = self._states
+        for group, indices in members(groups):
+            for i in indices:
+                states.add_arrays(i, self._needed(group), self._initial(group))
+        names, tensors = [s.name for s in states.each], [s.tensor for s in states.each]
         sizes = [len(group["params"]) for group in groups]
-        dtype = self.state_dtype or ""
-        self._stepper = type(self).rule(tensors, names, sizes, state, self._steps, self._memory, dtype)
+        self._stepper = type(self).rule(
+            tensors, names, sizes, states.columns(), states.steps, states.memory, self.state_dtype or ""
+        )
         self._built = [self._needed(group) for group in groups]
-        self._words = sum(-(-math.prod(s.shape) // _core.CHUNK) for s in self._states) * BLOCK_WORDS
+        self._words = sum(-(-math.prod(s.shape) // _core.CHUNK) for s in states.each) * BLOCK_WORDS
+        self._params = [s.param for s in states.each]
         self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
         arrays = any(isinstance(p, np.ndarray) for p in self._params)
         self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")
 
+    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
+        """The kinds of state that a group's options ask for."""
+        return tuple(self.layout.kinds)
+
+    def _initial(self, group: ParamGroup) -> float:
+        """The value that state begins with."""
+        return 0.0
+
+    def _agree(self, options: Mapping[str, Any]) -> None:
+        """Raise ValueError where options do not fit together."""
+
     def _keep(self, groups: Sequence[ParamGroup]) -> None:
         self.param_groups[:] = groups
         self._kept = [*map(id, groups)]
-
-
-def _limit(name: str, value: Any) -> float | None:
-    return None if value is None else not_negative(name, value)
 
 
 def _generator(given: RandomSource | None, state_dtype: StateDtype | None) -> Generator | None:
@@ -263,3 +271,14 @@ def _generator(given: RandomSource | None, state_dtype: StateDtype | None) -> Ge
     if state_dtype is None:
         return None
     return chosen or Generator(default_generator.seed, 2**63 + default_generator.reserve(1) // BLOCK_WORDS)
+
+
+def _restored(saved: Any) -> Generator | None:
+    """The generator of a state dict, if it has one."""
+    if saved is None:
+        return None
+    if not isinstance(saved, Mapping):
+        raise TypeError(f"generator: got {type(saved).__name__}, want a dict; save it again")
+    generator = Generator(0)
+    generator.state = saved
+    return generator

@@ -1,9 +1,11 @@
-"""The options of a parameter group, checked whenever one is set: at construction, by a schedule, by hand."""
+"""The options of an optimizer and of its parameter groups, checked whenever one is set."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self, TypedDict
 
 from fastnn._checks import flag, fraction, not_negative, number
+from fastnn.optim.state import StateDtype
+from fastnn.random import RandomSource
 
 Check = Callable[[str, Any], Any]
 Agree = Callable[[Mapping[str, Any]], None]
@@ -31,8 +33,8 @@ def betas(name: str, value: Any) -> tuple[float, float]:
     return first, second
 
 
-def state_dtype(name: str, value: Any) -> Literal["bfloat16", "int8"] | None:
-    """What state is kept in."""
+def state_dtype(name: str, value: Any) -> StateDtype | None:
+    """The format that state is kept in."""
     if value is None or value == "bfloat16" or value == "int8":
         return value  # type: ignore[no-any-return]
     raise ValueError(f"{name}: got {value!r}, want None, 'bfloat16' or 'int8'")
@@ -63,6 +65,34 @@ CHECKS: dict[str, Check] = {
 """Every option that an optimizer here has, and what checks it."""
 
 
+class Extras(TypedDict, total=False):
+    """The arguments that every optimizer has beside PyTorch's.
+
+    Attributes:
+        state_dtype: "bfloat16" or "int8" keeps the state of float32 parameters in 2 bytes or 1 (with a float32 scale
+            for every 64), rounded at random so that no small change is lost on average. Needs float32 parameters.
+        clip_grad_norm: finite, >= 0: gradients are scaled as `clip_grad_norm_` would, within the step.
+        zero_grad_after_step: the step ends with the gradients zeroed, as `zero_grad()` would.
+        error_if_nonfinite: with `clip_grad_norm`, a norm that is NaN or infinite raises; else the step is skipped and
+            counted in `skipped_steps`.
+        generator: of the random rounding; by default one that `fastnn.manual_seed` determines.
+    """
+
+    state_dtype: StateDtype | None
+    clip_grad_norm: float | None
+    zero_grad_after_step: bool
+    error_if_nonfinite: bool
+    generator: RandomSource | None
+
+
+def _limit(name: str, value: Any) -> float | None:
+    return None if value is None else not_negative(name, value)
+
+
+SETTINGS: dict[str, Check] = {"clip_grad_norm": _limit, "zero_grad_after_step": flag, "error_if_nonfinite": flag}
+"""Every extra that may be set between steps, and what checks it."""
+
+
 class ParamGroup(dict[str, Any]):
     """A dict of "params" and options; setting an option checks it and changes nothing where it is refused.
 
@@ -77,23 +107,26 @@ class ParamGroup(dict[str, Any]):
         self, params: Iterable[Any], options: Mapping[str, Any], checks: Mapping[str, Check], agree: Agree
     ) -> None:
         super().__init__(params=tuple(params))
-        self._checks, self._agree = checks, agree
+        self.checks, self._agree = checks, agree
         self.update(options)
+
+    def renewed(self, options: Mapping[str, Any]) -> "ParamGroup":
+        """A group of the same parameters and checks with other options."""
+        return ParamGroup(self["params"], options, self.checks, self._agree)
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set several options; all are checked before any is set."""
-        fresh = {name: self._checks.get(name, _unchecked)(name, value) for name, value in dict(*args, **kwargs).items()}
+        fresh = {name: self.checks.get(name, _unchecked)(name, value) for name, value in dict(*args, **kwargs).items()}
         if "params" in fresh:
             raise TypeError("params: got other ones, want the group's own for good; use add_param_group")
         self._agree({**self, **fresh})
         super().update(fresh)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {name: value for name, value in self.items() if name != "params"}
-        return ParamGroup, (self["params"], options, self._checks, self._agree)
+        return _unpickled, (dict(self), self.checks, self._agree)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
         self.update(other)
@@ -111,6 +144,14 @@ class ParamGroup(dict[str, Any]):
         )
 
     __delitem__ = pop = popitem = clear = _kept
+
+
+def _unpickled(items: Mapping[str, Any], checks: Mapping[str, Check], agree: Agree) -> ParamGroup:
+    """A group as it was. It is not checked again: `agree` may be a method of an optimizer that is not yet complete."""
+    group = ParamGroup((), {}, {}, lambda _: None)
+    dict.update(group, items)
+    group.checks, group._agree = checks, agree
+    return group
 
 
 def _unchecked(name: str, value: Any) -> Any:

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
-import numpy as np
-
 from fastnn import _core
-from fastnn.optim.optimizer import Extras, Optimizer
-from fastnn.optim.options import ParamGroup
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.options import Extras, ParamGroup
+from fastnn.optim.state import Layout
 
 
 class SGD(Optimizer):
@@ -24,7 +23,7 @@ class SGD(Optimizer):
         maximize: climb instead of descend.
         foreach, fused: kept for PyTorch's sake, without effect.
         differentiable: only False.
-        extras: see `fastnn.optim.optimizer.Extras`.
+        extras: see `fastnn.optim.options.Extras`.
 
     State: "momentum_buffer", the shape of its parameter, once there is momentum; None in a state dict until a step.
 
@@ -32,9 +31,8 @@ class SGD(Optimizer):
     the velocity free of the learning rate, as PyTorch has it.
     """
 
-    kinds = {"momentum_buffer": True}  # noqa: RUF012
+    layout = Layout({"momentum_buffer": True}, counts_steps=False, none_at_first=True)
     rule = _core.SGD
-    counts_steps = False
 
     def __init__(
         self,
@@ -51,7 +49,21 @@ class SGD(Optimizer):
         fused: bool | None = None,
         **extras: Unpack[Extras],
     ) -> None:
-        super().__init__(params, locals(), **extras)
+        super().__init__(
+            params,
+            dict(
+                lr=lr,
+                momentum=momentum,
+                dampening=dampening,
+                weight_decay=weight_decay,
+                nesterov=nesterov,
+                maximize=maximize,
+                foreach=foreach,
+                differentiable=differentiable,
+                fused=fused,
+            ),
+            **extras,
+        )
 
     def _agree(self, options: Mapping[str, Any]) -> None:
         if options["nesterov"] and (not options["momentum"] or options["dampening"]):
@@ -59,17 +71,3 @@ class SGD(Optimizer):
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
-
-    # The rule remembers 1 until the velocity has begun, for which PyTorch has None instead of a buffer.
-    def _entry(self, i: int) -> dict[str, Any]:
-        entry = super()._entry(i)
-        return dict.fromkeys(entry) if self._memory[i] else entry
-
-    def _checked_entry(self, i: int, entry: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:
-        if entry.get("momentum_buffer", 0) is None:
-            return {}
-        return super()._checked_entry(i, entry, needed)
-
-    def _write_entry(self, i: int, entry: Mapping[str, Any], group: ParamGroup) -> None:
-        super()._write_entry(i, entry, group)
-        self._memory[i] = np.float64("momentum_buffer" not in entry)

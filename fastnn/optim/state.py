@@ -1,20 +1,21 @@
 """What an optimizer keeps for its parameters, in the format that it is kept in."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from fastnn import _core
-from fastnn._checks import not_array
 from fastnn._types import AnyArray
+from fastnn.optim.params import tensor_of
 
 StateDtype = Literal["bfloat16", "int8"]
 
 
 class Stored:
-    """One array of state: float32 or float64 as it is, or coded. What it holds at first means nothing: write it.
+    """One array of state: float32 or float64 as it is, or coded. Its first content means nothing; `write` sets it.
 
     Args:
         shape, dtype: of its values.
@@ -50,79 +51,97 @@ class Stored:
 
 
 class ParamState:
-    """One parameter's tensor, what is known of it, and the arrays of its state by their names."""
+    """One parameter, the tensor that is stepped, and the arrays of its state by their names."""
 
-    def __init__(self, name: str, tensor: Any) -> None:
-        self.name = name
-        self.tensor = tensor
-        self.shape, self.element = _core.describe(tensor, name)
+    def __init__(self, name: str, param: Any) -> None:
+        self.name, self.param = name, param
+        self.tensor = tensor_of(param)
+        self.shape, self.element = _core.describe(self.tensor, name)
         self.dtype: np.dtype[Any] = np.dtype(np.float64 if self.element == "float64" else np.float32)
         self.arrays: dict[str, Stored] = {}
 
 
-def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
-    """An array or a torch tensor as an array of this shape and dtype; bfloat16 is widened, nothing else is converted.
+@dataclass(frozen=True)
+class Layout:
+    """What an optimizer keeps for each parameter, and how a state dict has it.
 
-    Raises:
-        TypeError: no array, or another dtype.
-        ValueError: another shape.
+    Attributes:
+        kinds: the names of the arrays, as PyTorch has them, each with whether it can be negative.
+        counts_steps: whether a state dict has a "step" for each parameter.
+        memory_name: what a state dict calls the number that the rule keeps for each parameter.
+        none_at_first: the rule's number is 1 until the first step of a parameter; its arrays are None in a state dict
+            until then, as in PyTorch.
     """
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-    if not isinstance(value, np.ndarray) or value.dtype != dtype:
-        raise not_array(name, value, dtype)
-    if value.shape != shape:
-        raise ValueError(f"{name}: got shape {value.shape}, want {shape}; load it into the model it was saved from")
-    return value
+
+    kinds: Mapping[str, bool]
+    counts_steps: bool = True
+    memory_name: str | None = None
+    none_at_first: bool = False
 
 
-def as_number(name: str, value: Any) -> float:
-    """A number or a one-element array or tensor as a float.
+class States:
+    """The state of all parameters of an optimizer, in the order of its groups.
 
-    Raises:
-        TypeError: anything else.
+    Attributes:
+        each: a `ParamState` per parameter.
+        steps: int64, the steps of each parameter so far.
+        memory: float64, the number that the rule keeps for each parameter.
     """
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name}: got {type(value).__name__}, want a number; save it again") from None
 
+    def __init__(self, layout: Layout, state_dtype: StateDtype | None) -> None:
+        self.layout, self.state_dtype = layout, state_dtype
+        self.each: list[ParamState] = []
+        self.steps, self.memory = np.zeros(0, np.int64), np.ones(0)
 
-def as_torch(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry of a state dict in torch's types, arrays sharing their memory, for parameters that are torch's."""
-    torch = sys.modules["torch"]
+    def extended(self, names: Sequence[str], params: Sequence[Any]) -> "States":
+        """These and further parameters; the object itself stays as it is.
 
-    def tensor(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return torch.from_numpy(value)
-        return value if value is None else torch.tensor(float(value), dtype=torch.float64)
+        Raises:
+            TypeError: a parameter that the kernels cannot step, or whose state cannot be kept in `state_dtype`.
+        """
+        more = [ParamState(name, param) for name, param in zip(names, params, strict=True)]
+        for state in more:
+            if self.state_dtype is not None and state.element != "float32":
+                raise TypeError(
+                    f"{state.name}: got {state.element}, want float32, since state_dtype is {self.state_dtype}"
+                )
+        result = copy(self)
+        result.each = [*self.each, *more]
+        result.steps = np.concatenate([self.steps, np.zeros(len(more), np.int64)])
+        result.memory = np.concatenate([self.memory, np.ones(len(more))])
+        return result
 
-    return {key: tensor(value) for key, value in entry.items()}
+    def add_arrays(self, i: int, kinds: Iterable[str], initial: float) -> None:
+        """Give parameter i those arrays of `kinds` that it does not have yet, filled with `initial`."""
+        own = self.each[i]
+        for kind in kinds:
+            if kind not in own.arrays:
+                own.arrays[kind] = Stored(own.shape, own.dtype, self.state_dtype, self.layout.kinds[kind])
+                own.arrays[kind].write(initial)
 
+    def columns(self) -> list[tuple[list[Any], list[Any], bool]]:
+        """For each kind, the arrays of all parameters, their scales, and whether it can be negative."""
+        result = []
+        for kind, is_signed in self.layout.kinds.items():
+            kept = [state.arrays.get(kind) for state in self.each]
+            result.append(([x.array if x else None for x in kept], [x.scales if x else None for x in kept], is_signed))
+        return result
 
-def check_keys(name: str, got: Iterable[str], want: Sequence[str], may: Iterable[str] = ()) -> None:
-    """Refuse what has not all keys of `want`, or others that are not in `may`.
+    def entry(self, i: int) -> dict[str, Any]:
+        """Parameter i in a state dict, with all state that it has, also such as its options need no more."""
+        layout = self.layout
+        entry: dict[str, Any] = {"step": int(self.steps[i])} if layout.counts_steps else {}
+        if layout.memory_name is not None:
+            entry[layout.memory_name] = float(self.memory[i])
+        entry |= {kind: stored.read() for kind, stored in self.each[i].arrays.items()}
+        return dict.fromkeys(entry) if layout.none_at_first and self.memory[i] else entry
 
-    Raises:
-        ValueError: the sentence names those that are missing and those that are unknown.
-    """
-    found = set(got)
-    missing, unknown = [k for k in want if k not in found], sorted(found - set(want) - set(may))
-    if missing or unknown:
-        raise ValueError(f"{name}: got entries without {missing} and with unknown {unknown}, want {list(want)}")
-
-
-def matched(saved: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]:
-    """The saved ids of a group's parameters in the order of `names`, by name where both have names, else by position.
-
-    Raises:
-        ValueError: another number of parameters, or another set of names.
-    """
-    ids = list(saved["params"])
-    saved_names = saved.get("param_names")
-    if names is None or saved_names is None:
-        return ids
-    check_keys("param_names", saved_names, names)
-    by_name = dict(zip(saved_names, ids, strict=True))
-    return [by_name[name] for name in names]
+    def write(self, i: int, entry: Mapping[str, Any], initial: float) -> None:
+        """Set the state of parameter i from a checked entry; what is not in it begins anew, with `initial`."""
+        own, layout = self.each[i], self.layout
+        kinds = entry.keys() & layout.kinds.keys()
+        self.add_arrays(i, kinds, initial)  # the options of the moment may not need them, those to come may
+        self.steps[i] = int(entry.get("step", 0))
+        self.memory[i] = float(not kinds) if layout.none_at_first else entry.get(layout.memory_name or "", 1.0)
+        for kind, stored in own.arrays.items():
+            stored.write(entry.get(kind, initial))

@@ -1,200 +1,188 @@
-"""The state of an optimizer on its way to a file and back, in PyTorch's layout."""
+"""The state of an optimizer on its way to a file and back, in PyTorch's layout. Nothing here changes an optimizer."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fastnn.optim.options import Check, ParamGroup
-from fastnn.optim.state import ParamState, StateDtype, Stored, as_array, as_number, as_torch, check_keys, matched
-from fastnn.random import Generator
+from fastnn._checks import not_array
+from fastnn._types import AnyArray
+from fastnn.optim.options import ParamGroup
+from fastnn.optim.state import States
+
+Entry = Mapping[str, Any]
 
 
-class Stateful:
-    """The part of an optimizer that saves and loads."""
+def members(groups: Iterable[ParamGroup]) -> Iterator[tuple[ParamGroup, range]]:
+    """Every group with the indices of its parameters among those of all groups."""
+    first = 0
+    for group in groups:
+        yield group, range(first, first + len(group["params"]))
+        first += len(group["params"])
 
-    checks: ClassVar[dict[str, Check]]
-    """For each option of a group what checks its value."""
-    kinds: ClassVar[Mapping[str, bool]]
-    """The state's names, as PyTorch has them, each with whether it can be negative."""
-    counts_steps: ClassVar[bool] = True
-    """Whether a state dict has a "step" for each parameter."""
-    memory_name: ClassVar[str | None] = None
-    """What a state dict calls the number that the rule keeps for each parameter."""
 
-    param_groups: list[ParamGroup]
-    _params: list[Any]
-    _states: list[ParamState]
-    _steps: npt.NDArray[np.int64]
-    _memory: npt.NDArray[np.float64]
-    _generator: Generator | None
-    _state_dtype: StateDtype | None
+def saved(groups: Iterable[ParamGroup], states: States) -> dict[str, Any]:
+    """ "state" and "param_groups" of a state dict."""
+    state, options = {}, []
+    for group, indices in members(groups):
+        options.append({k: v for k, v in group.items() if k != "params"} | {"params": [*indices]})
+        for i in indices:
+            entry = states.entry(i)
+            state[i] = _as_torch(entry) if hasattr(states.each[i].param, "detach") else entry
+    return {"state": state, "param_groups": options}
 
-    @property
-    def state_dtype(self) -> StateDtype | None:
-        """What state is kept in; for good."""
-        return self._state_dtype
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed training needs, in PyTorch's layout.
+def checked_groups(state_dict: Any, groups: Sequence[ParamGroup], strict: bool, name: str) -> list[ParamGroup]:
+    """New groups of the same parameters with the options of a state dict.
 
-        Returns:
-            "state": for each parameter, by its number, what PyTorch would have there; arrays in float32 or float64
-                whatever they are kept in, torch tensors where the parameter is one. Those kept as they are share
-                memory with the optimizer. "param_groups": the options, with the parameters' numbers and, if they
-                have any, names. "generator": with coded state, where the random rounding is.
-        """
-        state, groups = {}, []
-        for group, members in self._grouped():
-            groups.append({k: v for k, v in group.items() if k != "params"} | {"params": [*members]})
-            for i in members:
-                entry = self._entry(i)
-                state[i] = as_torch(entry) if hasattr(self._params[i], "detach") else entry
-        result: dict[str, Any] = {"state": state, "param_groups": groups}
-        if self.state_dtype is not None and self._generator is not None:
-            result["generator"] = self._generator.state
-        return result
+    Args:
+        name: of the optimizer's class.
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """Take over options and state from `state_dict()`, of this library or of PyTorch: all of it or nothing.
+    Raises:
+        TypeError, ValueError: this is no state dict, has other groups, or a group misses an option (strict).
+    """
+    for key, kind in (("param_groups", Sequence), ("state", Mapping)):
+        if not isinstance(state_dict, Mapping) or not isinstance(state_dict.get(key), kind):
+            raise TypeError(f"{key}: got no {kind.__name__} of that name, want what state_dict() returns")
+    found = state_dict["param_groups"]
+    for group in found:
+        if not isinstance(group, Mapping) or not isinstance(group.get("params"), Sequence):
+            raise TypeError("param_groups: got a group without a list of params, want what state_dict() returns")
+    got, want = [len(g["params"]) for g in found], [len(g["params"]) for g in groups]
+    if got != want:
+        raise ValueError(f"param_groups: got {got} parameters, want {want}; load it into the model it was saved from")
+    return [_checked_group(options, group, strict, name) for options, group in zip(found, groups, strict=True)]
 
-        Parameters are matched by name where both sides have names, else by position.
 
-        Args:
-            strict: False allows a parameter without an entry, as PyTorch leaves out those that never had a gradient:
-                its state begins anew; and a group without some option, which then keeps its value.
+def _checked_group(options: Mapping[str, Any], group: ParamGroup, strict: bool, name: str) -> ParamGroup:
+    missing = [k for k in group.checks if k not in options]
+    if missing and strict:
+        raise ValueError(
+            f"param_groups: got a group without {missing}, want one saved by {name}; strict=False keeps what is here"
+        )
+    values = {k: v.item() if hasattr(v, "detach") else v for k, v in options.items() if k != "params"}
+    own = {k: group[k] for k in (*missing, "param_names") if k in group}
+    return group.renewed(values | own)
 
-        Raises:
-            TypeError, ValueError, KeyError: a missing or unknown entry, another number of parameters, a wrong shape or
-                dtype, an option that has no meaning. Nothing has changed then.
-        """
-        for key, kind in (("param_groups", Sequence), ("state", Mapping)):
-            if not isinstance(state_dict, Mapping) or not isinstance(state_dict.get(key), kind):
-                raise TypeError(f"{key}: got no {kind.__name__} of that name, want what state_dict() returns")
-        groups = self._checked_groups(state_dict["param_groups"], strict)
-        entries = self._checked_state(state_dict, groups, strict)
-        generator = self._checked_generator(state_dict.get("generator"))
-        self._build(groups)
-        if self._generator is not None and generator is not None:
-            self._generator.state = generator.state  # the object may be others' too
-        self._keep(groups)
-        for (group, members), saved in zip(self._grouped(), entries, strict=True):
-            for i, entry in zip(members, saved, strict=True):
-                self._write_entry(i, entry, group)
 
-    def _checked_groups(self, saved: Sequence[Mapping[str, Any]], strict: bool) -> list[ParamGroup]:
-        for group in saved:
-            if not isinstance(group, Mapping) or not isinstance(group.get("params"), Sequence):
-                raise TypeError("param_groups: got a group without a list of params, want what state_dict() returns")
-        got, want = [len(g["params"]) for g in saved], [len(g["params"]) for g in self.param_groups]
-        if got != want:
-            raise ValueError(
-                f"param_groups: got {got} parameters, want {want}; load it into the model it was saved from"
-            )
-        fresh = []
-        for group, options in zip(self.param_groups, saved, strict=True):
-            missing = [k for k in self.checks if k not in options]
-            if missing and strict:
-                raise ValueError(
-                    f"param_groups: got a group without {missing}, want one saved by {type(self).__name__}; "
-                    "strict=False keeps what is here"
-                )
-            values = {k: v.item() if hasattr(v, "detach") else v for k, v in options.items() if k != "params"}
-            names = {k: group[k] for k in ("param_names",) if k in group}
-            kept = {k: group[k] for k in missing}
-            fresh.append(ParamGroup(group["params"], values | kept | names, self.checks, self._agree))
-        return fresh
+def checked_entries(
+    state_dict: Mapping[str, Any],
+    groups: Sequence[ParamGroup],
+    states: States,
+    needed: Callable[[ParamGroup], tuple[str, ...]],
+    strict: bool,
+) -> list[Entry]:
+    """The entry of every parameter in the optimizer's order, {} where its state begins anew.
 
-    def _checked_state(
-        self, state_dict: Mapping[str, Any], groups: Sequence[ParamGroup], strict: bool
-    ) -> list[list[dict[str, Any]]]:
-        """The entry of every parameter of every group, {} where its state begins anew."""
-        state, saved = state_dict["state"], state_dict["param_groups"]
-        ids = [matched(s, group.get("param_names")) for s, group in zip(saved, groups, strict=True)]
-        flat = [key for keys in ids for key in keys]
-        if len(set(flat)) != len(flat):
-            raise ValueError("param_groups: got a parameter twice, want each once")
-        if set(state) - set(flat):
-            raise ValueError(
-                f"state: got entries {sorted(set(state) - set(flat))} of no parameter, want one per parameter"
-            )
-        entries = []
-        for (_, members), group, keys in zip(self._grouped(), groups, ids, strict=True):
-            needed = self._needed(group)
-            for i, key in zip(members, keys, strict=True):
-                if key not in state and strict and (needed or self.counts_steps):
-                    name = self._states[i].name
-                    raise ValueError(f"state of {name}: got none, want an entry; strict=False starts it anew")
-            entries.append([self._checked_entry(i, state[key], needed) if key in state else {}
-                            for i, key in zip(members, keys, strict=True)])  # fmt: skip
-        return entries
+    Args:
+        groups: as `checked_groups` returned them.
+        needed: the kinds of state that the options of a group ask for.
 
-    def _checked_generator(self, saved: Mapping[str, Any] | None) -> Generator | None:
-        if self.state_dtype is None or saved is None:
-            return self._generator
-        if not isinstance(saved, Mapping):
-            raise TypeError(f"generator: got {type(saved).__name__}, want a dict; save it again")
-        restored = Generator(0)
-        restored.state = saved
-        return restored
+    Raises:
+        TypeError, ValueError: a missing or unknown entry, or one that does not fit its parameter.
+    """
+    state = state_dict["state"]
+    ids = [_matched(s, group.get("param_names")) for s, group in zip(state_dict["param_groups"], groups, strict=True)]
+    flat = [key for keys in ids for key in keys]
+    if len(set(flat)) != len(flat):
+        raise ValueError("param_groups: got a parameter twice, want each once")
+    if set(state) - set(flat):
+        raise ValueError(f"state: got entries {sorted(set(state) - set(flat))} of no parameter, want one per parameter")
+    entries: list[Entry] = []
+    for (group, indices), keys in zip(members(groups), ids, strict=True):
+        kinds = needed(group)
+        for i, key in zip(indices, keys, strict=True):
+            if key not in state and strict and (kinds or states.layout.counts_steps):
+                name = states.each[i].name
+                raise ValueError(f"state of {name}: got none, want an entry; strict=False starts it anew")
+            entries.append(_checked_entry(state[key], states, i, kinds) if key in state else {})
+    return entries
 
-    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
-        """The kinds of state that a group's options ask for."""
-        return tuple(self.kinds)
 
-    def _initial(self, group: ParamGroup) -> float:
-        """What state begins with."""
-        return 0.0
+def _checked_entry(entry: Any, states: States, i: int, needed: tuple[str, ...]) -> Entry:
+    own, layout = states.each[i], states.layout
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"state of {own.name}: got {type(entry).__name__}, want a dict; save it again")
+    if layout.none_at_first and any(entry.get(kind, own) is None for kind in layout.kinds):
+        return {}
+    numbers = [name for name, has in (("step", layout.counts_steps), (layout.memory_name, True)) if name and has]
+    _check_keys(f"state of {own.name}", entry, [*numbers, *needed], layout.kinds)
+    checked: dict[str, Any] = {}
+    for key, value in entry.items():
+        name = f"{key} of {own.name}"
+        checked[key] = _as_number(name, value) if key in numbers else as_array(name, value, own.shape, own.dtype)
+    if layout.counts_steps and not (0 <= checked["step"] < 2**63 and checked["step"] == int(checked["step"])):
+        raise ValueError(f"step of {own.name}: got {checked['step']}, want a whole number in [0, 2**63)")
+    if layout.memory_name and not 0 <= checked[layout.memory_name] <= 1:
+        memory = checked[layout.memory_name]
+        raise ValueError(f"{layout.memory_name} of {own.name}: got {memory}, want a number in [0, 1]")
+    return checked
 
-    def _agree(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError where options do not fit together."""
 
-    def _entry(self, i: int) -> dict[str, Any]:
-        """Parameter i in a state dict, with all state that it has, also such as its options need no more."""
-        entry: dict[str, Any] = {"step": int(self._steps[i])} if self.counts_steps else {}
-        if self.memory_name is not None:
-            entry[self.memory_name] = float(self._memory[i])
-        return entry | {kind: stored.read() for kind, stored in self._states[i].arrays.items()}
+def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
+    """An array or a torch tensor as an array of this shape and dtype; bfloat16 is widened, nothing else is converted.
 
-    def _checked_entry(self, i: int, entry: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:
-        own = self._states[i]
-        if not isinstance(entry, Mapping):
-            raise TypeError(f"state of {own.name}: got {type(entry).__name__}, want a dict; save it again")
-        numbers = [name for name, has in (("step", self.counts_steps), (self.memory_name, True)) if name and has]
-        check_keys(f"state of {own.name}", entry, [*numbers, *needed], self.kinds)
-        checked: dict[str, Any] = {}
-        for key, value in entry.items():
-            name = f"{key} of {own.name}"
-            checked[key] = as_number(name, value) if key in numbers else as_array(name, value, own.shape, own.dtype)
-        if self.counts_steps and not (0 <= checked["step"] < 2**63 and checked["step"] == int(checked["step"])):
-            raise ValueError(f"step of {own.name}: got {checked['step']}, want a whole number in [0, 2**63)")
-        if self.memory_name and not 0 <= checked[self.memory_name] <= 1:
-            raise ValueError(
-                f"{self.memory_name} of {own.name}: got {checked[self.memory_name]}, want a number in [0, 1]"
-            )
-        return checked
+    Raises:
+        TypeError: no array, or another dtype.
+        ValueError: another shape.
+    """
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    if not isinstance(value, np.ndarray) or value.dtype != dtype:
+        raise not_array(name, value, dtype)
+    if value.shape != shape:
+        raise ValueError(f"{name}: got shape {value.shape}, want {shape}; load it into the model it was saved from")
+    return value
 
-    def _write_entry(self, i: int, entry: Mapping[str, Any], group: ParamGroup) -> None:
-        own = self._states[i]
-        self._steps[i] = int(entry.get("step", 0))
-        self._memory[i] = entry.get(self.memory_name or "", 1.0)
-        for kind in own.arrays.keys() | (entry.keys() & self.kinds.keys()):
-            if kind not in own.arrays:  # the options of the moment do not need it, those to come may
-                own.arrays[kind] = Stored(own.shape, own.dtype, self.state_dtype, self.kinds[kind])
-            own.arrays[kind].write(entry[kind] if kind in entry else self._initial(group))
 
-    def _grouped(self) -> Iterable[tuple[ParamGroup, range]]:
-        """Every group with the indices of its parameters."""
-        first = 0
-        for group in self.param_groups:
-            yield group, range(first, first + len(group["params"]))
-            first += len(group["params"])
+def _as_number(name: str, value: Any) -> float:
+    """A number or a one-element array or tensor as a float.
 
-    def _build(self, groups: Sequence[ParamGroup]) -> None:
-        """Make the compiled side anew for these groups."""
-        raise NotImplementedError
+    Raises:
+        TypeError: anything else.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name}: got {type(value).__name__}, want a number; save it again") from None
 
-    def _keep(self, groups: Sequence[ParamGroup]) -> None:
-        """Have these groups from now on."""
-        raise NotImplementedError
+
+def _as_torch(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of a state dict in torch's types, arrays sharing their memory, for parameters that are torch's."""
+    torch = sys.modules["torch"]
+
+    def tensor(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(value)
+        return value if value is None else torch.tensor(float(value), dtype=torch.float64)
+
+    return {key: tensor(value) for key, value in entry.items()}
+
+
+def _check_keys(name: str, got: Iterable[str], want: Sequence[str], may: Iterable[str] = ()) -> None:
+    """Refuse what has not all keys of `want`, or others that are not in `may`.
+
+    Raises:
+        ValueError: the sentence names those that are missing and those that are unknown.
+    """
+    found = set(got)
+    missing, unknown = [k for k in want if k not in found], sorted(found - set(want) - set(may))
+    if missing or unknown:
+        raise ValueError(f"{name}: got entries without {missing} and with unknown {unknown}, want {list(want)}")
+
+
+def _matched(saved: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]:
+    """The saved ids of a group's parameters in the order of `names`, by name where both have names, else by position.
+
+    Raises:
+        ValueError: another number of parameters, or another set of names.
+    """
+    ids = list(saved["params"])
+    saved_names = saved.get("param_names")
+    if names is None or saved_names is None:
+        return ids
+    _check_keys("param_names", saved_names, names)
+    by_name = dict(zip(saved_names, ids, strict=True))
+    return [by_name[name] for name in names]

@@ -6,8 +6,8 @@ from typing import NoReturn
 import numpy as np
 
 from fastnn._types import Array
-from fastnn.init.report import kept, leaves
 from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept, leaves
 from fastnn.optim.clip import clip_grad_norm_
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from fastnn._checks import positive_integer
 from fastnn._types import FLOATS
-from fastnn.init.report import kept
 from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept
 from fastnn.random.generator import Generator, default_generator
 from fastnn.training.batches import Batches, sample_weights
 from fastnn.training.checks import Data, check_labels, checked

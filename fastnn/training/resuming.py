@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.checkpoint.file import CheckpointError, latest, load
-from fastnn.init.report import kept
 from fastnn.nn.module import Module
+from fastnn.nn.tracing import kept
 from fastnn.random import Generator, default_generator
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.callbacks.saving import ModelCheckpoint

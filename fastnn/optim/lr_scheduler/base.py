@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, SupportsFloat
 import numpy as np
 
 from fastnn._checks import not_negative
+from fastnn._figure import learning_rates
 from fastnn._types import Float64
 from fastnn.optim.lr_scheduler.checks import Checks, at_least, each, same_length
 
@@ -206,10 +207,8 @@ def with_groups(optimizer: HasGroups) -> HasGroups:
 
 
 def draw(curve: Float64, ax: Axes | None) -> Axes:
-    """See `fastnn.plot.schedule`."""
-    from fastnn import plot
-
-    return plot.schedule(curve, ax=ax)
+    """Draw the rates of every group, (steps, groups), as `fastnn.plot.schedule` does."""
+    return learning_rates({f"group {i}": rates for i, rates in enumerate(curve.T)}, ax)
 
 
 def _copied(value: Any) -> Any:

@@ -14,7 +14,7 @@ from fastnn import _figure, plot
 from fastnn._checks import positive_integer
 from fastnn._files import dated
 from fastnn._types import Array
-from fastnn.init.report import kept, leaves
+from fastnn.nn.tracing import kept, leaves
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.checks import Data, checked
 from fastnn.training.configuration import described

@@ -1,17 +1,17 @@
-"""All parameters of a model at once, by layer and by what follows it."""
+"""Initialise all parameters of a model, each by its layer and by the activation after it."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from fastnn._parameter import Parameter
 from fastnn.init.orthogonal import orthogonal_
 from fastnn.init.scaled import calculate_gain, kaiming_normal_, lecun_normal_, xavier_normal_
 from fastnn.init.structured import ones_, zeros_
+from fastnn.nn.module import Module
+from fastnn.nn.norm import Norm
 from fastnn.random import Generator, RandomSource, as_generator
 
-if TYPE_CHECKING:
-    from fastnn.nn import Module, Parameter
-
-Model = TypeVar("Model", bound="Module")
+Model = TypeVar("Model", bound=Module)
 Fill = Callable[[Any, Generator, Any], object]
 
 
@@ -64,8 +64,6 @@ def initialize(model: Model, rule: str = "auto", seed: RandomSource | None = Non
     Sources: K. He et al., ICCV 2015, section 2.2; X. Glorot, Y. Bengio, AISTATS 2010, section 4.2; for "orthogonal"
     A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", ICLR 2014.
     """
-    from fastnn.nn import Module  # its layers fill themselves with this package's functions
-
     if not isinstance(model, Module):
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module; he_normal_ fills arrays")
     if rule not in RULES:
@@ -83,30 +81,22 @@ def initialize(model: Model, rule: str = "auto", seed: RandomSource | None = Non
     return model
 
 
-def _own(module: "Module") -> Iterator[tuple[str, Any]]:
-    from fastnn.nn import Parameter
-
+def _own(module: Module) -> Iterator[tuple[str, Parameter]]:
     return ((name, value) for name, value in module._members() if isinstance(value, Parameter))
 
 
-def _walk(module: "Module") -> "Iterator[Module]":
+def _walk(module: Module) -> Iterator[Module]:
     """Parents first, and what is shared in each of its places."""
     yield module
     for _, child in module.named_children():
         yield from _walk(child)
 
 
-def _is_norm(module: "Module") -> bool:
-    from fastnn.nn.norm import Norm
-
-    return isinstance(module, Norm)
+def _weights(module: Module) -> list[Parameter]:
+    return [] if isinstance(module, Norm) else [p for _, p in _own(module) if len(p.shape) > 1]
 
 
-def _weights(module: "Module") -> "list[Parameter]":
-    return [] if _is_norm(module) else [p for _, p in _own(module) if len(p.shape) > 1]
-
-
-def _activation_after(modules: "list[Module]", i: int) -> "Module | None":
+def _activation_after(modules: list[Module], i: int) -> Module | None:
     for module in modules[i + 1 :]:
         if hasattr(module, "nonlinearity"):
             return module
@@ -115,11 +105,11 @@ def _activation_after(modules: "list[Module]", i: int) -> "Module | None":
     return None
 
 
-def _reset(module: "Module") -> None:
+def _reset(module: Module) -> None:
     for name, parameter in _own(module):
         if name == "bias":
             zeros_(parameter)
-        elif _is_norm(module):
+        elif isinstance(module, Norm):
             ones_(parameter)
     for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
         if getattr(module, name, None) is not None:

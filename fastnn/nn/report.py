@@ -1,19 +1,15 @@
 """What a model does to a signal before it is trained: whether it explodes, vanishes, or dies."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from fastnn._types import Array
-from fastnn.random import Generator, default_generator, normal_
-
-if TYPE_CHECKING:
-    from fastnn.nn import Module
-
-T = TypeVar("T")
+from fastnn.nn.module import Module
+from fastnn.nn.norm import Norm
+from fastnn.nn.tracing import leaves, signals
+from fastnn.random import Generator, normal_
 
 FAR = 100.0
 """A signal has vanished or exploded if its deviation is smaller or larger by this factor than where it came from."""
@@ -73,7 +69,7 @@ class Report:
         return "\n".join([title, head, *lines, *self.warnings])
 
 
-def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
+def report(model: Module, batch: Array, dy: Array | None = None) -> Report:
     """Run a batch forward and backward once, and tell what each layer did. The model is as before afterwards.
 
     Args:
@@ -85,8 +81,6 @@ def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
         TypeError: model is no Module.
         ValueError: an empty batch, a model without layers, or what the model refuses.
     """
-    from fastnn.nn import Module  # its layers fill themselves with this package's functions
-
     if not isinstance(model, Module):
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module")
     if np.size(batch) == 0:
@@ -102,68 +96,6 @@ def report(model: "Module", batch: Array, dy: Array | None = None) -> Report:
     return Report(rows, tuple(_warnings(rows, [layer for _, layer, *_ in found], _signal(batch).std)))
 
 
-def signals(
-    model: "Module", batch: Array, gradient: Callable[[Array], Array], look: Callable[[str, str, Array], T]
-) -> "list[tuple[str, Module, T, T]]":
-    """Run a batch forward and backward, and look at every layer's result and the gradient by it.
-
-    Args:
-        gradient: of the loss by the model's result, made of that.
-        look: ("activation" or "gradient", the layer's name, the array) -> what to keep; the array may change later.
-
-    Returns:
-        (name, layer, what look returned of its result, and of the gradient), in the order they run. The model is as
-        before afterwards.
-    """
-    layers = list(leaves(model))
-    with kept(model):
-        results, backwards, gradients = [], [], []
-        x = batch
-        for name, layer in layers:
-            x, backward = layer(x)
-            results.append(look("activation", name, x))
-            backwards.append(backward)
-        dx: Any = gradient(x)
-        for i in reversed(range(len(layers))):
-            gradients.append(look("gradient", layers[i][0], dx))
-            dx = backwards[i](dx, i > 0)
-    return [(*layer, y, g) for layer, y, g in zip(layers, results, reversed(gradients), strict=True)]
-
-
-def leaves(module: "Module", name: str = "") -> "Iterator[tuple[str, Module]]":
-    """The layers in the order they run, with their names; a Sequential's are looked into, any other module is one."""
-    from fastnn.nn import Sequential
-
-    if not isinstance(module, Sequential):
-        yield name, module
-        return
-    for child_name, child in module.named_children():
-        yield from leaves(child, f"{name}.{child_name}" if name else child_name)
-
-
-@contextmanager
-def kept(model: "Module") -> Iterator[None]:
-    """Put back what running a model changes: buffers, gradients, modes, and where generators stand."""
-    parameters = list(model.parameters())
-    gradients = [None if p.grad is None else p.grad.copy() for p in parameters]
-    trained = {id(p.data) for p in parameters}
-    buffers = [(array, array.copy()) for array in model.state_dict().values() if id(array) not in trained]
-    modes = [(module, module.training) for module in model.modules()]
-    own = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Generator)]
-    states = [(g, g.state) for g in (default_generator, *own)]
-    try:
-        yield
-    finally:
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        for array, before in buffers:
-            np.copyto(array, before)
-        for module, mode in modes:
-            module.training = mode
-        for generator, state in states:
-            generator.state = state
-
-
 def _signal(x: Array) -> Signal:
     units = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1) if x.ndim > 1 else x.reshape(1, -1)
     with np.errstate(all="ignore"):
@@ -175,9 +107,7 @@ def _text(signal: Signal) -> str:
     return f"{signal.mean:>10.2e} {signal.std:>10.2e} {signal.dead:>7.1%}"
 
 
-def _warnings(rows: tuple[LayerReport, ...], layers: "list[Module]", batch_std: float) -> Iterator[str]:
-    from fastnn.nn.norm import Norm
-
+def _warnings(rows: tuple[LayerReport, ...], layers: list[Module], batch_std: float) -> Iterator[str]:
     order = range(len(rows))
     norms = [isinstance(layer, Norm) for layer in layers]
     yield from _far(rows, "activation", order, batch_std, norms)
