@@ -12,13 +12,15 @@ import numpy as np
 
 from fastnn import nn, optim
 from fastnn._checks import positive_integer
-from fastnn.config.data import Data
-from fastnn.config.network import Network, build_layers, read_network
-from fastnn.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
+from fastnn.runs.config.data import Data
+from fastnn.runs.config.network import Network, build_layers, read_network
+from fastnn.runs.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
 from fastnn.optim import lr_scheduler
 from fastnn.random import Generator, default_generator
-from fastnn.training import EarlyStopping, ModelCheckpoint, Trainer
+from fastnn.training.callbacks.saving import ModelCheckpoint
+from fastnn.training.callbacks.stopping import EarlyStopping
 from fastnn.training.checks import check_monitor
+from fastnn.training.trainer import Trainer
 
 SECTIONS = ("data", "network", "optimizer", "scheduler", "loss", "training")
 FILLED = ("total_steps", "T_max", "max_lr")

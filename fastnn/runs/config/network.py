@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import init, nn
-from fastnn.config.options import ConfigError, Part, Table, checked, chosen, is_complete, keys
+from fastnn.runs.config.options import ConfigError, Part, Table, checked, chosen, is_complete, keys
 from fastnn.data import Normalize
 from fastnn.nn.activation import Activation
 from fastnn.nn.norm import Norm

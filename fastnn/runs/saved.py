@@ -1,8 +1,9 @@
-"""What is kept of a training beside its checkpoints: written after it, and read for a report."""
+"""The files in the directory of a run, beside its checkpoints: written here, and read for a report or to resume."""
 
 import io
 import json
 import math
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,21 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import functional as F
-from fastnn._files import replace
+from fastnn._files import dated, replace
 from fastnn.checkpoint.packing import pack, unpack
 from fastnn.diagnosis.inspection import inspect_layers, largest_errors
-from fastnn.training import History, LRFinder, Trainer
+from fastnn.functional.softmax import softmax
+from fastnn.nn.module import Module
 from fastnn.training.checks import Data, checked
 from fastnn.training.configuration import described
+from fastnn.training.history import History
+from fastnn.training.lr_finder import LRFinder, found
+from fastnn.training.trainer import Trainer
 
 HISTORY, CONFIGURATION, EVALUATION = "history.json", "configuration.json", "evaluation.npz"
+CONFIG, FINDER, CHECKPOINTS, WEIGHTS = "config.toml", "lr_find.npz", "checkpoints", "model.safetensors"
 TEXT = "$state"
-"""The array that has the evaluation's text; see `fastnn.checkpoint.packing`."""
+"""The name of the array that contains the JSON text of the evaluation; see `fastnn.checkpoint.packing`."""
 SAMPLES = 16
 """How many samples, and how many of the largest errors, a run keeps."""
 INSPECTED = 256
-"""How many samples go through the layers for the histograms."""
+"""How many samples run through the layers for the histograms."""
 
 WANTED = dict.fromkeys(("labels", "probabilities", "samples", "errors"),
                         "a validation that has labels, with a logit for each class; pass it to save_run") | {
@@ -41,17 +46,17 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
     The JSON is strict: NaN and infinity are null. The arrays are readable without pickle.
 
     Args:
-        directory: is made if need be; it may be that of the checkpoints.
-        trainer: after `fit`; its model is evaluated, and is as before afterwards.
-        validation: (x, y) as in `Trainer.fit`. All labels and probabilities are kept where y has labels and the model
-            a logit for each class; 16 samples, and the 16 largest errors; and the layers' histograms.
-        names: of the classes.
-        finder: what `trainer.lr_find` returned, to be drawn too.
-        test: what `trainer.evaluate` returned for data that chose nothing.
+        directory: made if it does not exist; it can be that of the checkpoints.
+        trainer: a trainer after `fit`. Its model is evaluated, and is afterwards as before.
+        validation: (x, y) as in `Trainer.fit`. If y has labels and the model a logit for each class, all labels and
+            probabilities, 16 samples and the 16 largest errors are kept; histograms of the layers in any case.
+        names: names of the classes.
+        finder: the result of `trainer.lr_find`, to be drawn too.
+        test: the result of `trainer.evaluate` on test data.
 
     Raises:
-        OSError: what the system says.
-        TypeError, ValueError: a validation that `Trainer.fit` would refuse, or names of fewer or more classes.
+        OSError: a file cannot be written.
+        TypeError, ValueError: `Trainer.fit` would refuse the validation, or the names are not one for each class.
     """
     directory = Path(directory)
     evaluation = {} if validation is None else _evaluation(trainer, validation)
@@ -76,65 +81,6 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
         replace(directory / EVALUATION, content.getbuffer())
 
 
-class Missing(Exception):
-    """A part of a run is not there; the sentence says which."""
-
-
-class Run:
-    """What is in a directory, read when it is asked for."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def _read(self, name: str, parse: Callable[[Path], Any]) -> Any:
-        try:
-            return parse(self._directory / name)
-        except FileNotFoundError:
-            raise Missing(f"{name}: got no such file, want it here; fastnn.report.save_run writes it") from None
-        except Exception as error:
-            raise Missing(f"{name}: got a file that cannot be read ({error}), want save_run's; run it again") from None
-
-    @cached_property
-    def history(self) -> History:
-        def parse(path: Path) -> History:
-            state, history = json.loads(path.read_text()), History()
-            history.load_state_dict(
-                {part: {k: np.array(v, np.float64) for k, v in curves.items()} for part, curves in state.items()}
-            )
-            return history
-
-        history: History = self._read(HISTORY, parse)
-        return history
-
-    @cached_property
-    def configuration(self) -> dict[str, Any]:
-        configuration: dict[str, Any] = self._read(CONFIGURATION, lambda path: dict(json.loads(path.read_text())))
-        return configuration
-
-    @cached_property
-    def names(self) -> list[str] | None:
-        try:
-            return self.configuration.get("names")
-        except Missing:
-            return None
-
-    @cached_property
-    def _evaluation(self) -> dict[str, Any]:
-        def parse(path: Path) -> dict[str, Any]:
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:  # np.load itself leaves it open
-                arrays = {name: file[name] for name in file.files}
-            return dict(unpack(arrays, str(arrays.pop(TEXT))))
-
-        evaluation: dict[str, Any] = self._read(EVALUATION, parse)
-        return evaluation
-
-    def evaluated(self, key: str) -> Any:
-        """A part of the evaluation."""
-        if key not in self._evaluation:
-            raise Missing(f"{EVALUATION}: got no {key}, want {WANTED[key]}")
-        return self._evaluation[key]
-
-
 def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
     x, labels = checked("validation", validation)
     first = np.ascontiguousarray(x[:INSPECTED]), labels[:INSPECTED]
@@ -144,7 +90,7 @@ def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
         return found
     known = np.flatnonzero((labels >= 0) & (labels < logits.shape[1]))  # the others do not count in the loss either
     if len(known):
-        labels, probabilities = labels[known].astype(np.int64), F.softmax(logits[known])
+        labels, probabilities = labels[known].astype(np.int64), softmax(logits[known])
         found |= {"labels": labels, "probabilities": probabilities}
         rows = {"samples": np.arange(min(SAMPLES, len(known))),
                 "errors": largest_errors(labels, probabilities, SAMPLES)}  # fmt: skip
@@ -162,3 +108,101 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def make_run(directory: Path) -> Path:
+    """Make a directory that is named by the time inside `directory`, and return its path."""
+    run = dated(directory)
+    run.mkdir(parents=True)
+    return run
+
+
+def save_weights(model: Module, path: Path) -> None:
+    """Write a model's state dict as safetensors."""
+    import safetensors.numpy
+
+    # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
+    weights = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
+    replace(path, safetensors.numpy.save(weights))
+
+
+def save_finder(finder: LRFinder, path: Path) -> None:
+    """Write the result of a learning-rate range test, for `load_finder`."""
+    content = io.BytesIO()
+    np.savez(content, rates=finder.rates, losses=finder.losses)
+    replace(path, content.getbuffer())
+
+
+def load_finder(path: Path) -> LRFinder | None:
+    """Return what `save_finder` wrote, or None if it cannot be read: a missing picture must not end a training."""
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as arrays:
+            return found(arrays["rates"], arrays["losses"])
+    except (EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile):
+        return None
+
+
+class Missing(Exception):
+    """A part of a run is missing; the message says which."""
+
+
+class SavedRun:
+    """The files of a run, each read when it is first asked for.
+
+    Every attribute and method raises `Missing` if its file or the part of it is not there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def _read(self, name: str, parse: Callable[[Path], Any]) -> Any:
+        try:
+            return parse(self._directory / name)
+        except FileNotFoundError:
+            raise Missing(f"{name}: got no such file, want it here; fastnn.report.save_run writes it") from None
+        except Exception as error:
+            raise Missing(f"{name}: got a file that cannot be read ({error}), want save_run's; run it again") from None
+
+    @cached_property
+    def history(self) -> History:
+        """The history of the training."""
+
+        def parse(path: Path) -> History:
+            state, history = json.loads(path.read_text()), History()
+            history.load_state_dict(
+                {part: {k: np.array(v, np.float64) for k, v in curves.items()} for part, curves in state.items()}
+            )
+            return history
+
+        history: History = self._read(HISTORY, parse)
+        return history
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """The model, the options of the training, and its results on the test data."""
+        configuration: dict[str, Any] = self._read(CONFIGURATION, lambda path: dict(json.loads(path.read_text())))
+        return configuration
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """The names of the classes; None if they have none."""
+        try:
+            return self.configuration.get("names")
+        except Missing:
+            return None
+
+    @cached_property
+    def _evaluation(self) -> dict[str, Any]:
+        def parse(path: Path) -> dict[str, Any]:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:  # np.load itself leaves it open
+                arrays = {name: file[name] for name in file.files}
+            return dict(unpack(arrays, str(arrays.pop(TEXT))))
+
+        evaluation: dict[str, Any] = self._read(EVALUATION, parse)
+        return evaluation
+
+    def evaluated(self, key: str) -> Any:
+        """Return a part of the evaluation."""
+        if key not in self._evaluation:
+            raise Missing(f"{EVALUATION}: got no {key}, want {WANTED[key]}")
+        return self._evaluation[key]

@@ -3,7 +3,7 @@
 What a table may hold is read from the signature of the class or function that it stands for.
 """
 
-from fastnn.config.description import Config, parse, read
-from fastnn.config.options import ConfigError
+from fastnn.runs.config.description import Config, parse, read
+from fastnn.runs.config.options import ConfigError
 
 __all__ = ["Config", "ConfigError", "parse", "read"]
