@@ -1,4 +1,4 @@
-"""The demonstration: a network trained on real handwritten digits, with its weights and curves left behind."""
+"""The demonstration: trains a network on handwritten digits, and writes its weights and curves."""
 
 from fastnn.runs.demo import (
     BATCH_SIZE,

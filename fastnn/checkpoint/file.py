@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._files import remove_parts, replace
+from fastnn._types import AnyArray
 from fastnn.checkpoint.packing import pack, parse, unpack, views
 
 SUFFIX = ".safetensors"
@@ -109,15 +110,19 @@ def _encoded(state: Mapping[str, Any]) -> list[Any]:
     """Return the file in pieces, so that its bytes are in memory only once."""
     arrays, text = pack(state)
     metadata = {"format": str(VERSION), "sha256": _NO_DIGEST, "state": text}
-    # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
-    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    data = memoryview(_safetensors().save(ordered, metadata))
+    data = memoryview(_safetensors().save(in_c_order(arrays), metadata))
     size = int.from_bytes(data[:8], "little")
     if size > _HEADER_LIMIT:
         raise ValueError(f"state: got {size} bytes of names and numbers, want at most {_HEADER_LIMIT}; keep long lists "
                          "as arrays")  # fmt: skip
     place = _digest_place(bytes(data[: 8 + size]))
     return [data[:place], hashlib.sha256(data).hexdigest().encode(), data[place + 64 :]]
+
+
+def in_c_order(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    """Return the arrays in C order, in which safetensors must get them: it writes the memory as it lies."""
+    # ascontiguousarray would turn the shape () into (1,).
+    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 def _digest_place(head: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What a batch does in every layer of a model, in numbers that can be kept and drawn."""
+"""Histograms of what a batch does in every layer of a model, to be kept and drawn."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,19 +15,20 @@ from fastnn.training.losses import Loss
 
 BINS = 60
 PER_DECADE, DECADES = 8, 12
-"""Bins of the sizes of gradients: so many for a factor of 10, down to so many such factors below the largest."""
+"""Bins of the absolute values of gradients: PER_DECADE for each factor of 10, over DECADES such factors."""
 LIMITS = (1e-300, 1e300)
-"""Sizes that are counted as they are: beyond them, edges would meet or overflow."""
+"""Absolute values are clipped to this range, beyond which edges would coincide or overflow."""
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often values of an array fall between edges.
+    """How many values of an array fall between edges.
 
     Attributes:
         edges: (B + 1,) float64, rising.
-        counts: (B,) int64; what is beyond an end counts in the bin there. Neither zeros nor NaN and infinity are in it.
-        zeros, broken: the shares of values that are 0, and that are not finite.
+        counts: (B,) int64; values beyond the first or last edge count in the bin there. Zeros, NaN and infinity are not
+            counted.
+        zeros, broken: the fractions of values that are 0, and that are not finite.
     """
 
     edges: npt.NDArray[np.float64]
@@ -38,7 +39,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class LayerSignals:
-    """A layer's name in the model, its repr, its result, and the sizes of the gradient of the loss by its result."""
+    """A layer's name in the model, its repr, and histograms of its result and of the absolute gradient of the result."""
 
     name: str
     layer: str
@@ -46,22 +47,23 @@ class LayerSignals:
     gradient: Histogram
 
     def state(self) -> dict[str, Any]:
-        """Itself as dicts of arrays, numbers and strings."""
+        """Return the content as dicts of arrays, numbers and strings."""
         return asdict(self)
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "LayerSignals":
-        """The one that `state()` was called on."""
+        """Return the object whose `state()` this is."""
         return cls(state["name"], state["layer"], *(Histogram(**state[what]) for what in ("activation", "gradient")))
 
 
 def inspect_layers(model: Module, loss: Loss, x: Array, labels: Any) -> tuple[LayerSignals, ...]:
-    """Run a batch forward and backward in evaluation mode, and count what comes out of every layer.
+    """Run a batch forward and backward in evaluation mode, and return histograms of every layer.
 
     Args:
-        model: Sequentials are looked into; any other module is one layer. It is as before afterwards.
+        model: a `Sequential` is looked into; any other module is one layer. The model is afterwards as before.
+        loss: as for `Trainer`.
         x: (N, ...), N > 0.
-        labels: what the loss takes.
+        labels: labels or targets for the loss.
     """
 
     def look(what: str, _name: str, array: Array) -> Histogram:
@@ -73,10 +75,10 @@ def inspect_layers(model: Module, loss: Loss, x: Array, labels: Any) -> tuple[La
 
 
 def histogram(values: npt.ArrayLike, sizes: bool = False) -> Histogram:
-    """Count values in 60 bins of one width that hold all but a thousandth at either end.
+    """Count values in 60 bins of equal width that contain all but a thousandth at either end.
 
     Args:
-        values: of any shape.
+        values: an array of any shape.
         sizes: count absolute values instead, in bins whose edges are powers of 10^(1/8), the same for every array.
     """
     flat = np.asarray(values, np.float64).ravel()
@@ -99,5 +101,5 @@ def histogram(values: npt.ArrayLike, sizes: bool = False) -> Histogram:
 
 
 def largest_errors(labels: npt.NDArray[np.integer], probabilities: Array, n: int) -> npt.NDArray[np.int64]:
-    """The rows of probabilities (N, C) that give the label least, at most n of them, the worst one first."""
+    """Return the rows of probabilities (N, C) in which the label has the least, at most n, the worst first."""
     return np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")[:n]

@@ -1,6 +1,6 @@
-"""The demonstration: a network trained on real handwritten digits, with its weights and curves left behind.
+"""The demonstration: trains a network on handwritten digits, and writes its weights and curves.
 
-The recipe below was chosen on 800 of the 4,000 training images; the 1,000 test images had no say in it.
+The recipe was chosen on 800 of the 4,000 training images; the 1,000 test images were not used for it.
 """
 
 import time
@@ -22,12 +22,12 @@ LR = 3e-3
 WEIGHT_DECAY = 1e-2
 DROPOUT = 0.3
 WARMUP = 0.1
-"""The share of all steps in which the learning rate climbs from START_FACTOR * LR to LR; a cosine leads down to 0."""
+"""The fraction of all steps in which the learning rate rises from START_FACTOR * LR to LR; then a cosine leads to 0."""
 START_FACTOR = 0.01
 
 
 def build_model(p: float = DROPOUT) -> nn.Sequential:
-    """The network: (N, 784) -> logits (N, 10), float32. `p` is the probability of both dropout layers."""
+    """Build the network, (N, 784) -> logits (N, 10), float32; `p` is the probability of both dropout layers."""
     return nn.Sequential(
         nn.Linear(784, 256),
         nn.BatchNorm1d(256),
@@ -42,7 +42,7 @@ def build_model(p: float = DROPOUT) -> nn.Sequential:
 
 
 def build_trainer(model: nn.Module, steps: int, state_dtype: StateDtype | None = None) -> Trainer:
-    """AdamW with linear warm-up and cosine decay over `steps` optimizer steps, and cross-entropy."""
+    """Build a trainer: AdamW with linear warm-up and cosine decay over `steps` optimizer steps, and cross-entropy."""
     optimizer = optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY, state_dtype=state_dtype)
     warmup = max(1, int(steps * WARMUP))
     climb = lr_scheduler.LinearLR(optimizer, START_FACTOR, 1.0, warmup)
@@ -52,20 +52,20 @@ def build_trainer(model: nn.Module, steps: int, state_dtype: StateDtype | None =
 
 
 def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -> Path:
-    """Train on the 4,000 images, validate on the 1,000 others, print a line per epoch and the result.
+    """Train on 4,000 images, validate on 1,000 others, and print a line per epoch and the result.
 
     Args:
-        epochs: positive.
-        seed: of weights, dropout and order: the same seed gives the same files but for the times in them.
-        directory: where the run's own directory, named by the time, is made.
+        epochs: passes over the training images, > 0.
+        seed: seed of weights, dropout and order: the same seed gives the same files, except for the times in them.
+        directory: where the directory of the run, named by the time, is made.
 
     Returns:
-        The run's directory, with model.safetensors, curves.png and what `fastnn.report.write_report` draws.
+        The directory of the run, with model.safetensors, curves.png and the files for `fastnn.report.write_report`.
 
     Raises:
         ImportError: a package of the extra `demo` is missing; nothing has been trained then.
     """
-    # Ahead of all work: a missing package must not cost a finished training.
+    # Before the training: a missing package must not cost a finished one.
     import matplotlib.figure  # noqa: F401
     import safetensors.numpy  # noqa: F401
 
@@ -87,7 +87,7 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
 
 
 def draw_curves(history: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Draw loss and accuracy over epochs, of training and validation, into a PNG file."""
+    """Draw loss and accuracy of training and validation over epochs into a PNG file."""
     figure = new_figure(10, 4)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         plot.learning_curves(history, name, axes)

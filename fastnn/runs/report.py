@@ -1,4 +1,4 @@
-"""One HTML page about a training: what was kept of a run, drawn."""
+"""Draws the files of a run as one HTML page."""
 
 import base64
 import html
@@ -51,12 +51,12 @@ _PAGE = """<!doctype html>
 
 
 def write_report(directory: str | Path) -> Path:
-    """Make report.html of what `save_run` wrote there: one page that needs no other file and no network.
+    """Draw what `save_run` wrote into a directory as report.html, one page that needs no other file and no network.
 
-    What cannot be read or drawn is left out, and a sentence on the page says why.
+    Parts that cannot be read or drawn are left out, and a sentence on the page says why.
 
     Returns:
-        The page's path.
+        The path of the page.
 
     Raises:
         NotADirectoryError: there is no such directory.
@@ -65,7 +65,7 @@ def write_report(directory: str | Path) -> Path:
     directory = Path(directory)
     if not directory.is_dir():
         raise NotADirectoryError(f"directory: got {directory}, want one that fastnn.report.save_run wrote")
-    new_figure(1, 1)  # without matplotlib every part would be missing
+    new_figure(1, 1)  # raises without matplotlib, since every part would be missing
     run, title = SavedRun(directory), html.escape(directory.resolve().name)
     body = "\n".join(f"<h2>{name}</h2>\n{_part(draw, run)}" for name, draw in _PARTS.items())
     page = _PAGE.format(title=title, style=_STYLE, body=body)

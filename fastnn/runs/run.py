@@ -18,15 +18,15 @@ from fastnn.training.trainer import Trainer
 
 
 class Run:
-    """All that a file describes, loaded and built, with the initial weights of its seed.
+    """Everything that a file describes, loaded and built, with the initial weights of its seed.
 
     Attributes:
-        train, validation, test: (x, y) of each part of the data; test is None where there is none.
-        model, loss, optimizer: what is trained, and with what.
+        train, validation, test: (x, y) of each part of the data; test is None if there is none.
+        model, loss, optimizer: built for the data.
+        finder: the result of the learning-rate range test; None unless there was one.
 
     Raises:
-        ConfigError, ImportError, OSError: the data cannot be had, or the network, the schedule or the loss does not
-            fit them.
+        ConfigError, ImportError, OSError: the data cannot be loaded, or the network, scheduler or loss do not fit it.
         IndexError, TypeError, ValueError: `Trainer.fit` would refuse them, or `Trainer.evaluate` the test part.
     """
 
@@ -41,7 +41,7 @@ class Run:
         self._check()
 
     def _check(self) -> None:
-        """Refuse what would fail later, at the worst behind the training: the test part is looked at only there."""
+        """Raise now if something would fail later, such as the test part, which is used only after the training."""
         trainer, (x, _) = self._trainer(), self.train
         self.config.check_schedule(len(x))
         self.config.check_weight(trainer.predict(x[:2]).shape[1])
@@ -56,15 +56,15 @@ class Run:
         return int(self.config.fit.get("batch_size", 32))
 
     def _trainer(self) -> Trainer:
-        """Without schedule and callbacks."""
+        """Return a trainer without scheduler and callbacks."""
         return Trainer(self.model, self.loss, self.optimizer, **self.config.trainer)
 
     def find_lr(self) -> LRFinder:
-        """See `Trainer.lr_find`."""
+        """Run `Trainer.lr_find` on the training part."""
         return self._trainer().lr_find(self.train, batch_size=self._batch_size)
 
     def set_found_lr(self) -> float:
-        """Give the optimizer the valley of `find_lr`, and return it.
+        """Give the optimizer the "valley" that `find_lr` suggests, and return it.
 
         Raises:
             ValueError: there is none.
@@ -79,7 +79,7 @@ class Run:
         return lr
 
     def fit(self, directory: Path, checkpoint: Path | None = None) -> dict[str, float]:
-        """Train, from a checkpoint on if there is one, write the results, and return those of the test part."""
+        """Train, from a checkpoint if one is given, write the results, and return those on the test part."""
         config = self.config
         if config.finds_lr and checkpoint is None:
             print(f"learning rate {self.set_found_lr():.3g}, the valley")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._files import dated, replace
+from fastnn.checkpoint.file import in_c_order
 from fastnn.checkpoint.packing import pack, unpack
 from fastnn.diagnosis.inspection import inspect_layers, largest_errors
 from fastnn.functional.softmax import softmax
@@ -118,12 +119,10 @@ def make_run(directory: Path) -> Path:
 
 
 def save_weights(model: Module, path: Path) -> None:
-    """Write a model's state dict as safetensors."""
+    """Write the state dict of a model as a safetensors file."""
     import safetensors.numpy
 
-    # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
-    weights = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
-    replace(path, safetensors.numpy.save(weights))
+    replace(path, safetensors.numpy.save(in_c_order(model.state_dict())))
 
 
 def save_finder(finder: LRFinder, path: Path) -> None:

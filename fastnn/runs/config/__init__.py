@@ -1,6 +1,6 @@
-"""Files that describe a training, in TOML: `read` refuses every mistake before anything is loaded.
+"""Files that describe a training, in TOML: `read` reports every mistake before anything is loaded.
 
-What a table may hold is read from the signature of the class or function that it stands for.
+The keys that a table may have come from the signature of the class or function that it configures.
 """
 
 from fastnn.runs.config.description import Config, parse, read
