@@ -28,6 +28,8 @@ def integer(name: str, value: Any, least: int = 0, end: int = 2**63, want: str =
     Raises:
         NotAnInteger, ValueError: it is no integer; it is out of range.
     """
+    if type(value) is int and least <= value < end:  # nearly every call
+        return value
     try:
         number = operator.index(value)
     except TypeError:
@@ -35,7 +37,7 @@ def integer(name: str, value: Any, least: int = 0, end: int = 2**63, want: str =
     if number is None or isinstance(value, bool):
         raise NotAnInteger(f"{name}: got {value!r}, want {want or f'an integer >= {least}'}")
     if not least <= number < end:
-        got = number if abs(number) < 2**63 else f"an integer of {number.bit_length()} bits"
+        got = number if abs(number) < 2**128 else f"an integer of {number.bit_length()} bits"
         raise ValueError(f"{name}: got {got}, want {want or f'an integer >= {least} that 64 bits hold'}")
     return number
 
@@ -56,16 +58,18 @@ def axis_sizes(name: str, value: Any) -> tuple[int, ...]:
 
 
 def number(name: str, value: Any, want: str = "a real number") -> float:
-    """A real number, of any value.
+    """A real number, or any other object with `__index__`, but no bool.
 
     Raises:
-        TypeError: it is none, or a bool.
+        TypeError: it is none.
         ValueError: an integer that no double can hold.
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, bool):
         raise TypeError(f"{name}: got {value!r}, want {want}")
     try:
-        return float(value)
+        return float(value) if isinstance(value, Real) else float(operator.index(value))
+    except TypeError:
+        raise TypeError(f"{name}: got {value!r}, want {want}") from None
     except OverflowError:
         raise ValueError(f"{name}: got a number of more than 308 digits, want one that a double can hold") from None
 

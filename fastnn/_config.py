@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
+from fastnn._checks import integer
 
 
 def isa() -> str:
@@ -46,7 +47,7 @@ def set_num_threads(n: int) -> None:
     Raises:
         ValueError: n < 1.
     """
-    _core.set_num_threads(n)
+    _core.set_num_threads(integer("n", n, 1))
 
 
 def get_include() -> str:

@@ -41,7 +41,7 @@ def replace(path: Path, *pieces: bytes | memoryview) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the names in a directory on the disk."""
+    """Write the names in a directory to the disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -50,10 +50,10 @@ def sync_directory(directory: Path) -> None:
 
 
 def remove_parts(directory: Path, names: str) -> None:
-    """Delete what processes that were killed in `replace` have left, but not what others are writing now.
+    """Delete the unfinished files of processes that were killed in `replace`; those of running processes stay.
 
     Args:
-        names: a pattern of the names of the files that they were writing, as in `Path.glob`.
+        names: a pattern of the names of the finished files, as in `Path.glob`.
     """
     with suppress(OSError):
         for part in directory.glob(f".{names}.*"):

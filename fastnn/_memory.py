@@ -1,6 +1,7 @@
 """The memory behind large results: kept when a result is let go, and used again for the next one of its size."""
 
 from fastnn import _core
+from fastnn._checks import integer
 
 
 def memory_stats() -> dict[str, int]:
@@ -31,4 +32,4 @@ def set_cache_limit(bytes: int) -> None:
     Raises:
         ValueError: bytes < 0, or no integer.
     """
-    _core.set_cache_limit(bytes)
+    _core.set_cache_limit(integer("bytes", bytes, end=2**64, want="a number of bytes >= 0"))

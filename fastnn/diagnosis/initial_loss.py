@@ -51,7 +51,8 @@ def check_initial_loss(
     Args:
         model, loss: as for `Trainer`.
         batch: (x, y), with about ten samples of every class if possible.
-        tolerance: the relative difference from `expected` that is allowed; logits of variance v add about v / 2 to the loss.
+        tolerance: the relative difference from `expected` that is allowed. Logits of variance v add about v / 2 to the
+            loss.
         expected: the loss of a guess; by default log C for labels, otherwise the loss of a result of zeros.
 
     Raises:

@@ -39,7 +39,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class LayerSignals:
-    """A layer's name in the model, its repr, and histograms of its result and of the absolute gradient of the result."""
+    """A layer's name in the model, its repr, and histograms of its result and of that result's absolute gradient."""
 
     name: str
     layer: str

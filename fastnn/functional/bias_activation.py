@@ -64,9 +64,8 @@ def bias_activation(
     Raises:
         ValueError: also for another activation, or an alpha for one that has none.
     """
-    kept = p if training or not 0 <= p <= 1 else 0.0
     y, mask = drawn(
-        generator, kept, np.size(x), None,
+        generator, p, training, np.size(x), None,
         lambda mask: _core.bias_activation(x, bias, activation, alpha, *mask[:4], out),
     )  # fmt: skip
     return (y, mask) if return_mask else y

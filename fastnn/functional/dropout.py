@@ -75,8 +75,7 @@ def dropout(
     scale = None if inverted else 1.0
     if not (training or inverted):
         scale = 1 - p if 0 <= p <= 1 else None  # what is no probability is refused by name below
-    kept = p if training or not 0 <= p <= 1 else 0.0
-    y, mask = drawn(generator, kept, np.size(x), scale, lambda mask: _core.dropout(x, *mask, 0, "x", out))
+    y, mask = drawn(generator, p, training, np.size(x), scale, lambda mask: _core.dropout(x, *mask, 0, "x", out))
     return (y, mask) if return_mask else y
 
 
@@ -123,8 +122,7 @@ def dropout2d(
     Source: J. Tompson et al., "Efficient Object Localization Using Convolutional Networks", CVPR 2015, section 3.2.
     """
     channels = int(np.prod(np.shape(x)[:2]))
-    kept = p if training or not 0 <= p <= 1 else 0.0
-    y, mask = drawn(generator, kept, channels, None, lambda mask: _core.dropout(x, *mask, 2, "x", out))
+    y, mask = drawn(generator, p, training, channels, None, lambda mask: _core.dropout(x, *mask, 2, "x", out))
     return (y, mask) if return_mask else y
 
 
@@ -173,8 +171,9 @@ def alpha_dropout(
 
     Source: G. Klambauer et al., "Self-Normalizing Neural Networks", NIPS 2017, section 3.
     """
-    kept = p if training or not 0 <= p <= 1 else 0.0
-    y, mask = drawn(generator, kept, np.size(x), None, lambda mask: _core.alpha_dropout(x, *mask[:4], False, out))
+    y, mask = drawn(
+        generator, p, training, np.size(x), None, lambda mask: _core.alpha_dropout(x, *mask[:4], False, out)
+    )
     return (y, mask) if return_mask else y
 
 
@@ -184,9 +183,20 @@ def alpha_dropout_backward(dy: Array, mask: DropoutMask, *, out: Array | None = 
 
 
 def drawn(
-    generator: RandomSource | None, p: float, elements: int, scale: float | None, run: Callable[[DropoutMask], Any]
+    generator: RandomSource | None,
+    p: float,
+    training: bool,
+    elements: int,
+    scale: float | None,
+    run: Callable[[DropoutMask], Any],
 ) -> tuple[Any, DropoutMask]:
-    """run(mask) with a fresh mask for so many elements; what it does not use, since it raises, is given back."""
+    """run(mask) with a fresh mask for so many elements; what it does not use, since it raises, is given back.
+
+    Args:
+        p: of the mask; 0 stands in for it where `training` is False, but what is no probability is left for the
+            border to refuse.
+    """
+    p = p if training or not 0 <= p <= 1 else 0.0
     g, words = as_generator(generator), -(-elements // 2) if p else 0
 
     def run_at(offset: int) -> tuple[Any, DropoutMask]:

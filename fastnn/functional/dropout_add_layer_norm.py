@@ -88,9 +88,8 @@ def dropout_add_layer_norm(
             must not be then; without a norm mean and rstd are zeros.
     """
     shape = None if normalized_shape is None else trailing(normalized_shape)
-    kept = p if training or not 0 <= p <= 1 else 0.0
     (y, total, mean, rstd), mask = drawn(
-        generator, kept, np.size(x), None,
+        generator, p, training, np.size(x), None,
         lambda mask: _core.residual_norm(x, residual, shape, weight, bias, *mask[:4], eps, return_stats, out),
     )  # fmt: skip
     return NormedSum(y, total, mean, rstd, mask) if return_stats else y

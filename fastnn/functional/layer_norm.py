@@ -1,11 +1,12 @@
 """Norms over the trailing axes of each sample."""
 
 from collections.abc import Sequence
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import numpy as np
 
 from fastnn import _core
+from fastnn._checks import integer
 from fastnn._types import Array, Float64
 
 
@@ -129,6 +130,8 @@ def rms_norm_backward(
 
 def trailing(normalized_shape: int | Sequence[int]) -> Sequence[int]:
     """A shape, of a shape or the size of one axis."""
-    if type(normalized_shape) is int:  # at a tenth of what isinstance takes
+    if type(normalized_shape) is int:  # the two usual types first, at a tenth of what np.ndim takes
         return (normalized_shape,)
-    return (int(normalized_shape),) if isinstance(normalized_shape, int | np.integer) else normalized_shape
+    if isinstance(normalized_shape, tuple) or np.ndim(normalized_shape):
+        return cast(Sequence[int], normalized_shape)
+    return (integer("normalized_shape", normalized_shape),)

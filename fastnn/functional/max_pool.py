@@ -1,7 +1,6 @@
 """Max pooling of images, forward and backward."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -23,11 +22,12 @@ def pooling(kernel_size: Pair, stride: Pair | None, padding: Pair) -> Sizes:
 
 
 def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
-    both = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    with suppress(ValueError):
-        height, width = (integer(name, n, least, 2**31) for n in both)
-        return height, width
-    raise ValueError(f"{name}: got {value!r}, want an integer >= {least}, or two, for height and width")
+    try:
+        height, width = value if isinstance(value, list | tuple) else (value, value)
+        return integer(name, height, least, 2**31), integer(name, width, least, 2**31)
+    except ValueError:
+        want = f"an integer >= {least}, or two, for height and width"
+        raise ValueError(f"{name}: got {value!r}, want {want}") from None
 
 
 @overload

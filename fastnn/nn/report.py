@@ -1,4 +1,4 @@
-"""What a model does to a signal before it is trained: whether it explodes, vanishes, or dies."""
+"""How a model changes a signal before it is trained: whether the signal explodes, vanishes, or dies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """A layer's name in the model, its repr, its result, and the gradient of the loss by its result."""
+    """A layer's name in the model, its repr, its result, and the gradient of the loss with respect to that."""
 
     name: str
     layer: str
@@ -70,12 +70,12 @@ class Report:
 
 
 def report(model: Module, batch: Array, dy: Array | None = None) -> Report:
-    """Run a batch forward and backward once, and tell what each layer did. The model is as before afterwards.
+    """Run a batch forward and backward once, and report on each layer. Afterwards the model is as before.
 
     Args:
         model: a `fastnn.nn.Module`. Sequentials are looked into; any other module is one layer.
         batch: (N, ...), what the model takes, N > 0.
-        dy: gradient of the loss by the model's result; standard normal numbers, always the same, if None.
+        dy: gradient of the loss with respect to the model's result; standard normal numbers, always the same, if None.
 
     Raises:
         TypeError: model is no Module.

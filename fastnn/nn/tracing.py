@@ -17,14 +17,14 @@ T = TypeVar("T")
 def signals(
     model: Module, batch: Array, gradient: Callable[[Array], Array], look: Callable[[str, str, Array], T]
 ) -> list[tuple[str, Module, T, T]]:
-    """Run a batch forward and backward, and look at every layer's result and the gradient by it.
+    """Run a batch forward and backward, and look at every layer's result and the gradient with respect to it.
 
     Args:
-        gradient: of the loss by the model's result, made of that.
+        gradient: computes the gradient of the loss with respect to the model's result from that result.
         look: ("activation" or "gradient", the layer's name, the array) -> what to keep; the array may change later.
 
     Returns:
-        (name, layer, what look returned of its result, and of the gradient), in the order they run. The model is as
+        (name, layer, the value of `look` for its result, and for the gradient), in the order they run. The model is as
         before afterwards.
     """
     layers = list(leaves(model))
@@ -43,7 +43,7 @@ def signals(
 
 
 def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
-    """The layers in the order they run, with their names; a Sequential's are looked into, any other module is one."""
+    """Layers in the order they run, with their names; Sequentials are looked into, any other module is one layer."""
     if not isinstance(module, Sequential):
         yield name, module
         return

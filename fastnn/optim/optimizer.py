@@ -1,4 +1,4 @@
-"""What all optimizers share: parameter groups, state, and one call into the kernels per step."""
+"""The base class of all optimizers: parameter groups, state, and one call into the kernels per step."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ class Optimizer:
     """
 
     rule: ClassVar[type["_core._Stepper"]]
-    """The compiled side."""
+    """The compiled stepper."""
     layout: ClassVar[Layout]
     """What is kept for each parameter."""
 
@@ -81,7 +81,7 @@ class Optimizer:
 
     @property
     def state_dtype(self) -> StateDtype | None:
-        """What state is kept in; for good."""
+        """The format that state is kept in; it cannot be changed."""
         return self._state_dtype
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
@@ -232,7 +232,7 @@ class Optimizer:
         self.param_groups = [*self.param_groups, group]
 
     def _build(self, groups: Sequence[ParamGroup]) -> None:
-        """Make the compiled side anew, with whatever state the options of the moment need."""
+        """Build the compiled stepper for these groups, with the state that their options need now."""
         states = self._states
         for group, indices in members(groups):
             for i in indices:

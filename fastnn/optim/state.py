@@ -1,4 +1,4 @@
-"""What an optimizer keeps for its parameters, in the format that it is kept in."""
+"""The state that an optimizer keeps for its parameters, and the format of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -20,7 +20,7 @@ class Stored:
     Args:
         shape, dtype: of its values.
         state_dtype: "bfloat16" or "int8" for float32 values, None to keep them as they are.
-        is_signed: False for what is never negative, which gives int8 another bit for its exponent.
+        is_signed: False for values that are never negative, which gives int8 another bit for its exponent.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ParamState:
 
 @dataclass(frozen=True)
 class Layout:
-    """What an optimizer keeps for each parameter, and how a state dict has it.
+    """Which state an optimizer keeps for each parameter, and how a state dict presents it.
 
     Attributes:
         kinds: the names of the arrays, as PyTorch has them, each with whether it can be negative.
@@ -128,7 +128,7 @@ class States:
         return result
 
     def entry(self, i: int) -> dict[str, Any]:
-        """Parameter i in a state dict, with all state that it has, also such as its options need no more."""
+        """Parameter i in a state dict, with all the state that it has, even where its options no longer need it."""
         layout = self.layout
         entry: dict[str, Any] = {"step": int(self.steps[i])} if layout.counts_steps else {}
         if layout.memory_name is not None:

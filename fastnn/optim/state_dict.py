@@ -162,10 +162,9 @@ def _as_torch(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_keys(name: str, got: Iterable[str], want: Sequence[str], may: Iterable[str] = ()) -> None:
-    """Refuse what has not all keys of `want`, or others that are not in `may`.
+    """Raise ValueError unless `got` has every key of `want`, and no other ones but those of `may`.
 
-    Raises:
-        ValueError: the sentence names those that are missing and those that are unknown.
+    The sentence names the keys that are missing and those that are unknown.
     """
     found = set(got)
     missing, unknown = [k for k in want if k not in found], sorted(found - set(want) - set(may))

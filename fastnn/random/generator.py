@@ -153,8 +153,7 @@ class Generator:
         Raises:
             ValueError: words < 0, or the stream's end at 2**64 words.
         """
-        if words < 0:
-            raise ValueError(f"words: got {words}, want a number >= 0")
+        words, align = integer("words", words), integer("align", align, 1)
         with _LOCK:
             first = -(-self.offset // align) * align
             if words:

@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-from fastnn.nn.module import Module
 from fastnn.random.generator import manual_seed
 from fastnn.runs.config.description import Config
 from fastnn.runs.config.network import build_model

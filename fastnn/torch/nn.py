@@ -5,7 +5,7 @@ of torch.Tensor, and everything under torch.compile, torch.func's transforms and
 """
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -135,7 +135,7 @@ class MaxPool2d(nn.MaxPool2d):
 
 
 def _both(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (size, size) if isinstance(size, int) else tuple(size)
+    return (size, size) if isinstance(size, SupportsIndex) else tuple(size)
 
 
 class LinearGELU(nn.Linear):

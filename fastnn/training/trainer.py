@@ -11,6 +11,7 @@ from fastnn._types import Array
 from fastnn.functional.softmax import softmax
 from fastnn.nn.module import Module
 from fastnn.optim.optimizer import Optimizer as FusedOptimizer
+from fastnn.random.generator import Generator
 from fastnn.training import checks, lr_finder, resuming
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.checks import Data
@@ -73,9 +74,11 @@ class Trainer:
         self.metrics = named(metrics)
         self.callbacks = checks.checked_callbacks(callbacks)
         self.accumulate_grad_batches = positive_integer("accumulate_grad_batches", accumulate_grad_batches)
-        checks.validation_interval(val_check_interval, 1)
-        self.val_check_interval = val_check_interval
-        self.seed = seed
+        interval = checks.validation_interval(val_check_interval, 1)
+        self.val_check_interval = (
+            val_check_interval if isinstance(val_check_interval, float | np.floating) else interval
+        )
+        self.seed = None if seed is None else Generator(seed).seed
         self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
         self.detect_nan = detect_nan
         checks.check_parts(model, optimizer, scheduler, scheduler_interval)

@@ -115,11 +115,12 @@ class SequentialLR(Composed):
         """
         if not self._plateau:
             return super().preview(n)
+        n = at_least(0)("n", n)
         if metrics is None or len(metrics) != max(n - 1, 0):
             got = None if metrics is None else len(metrics)
             raise ValueError(f"metrics: got {got}, want {max(n - 1, 0)} of them: one per step but the first")
         rows, run = [], Run(None, 0, 0, [])
-        for step in range(at_least(0)("n", n)):
+        for step in range(n):
             member, begin = self._active(step)
             if isinstance(member, ReduceLROnPlateau):
                 run = member.fresh() if step == begin else member.after(run, metrics[step - 1])

@@ -12,11 +12,11 @@ import numpy as np
 
 from fastnn import nn, optim
 from fastnn._checks import positive_integer
+from fastnn.optim import lr_scheduler
+from fastnn.random import Generator, default_generator
 from fastnn.runs.config.data import Data
 from fastnn.runs.config.network import Network, build_layers, read_network
 from fastnn.runs.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
-from fastnn.optim import lr_scheduler
-from fastnn.random import Generator, default_generator
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.callbacks.stopping import EarlyStopping
 from fastnn.training.checks import check_monitor

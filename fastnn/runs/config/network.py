@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import init, nn
-from fastnn.runs.config.options import ConfigError, Part, Table, checked, chosen, is_complete, keys
 from fastnn.data import Normalize
 from fastnn.nn.activation import Activation
 from fastnn.nn.norm import Norm
+from fastnn.runs.config.options import ConfigError, Part, Table, checked, chosen, is_complete, keys
 
 WIDTHS = ("in_features", "num_features", "normalized_shape")
 """The arguments of layers for the size of their input, which the layer before determines."""

@@ -4,6 +4,7 @@ import sys
 import time
 from typing import Any
 
+from fastnn._checks import positive_integer
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.history import put
 from fastnn.training.protocols import Training
@@ -47,7 +48,7 @@ class TimingMonitor(Callback):
     """
 
     def __init__(self, estimate_after: int | None = 20) -> None:
-        self.estimate_after = estimate_after
+        self.estimate_after = None if estimate_after is None else positive_integer("estimate_after", estimate_after)
         self._reset()
 
     @property
