@@ -1,8 +1,8 @@
 """The commands `python -m fastnn train --config`, `resume` and `lr-find`.
 
-A run's directory is named by the time. It contains config.toml, a copy of the file; lr_find.npz, if the learning rate was
-to be found; checkpoints/, see `ModelCheckpoint`; and in the end model.safetensors, the final weights, and the files of
-`save_run`.
+A run's directory is named by the time. It contains config.toml, a copy of the file; lr_find.npz, if the file asks for a
+learning rate to be found; checkpoints/, see `ModelCheckpoint`; and in the end model.safetensors, the final weights, and
+the files of `save_run`.
 """
 
 import sys
