@@ -31,8 +31,8 @@ def diagnose(
 
     Args:
         history: the history of one training; curves need more than 20 steps, or 3 epochs.
-        classes: the number of classes C, to recognise log C as the loss of a guess; by default that of the result of the
-            model for `batch`.
+        classes: the number of classes C, to recognise log C as the loss of a guess; by default the number of columns
+            in the model's result for `batch`.
         model, batch: both or neither: the trained model, and (x, y). They tell more about a symptom: the layer that NaN
             comes from if only one has it, dead units, a signal that vanishes, an input of the wrong scale. The model is
             afterwards as before.
