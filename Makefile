@@ -28,7 +28,8 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest fastnn._core --concise --allowlist tests/stubtest_allowlist.txt
+	$(BIN)/python -m mypy.stubtest fastnn._core --concise --allowlist tests/stubtest_allowlist.txt \
+	  --mypy-config-file pyproject.toml
 	$(foreach cxx,$(COMPILERS),$(call warnings,$(cxx)))
 
 # Every warning that CMakeLists.txt asks for is an error.
