@@ -46,8 +46,11 @@ class Docstrings(griffe.Extension):
 
 
 def _show_functions_of_files(module: griffe.Module) -> None:
-    """Where a function is exported that is called like its file, its name is the function's."""
-    for name in module.exports or ():
+    """Where a function is exported that is called like its file, its name is the function's.
+
+    A package that computes its `__all__` has no exports here; it exports the functions that its files are named after.
+    """
+    for name in module.exports or module.modules:
         file = module.members[str(name)]
         if not file.is_alias and file.is_module and str(name) in file.functions:
             module.members[str(name)] = griffe.Alias(str(name), file.members[str(name)], parent=module)

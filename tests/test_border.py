@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import (
-    CALLS,
     COLUMNS,
     EXTRA_AXIS,
     FORTRAN,
@@ -22,6 +21,7 @@ from calls import (
     misaligned,
     strided,
 )
+from kernels import CALLS
 from support import Array, refused, same_bits
 
 import fastnn

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from calls import CALLS
+from kernels import CALLS
 from support import DTYPES, HARD, Array, all_close, hard_values, refused, same_bits
 
 from fastnn import Generator
