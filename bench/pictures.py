@@ -16,11 +16,11 @@ RESULTS = Path(__file__).parent / "results"
 SIZES = {"4k": 1 << 12, "128k": 1 << 17, "1M": 1 << 20, "16M": 1 << 24}
 LINES = {"numpy": ("NumPy", "#8a8f98"), "torch": ("torch, best mode", "#2563eb"), "fastnn": ("fastnn", "#c2410c")}
 BARS = {
-    "torch": ("torch as it comes", "#bfd3fb"),
-    "torch, tuned malloc": ("torch, malloc that keeps blocks", "#2563eb"),
+    "torch": ("torch, eager", "#bfd3fb"),
+    "torch, tuned malloc": ("torch, eager, tuned malloc", "#2563eb"),
     "torch compiled": ("torch.compile", "#0f766e"),
     "fastnn": ("fastnn", "#c2410c"),
-    "ceiling": ("what memory allows", "#8a8f98"),
+    "ceiling": ("ceiling", "#8a8f98"),
 }
 
 
