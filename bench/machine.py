@@ -1,6 +1,6 @@
-"""What this machine can do at best: memory traffic by access pattern, and float32 matrix products.
+"""Measures the limits of this machine: memory traffic by access pattern, and float32 matrix products.
 
-`python bench/machine.py` prints the tables; `pytest bench` puts them under its own.
+`python bench/machine.py` prints the tables; `pytest bench` adds them to its report.
 """
 
 import contextlib
@@ -47,20 +47,20 @@ def threads(count: int) -> Iterator[None]:
 
 
 class Neighbours:
-    """Watches, from its making on, what other processes take of this machine."""
+    """Measures, from its construction on, how busy other processes keep this machine."""
 
     def __init__(self) -> None:
         self.start = _cpu_seconds()
 
     def note(self) -> str:
-        """A warning where they kept more than a tenth of a CPU busy on average, else nothing."""
+        """Return a warning if they kept more than a tenth of a CPU busy on average, else an empty string."""
         wall, busy, own = (now - then for now, then in zip(_cpu_seconds(), self.start, strict=True))
         others = (busy - own) / wall
         return f"other processes kept {others:.1f} CPUs busy" if others > 0.1 else ""
 
 
 def describe() -> dict[str, str]:
-    """What a reader of the numbers has to know of where they were taken."""
+    """Return what a reader of the numbers needs to know about the machine and the versions."""
     torch = find_torch()
     return {
         "CPU": f"{_cpu()}, {os.cpu_count()} CPUs",
@@ -72,7 +72,7 @@ def describe() -> dict[str, str]:
 
 
 def traffic(sizes: tuple[int, ...] = SIZES) -> list[dict[str, object]]:
-    """GB/s of each access pattern, float32; in cache and from memory, for 1 thread and for all."""
+    """Measure GB/s of each access pattern, float32, in cache and from memory, on one thread and on all."""
     rows: list[dict[str, object]] = []
     for count in THREADS:
         with threads(count):
@@ -87,7 +87,7 @@ def traffic(sizes: tuple[int, ...] = SIZES) -> list[dict[str, object]]:
 
 
 def gemm() -> list[dict[str, object]]:
-    """GFLOP/s of numpy.matmul, float32: square, and the largest layer of the demo network."""
+    """Measure GFLOP/s of numpy.matmul, float32: square matrices, and the largest layer of the demo network."""
     rows: list[dict[str, object]] = []
     for count in THREADS:
         with threads(count):
@@ -105,7 +105,7 @@ def label(n: int) -> str:
 
 
 def table(rows: list[dict[str, object]]) -> str:
-    """The rows as a Markdown table in columns of even width."""
+    """Format the rows as a Markdown table with aligned columns."""
     if not rows:
         return ""
     lines = [list(rows[0]), *([("" if v is None else str(v)) for v in row.values()] for row in rows)]
@@ -115,7 +115,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def _cpu_seconds() -> tuple[float, float, float]:
-    """Seconds on the clock, of all CPUs' work, and of the work of this process and its finished children."""
+    """Return seconds: wall time, CPU time on all CPUs, CPU time of this process and its finished children."""
     times = os.times()
     own = sum(times[:4])
     stat = Path("/proc/stat")
@@ -126,7 +126,7 @@ def _cpu_seconds() -> tuple[float, float, float]:
 
 
 def _blas() -> str:
-    """The library behind numpy.matmul and the kernels that it chose, which OPENBLAS_CORETYPE may have chosen for it."""
+    """Name the library behind numpy.matmul and its kernels, which OPENBLAS_CORETYPE can select."""
     build = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     name = f"{build.get('name')} {build.get('version')}"
     with contextlib.suppress(ImportError):

@@ -1,9 +1,10 @@
-"""How much a BLAS product and a layer norm of its result disturb each other: both in turn against both alone.
+"""Measures how much a BLAS product and a layer norm of its result slow each other down.
 
     python bench/matmul_then_norm.py [MODULE ...]
 
-imports the modules first, as they may bring thread pools of their own, and prints {"beside": ratio, "rested": ratio}
-as JSON: the parts timed in turn, and each after a rest in which all waiting threads have gone to sleep.
+imports the modules first, since they may have thread pools of their own, and prints {"beside": ratio, "rested": ratio}
+as JSON. A ratio is the time of both in turn divided by the sum of both alone. "rested" pauses before each sample until
+all waiting threads sleep; "beside" does not.
 """
 
 import importlib
@@ -20,7 +21,7 @@ from fastnn.benchmark import REST, interleave  # noqa: E402
 
 
 def main() -> None:
-    """Assert the answer, then time."""
+    """Assert the answer, then measure."""
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((128, 784), np.float32), rng.standard_normal((784, 512), np.float32)
     product = a @ b

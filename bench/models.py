@@ -1,10 +1,10 @@
-"""The shapes of well-known models' parameters."""
+"""The parameter shapes of well-known models."""
 
 Shapes = list[tuple[int, ...]]
 
 
 def gpt2_small() -> Shapes:
-    """124 million: A. Radford et al., "Language models are unsupervised multitask learners", 2019."""
+    """GPT-2 small, 124 million: A. Radford et al., "Language models are unsupervised multitask learners", 2019."""
     d = 768
     norm: Shapes = [(d,), (d,)]
     block: Shapes = [*norm, (d, 3 * d), (3 * d,), (d, d), (d,), *norm, (d, 4 * d), (4 * d,), (4 * d, d), (d,)]
@@ -12,7 +12,7 @@ def gpt2_small() -> Shapes:
 
 
 def resnet50() -> Shapes:
-    """25.6 million: K. He et al., "Deep residual learning for image recognition", CVPR 2016, table 1."""
+    """ResNet-50, 25.6 million: K. He et al., "Deep residual learning for image recognition", CVPR 2016, table 1."""
     shapes: Shapes = [(64, 3, 7, 7), (64,), (64,)]
     channels = 64
     for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):

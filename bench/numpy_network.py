@@ -1,4 +1,4 @@
-"""One training step of the demo network as a NumPy user writes it, with nothing but NumPy."""
+"""A training step of the demo network as a NumPy user would write it, with NumPy only."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class NumpyNetwork:
         self.p, self.rng = p, np.random.default_rng(0)
 
     def step(self, x: AnyArray, labels: AnyArray) -> float:
-        """Forward, loss, backward, optimizer; returns the loss. x (N, 784), labels (N,)."""
+        """Run forward, loss, backward and optimizer; return the loss. x (N, 784), labels (N,)."""
         w, grads = self.w, {}
         h1 = x @ w["0.weight"].T + w["0.bias"]
         rivals.track(self.running, h1, 0)

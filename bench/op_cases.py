@@ -1,9 +1,9 @@
-"""Forward and backward of one operation, by fastnn and by PyTorch in its modes: what the bars compare.
+"""The operations that the bars compare: forward and backward, in fastnn and in PyTorch's modes.
 
     python bench/op_cases.py NAME
 
-prints {"fastnn": seconds, "torch": seconds} as JSON, with a malloc that keeps large blocks; glibc reads that setting
-only when a process starts, so the program starts itself again with it.
+prints {"fastnn": seconds, "torch": seconds} as JSON, with a malloc that keeps large blocks. glibc reads that setting
+only when a process starts, so the program restarts itself with it.
 """
 
 import json
@@ -25,7 +25,7 @@ SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4
 
 
 class Op(NamedTuple):
-    """`fastnn` and PyTorch's modes do the same; `patterns` are the passes over memory it takes at least."""
+    """`fastnn` and PyTorch's modes compute the same; `patterns` are the least passes over memory that this takes."""
 
     elements: int
     patterns: tuple[Pattern, ...]
@@ -183,7 +183,7 @@ OPS: dict[str, Callable[[Any], Op]] = {
 
 
 def main(name: str) -> None:
-    """Time both."""
+    """Time fastnn and torch."""
     import torch
 
     with machine.threads(max(machine.THREADS)):

@@ -1,6 +1,6 @@
 """Draws bench/results/*.png from latest.json.
 
-optimizers.png is the time of a step against size, operations.png that of forward and backward beside PyTorch's.
+optimizers.png shows the time of a step against size; operations.png the time of forward and backward beside PyTorch's.
 
 python bench/pictures.py
 """
@@ -16,11 +16,11 @@ RESULTS = Path(__file__).parent / "results"
 SIZES = {"4k": 1 << 12, "128k": 1 << 17, "1M": 1 << 20, "16M": 1 << 24}
 LINES = {"numpy": ("NumPy", "#8a8f98"), "torch": ("torch, best mode", "#2563eb"), "fastnn": ("fastnn", "#c2410c")}
 BARS = {
-    "torch": ("torch as it comes", "#bfd3fb"),
-    "torch, tuned malloc": ("torch, malloc that keeps blocks", "#2563eb"),
+    "torch": ("torch, eager", "#bfd3fb"),
+    "torch, tuned malloc": ("torch, eager, tuned malloc", "#2563eb"),
     "torch compiled": ("torch.compile", "#0f766e"),
     "fastnn": ("fastnn", "#c2410c"),
-    "ceiling": ("what memory allows", "#8a8f98"),
+    "ceiling": ("ceiling", "#8a8f98"),
 }
 
 
@@ -31,14 +31,14 @@ def _plain(axes: Any) -> None:
 
 
 def times(row: dict[str, Any], library: str) -> float | None:
-    """Microseconds of one call."""
+    """Return the microseconds of one call."""
     own: float = row["ns/element"] * SIZES[row["elements"]] / 1e3
     factor = 1 if library == "fastnn" else row[f"x {library}"]
     return None if factor is None else own * factor
 
 
 def draw_optimizers(results: dict[str, Any], path: Path) -> None:
-    """A panel per optimizer, on all threads."""
+    """Draw a panel per optimizer, on all threads."""
     figure = new_figure(12, 5.6)
     panels = figure.subplots(2, 5, sharex=True, sharey=True)
     threads = max(row["threads"] for row in results["rows"])
@@ -62,7 +62,7 @@ def draw_optimizers(results: dict[str, Any], path: Path) -> None:
 
 
 def draw_operations(results: dict[str, Any], path: Path) -> None:
-    """A group of bars per operation, on a logarithmic axis."""
+    """Draw a group of bars per operation, on a logarithmic axis."""
     rows = results["fused"]
     figure = new_figure(12, 6.5)
     axes = figure.subplots()
@@ -81,7 +81,7 @@ def draw_operations(results: dict[str, Any], path: Path) -> None:
 
 
 def draw_all(results: dict[str, Any], folder: Path) -> None:
-    """What there are numbers for."""
+    """Draw the pictures for which the results have numbers."""
     if any(row["op"] == "AdamW" for row in results["rows"]):
         draw_optimizers(results, folder / "optimizers.png")
     if results["fused"]:
@@ -89,7 +89,7 @@ def draw_all(results: dict[str, Any], folder: Path) -> None:
 
 
 def main() -> None:
-    """From the last saved results."""
+    """Draw the pictures of the last saved results."""
     draw_all(json.loads((RESULTS / "latest.json").read_text()), RESULTS)
 
 

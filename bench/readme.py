@@ -20,7 +20,7 @@ OPTIMIZERS = ("Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Lio
 
 
 def optimizers(results: dict[str, Any]) -> str:
-    """The other optimizers from memory, and every bar of theirs, the missed ones too."""
+    """Return the table of the optimizers that `table` leaves out, from memory, and the bars of all optimizers."""
     threads = max(row["threads"] for row in results["rows"])
     rows = {r["op"]: r for r in results["rows"] if r["threads"] == threads and r["elements"] == "16M"}
     lines = ["| 16M parameters | ns/element | of the ceiling | x NumPy | x torch |", "|---|---|---|---|---|"]
@@ -32,8 +32,8 @@ def optimizers(results: dict[str, Any]) -> str:
 
 
 def bars(results: dict[str, Any], names: tuple[str, ...]) -> str:
-    """What was promised of these, the missed ones too."""
-    lines = ["| promised | measured | bar | |", "|---|---|---|---|"]
+    """Return the table of the bars whose names begin with `names`, including missed ones."""
+    lines = ["| measurement | result | bar | |", "|---|---|---|---|"]
     for bar in results["bars"]:
         if bar["what"].startswith(names):
             lines.append(f"| {bar['what']} | {bar['measured']} | {bar['bar']} | {bar['verdict']} |")
@@ -41,26 +41,26 @@ def bars(results: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def random(results: dict[str, Any]) -> str:
-    """Random numbers and initialisation, and the machine that they were drawn on."""
-    lines = ["| ns/element, all threads | fastnn | torch | NumPy, its fastest | |", "|---|---|---|---|---|"]
+    """Return the tables of random numbers and initialisation, and the machine they were measured on."""
+    lines = ["| ns/element, all threads | fastnn | torch | NumPy | NumPy's generator |", "|---|---|---|---|---|"]
     for row in results["drawn"]:
         lines.append("| " + " | ".join("-" if cell is None else str(cell) for cell in row.values()) + " |")
     return "\n".join(lines) + "\n\n" + bars(results, RANDOM) + f"\n{about(results['machine'])}.\n"
 
 
 def doors(results: dict[str, Any]) -> str:
-    """What PyTorch and Cython users gain, and what an import costs."""
+    """Return the bars for PyTorch and Cython users and for the import, and the machine they were measured on."""
     return bars(results, DOORS) + f"\n{about(results['machine'])}.\n"
 
 
 def about(machine: dict[str, str]) -> str:
-    """Where the numbers come from."""
+    """Return a line about the machine and the versions."""
     fastnn = machine["fastnn"].split(", ", 1)[1]
     return f"{machine['CPU']}; {fastnn}; NumPy {machine['NumPy']}, torch {machine['torch']}"
 
 
 def kernels(results: dict[str, Any]) -> str:
-    """Norms, dropout, activations and losses at the shapes that were promised; every bar, the missed ones too."""
+    """Return the tables of norms, dropout, activations and losses at the shapes of the bars, and these bars."""
     sides = list(results["fused"][0])[1:]
     lines = ["| ns/element, forward + backward | " + " | ".join(sides) + " |", "|---" * (len(sides) + 1) + "|"]
     for row in results["fused"]:
@@ -69,7 +69,7 @@ def kernels(results: dict[str, Any]) -> str:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The operations that a reader looks for first, on all threads, in cache and from memory."""
+    """Return the table of the most used operations, on all threads, in cache and from memory."""
     rows = {
         (r["op"], r["elements"]): r
         for r in results["rows"]
@@ -97,7 +97,7 @@ TABLES = (
 
 
 def filled(text: str) -> str:
-    """A page's text with the tables in their places."""
+    """Return a page's text with its tables filled in."""
     for begin, make, name in TABLES:
         if begin in text:
             before, rest = text.split(begin)

@@ -1,4 +1,4 @@
-"""How many times faster than its rivals fastnn is."""
+"""Measures how many times faster fastnn is than its rivals."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ Bar = Callable[[str, float, str, float], None]
 
 
 def judged(bar: Bar, *bars: tuple[str, float, str, float]) -> None:
-    """Note every bar, then fail if any was missed."""
+    """Record every bar, then fail if any was missed."""
     missed = []
     for what in bars:
         try:
@@ -20,7 +20,7 @@ def judged(bar: Bar, *bars: tuple[str, float, str, float]) -> None:
 
 
 def race(sides: Mapping[str, Side], seconds: float) -> dict[str, float]:
-    """Seconds of every side; alternating, each sample after a rest that ends all spinning."""
+    """Time all sides alternately; each sample follows a rest in which all spinning ends."""
     for kind, rest in (("beside busy pools", 0.0), ("rested", REST)):
         times = {name: s.median for name, s in interleave(sides, max(seconds, 0.5), rounds=9, rest=rest).items()}
         print(f"{kind}: " + ", ".join(f"{name} {s * 1e6:.1f} us" for name, s in times.items()))
@@ -28,7 +28,7 @@ def race(sides: Mapping[str, Side], seconds: float) -> dict[str, float]:
 
 
 def speeds(case: Case, *rivals: str, seconds: float) -> dict[str, float]:
-    """The times of rivals, "ceiling" among them if asked for, over that of fastnn; the answers are asserted first."""
+    """Assert the answers; return each rival's time, or that of the "ceiling", divided by fastnn's."""
     check(case)
     sides = {"ceiling": stream_side(case.pattern, case.elements)} if "ceiling" in rivals else {}
     sides |= {name: case.sides[name] for name in ("fastnn", *rivals) if name != "ceiling"}

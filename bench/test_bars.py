@@ -1,4 +1,4 @@
-"""The speeds that are promised, one test each; a promise that does not hold on this machine fails."""
+"""The promised speeds, one test each; a test fails if this machine does not reach the speed."""
 
 import json
 import statistics

@@ -1,4 +1,4 @@
-"""What the doors promise: training in PyTorch, calls from Cython, an import."""
+"""The promised speeds of training in PyTorch, of calls from Cython, and of the import."""
 
 import importlib
 import json
@@ -34,7 +34,7 @@ def test_training_steps(bar: Bar, seconds: float) -> None:
 
 
 def test_many_small(bar: Bar, seconds: float) -> None:
-    """An MLP of 200 layers of 4 x 4."""
+    """Step an MLP with 200 layers of 4 x 4."""
     sides = {}
     for name, kind, mode in (("torch", torch.optim.AdamW, {"fused": True}), ("fastnn", ft.optim.AdamW, {})):
         model = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(200)))
@@ -46,7 +46,7 @@ def test_many_small(bar: Bar, seconds: float) -> None:
 
 
 def test_call_from_cython(bar: Bar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second row costs what the kernel takes for a row; what a call with one costs beyond that is the call's own."""
+    """A second row costs the kernel's time for one row; the rest of the time of a call with one row is overhead."""
     shutil.copytree(HERE.parent / "examples" / "cython", tmp_path, dirs_exist_ok=True)
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
@@ -59,7 +59,7 @@ def test_call_from_cython(bar: Bar, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_import(bar: Bar) -> None:
-    """Beyond NumPy, in fresh processes."""
+    """Measure the import after NumPy's, in new processes."""
     program = "import time, numpy; t = time.perf_counter(); import fastnn; print(1e3 * (time.perf_counter() - t))"
     runs = [subprocess.run([sys.executable, "-c", program], check=True, capture_output=True) for _ in range(15)]
     bar("import beyond NumPy, ms", statistics.median(float(run.stdout) for run in runs), "<=", 50)

@@ -1,6 +1,6 @@
-"""The speeds that are promised of norms, dropout, activations and losses.
+"""The promised speeds of norms, dropout, activations and losses.
 
-Forward and backward, against PyTorch as it comes, with a malloc that keeps large blocks, and compiled; and as a share
+Forward and backward, against PyTorch in eager mode, with a malloc that keeps large blocks, and compiled; and as a share
 of what memory allows.
 """
 
@@ -23,7 +23,7 @@ from fastnn.benchmark.case import normal_array
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
 
-# Times PyTorch as it comes, with the tuned malloc, and compiled.
+# How many times faster than PyTorch in eager mode, with the tuned malloc, and compiled.
 WANTED: dict[str, tuple[float, float | None, float | None]] = {
     "layer_norm 4096 x 768": (1.5, None, None),
     "layer_norm 16384 x 1024": (4, 1.4, None),

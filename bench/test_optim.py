@@ -1,4 +1,4 @@
-"""One optimizer step: a single parameter, and many small ones in one call."""
+"""An optimizer step for a single parameter, and for many small ones in one call."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The speeds that the optimizers promise, one test each."""
+"""The promised speeds of the optimizers, one test each."""
 
 import gc
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def all_threads() -> Iterator[None]:
 
 
 def compiled(name: str, case: Case, **options: Any) -> Side:
-    """The step of torch's optimizer, compiled, over one tensor of the case's size."""
+    """Return the compiled step of torch's optimizer, for one tensor of the case's size."""
     values, grads = [normal_array(case.elements)], [normal_array(case.elements, seed=1)]
     step = torch.compile(getattr(torch.optim, name)(torch_params(torch, values, grads), lr=1e-3, **options).step)
     step()
@@ -55,7 +55,7 @@ def test_gpt2(bar: Bar, seconds: float) -> None:
 
 
 def test_clip_step_zero(bar: Bar, seconds: float) -> None:
-    """torch in each of its modes; the gradients are cleared by zeroing, since ours are."""
+    """Compare with torch in each of its modes. Its gradients are zeroed, not dropped, as fastnn's are."""
     values = [normal_array(*shape) for shape in gpt2_small()]
     grads = [normal_array(*shape, seed=1) for shape in gpt2_small()]
 
@@ -101,7 +101,7 @@ def test_low_memory_state(bar: Bar, seconds: float) -> None:
     )
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile meets some of its own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised within torch.compile
 @pytest.mark.parametrize(
     ("name", "eager", "compile_"),
     [("Adamax", 2.5, 1.0), ("RMSprop", 2.5, 1.0), ("Adadelta", 2.5, 1.0), ("NAdam", 3, 1.5), ("RAdam", 3, 1.5)],
@@ -133,7 +133,7 @@ def test_sgd(bar: Bar, seconds: float) -> None:
 
 @pytest.mark.parametrize("shapes", LISTS)
 def test_torch_parameters(bar: Bar, seconds: float, shapes: str) -> None:
-    """The same lists as torch parameters and as NumPy arrays, both stepped by fastnn."""
+    """Step the same shapes as torch parameters and as NumPy arrays, both with fastnn."""
     values = [normal_array(*shape) for shape in LISTS[shapes]]
     grads = [normal_array(*shape, seed=1) for shape in LISTS[shapes]]
     sides = {

@@ -1,6 +1,6 @@
-"""The speeds that are promised of random numbers and initialisation: 16M float32 unless a bar says otherwise.
+"""The promised speeds of random numbers and initialisation, for 16M float32 values unless a bar says otherwise.
 
-NumPy's side is the fastest of its bit generators, each on one thread and, in halves of the array, on two.
+NumPy's side is the fastest of its bit generators, each on one thread and, with the array in halves, on two.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def all_threads() -> Iterator[None]:
 
 
 def numpy_sides(method: str, out: Any, pool: ThreadPoolExecutor) -> dict[str, Side]:
-    """NumPy's generators, filling an array that is there already."""
+    """Return NumPy's generators, which fill an existing array."""
     sides: dict[str, Side] = {}
     halves = np.split(out, 2)
     for name in GENERATORS:
@@ -42,7 +42,7 @@ def numpy_sides(method: str, out: Any, pool: ThreadPoolExecutor) -> dict[str, Si
 
 
 def timed(drawn: Drawn, what: str, n: int, sides: dict[str, Side], seconds: float) -> dict[str, float]:
-    """Seconds of fastnn, torch and NumPy's fastest, those that there are; noted for the table."""
+    """Time the sides; return the seconds of fastnn, torch and NumPy's fastest, and record them for the table."""
     times = race(sides, seconds)
     best = min((side for side in times if side.startswith("numpy")), key=times.__getitem__, default="")
     sources = {"fastnn": "fastnn", "torch": "torch", "NumPy": best}
@@ -105,7 +105,7 @@ def test_orthogonal(bar: Bar, drawn: Drawn, seconds: float, shape: tuple[int, in
 
 
 def test_gpt2(bar: Bar, drawn: Drawn, seconds: float) -> None:
-    """All parameters of a GPT-2 small, normal with std 0.02."""
+    """Fill all parameters of GPT-2 small, normal with std 0.02."""
     arrays = [np.ones(shape, np.float32) for shape in gpt2_small()]
     tensors = [torch.ones(shape) for shape in gpt2_small()]
     sides: dict[str, Side] = {

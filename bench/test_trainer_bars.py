@@ -1,4 +1,4 @@
-"""What the Trainer promises: next to nothing over a bare loop, and a good network without a rate set by hand."""
+"""The Trainer's bars: little overhead over a bare loop, and a good network without a learning rate set by hand."""
 
 import statistics
 import time
@@ -18,7 +18,7 @@ BATCH, STEPS = 32, 16
 
 
 def mlp() -> tuple[nn.Module, nn.CrossEntropyLoss, optim.AdamW]:
-    """The layers of the demo without what is drawn at random or normalised."""
+    """Build the linear layers and ReLUs of the demo, without dropout and norms."""
     fastnn.manual_seed(0)
     layers = nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)
     model = nn.Sequential(*layers)
@@ -26,7 +26,7 @@ def mlp() -> tuple[nn.Module, nn.CrossEntropyLoss, optim.AdamW]:
 
 
 class Beside(Callback):
-    """Runs something else after every epoch of the Trainer, and times both: a machine that slows down slows both."""
+    """Runs `other` after every epoch of the Trainer and times both, so that a machine that slows down slows both."""
 
     def __init__(self, other: Callable[[], object]) -> None:
         self.other = other
@@ -40,12 +40,12 @@ class Beside(Callback):
         self.other()
         end = time.perf_counter()
         self.seconds.append((middle - self.start, end - middle))
-        self.start = end  # the callbacks behind this one are of the next epoch's time
+        self.start = end  # later callbacks count towards the next epoch
 
 
 def test_overhead(bar: Bar, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
-    """Epochs of a fit with the default callbacks, each beside the same steps written by hand, over batches in a random
-    order: the median over such pairs."""
+    """Time each epoch of a fit with the default callbacks against the same steps written by hand, over batches in a
+    random order; take the median over these pairs."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((STEPS * BATCH, 784), np.float32)
     y = rng.integers(0, 10, len(x))
@@ -60,7 +60,7 @@ def test_overhead(bar: Bar, seconds: float, capsys: pytest.CaptureFixture[str]) 
 
     overheads = {}
     for threads in machine.THREADS:
-        beside = Beside(bare)  # with the same model, since where arrays lie makes a few per cent
+        beside = Beside(bare)  # with the same model, since the addresses of arrays change times by a few per cent
         with machine.threads(threads):
             Trainer(model, criterion, optimizer, callbacks=[beside]).fit(
                 (x, y), epochs=int(3000 * seconds), batch_size=BATCH
@@ -70,13 +70,13 @@ def test_overhead(bar: Bar, seconds: float, capsys: pytest.CaptureFixture[str]) 
         ours, theirs = (1e6 * statistics.median(times) / STEPS for times in zip(*beside.seconds, strict=True))
         with capsys.disabled():
             print(
-                f"{threads} threads: {theirs:.0f} us a step, by the Trainer {ours:.0f}: {overheads[threads]:.2f} % more"
+                f"{threads} threads: {theirs:.0f} us a step, in the Trainer {ours:.0f}: {overheads[threads]:.2f} % more"
             )
     bar("Trainer over a bare loop, MLP, batch 32, %", max(overheads.values()), "<=", 5)
 
 
 def test_digits_without_a_rate(bar: Bar, seeds: int) -> None:
-    """The suggested rate, one cycle and early stopping; the median over seeds, on images that train nothing."""
+    """Train with the suggested rate, one cycle and early stopping; take the median over seeds, on unseen images."""
     (x, y), test = load_digits()
     found = []
     for seed in range(seeds):

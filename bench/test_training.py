@@ -1,4 +1,4 @@
-"""One training step of the demo network."""
+"""A training step of the demo network."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The demonstration's network, data and recipe in torch: the peer that `fastnn.demo` is measured against."""
+"""The network, data and training recipe of `fastnn.demo` in torch, to compare with."""
 
 import time
 
@@ -13,7 +13,7 @@ from fastnn.random import manual_seed
 
 
 def build_torch(p: float = demo.DROPOUT) -> nn.Sequential:
-    """`demo.build_model` in torch, layer by layer."""
+    """Build the model of `demo.build_model` in torch."""
     return nn.Sequential(
         nn.Linear(784, 256),
         nn.BatchNorm1d(256),
@@ -52,7 +52,7 @@ def train_torch(seed: int, epochs: int = demo.EPOCHS) -> tuple[float, float]:
 
 
 def train_fastnn(seed: int, epochs: int = demo.EPOCHS, state_dtype: StateDtype | None = None) -> tuple[float, float]:
-    """`demo.train` without its files and lines; returns what `train_torch` returns."""
+    """Train as `demo.train` does, without files and output; return the same as `train_torch`."""
     train_data, test_data = load_digits()
     manual_seed(seed)
     steps = epochs * -(-len(train_data[0]) // demo.BATCH_SIZE)

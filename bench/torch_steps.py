@@ -1,9 +1,9 @@
-"""Training steps of torch models as they are, and with fastnn.torch's modules and optimizer.
+"""Times training steps of torch models, with torch's and with fastnn.torch's modules and optimizer.
 
     python bench/torch_steps.py SECONDS
 
 prints {model: {"torch": seconds, "fastnn": seconds}} as JSON, both sides with a malloc that keeps large blocks for
-reuse. The program starts itself again with that.
+reuse. The program restarts itself with that setting.
 """
 
 import copy
@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Transformer(nn.Module):
-    """A small language model of torch's own blocks: 4 of width 256, 8 heads, dropout of 0.1, causal."""
+    """A small causal language model of torch's own blocks: 4 blocks of width 256, 8 heads, dropout 0.1."""
 
     def __init__(self, tokens: int = 96, width: int = 256, length: int = 128) -> None:
         super().__init__()
@@ -37,19 +37,19 @@ class Transformer(nn.Module):
         self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(length), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (rows, tokens) of what follows each token."""
+        """Return the logits of the next token, (rows, tokens)."""
         hidden = self.dropout(self.embedding(x) + self.position)
         logits: Tensor = self.head(self.blocks(hidden, self.mask, is_causal=True)).flatten(0, 1)
         return logits
 
 
 def transformer() -> tuple[nn.Module, Batch]:
-    """With a batch of 16 x 128 tokens."""
+    """Return the transformer and a batch of 16 x 128 tokens."""
     return Transformer(), (torch.randint(0, 96, (16, 128)), torch.randint(0, 96, (16 * 128,)))
 
 
 def cnn() -> tuple[nn.Module, Batch]:
-    """Two convolutions with batch norm, dropout, two linear layers, and a batch of 64 x 1 x 28 x 28."""
+    """Return a CNN (two convolutions with batch norm, dropout, two linear layers) and a batch of 64 x 1 x 28 x 28."""
     model = nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.BatchNorm2d(64), nn.ReLU(),
         nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5),
@@ -59,11 +59,11 @@ def cnn() -> tuple[nn.Module, Batch]:
 
 
 MODELS: dict[str, Callable[[], tuple[nn.Module, Batch]]] = {"transformer": transformer, "CNN": cnn}
-ALMOST_NONE = 1e-13  # of dropout: the fused passes run, and drop nothing
+ALMOST_NONE = 1e-13  # a dropout probability with which the fused passes run but drop nothing
 
 
 def sides(name: str, dropout: float | None = None) -> dict[str, Callable[[], Tensor]]:
-    """A training step on either side, from the same weights, with the model's own dropout by default."""
+    """Return a training step for each side, from the same weights; by default with the model's own dropout."""
     model, (x, y) = MODELS[name]()
     for module in model.modules() if dropout is not None else ():
         if isinstance(module, nn.Dropout):
@@ -91,13 +91,13 @@ def sides(name: str, dropout: float | None = None) -> dict[str, Callable[[], Ten
 
 
 def check(name: str) -> None:
-    """Both sides have the same loss before and after a step that drops nothing."""
+    """Assert that both sides have the same loss before and after a step that drops nothing."""
     losses = [torch.stack([step(), step()]) for step in sides(name, ALMOST_NONE).values()]
     torch.testing.assert_close(*losses, rtol=1e-4, atol=0, msg=lambda found: f"{name}: {found}")
 
 
 def main(seconds: float) -> None:
-    """Time every model on all threads, once both sides agree."""
+    """Assert that both sides agree, then time every model on all threads."""
     with machine.threads(max(machine.THREADS)):
         for name in MODELS:
             check(name)

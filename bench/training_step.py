@@ -1,4 +1,4 @@
-"""One training step of the demo network, batch 128, on every side: forward, loss, backward, step, zero_grad."""
+"""A training step of the demo network on every side: batch 128; forward, loss, backward, step, zero_grad."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ BATCH = 128
 
 
 def training_case(torch: Any, p: float) -> Case:
-    """All sides start from the same weights; each call is a step and returns its loss.
+    """Build the sides, which start from the same weights; each call is a step and returns its loss.
 
     With p = 0 the losses agree step by step. Otherwise every side draws its own dropout masks.
     """
@@ -39,14 +39,14 @@ def training_case(torch: Any, p: float) -> Case:
 
 
 def products() -> Side:
-    """The step's eight matrix products alone, into memory that is there already: what NumPy's BLAS allows."""
+    """Return only the step's eight matrix products, into existing memory: the limit that NumPy's BLAS sets."""
     rng = np.random.default_rng(0)
     calls = []
     for size_in, size_out in ((784, 256), (256, 128), (128, 10)):
         shapes = (BATCH, size_in), (size_out, size_in), (BATCH, size_out)
         a, w, g = (rng.random(shape, np.float32) for shape in shapes)
         calls += [(a, w.T, np.empty_like(g)), (g.T, a, np.empty_like(w)), (g, w, np.empty_like(a))]
-    del calls[2]  # nobody needs the gradient by the images
+    del calls[2]  # the gradient with respect to the images is not needed
 
     def run() -> None:
         for left, right, out in calls:
@@ -64,7 +64,7 @@ def _torch_sides(torch: Any, state: dict[str, Any], p: float, x: Any, labels: An
     def side(**mode: bool) -> Side:
         model = build_torch(p)
         copies = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
-        model.load_state_dict(copies, strict=False)  # torch also counts a batch norm's batches
+        model.load_state_dict(copies, strict=False)  # torch also has num_batches_tracked
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, **mode)
 
         def step() -> object:

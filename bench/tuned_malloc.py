@@ -1,9 +1,9 @@
-"""Times NumPy and PyTorch where they allocate their results, with a malloc that keeps large blocks for reuse.
+"""Times NumPy and PyTorch operations that allocate their results, with a malloc that keeps large blocks for reuse.
 
     python bench/tuned_malloc.py THREADS ELEMENTS
 
-prints {operation: {"numpy": seconds, "torch": seconds}} as JSON. glibc reads these settings only when a process
-starts, so the program starts itself again with them.
+prints {operation: {"numpy": seconds, "torch": seconds}} as JSON. glibc reads its malloc settings only when a process
+starts, so the program restarts itself with them.
 """
 
 import json
@@ -19,7 +19,7 @@ SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4
 
 
 def main(threads: int, elements: int) -> None:
-    """Time every case that writes a fresh array."""
+    """Time every case that writes a new array."""
     torch = find_torch()
     times: dict[str, dict[str, float]] = {}
     with machine.threads(threads):

@@ -1,4 +1,4 @@
-"""How the site is made of the repository: MkDocs' hooks, and what Griffe has to know of the docstrings."""
+"""Builds the site from the repository: hooks for MkDocs, and a Griffe extension for the docstrings."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ OUTSIDE = ("CONTRIBUTING.md", "bench/results/*.md", "bench/results/*.png", "exam
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Take in what lies outside docs/, under its path in the repository."""
+    """Add files from outside docs/, under their paths in the repository."""
     root = Path(config.config_file_path).parent
     for path in sorted(path for pattern in OUTSIDE for path in root.glob(pattern)):
         files.append(File.generated(config, path.relative_to(root).as_posix(), abs_src_path=str(path)))
@@ -19,16 +19,16 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Keep links right: in the site docs/ is the root, so one "../" less leads to what lies outside."""
+    """Remove one "../" from links that leave docs/, since docs/ is the root of the site."""
     up = "../" * page.file.src_uri.count("/")
     return markdown.replace(f"]({up}../", f"]({up}")
 
 
 class Docstrings(griffe.Extension):
-    """The package's docstrings, as Griffe and Markdown read them."""
+    """Changes the package's docstrings so that Griffe and Markdown read them as meant."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Drop a mere "See the class.", split "weight, bias: text" in two, and take * and > for what they are."""
+        """Drop "See the class.", split "weight, bias: text" into two entries, and escape * and >."""
         text = obj.docstring.value if obj.docstring else ""
         text = re.sub(r"^( +)((?:[a-z]\w*, )+[a-z]\w*): (.*(?:\n\1 +.*)*)", _entries, text, flags=re.M)
         text = re.sub(r"(`[^`]*`)|([*>])", lambda match: match[1] or f"\\{match[2]}", text)
@@ -38,15 +38,15 @@ class Docstrings(griffe.Extension):
             obj.docstring.value = text
 
     def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
-        """Give an entry to what only Python sees."""
+        """Add entries for names that only exist once the package is imported."""
         loader.resolve_aliases()
         for module in list(pkg.modules.values()):
-            _show_functions_of_files(module)
-        _show_what_torch_gets(pkg)
+            _prefer_functions_to_files(module)
+        _add_names_of_torch(pkg)
 
 
-def _show_functions_of_files(module: griffe.Module) -> None:
-    """Where a function is exported that is called like its file, its name is the function's.
+def _prefer_functions_to_files(module: griffe.Module) -> None:
+    """Let an exported name refer to the function, not to the file of the same name.
 
     A package that computes its `__all__` has no exports here; it exports the functions that its files are named after.
     """
@@ -56,8 +56,8 @@ def _show_functions_of_files(module: griffe.Module) -> None:
             module.members[str(name)] = griffe.Alias(str(name), file.members[str(name)], parent=module)
 
 
-def _show_what_torch_gets(pkg: griffe.Module) -> None:
-    """Optimizers and seeded functions for torch are made when it is imported, of those of the package."""
+def _add_names_of_torch(pkg: griffe.Module) -> None:
+    """Add the optimizers and seeded functions that fastnn.torch makes from those of the package when it is imported."""
     init, functional = pkg["torch.init"], pkg["torch.functional"]
     for name, path in list(functional.imports.items()):
         if path.endswith(f".{name}.{name}"):  # from a file of its own

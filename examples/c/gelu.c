@@ -1,4 +1,4 @@
-/* A module in C with one function: gelu(buffer) changes a buffer of float32 in place, without the GIL. */
+/* A Python module in C with one function: gelu(buffer) changes a float32 buffer in place, without the GIL. */
 #include <fastnn.h>
 
 static PyObject* gelu(PyObject* module, PyObject* object) {

@@ -1,4 +1,4 @@
-"""Logistic regression, trained without the GIL: the loss with its gradient and Adam's step are kernels of fastnn."""
+"""Logistic regression, trained without the GIL with fastnn's kernels for the loss and its gradient and for Adam."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ cimport fastnn.cython_api as fn
 
 
 def train(const float[:, ::1] x, const float[::1] y, int steps, double lr):
-    """Fit weights, (features,), to x, (samples, features), and y, (samples,), 0 or 1; return them and the last loss."""
+    """Fit weights (features,) to x (samples, features) and y (samples,), 0 or 1; return the weights and the last loss."""
     cdef Py_ssize_t samples = x.shape[0], features = x.shape[1], i, j
     cdef int64_t size = features, t
     cdef double loss = 0, memory = 1
@@ -40,7 +40,7 @@ def train(const float[:, ::1] x, const float[::1] y, int steps, double lr):
 
 
 def nanoseconds_per_call(int rows, int calls=1_000_000):
-    """How long a call of layer_norm takes that normalises `rows` rows of one element."""
+    """Return the time of one call of layer_norm that normalises `rows` rows of one element."""
     from time import perf_counter_ns
 
     cdef float[::1] x = np.ones(rows, np.float32), y = np.empty(rows, np.float32)
