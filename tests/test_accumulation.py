@@ -167,7 +167,11 @@ def test_nothing_but_ignored_labels_is_nan():
         ({"class_weight": {0: np.inf}}, "sample_weight, class_weight: got NaN"),
         ({"class_weight": {9: 1.0}}, r"class_weight: got weights of \[9\], want labels that are there"),
         ({"class_weight": [1.0, 2.0]}, r"class_weight: got shape \(2,\), want one number for each class up to 3"),
+        ({"class_weight": [1.0, 2.0, 3.0]}, r"class_weight: got shape \(3,\), want one number for each class up to 3"),
         ({"class_weight": np.ones((4, 1))}, r"class_weight: got shape \(4, 1\)"),
+        ({"sample_weight": np.where(np.arange(N) == 7, np.inf, 1.0)}, "sample_weight, class_weight: got NaN"),
+        ({"sample_weight": np.where(np.arange(N) == 7, -1e-9, 1.0)}, "sample_weight, class_weight: got NaN"),
+        ({"class_weight": dict.fromkeys(range(4), 0.0)}, "sample_weight, class_weight: got NaN"),
     ],
 )
 def test_weights_are_refused(weights, sentence):
