@@ -72,12 +72,14 @@ class Guarded:
         raw = np.full(size + 2 * _BORDER + 64 + offset * item, _CANARY, dtype=np.uint8)
         begin = _BORDER + -(raw.ctypes.data + _BORDER) % 64 + offset * item
         self._before, self._after = raw[:begin], raw[begin + size :]
+        self._untouched = [part.tobytes() for part in (self._before, self._after)]
         self.array: Array = raw[begin : begin + size].view(dtype).reshape(tuple(shape))
 
     def check(self) -> None:
         """Fail if a byte before or behind the array changed."""
-        assert (self._before == _CANARY).all(), "written before the array"
-        assert (self._after == _CANARY).all(), "written behind the array"
+        before, after = self._untouched
+        assert self._before.tobytes() == before, "written before the array"
+        assert self._after.tobytes() == after, "written behind the array"
 
 
 def guarded(shape: int | Sequence[int], dtype: Any, offset: int = 1, fill: Any = None) -> Guarded:
@@ -93,6 +95,8 @@ def same_bits(a: Any, b: Any) -> bool:
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
+    if a.tobytes() == b.tobytes():  # nearly always, and in a fifth of the time
+        return True
     if a.dtype.kind != "f":
         return bool((a == b).all())
     nan = np.isnan(a)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import reference
 
 import fastnn
 from fastnn import nn, optim
@@ -72,14 +73,11 @@ def test_a_window_is_one_large_batch(name, size, window):
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith(("sum", "regression"))])
-def test_losses_and_weights_are_torchs(name):
-    torch = pytest.importorskip("torch")
+def test_losses_and_weights_by_hand(name):
+    """The loss, and a step by its gradient: a mean over what counts, each sample by its weight."""
     loss_options, y, weights = TABLE[name]
     trainer = fit(np.float64, TABLE[name], 6, 3, epochs=1, lr=0.0)  # nothing moves: the epoch is the mean over all
-    start = trainer.model.state_dict()
-    options = dict(loss_options)
-    options |= {"weight": torch.tensor(WEIGHT)} if "weight" in options else {}
-    each = torch.nn.CrossEntropyLoss(reduction="none", **options)
+    options = dict(loss_options) | ({"weight": WEIGHT} if "weight" in loss_options else {})
     w = np.asarray(weights.get("sample_weight", np.ones(N)))
     by_class = weights.get("class_weight", {})
     by_class = by_class if isinstance(by_class, dict) else dict(enumerate(by_class))
@@ -89,19 +87,23 @@ def test_losses_and_weights_are_torchs(name):
         counts *= [
             0.0 if i == options.get("ignore_index", -100) else WEIGHT[i] if "weight" in options else 1 for i in y
         ]
-
-    def step():
-        h = torch.nn.functional.gelu(torch.tensor(X) @ tensors["0.weight"].T + tensors["0.bias"])
-        logits = h @ tensors["2.weight"].T + tensors["2.bias"]
-        return (each(logits, torch.tensor(y)) * torch.tensor(w)).sum() / counts.sum()
-
-    tensors = {key: torch.tensor(array, requires_grad=True) for key, array in start.items()}
-    loss = step()
-    assert trainer.history["loss"] == pytest.approx([loss.item()], rel=1e-12)
-    loss.backward()
+    start = {key: array.copy() for key, array in trainer.model.state_dict().items()}
+    before = X @ start["0.weight"].T + start["0.bias"]
+    hidden = reference.gelu(before)
+    logits = hidden @ start["2.weight"].T + start["2.bias"]
+    each, gradient = reference.softmax_cross_entropy(logits, y, reduction="none", **options)
+    assert trainer.history["loss"] == pytest.approx([float(each @ w) / counts.sum()], rel=1e-12)
+    gradient *= w[:, None] / counts.sum()
+    behind = gradient @ start["2.weight"] * reference.gelu_slope(before)
+    want = {
+        "0.weight": behind.T @ X,
+        "0.bias": behind.sum(0),
+        "2.weight": gradient.T @ hidden,
+        "2.bias": gradient.sum(0),
+    }
     moved = fit(np.float64, TABLE[name], 5, 99, epochs=1).model.state_dict()  # one window of ten batches
-    for key, tensor in tensors.items():
-        np.testing.assert_allclose(moved[key], (tensor - 0.05 * tensor.grad).detach().numpy(), rtol=1e-12, atol=1e-14)
+    for key, slope in want.items():
+        np.testing.assert_allclose(moved[key], start[key] - 0.05 * slope, rtol=1e-12, atol=1e-14)
 
 
 def test_a_sum_is_reported_as_a_mean_and_trained_as_a_sum():
@@ -165,7 +167,11 @@ def test_nothing_but_ignored_labels_is_nan():
         ({"class_weight": {0: np.inf}}, "sample_weight, class_weight: got NaN"),
         ({"class_weight": {9: 1.0}}, r"class_weight: got weights of \[9\], want labels that are there"),
         ({"class_weight": [1.0, 2.0]}, r"class_weight: got shape \(2,\), want one number for each class up to 3"),
+        ({"class_weight": [1.0, 2.0, 3.0]}, r"class_weight: got shape \(3,\), want one number for each class up to 3"),
         ({"class_weight": np.ones((4, 1))}, r"class_weight: got shape \(4, 1\)"),
+        ({"sample_weight": np.where(np.arange(N) == 7, np.inf, 1.0)}, "sample_weight, class_weight: got NaN"),
+        ({"sample_weight": np.where(np.arange(N) == 7, -1e-9, 1.0)}, "sample_weight, class_weight: got NaN"),
+        ({"class_weight": dict.fromkeys(range(4), 0.0)}, "sample_weight, class_weight: got NaN"),
     ],
 )
 def test_weights_are_refused(weights, sentence):

@@ -21,6 +21,7 @@ from calls import (
     misaligned,
     strided,
 )
+from in_place import leaves
 from kernels import CALLS
 from support import Array, refused, same_bits
 
@@ -64,17 +65,31 @@ def test_wrong_array(
     refused(lambda: call(**arrays), arrays, error, f"^{argument}: {sentence}{remedy}")
 
 
+# What an optional argument is where it is None: so an array of that number gives the same.
+NEUTRAL = {"weight": 1.0, "bias": 0.0, "residual": 0.0, "dsum": 0.0, "pos_weight": 1.0, "y": 1.0}
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_good_arrays_pass(name: str) -> None:
-    """The calls of the table are right as they stand, without their optional arguments, and with read-only inputs."""
+    """Read-only inputs give what others give; what is left out counts as ones or zeros."""
     call = CALLS[name]
-    call(**call.arrays())
-    call(**{k: a for k, a in call.arrays().items() if k not in call.optional} | dict.fromkeys(_required(call)))
+
+    def run(**arrays: Any) -> list[Array]:
+        fastnn.manual_seed(1)
+        return leaves(call(**arrays))
+
+    want = run(**call.arrays())
+    assert want and all(np.isfinite(leaf).all() for leaf in want)
     inputs = call.arrays()
     for argument in set(inputs) - set(call.written):
-        if not (name == "batch_norm-eval" and argument.startswith("running")):
-            inputs[argument].flags.writeable = False
-    call(**inputs)
+        inputs[argument].flags.writeable = False
+    found = run(**inputs)
+    assert len(found) == len(want) and all(map(same_bits, found, want))
+    needed = {k: a for k, a in call.arrays().items() if k not in call.optional}
+    neutral = {k: np.full(call.shapes[k], NEUTRAL[k]) for k in call.optional if k != "out"}
+    bare = run(**{k: np.copy(a) for k, a in needed.items()}, **dict.fromkeys(_required(call)))
+    for left, whole in zip(bare, run(**needed, **neutral), strict=False):  # a bias that is none has no gradient
+        assert same_bits(left, whole)
 
 
 def _required(call: Call) -> set[str]:
@@ -84,9 +99,13 @@ def _required(call: Call) -> set[str]:
 
 def test_read_only_running_statistics_in_evaluation() -> None:
     """Evaluation reads them only, so a read-only array will do."""
-    x, mean, var = np.ones((3, 2)), np.zeros(2), np.ones(2)
+    x, mean, var = np.full((3, 2), 5.0), np.array([1.0, 2.0]), np.array([4.0, 9.0])
     mean.flags.writeable = var.flags.writeable = False
-    F.batch_norm(x, mean, var)
+    np.testing.assert_array_equal(F.batch_norm(x, mean, var, eps=0.0), [[2.0, 1.0]] * 3)
+    np.testing.assert_array_equal(
+        F.instance_norm(x[..., None], mean, var, use_input_stats=False, eps=0)[0, :, 0], [2, 1]
+    )
+    assert mean.tolist() == [1, 2] and var.tolist() == [4, 9]
 
 
 OVERLAPS = [(n, a) for n, c in CALLS.items() if "out" in c.shapes for a in c.shapes if a != "out"]
@@ -114,16 +133,27 @@ def test_out_overlaps(name: str, argument: str) -> None:
         call(**arrays)
 
 
-@pytest.mark.parametrize("other", ["x", "weight", "bias", "running_var"])
-def test_running_statistics_overlap(other: str) -> None:
-    """Running statistics that share memory with an input or with each other are refused."""
-    call = CALLS["batch_norm-train"]
-    arrays = call.arrays()
-    size = arrays[other].size
-    buffer = np.ones(size + COLUMNS - 1)
-    arrays |= {other: buffer[:size].reshape(arrays[other].shape), "running_mean": buffer[size - 1 :]}
-    sentence = f"^running_mean: got memory that overlaps {other}, want .*; .+"
-    refused(lambda: call(**arrays), arrays, ValueError, sentence)
+STATISTICS = ("running_mean", "running_var")
+TRAINING = [name for name, call in CALLS.items() if "running_mean" in call.written]
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "other"),
+    [(n, w, o) for n in TRAINING for w in STATISTICS for o in CALLS[n].shapes if o != w and (o, w) != STATISTICS],
+)
+def test_running_statistics_overlap(name: str, written: str, other: str) -> None:
+    """Running statistics that share an element with any other argument, or with each other, are refused."""
+    call = CALLS[name]
+    for at_end in (True, False):
+        arrays = call.arrays()
+        size, count = arrays[other].size, arrays[written].size
+        buffer = np.ones(size + count - 1)
+        first, second = (buffer[:size], buffer[size - 1 :]) if at_end else (buffer[count - 1 :], buffer[:count])
+        arrays |= {other: first.reshape(arrays[other].shape), written: second}
+        sentence = (
+            f"^({written}: got memory that overlaps {other}|{other}: got memory that overlaps {written}), want .*; .+"
+        )
+        refused(partial(call, **arrays), arrays, ValueError, sentence)
 
 
 @pytest.mark.parametrize(

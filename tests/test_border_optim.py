@@ -61,10 +61,15 @@ def test_wrong_gradient(name: str, spoil: Callable[[Array], Any], error: type[Ex
 
 @pytest.mark.parametrize("name", NAMES)
 def test_read_only_gradient(name: str) -> None:
-    """Gradients are only read."""
-    (param,), (grad,) = _arrays((3,)), _arrays((3,))
+    """Gradients are only read: the step is that of one that could be written."""
+    (param, other), (grad, writable) = _arrays((3,), (3,)), _arrays((3,), (3,))
+    other[...], writable[...] = param, grad
     grad.flags.writeable = False
-    _make(name, [param]).step([grad])
+    for array, gradient in ((param, grad), (other, writable)):
+        optimizer = _make(name, [array])
+        for _ in range(2):
+            optimizer.step([gradient])
+    assert (param == other).all() and (param != _arrays((3,))[0]).all() and (grad == writable).all()
 
 
 @pytest.mark.parametrize("groups", [False, True])

@@ -111,6 +111,12 @@ def test_early_stopping(name, restore):
     assert script.states[end]["1.num_batches_tracked"] == 5 * end
 
 
+def test_before_the_first_epoch():
+    stopping = EarlyStopping()
+    assert (stopping.best, stopping.best_epoch, stopping.wait) == (None, 0, 0)
+    assert stopping.state_dict() == {"best": None, "best_epoch": 0, "wait": 0, "weights": {}}
+
+
 def test_a_second_fit_begins_anew():
     stopping = EarlyStopping(patience=1)
     trainer = make_trainer([Script([1, 2, 3, 8, 9, 7, 9, 9]), stopping])
@@ -257,7 +263,9 @@ def test_freezing_refuses():
 @pytest.mark.parametrize("every", [1, 2])
 def test_progressive_unfreezing(every):
     watch, model = Watch(), make_model()
-    fit(make_trainer([*progressive_unfreezing(model, every), watch], model))
+    freezes = progressive_unfreezing(model, every)
+    assert [(freeze.names, freeze.until) for freeze in freezes] == [(("1",), 1 + every), (("0",), 1 + 2 * every)]
+    fit(make_trainer([*freezes, watch], model))
     stages = [ALL[4:], ALL[2:], ALL, ALL, ALL, ALL]
     assert watch.changed == [stages[i // every] for i in range(6)]
 

@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import checkpoint_jobs as jobs
 import numpy as np
@@ -74,13 +75,37 @@ def test_faults(room, name, kind):
     assert set(codes) <= wanted and len(set(codes)) > 1
 
 
-def test_order_of_calls(room):
-    """The file is on the disk before it has its name, the name before the older file goes."""
+def test_order_of_calls(room, monkeypatch):
+    """The file is whole and on the disk before it has its name, the name before the older file goes."""
+    jobs.old(room / "a", "go on")
+    done, fsync, replace, unlink = [], os.fsync, os.replace, os.unlink
+    new, older = "step-00000002.safetensors", "step-00000001.safetensors"
+
+    def name(path):
+        return Path(path).name
+
+    def of_fsync(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        done.append(("fsync", path.name, None if path.is_dir() else os.fstat(descriptor).st_size))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_fsync)
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append(("replace", name(a), name(b))), replace(a, b)))
+    monkeypatch.setattr(os, "unlink", lambda path: (done.append(("unlink", name(path))), unlink(path)))
+    jobs.go_on(room / "a")
+    monkeypatch.undo()
+    part, size = f".{new}.{os.getpid()}", (room / "a" / new).stat().st_size
+    there, gone = [("fsync", part, size), ("replace", part, new)], [("unlink", older)]
+    assert done == [*there, ("fsync", "a", None), *gone, ("fsync", "a", None)]
+    assert [path.name for path in (room / "a").iterdir()] == [new]
+
+
+def test_order_of_calls_of_the_system(room):
+    """The same as strace sees it."""
     jobs.old(room / "a", "go on")
     _, calls = traced(jobs.go_on, (room / "a",), room / "log")
     order = [call for call, _ in calls if call in ("write", "fsync", "rename", "unlink")]
     assert order == ["write", "write", "fsync", "rename", "fsync", "unlink", "fsync"]
-    assert [path.name for path in (room / "a").iterdir()] == ["step-00000002.safetensors"]
 
 
 def test_what_was_saved(room):
@@ -123,11 +148,12 @@ def test_parts_of_the_dead_go(room):
     pid, gate = jobs.started(lambda: None)
     jobs.ended(pid, gate)
     alive = room / f".a.safetensors.{os.getppid()}"
-    dead = [room / f".b.safetensors.{number}" for number in (pid, 99999999, 10**30)]
-    for path in (alive, room / ".c.safetensors.x", *dead):
+    first = room / ".a.safetensors.1"  # the process that all descend from; 0 is none
+    dead = [room / f".b.safetensors.{number}" for number in (pid, 0, 99999999, 10**30)]
+    for path in (alive, first, room / ".c.safetensors.x", *dead):
         path.touch()
     save_checkpoint(room / "d.safetensors", {})
-    assert {path.name for path in room.iterdir()} == {alive.name, ".c.safetensors.x", "d.safetensors"}
+    assert {path.name for path in room.iterdir()} == {alive.name, first.name, ".c.safetensors.x", "d.safetensors"}
 
 
 def test_latest_goes_back(room):
@@ -197,6 +223,19 @@ def test_refused_before_training(room):
     for place in (room / "file", room / "file" / "below", "/proc/fastnn", "/proc"):
         with pytest.raises(OSError):
             ModelCheckpoint(place).on_fit_start(jobs.trainer({"step": 0}))
+
+
+def test_files_that_are_gone(room):
+    """What a resumed callback no longer finds is neither its best nor its last; others' names it never takes."""
+    names = [f"step-{i:08}.safetensors" for i in (1, 2, 3)]
+    for name in (*names[1:], "other.safetensors", "step-1.safetensors"):
+        save_checkpoint(room / name, {})
+    callback = ModelCheckpoint(room, "loss", save_top_k=9, save_last=9)
+    others = ["other.safetensors", "step-1.safetensors", "../x.safetensors", f"{names[1]}.safetensors"]
+    top = [(float(i), name) for i, name in enumerate([*names, *others])]
+    callback.load_state_dict({"top": top, "last": [*reversed(names), *others]})
+    assert callback.state_dict() == {"top": top[1:3], "last": [names[2], names[1]]}
+    assert callback.best == room / names[1] and callback.last == room / names[2]
 
 
 def test_a_failed_write_is_not_counted(room, monkeypatch):

@@ -181,8 +181,23 @@ def test_unbiased(unbiased: bool, last: bool) -> None:
 @pytest.mark.parametrize("name", ["BatchNorm1d", "BatchNorm2d"])
 def test_cumulative_average(name: str) -> None:
     """momentum=None in nn: every batch counts the same, as in torch's module, through evaluation and an empty batch."""
-    torch, _ = torch_leaves()
     shape = (4, 3, 5, 2) if name == "BatchNorm2d" else (4, 3, 5)
+    ours = getattr(nn, name)(3, momentum=None, dtype=np.float64)
+    means: list[Array] = []
+    variances: list[Array] = []
+    for step in range(6):
+        x = 2 * RNG.standard_normal((step + 2, *shape[1:])) + 1
+        ours.train()(x)
+        over = (0, *range(2, x.ndim))
+        means.append(x.mean(over))
+        variances.append(x.var(over, ddof=1))
+        np.testing.assert_allclose(ours.running_mean, np.mean(means, 0), rtol=1e-12)
+        np.testing.assert_allclose(ours.running_var, np.mean(variances, 0), rtol=1e-12)
+        scale = np.sqrt(ours.running_var + 1e-5)[:, None, *[None] * (x.ndim - 3)]
+        y = (x - ours.running_mean[:, None, *[None] * (x.ndim - 3)]) / scale
+        np.testing.assert_allclose(ours.eval()(x)[0], y, rtol=1e-10, atol=1e-12)
+        assert int(ours.num_batches_tracked) == step + 1
+    torch, _ = torch_leaves()
     ours, theirs = (
         getattr(nn, name)(3, momentum=None, dtype=np.float64),
         getattr(torch.nn, name)(3, momentum=None).double(),

@@ -1,11 +1,13 @@
 """Activations against central differences, torch, and one another."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import reference.activation
 from support import DTYPES, Array, check_gradients, same_bits, torch_leaves
 
 from fastnn import Generator
@@ -54,6 +56,66 @@ def test_central_differences(case: str) -> None:
     x, dy = _off_kink(3 * RNG.standard_normal(500)), RNG.standard_normal(500)
     x = np.where(np.abs(3 * x - 2) < 0.01, 1.0, x)
     check_gradients(lambda: _forward(case, x), dy, (x,), (_backward(case, dy, x),))
+
+
+def _of_reference(table: dict[str, Callable[..., Array]], case: str, x: Array) -> Array:
+    name, options, _ = CASES[case]
+    named = "gelu_tanh" if options == ("tanh",) else name
+    return table[named](x, *(option for option in options if not isinstance(option, str)))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 10, 100])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_reference(case: str, scale: float, isa: str) -> None:
+    """Values, and slopes times dy, of every size; relative, but where a tail ends."""
+    x, dy = scale * RNG.standard_normal(3000), RNG.standard_normal(3000)
+    for found, want in (
+        (_forward(case, x), _of_reference(reference.activation.VALUES, case, x)),
+        (_backward(case, dy, x), dy * _of_reference(reference.activation.SLOPES, case, x)),
+    ):
+        np.testing.assert_allclose(found, want, rtol=1e-10, atol=1e-13 if case == "gelu-tanh" else 1e-15)
+
+
+NAN, INF = np.nan, np.inf
+# At NaN, infinity and minus infinity, and at 0: values, then slopes. As PyTorch has them.
+SPECIAL: dict[str, tuple[list[float], list[float]]] = {
+    "relu": ([NAN, INF, 0, 0], [1, 1, 0, 0]),
+    "leaky_relu": ([NAN, INF, -INF, 0], [0.01, 1, 0.01, 0.01]),
+    "leaky_relu-0.3": ([NAN, INF, -INF, 0], [0.3, 1, 0.3, 0.3]),
+    "elu": ([NAN, INF, -1, 0], [NAN, 1, 0, 1]),
+    "elu-1.7": ([NAN, INF, -1.7, 0], [NAN, 1, 0, 1.7]),
+    "gelu": ([NAN, INF, NAN, 0], [NAN, NAN, NAN, 0.5]),
+    "gelu-tanh": ([NAN, INF, NAN, 0], [NAN, NAN, NAN, 0.5]),
+    "silu": ([NAN, INF, NAN, 0], [NAN, NAN, NAN, 0.5]),
+    "sigmoid": ([NAN, 1, 0, 0.5], [NAN, 0, 0, 0.25]),
+    "tanh": ([NAN, 1, -1, 0], [NAN, 0, 0, 1]),
+    "softplus": ([NAN, INF, 0, math.log(2)], [NAN, 1, 0, 0.5]),
+    "softplus-3": ([NAN, INF, 0, math.log(2) / 3], [NAN, 1, 0, 0.5]),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_special_values(case: str, dtype: Any, isa: str) -> None:
+    """Also in a vector's middle and in its tail; both zeros have one value and one slope."""
+    values, slopes = SPECIAL[case]
+    x = np.tile(np.array([NAN, INF, -INF, 0, -0.0, 1], dtype), 11)
+    y, dx = _forward(case, x).reshape(11, 6), _backward(case, np.ones_like(x), x).reshape(11, 6)
+    tight = {"rtol": 2 * np.finfo(dtype).eps, "atol": 0}
+    np.testing.assert_allclose(y[:, :5], [[*values, values[3]]] * 11, **tight)
+    np.testing.assert_allclose(dx[:, :5], [[*slopes, slopes[3]]] * 11, **tight)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+def test_softplus_at_its_threshold(beta: float, isa: str) -> None:
+    """The line begins beyond the threshold, not at it."""
+    x = np.array([2.0, np.nextafter(2.0, 3), 2.5]) / beta
+    soft = math.log1p(math.exp(2.0)) / beta
+    np.testing.assert_allclose(F.softplus(x, beta, 2.0), [soft, *x[1:]], rtol=1e-15)
+    np.testing.assert_allclose(
+        F.softplus_backward(np.ones(3), x, beta, 2.0), [1 / (1 + math.exp(-2)), 1, 1], rtol=1e-15
+    )
 
 
 def _torch(case: str, dy: Array, x: Array, dtype: Any) -> tuple[Array, Array]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 from support import Array, assert_torch, check_gradients, normals, torch_leaves
 
 from fastnn import Generator
@@ -58,6 +59,16 @@ class BatchNorm:
             return_stats=stats,
         )
 
+    def check_reference(self) -> None:
+        """y and the running statistics are those of the parts, one after the other."""
+        x = np.moveaxis(self.x, -1, 1) if self.last else self.x
+        running = self.mean.copy(), self.var.copy()
+        y, _, _, *after = reference.batch_norm(x, *running, self.weight, self.bias, self.training, 0.2)
+        y = (np.moveaxis(y, 1, -1) if self.last else y) + (self.residual if self.added else 0)
+        found = self.forward(running=running)
+        np.testing.assert_allclose(found, np.maximum(y, 0) if self.relu else y, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(running, after, rtol=1e-13)
+
     def backward(self) -> Any:
         """The gradient by each of `leaves`."""
         y, mean, rstd = self.forward(True)
@@ -77,6 +88,7 @@ def test_batch_norm(shape: tuple[int, ...], last: bool, relu: bool, residual: bo
     norm = BatchNorm(shape, last, relu, residual, training)
     gradients = norm.backward()
     check_gradients(norm.forward, norm.dy, norm.leaves(), gradients)
+    norm.check_reference()
     torch, leaves = torch_leaves(*norm.leaves())
     running = [torch.from_numpy(a.copy()) for a in (norm.mean, norm.var)]
     theirs = torch.nn.functional.batch_norm(_first(leaves[0], last), *running, *leaves[1:3], training, 0.2)
@@ -99,6 +111,9 @@ def test_rms_norm(shape: tuple[int, ...], normalized: tuple[int, ...], eps: floa
         given = [x] if weight is None else [x, weight]
         gradients = F.rms_norm_backward(dy, x, weight, rrms)[: len(given)]
         check_gradients(lambda w=weight: F.rms_norm(x, normalized, w, eps), dy, given, gradients)  # type: ignore[misc]
+        want, root = reference.rms_norm(x, len(normalized), weight, 2.0**-52 if eps is None else eps)
+        np.testing.assert_allclose(y, want, rtol=1e-12)
+        np.testing.assert_allclose(rrms, root, rtol=1e-14)
         torch, leaves = torch_leaves(*given)
         theirs = torch.nn.functional.rms_norm(leaves[0], normalized, *leaves[1:], eps=eps)
         theirs.backward(torch.from_numpy(dy))
@@ -109,6 +124,8 @@ def test_rms_norm(shape: tuple[int, ...], normalized: tuple[int, ...], eps: floa
 def test_rms_norm_float32(eps: float | None) -> None:
     """The eps of None is float32's own: small rows tell it from float64's."""
     x = (1e-4 * RNG.standard_normal((5, 33))).astype(np.float32)
+    want, _ = reference.rms_norm(x, 1, None, 2.0**-23 if eps is None else eps)
+    np.testing.assert_allclose(F.rms_norm(x, 33, eps=eps), want, rtol=2e-6)
     torch, _ = torch_leaves()
     theirs = torch.nn.functional.rms_norm(torch.from_numpy(x), (33,), eps=eps)
     np.testing.assert_allclose(F.rms_norm(x, 33, eps=eps), theirs.numpy(), rtol=2e-6)
@@ -139,6 +156,11 @@ def test_residual_norm(
     gradients = [dx, dr, dweight, dbias] if residual else [dx, dweight, dbias]
     both = np.stack([dy, dsum if pre else np.zeros(shape)])
     check_gradients(lambda: np.stack([(f := forward()).y, f.sum]), both, given, gradients)
+    added = x * keep + (r if residual else 0)
+    np.testing.assert_array_equal(done.sum, added)
+    want, mean, rstd = reference.layer_norm(added, len(normalized), weight, bias)
+    for found, exact in ((done.y, want), (done.mean, mean), (done.rstd, rstd)):
+        np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-13)
     torch, leaves = torch_leaves(*given)
     total = leaves[0] * torch.from_numpy(keep) + (leaves[1] if residual else 0)
     theirs = torch.nn.functional.layer_norm(total, normalized, *leaves[-2:])
@@ -155,6 +177,9 @@ def test_residual_norm_in_evaluation(p: float) -> None:
     assert g.offset == 0
     dx, dr, *rest = F.dropout_add_layer_norm_backward(dy, done.sum, weight, done.mean, done.rstd, done.mask)
     assert dx is dr
+    want = reference.layer_norm(x + r, 1, weight, bias)[0], *reference.layer_norm_backward(dy, x + r, 1, weight)
+    for found, exact in zip((done.y, dx, *rest), want, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-11, atol=1e-12)
     torch, leaves = torch_leaves(x, r, weight, bias)
     theirs = torch.nn.functional.layer_norm(leaves[0] + leaves[1], (9,), *leaves[2:])
     theirs.backward(torch.from_numpy(dy))

@@ -55,6 +55,12 @@ def _total(loss: Any) -> float:
     return float(np.sum(loss))
 
 
+def _check_reference(name: str, found: tuple[Any, Array], *args: Any, **options: Any) -> None:
+    """Loss and gradient are the reference's."""
+    for ours, want in zip(found, getattr(reference, name)(*args, **options), strict=True):
+        np.testing.assert_allclose(ours, want, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("dim", [0, 1, 2, -1])
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_softmax(name: str, dim: int) -> None:
@@ -67,6 +73,8 @@ def test_softmax(name: str, dim: int) -> None:
     for i in (0, 1):
         pair = [dy.copy(), y.copy()]
         assert same_bits(backward(*pair, dim, out=pair[i]), dx) and same_bits(pair[i], dx)
+    np.testing.assert_allclose(y, getattr(reference, name)(x, dim), rtol=1e-13)
+    np.testing.assert_allclose(dx, getattr(reference, f"{name}_backward")(dy, y, dim), rtol=1e-12, atol=1e-14)
     torch, (leaf,) = torch_leaves(x)
     theirs = getattr(torch.nn.functional, name)(leaf, dim)
     theirs.backward(torch.from_numpy(dy))
@@ -100,6 +108,7 @@ def test_cross_entropy(options: dict[str, Any], target: str) -> None:
     assert count == (int((LABELS >= 0).sum()) if target == "labels" else N)
     numeric = numeric_gradient(lambda: _total(F.softmax_cross_entropy(x, t, **options)[0]), x)
     assert relative_error(dx, numeric) <= 1e-6
+    _check_reference("softmax_cross_entropy", (loss, dx), x, t, **options)
     torch, (leaf,) = torch_leaves(x)
     given = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     theirs = torch.nn.functional.cross_entropy(leaf, torch.from_numpy(t), **given)
@@ -120,6 +129,7 @@ def test_nll(weight: Array | None, reduction: Any) -> None:
         relative_error(dx, numeric_gradient(lambda: _total(F.nll_loss(x, LABELS, weight, -100, reduction)[0]), x))
         <= 1e-6
     )
+    _check_reference("nll_loss", (loss, dx), x, LABELS, weight, reduction=reduction)
     torch, (leaf,) = torch_leaves(x)
     w = None if weight is None else torch.from_numpy(weight)
     theirs = torch.nn.functional.nll_loss(leaf, torch.from_numpy(LABELS), w, reduction=reduction)
@@ -137,6 +147,7 @@ def test_elementwise(name: str, options: dict[str, Any]) -> None:
     loss, dx, count = run(x, target, **options, return_count=True)
     assert count == x.size
     assert relative_error(dx, numeric_gradient(lambda: run(x, target, **options)[0], x)) <= 1e-6
+    _check_reference(name, (loss, dx), x, target, **options)
     torch, (leaf,) = torch_leaves(x)
     given = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     theirs = getattr(torch.nn.functional, name)(leaf, torch.from_numpy(target), **given)

@@ -25,9 +25,11 @@ class Case(NamedTuple):
     out: Guarded
 
 
-def _case(kernel: Kernel, name: str, shape: Shape, dtype: Any, offset: int = 1) -> Case:
-    rng = np.random.default_rng((zlib.crc32(name.encode()), *shape))
-    before = kernel.inputs(shape, dtype, rng)
+def _inputs(kernel: Kernel, name: str, shape: Shape, dtype: Any) -> Arrays:
+    return kernel.inputs(shape, dtype, np.random.default_rng((zlib.crc32(name.encode()), *shape)))
+
+
+def _case(kernel: Kernel, shape: Shape, dtype: Any, before: Arrays, offset: int = 1) -> Case:
     arrays = {k: guarded(v.shape, v.dtype, offset, v) for k, v in before.items()}
     return Case(arrays, before, guarded(kernel.result(shape), dtype, offset))
 
@@ -59,7 +61,7 @@ def row(request: pytest.FixtureRequest) -> Row:
     name, dtype = request.param
     kernel = KERNELS[name]
     with running("base", 1):
-        cases = [_case(kernel, name, shape, dtype) for shape in kernel.shapes]
+        cases = [_case(kernel, shape, dtype, _inputs(kernel, name, shape, dtype)) for shape in kernel.shapes]
         return Row(kernel, dtype, [(case, _call(kernel, case)) for case in cases])
 
 
@@ -110,9 +112,10 @@ def test_offsets(name: str, dtype: Any, isa: str) -> None:
     """Where in memory an array begins changes no bit."""
     kernel = KERNELS[name]
     for shape in kernel.shapes[::61]:
-        first = _call(kernel, _case(kernel, name, shape, dtype, 0))
+        inputs = _inputs(kernel, name, shape, dtype)
+        first = _call(kernel, _case(kernel, shape, dtype, inputs, 0))
         for offset in (1, 3, 5, 7, 15):
-            outputs = _call(kernel, _case(kernel, name, shape, dtype, offset))
+            outputs = _call(kernel, _case(kernel, shape, dtype, inputs, offset))
             assert all(same_bits(outputs[k], first[k]) for k in first), (shape, offset)
 
 
@@ -122,8 +125,9 @@ def test_in_place(name: str, dtype: Any, isa: str) -> None:
     """out=x (or dy) gives what a fresh output gives, and the result is that very array."""
     kernel = KERNELS[name]
     for shape in (*kernel.shapes[1:300:13], *kernel.shapes[-3:]):
-        want = _call(kernel, _case(kernel, name, shape, dtype))
-        case = _case(kernel, name, shape, dtype)
+        inputs = _inputs(kernel, name, shape, dtype)
+        want = _call(kernel, _case(kernel, shape, dtype, inputs))
+        case = _case(kernel, shape, dtype, inputs)
         target = case.arrays[kernel.in_place].array
         outputs = _call(kernel, case, out=target)
         assert all(same_bits(outputs[k], want[k]) for k in want), shape
@@ -136,7 +140,7 @@ def test_in_place(name: str, dtype: Any, isa: str) -> None:
 def test_special_elementwise(name: str, value: float, dtype: Any, isa: str) -> None:
     """NaN and infinities at every place of every input: the same values as the reference, in the same places."""
     kernel = KERNELS[name]
-    case = _case(kernel, name, (ODD,), dtype)
+    case = _case(kernel, (ODD,), dtype, _inputs(kernel, name, (ODD,), dtype))
     for key, given in case.before.items():
         for i in range(ODD):
             kept = given[i]
@@ -175,7 +179,8 @@ def test_special_reductions(name: str, value: float, dtype: Any, isa: str) -> No
     """One NaN or infinity spoils what the reference says it spoils (its row or channel), and nothing else."""
     kernel, (axis, poisoned) = KERNELS[name], REDUCTIONS[name]
     for i in range(ODD):
-        case = _case(kernel, name, (3, ODD) if axis else (ODD, 3), dtype)
+        shape = (3, ODD) if axis else (ODD, 3)
+        case = _case(kernel, shape, dtype, _inputs(kernel, name, shape, dtype))
         at = (1, i) if axis else (i, 1)
         case.before[poisoned][at] = case.arrays[poisoned].array[at] = value
         _check(kernel, case, _call(kernel, case), dtype)

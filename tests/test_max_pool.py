@@ -1,4 +1,4 @@
-"""Max pooling beside PyTorch, with ==: values, places and gradients, NaN and infinity anywhere; and what it refuses."""
+"""Max pooling with ==, beside its reference and PyTorch: values, places, gradients, NaN anywhere; what it refuses."""
 
 import re
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 from c_api import Functions
 from kernels.max_pool import MODES, Sizes
 from support import DTYPES, Array, guarded, refused, same_bits
@@ -54,16 +55,45 @@ def test_torch(mode: str, dtype: Any, isa: str, threads: int) -> None:
         _check_torch(x.astype(dtype), MODES[mode])
 
 
+def _check_reference(x: Array, sizes: Sizes) -> None:
+    """y, its places, and the gradient of whole numbers, whose sums are exact in any order."""
+    y, places = F.max_pool2d(x, *sizes, return_indices=True)
+    want, at = reference.max_pool2d(x, *sizes)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(places, at)
+    assert same_bits(F.max_pool2d(x, *sizes), y)
+    dy = np.arange(1, y.size + 1, dtype=x.dtype).reshape(y.shape)
+    dx = F.max_pool2d_backward(dy, places, x.shape, *sizes, out=np.full_like(x, np.nan))
+    np.testing.assert_array_equal(dx, reference.max_pool2d_backward(dy, at, x.shape, *sizes))
+
+
+SPECIAL = ("2", "2-padded", "3", "3-dense", "gaps", "wide")
+
+
+@pytest.mark.parametrize("check", [_check_reference, _check_torch])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("mode", ["2", "3", "3-dense", "gaps"])
-def test_special_values(mode: str, value: str, dtype: Any, isa: str) -> None:
-    """At every place of a plane, alone and beside its like."""
+@pytest.mark.parametrize("mode", SPECIAL)
+def test_special_values(mode: str, value: str, dtype: Any, check: Callable[..., None], isa: str) -> None:
+    """At places all over a plane, alone and beside its like, up to a plane of nothing else."""
     rng = np.random.default_rng(3)
-    for i in range(5 * 19):
+    for i in range(0, 5 * 19, 5):
         x = rng.standard_normal((1, 1, 5, 19)).astype(dtype)
         x.flat[i :: 1 + i % 4] = rng.choice(VALUES[value], x.flat[i :: 1 + i % 4].size)
-        _check_torch(x, MODES[mode])
+        check(x, MODES[mode])
+    check(np.full((2, 3, 17), VALUES[value][0], dtype), MODES[mode])
+
+
+PADDINGS = [((3, 4), (1, 2), p) for p in ((1, 0), (0, 1), (0, 2), (1, 1), (1, 2))]
+
+
+@pytest.mark.parametrize("sizes", PADDINGS, ids=lambda sizes: str(sizes[2]))
+def test_padding_of_one_axis(sizes: Sizes, isa: str) -> None:
+    """Windows that reach beyond the plane to one side alone, and to both; the first and last output are cut."""
+    rng = np.random.default_rng(6)
+    for shape in ((4, 9), (3, 4), (2, 5, 11), (1, 3, 30)):
+        for x in (rng.standard_normal(shape), np.full(shape, -np.inf), -np.arange(np.prod(shape)).reshape(shape) - 1.0):
+            _check_reference(np.asarray(x, np.float64), sizes)
 
 
 def test_a_plane_alone_and_axes_ahead() -> None:
@@ -78,6 +108,8 @@ def test_without_indices_windows_are_larger() -> None:
     """Places are not counted then."""
     x = np.random.default_rng(5).standard_normal((2, 100, 300))
     np.testing.assert_array_equal(F.max_pool2d(x, (100, 300)), x.max((1, 2), keepdims=True))
+    wide = np.random.default_rng(6).standard_normal((2, 15, 34))
+    _check_reference(wide, ((15, 17), (1, 1), (0, 0)))  # 255 places, as many as there may be
 
 
 def test_any_byte_stays_within_the_plane(isa: str) -> None:
@@ -105,9 +137,15 @@ REFUSALS: list[tuple[Callable[[], Any], str]] = [
     (lambda: F.max_pool2d(X, 2, 0), "stride: got 0, want an integer >= 1, or two"),
     (lambda: F.max_pool2d(X, 2, padding=-1), "padding: got -1, want an integer >= 0, or two"),
     (lambda: F.max_pool2d(X, (2, 3), padding=(1, 2)), "padding: got (1, 2), want at most half of kernel_size (2, 3)"),
+    (lambda: F.max_pool2d(X, (2, 3), padding=(0, 2)), "padding: got (0, 2), want at most half of kernel_size (2, 3)"),
+    (lambda: F.max_pool2d(X, (3, 2), padding=(2, 0)), "padding: got (2, 0), want at most half of kernel_size (3, 2)"),
+    (lambda: F.max_pool2d(X, 2, padding=(0, -1)), "padding: got (0, -1), want an integer >= 0, or two"),
+    (lambda: F.max_pool2d(X, 2, (1, 0)), "stride: got (1, 0), want an integer >= 1, or two"),
     (lambda: F.max_pool2d(X, (7, 2)), "x: got shape (2, 6, 8), want (..., H, W) with room for a window of (7, 2) with"),
+    (lambda: F.max_pool2d(X, (2, 9)), "x: got shape (2, 6, 8), want (..., H, W) with room for a window of (2, 9) with"),
+    (lambda: F.max_pool2d(np.ones((0, 2)), 2, padding=1), "x: got shape (0, 2), want (..., H, W) with room for"),
     (lambda: F.max_pool2d(X[0, 0], 1), "x: got shape (8,), want (..., H, W) with room for a window of (1, 1) with"),
-    (lambda: F.max_pool2d(np.ones((2, 0)), 2, padding=1), "x: got shape (2, 0), want (..., H, W) that holds"),
+    (lambda: F.max_pool2d(np.ones((2, 0)), 2, padding=1), "x: got shape (2, 0), want (..., H, W) with room for"),
     (lambda: F.max_pool2d(X, 2, out=np.ones(SHAPE_X)), "out: got shape (2, 6, 8), want (2, 3, 4); "),
     (lambda: F.max_pool2d(np.ones((20, 20)), 16, return_indices=True), TOO_LARGE),
     (lambda: back(np.ones((1, 1)), PLACES[0, :1, :1], (16, 16), 16), TOO_LARGE),
@@ -115,6 +153,7 @@ REFUSALS: list[tuple[Callable[[], Any], str]] = [
     (lambda: back(DY, PLACES[1:], SHAPE_X, 2), "indices: got shape (1, 3, 4), want (2, 3, 4); "),
     (lambda: back(DY, PLACES, (8,), 2), "input_size: got shape (8,), want (..., H, W) with room for a window"),
     (lambda: back(DY, PLACES + np.uint8(4), SHAPE_X, 2), NO_PLACE),
+    (lambda: F.max_pool2d(np.ones((16, 16)), (16, 16), return_indices=True), TOO_LARGE),
     (lambda: back(PLACES, PLACES, SHAPE_X, 2), "dy: got dtype uint8, want native float"),
 ]
 

@@ -1,6 +1,7 @@
 """Optimizer steps over lists of tensors of any sizes, against the papers' formulas."""
 
 import inspect
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,24 +18,43 @@ STEPS = 50
 BOUND = 16
 
 
+class Normals:
+    """Normals of a length, drawn once for all tests.
+
+    Attributes:
+        drawn: one array after the other.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.rng, self.length, self.drawn = np.random.default_rng(11), length, list[Array]()
+
+    def __getitem__(self, i: int) -> Array:
+        while len(self.drawn) <= i:
+            self.drawn.append(self.rng.standard_normal(self.length))
+        return self.drawn[i]
+
+
+of_length = lru_cache(Normals)
+
+
 class Tensors:
     """Tensors of SIZES, each at an odd place with a canary around it, and gradients of the same kind."""
 
     def __init__(self, dtype: Any, sizes: tuple[int, ...] = SIZES) -> None:
-        self.rng = np.random.default_rng(11)
-        self.ends = np.cumsum(sizes)[:-1]
-        self.total, self.dtype = sum(sizes), dtype
-        flat = self.rng.standard_normal(self.total)
-        parts = zip(sizes, np.split(flat, self.ends), strict=True)
+        self.total, self.dtype, self.drawn = sum(sizes), dtype, 0
+        self.slices = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes), strict=True)]
+        flat = of_length(self.total)[0]
+        parts = [(size, flat[part]) for size, part in zip(sizes, self.slices, strict=True)]
         self.guards = [guarded(n, dtype, 1 + 2 * (n % 4), part) for n, part in parts]
         self.grad_guards = [guarded(n, dtype, 1 + 2 * (n % 3)) for n in sizes]
         self.params, self.grads = ([g.array for g in guards] for guards in (self.guards, self.grad_guards))
 
     def draw(self) -> Array:
         """New gradients; returns them end to end."""
-        flat = self.rng.standard_normal(self.total).astype(self.dtype)
-        for grad, part in zip(self.grads, np.split(flat, self.ends), strict=True):
-            grad[...] = part
+        self.drawn += 1
+        flat = of_length(self.total)[self.drawn].astype(self.dtype)
+        for grad, part in zip(self.grads, self.slices, strict=True):
+            grad[...] = flat[part]
         return flat
 
     def check(self) -> None:

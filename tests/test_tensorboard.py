@@ -90,6 +90,8 @@ def test_hyperparameters_come_with_the_last_record(tmp_path: Path) -> None:
     given = contents["session_start_info"].session_start_info.hparams
     assert given["lr"].number_value == 1e-3 and given["batch_size"].number_value == 20
     assert given["optimizer"].string_value == "AdamW" and given["betas"].string_value == "[0.9, 0.999]"
+    assert "model" not in given and given["samples"].number_value == 50 and given["seed"].number_value == 0
+    assert {"scheduler", "loss", "metrics", "accumulate_grad_batches", "val_check_interval"} <= set(given)
     metrics = [info.name.tag for info in contents["experiment"].experiment.metric_infos]
     assert metrics == [f"epoch/{name}" for name in board.history] and all(tag in found for tag in metrics)
 
@@ -121,6 +123,26 @@ def test_histograms(tmp_path: Path, accumulate: int) -> None:
                 array.max(), rel=1e-5
             )
             assert histogram.sum == pytest.approx(array.sum(), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, 3), (2, 2), (3, 1), (9, 1)])
+def test_histograms_of_every_step(tmp_path: Path, accumulate: int, steps: int) -> None:
+    """Also of a window that the epoch's end has cut, and of gradients that are whole; in 64 bins between the ends."""
+    whole: list[Any] = []
+
+    class Watch(Callback):
+        def on_backward_end(self, trainer: Trainer) -> None:
+            grad = trainer.model[0].weight.grad.astype(np.float64)  # type: ignore[index]
+            if (trainer.batch + 1) % accumulate == 0 or trainer.batch == 2:
+                whole.append((grad.min(), grad.max()))
+
+    fit(trainer(Watch(), TensorBoard(tmp_path, 1, run="a"), accumulate_grad_batches=accumulate), epochs=2)
+    found = values(tmp_path / "a")["gradients/0.weight"]
+    assert [step for step, _ in found] == [*range(1, 2 * steps + 1)] and len(whole) == 2 * steps
+    for (_, value), ends in zip(found, whole, strict=True):
+        assert (value.histo.min, value.histo.max) == pytest.approx(ends, rel=1e-5)
+        edges = np.array(value.histo.bucket_limit)
+        assert np.diff(edges[1:-1]) == pytest.approx((ends[1] - ends[0]) / 64, rel=1e-3)
 
 
 def test_not_finite_is_left_out(tmp_path: Path) -> None:
@@ -156,6 +178,7 @@ def test_predictions_are_a_picture(tmp_path: Path) -> None:
     picture = found[0][1].image
     pixels = image.imread(io.BytesIO(picture.encoded_image_string))
     assert pixels.shape == (picture.height, picture.width, 4) and pixels[..., :3].min() < 0.1
+    assert picture.width == pytest.approx(10 / 3.6 * picture.height, abs=2)  # two rows of eight
 
 
 def test_runs_lie_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

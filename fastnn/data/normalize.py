@@ -106,7 +106,7 @@ class Normalize(Module):
         return self._along(self.mean, x), self._along(self.std, x)
 
     def _along(self, statistic: Array, x: Array) -> Array:
-        return statistic.reshape(*self.shape, *(1,) * (x.ndim - 1 - len(self.shape)))
+        return statistic.reshape((*self.shape, *(1,) * (x.ndim - 1 - len(self.shape))))
 
     def _check(self, x: Array) -> None:
         if not isinstance(x, np.ndarray) or x.dtype != self.std.dtype:

@@ -1,0 +1,102 @@
+"""Clipping by its formula, max_norm / (norm + 1e-6), also where the 1e-6 counts; and zeroed gradients to the last."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from support import DTYPES, Array, guarded, same_bits
+from variants import NAMES, full_state, make
+
+from fastnn import nn, optim
+from fastnn.optim import clip_grad_norm_, clip_grad_value_
+
+INF = math.inf
+SIZES = (1, 0, 63, 64, 65, 255, 256, 257, 16_383, 16_384, 16_385, 32_769)
+NORMS = pytest.mark.parametrize("norm_type", [0.5, 1.0, 2.0, 3.0, INF])
+OF_DTYPE = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def _gradients(dtype: Any, seed: int = 1) -> list[Array]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(n).astype(dtype) for n in SIZES]
+
+
+def _norm(grads: list[Array], p: float) -> float:
+    values = np.abs(np.concatenate([g.ravel() for g in grads]).astype(np.float64))
+    return float(values.max() if p == INF else (values**p).sum() ** (1 / p))
+
+
+@NORMS
+@OF_DTYPE
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 1.0 + 1e-9, 2.0, INF])
+@pytest.mark.parametrize("held", [False, True])
+def test_norm(held: bool, share: float, dtype: Any, norm_type: float) -> None:
+    """Arrays, and gradients of Parameters: each element times the factor, in its own dtype; or none is touched."""
+    grads = _gradients(dtype)
+    given: list[Any] = [nn.Parameter(np.zeros_like(g)) for g in grads] if held else [g.copy() for g in grads]
+    for parameter, grad in zip(given, grads, strict=True):
+        if held:
+            parameter.grad = grad
+    want = _norm(grads, norm_type)
+    limit = INF if share == INF else share * want
+    norm = clip_grad_norm_(given, limit, norm_type)
+    assert type(norm) is float and norm == pytest.approx(want, rel=1e-12)
+    factor = min(1.0, limit / (norm + 1e-6))
+    for one, grad in zip(given, grads, strict=True):
+        assert same_bits(one.grad if held else one, grad * dtype(factor))
+
+
+@NORMS
+@OF_DTYPE
+@pytest.mark.parametrize("size", [1e-9, 1e-6, 3e-6, 1e-4])
+def test_small_norms(size: float, dtype: Any, norm_type: float) -> None:
+    """The 1e-6 beside the norm, which leaves a quarter of one of 3e-6 that is to be 1e-6."""
+    grad = np.array([size, 0], dtype)
+    assert clip_grad_norm_([grad], 1e-6, norm_type) == pytest.approx(size, rel=1e-6)
+    assert grad[0] == pytest.approx(size * min(1.0, 1e-6 / (size + 1e-6)), rel=1e-6) and grad[1] == 0
+
+
+@OF_DTYPE
+@pytest.mark.parametrize("size", [1e-6, 3e-6, 5.0])
+def test_small_norms_within_a_step(size: float, dtype: Any) -> None:
+    """The same factor, and the gradient stays."""
+    param, grad = np.zeros(2, dtype), np.array([0, size], dtype)
+    optimizer = optim.SGD([param], lr=1.0, clip_grad_norm=1e-6)
+    optimizer.step([grad])
+    assert param[1] == pytest.approx(-size * min(1.0, 1e-6 / (size + 1e-6)), rel=1e-6) and param[0] == 0
+    assert grad[1] == dtype(size) and optimizer.last_grad_norm == pytest.approx(size, rel=1e-6)
+
+
+@OF_DTYPE
+@pytest.mark.parametrize("limit", [0.0, 0.7, 100.0, INF])
+def test_value(limit: float, dtype: Any) -> None:
+    """Every element to within the limit; NaN stays, infinity does not."""
+    grads = _gradients(dtype)
+    grads[2][:3] = [np.nan, np.inf, -np.inf]
+    want = [np.clip(g, dtype(-limit), dtype(limit)) for g in grads]
+    assert clip_grad_value_(grads, limit) is None  # type: ignore[func-returns-value]
+    assert all(map(same_bits, grads, want))
+
+
+FORMATS = [(np.float32, None), (np.float64, None), (np.float32, "bfloat16"), (np.float32, "int8")]
+
+
+@pytest.mark.parametrize(("dtype", "state_dtype"), FORMATS)
+@pytest.mark.parametrize("name", NAMES)
+def test_zeroed_to_the_last(name: str, dtype: Any, state_dtype: Any) -> None:
+    """Gradients of any size are zeros behind a step, and nothing beside them; one left out, or skipped, likewise."""
+    params = [np.zeros(n, dtype) for n in SIZES]
+    options = full_state(name) | {"state_dtype": state_dtype, "zero_grad_after_step": True}
+    optimizer = make(name, params, **options, clip_grad_norm=1e9)
+    for seed, spoiled in ((1, False), (2, True), (3, False)):
+        guards = [guarded(n, dtype, 1, g) for n, g in zip(SIZES, _gradients(dtype, seed), strict=True)]
+        grads: list[Any] = [g.array for g in guards]
+        left = grads[seed + 3].copy()
+        if spoiled:
+            grads[-1][-1] = np.nan
+        optimizer.step([None if i == seed + 3 else g for i, g in enumerate(grads)])
+        for i, guard in enumerate(guards):
+            guard.check()
+            assert same_bits(grads[i], left if i == seed + 3 else np.zeros(SIZES[i], dtype)), SIZES[i]
+    assert optimizer.skipped_steps == 1

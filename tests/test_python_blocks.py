@@ -1,0 +1,134 @@
+"""Work that Python cuts into blocks or tiles: every size about their borders, with blocks of a few elements."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support import DTYPES
+
+from fastnn import Generator, init, nn, optim
+from fastnn.data import Normalize, finite, normalize
+from fastnn.init import orthogonal
+from fastnn.training import Trainer
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_normalize(monkeypatch: pytest.MonkeyPatch, dtype: Any, shape: tuple[int, ...]) -> None:
+    """Blocks of 12 elements: of several rows, of one, of a row that is longer than a block; the last one cut."""
+    rng = np.random.default_rng(1)
+    monkeypatch.setattr(normalize, "BLOCK", 12)
+    for trailing in ((), (2,), (13,)):
+        for rows in (*range(1, 15), 24, 25, 36, 37):
+            x = rng.normal(3, 2, (rows, *shape, *trailing)).astype(dtype)
+            axes = (0, *range(1 + len(shape), x.ndim))
+            module = Normalize(shape, dtype=dtype).fit(x)
+            exact = x.astype(np.float64)
+            tight = {"rtol": 8 * np.finfo(dtype).eps, "atol": 1e-14}
+            np.testing.assert_allclose(module.mean, exact.mean(axes), **tight)
+            std = exact.std(axes)
+            np.testing.assert_allclose(module.std, np.where(std == 0, 1, std), **tight)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("columns", [(), (2,), (2, 3)])
+def test_finite(monkeypatch: pytest.MonkeyPatch, columns: tuple[int, ...], value: float) -> None:
+    """One bad number anywhere is found, by its place; of two the first one."""
+    monkeypatch.setattr(finite, "_ROWS", 4)
+    for rows in (1, 3, 4, 5, 8, 9):
+        shape = (rows, *columns)
+        for at in np.ndindex(shape):
+            x = np.zeros(shape)
+            x[at] = value
+            x[-1] = np.where(np.arange(x[-1].size).reshape(columns) == x[-1].size - 1, np.nan, x[-1])
+            place = f"row {at[0]}, column {', '.join(map(str, at[1:]))}" if columns else f"row {at[0]}"
+            shown = "nan" if at == tuple(n - 1 for n in shape) else value
+            with pytest.raises(ValueError, match=f"^x: got {shown} at {place}, want finite numbers"):
+                finite.check_finite("x", x)
+        finite.check_finite("x", np.zeros(shape))
+
+
+def _upright(values: Any) -> Any:
+    return values if len(values) >= len(values.T) else values.T
+
+
+@pytest.mark.parametrize("blocks", [(4, (3, 5)), (5, (5, 3)), (1, (1, 1)), (8, (2, 64))], ids=str)
+def test_orthogonal(monkeypatch: pytest.MonkeyPatch, blocks: tuple[int, tuple[int, int]]) -> None:
+    """Reflections in blocks, and added products in tiles, that end in a whole one, one element behind, one before."""
+    sizes = sorted({(m, n) for m in range(1, 18) for n in (1, 2, m // 2, m - 1, m, m + 1, m + 7) if n > 0})
+    want = {size: init.orthogonal_(np.empty(size), generator=Generator(m)) for m, size in enumerate(sizes)}
+    monkeypatch.setattr(orthogonal, "_BLOCK", blocks[0])
+    monkeypatch.setattr(orthogonal, "_TILE", blocks[1])
+    for m, size in enumerate(sizes):
+        found = init.orthogonal_(np.empty(size), generator=Generator(m))
+        np.testing.assert_allclose(found, want[size], rtol=0, atol=1e-13)
+        q = _upright(found)
+        np.testing.assert_allclose(q.T @ q, np.eye(q.shape[1]), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(257, 385), (385, 257), (1, 1025), (129, 1154), (1154, 129)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_orthogonal_at_its_borders(dtype: Any, shape: tuple[int, int]) -> None:
+    """One beyond its own blocks of 128 and tiles of 256 and 1,024: all rows and columns are orthonormal."""
+    found = init.orthogonal_(np.full(shape, np.nan, dtype), generator=Generator(3)).astype(np.float64)
+    q = _upright(found)
+    tolerance = 1e-12 if dtype is np.float64 else 1e-5
+    np.testing.assert_allclose(q.T @ q, np.eye(q.shape[1]), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("n", range(1, 20))
+def test_upper_inverse(n: int) -> None:
+    """Halves of halves, down to seven rows."""
+    a = np.triu(np.random.default_rng(n).uniform(0.5, 1, (4 * n, 4 * n))) + 4 * n * np.eye(4 * n)
+    np.testing.assert_allclose(orthogonal._upper_inverse(a) @ a, np.eye(4 * n), rtol=0, atol=1e-12)
+
+
+class Counting(nn.Module):
+    """Gives back what it is given, and notes how much that was."""
+
+    def __init__(self) -> None:
+        self.seen: tuple[dict[str, int], ...] = ()
+
+    def __call__(self, x: Any) -> Any:
+        self.seen = (*self.seen, {"rows": len(x)})
+        return x, lambda dy, input_grad=True: dy
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 11, 12, 13])
+def test_evaluation(size: int) -> None:
+    """Every sample once, in order, in batches of the size that is asked for, the last of what is left."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(12, 3)), rng.integers(0, 3, 12)
+
+    class Plain:
+        param_groups = ({"lr": 0.0},)
+
+        def step(self) -> None: ...
+
+        zero_grad = step
+
+    trainer = Trainer(Counting(), nn.CrossEntropyLoss(), Plain())
+    np.testing.assert_array_equal(trainer.predict(x, size), x)
+    want = [size] * (12 // size) + [12 % size] * (12 % size > 0)
+    assert [seen["rows"] for seen in trainer.model.seen] == want
+    found = trainer.evaluate((x, y), size)
+    assert found["loss"] == pytest.approx(nn.CrossEntropyLoss()(x, y)[0], rel=1e-12)
+    assert found["accuracy"] == pytest.approx((x.argmax(1) == y).mean())
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(10, [1024, 6]), (1024, [1024, 6]), (1030, [1030]), (1500, [1030])])
+def test_validation(batch_size: int, sizes: list[int]) -> None:
+    """In batches of 1,024, or as large as training's are where those are larger."""
+    x, y = np.zeros((1030, 3)), np.zeros(1030, np.int64)
+    seen = []
+
+    class Look(nn.Module):
+        def __call__(self, x: Any) -> Any:
+            if not self.training:
+                seen.append(len(x))
+            return x, lambda dy, input_grad=True: dy
+
+    net = nn.Sequential(Look(), nn.Linear(3, 2, dtype=np.float64))
+    trainer = Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters()))
+    trainer.fit((x, y), (x, y), batch_size=batch_size, verbose=False)
+    assert seen[-len(sizes) :] == sizes
