@@ -40,7 +40,7 @@ class Header:
 
     def __init__(self, folder: Path) -> None:
         text, functions = (_bare((folder / name).read_text()) for name in ("fastnn.h", "fastnn_functions.inc"))
-        major, minor = re.findall(r"#define FASTNN_API_M\w+OR (\d+)", text)
+        major, minor = re.findall(r"#define FASTNN_API_M\w+OR (\d+)", text + functions)
         self.version = int(major), int(minor)
         real, common = _list(functions, "FASTNN_FUNCTION"), _list(functions, "FASTNN_COMMON")
         self.tables = {"f32": real, "f64": real, "common": common}

@@ -8,7 +8,8 @@
  *     options.lr = 3e-4;
  *     fastnn_kernels->f32->adam(params, grads, state, sizes, count, step, &memory, &options);
  *
- * fastnn_functions.inc, beside this file, lists the functions and says what each of them does.
+ * fastnn_functions.inc, beside this file, lists the functions, says what each of them does, and has the version of the
+ * API, FASTNN_API_MAJOR and FASTNN_API_MINOR.
  *
  * Calls. A function may be called from any thread, with or without the GIL, and from several threads at once as long as
  * no call writes what another one uses. It runs on the package's threads and instruction set, and its results have the
@@ -34,8 +35,6 @@
 extern "C" {
 #endif
 
-#define FASTNN_API_MAJOR 1
-#define FASTNN_API_MINOR 0
 #define FASTNN_API_CAPSULE "fastnn._core.api"
 
 /* What functions return. If it is not FASTNN_OK, nothing has been written. Later versions may have further codes, all
