@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn._figure import new_figure
-from fastnn.benchmark.optim_cases import STATES
+from fastnn.benchmark.operations.optimizers import STATES
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = {"4k": 1 << 12, "128k": 1 << 17, "1M": 1 << 20, "16M": 1 << 24}

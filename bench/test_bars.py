@@ -13,8 +13,9 @@ import pytest
 from speeds import speeds
 from training_step import training_case
 
-from fastnn.benchmark import REST, cases, check
-from fastnn.benchmark.optim_cases import step_case
+from fastnn.benchmark import REST, check
+from fastnn.benchmark.operations.elementwise import dropout
+from fastnn.benchmark.operations.optimizers import step_case
 
 Bar = Callable[[str, float, str, float], None]
 HERE = Path(__file__).parent
@@ -51,7 +52,7 @@ def test_adamw_ceiling(bar: Bar, seconds: float) -> None:
 
 def test_dropout(bar: Bar, seconds: float) -> None:
     torch = pytest.importorskip("torch")
-    found = speeds(cases.dropout(1 << 24, torch), "torch", seconds=seconds)
+    found = speeds(dropout(1 << 24, torch), "torch", seconds=seconds)
     bar("dropout, 16M, against torch", found["torch"], ">=", 25)
 
 

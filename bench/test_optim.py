@@ -6,7 +6,7 @@ import pytest
 
 from fastnn.benchmark import find_torch
 from fastnn.benchmark.case import Case
-from fastnn.benchmark.optim_cases import STATES, step_case
+from fastnn.benchmark.operations.optimizers import STATES, step_case
 
 Compare = Callable[[str, Case], None]
 MOMENTUM = {"SGD": {"momentum": 0.9}}

@@ -11,7 +11,7 @@ from speeds import Bar, judged, race, speeds
 
 from fastnn import optim
 from fastnn.benchmark.case import Case, Side, normal_array
-from fastnn.benchmark.optim_cases import step_case, stepping, torch_params
+from fastnn.benchmark.operations.optimizers import step_case, stepping, torch_params
 
 torch = pytest.importorskip("torch")
 LISTS = {"400 x 16": [(16,)] * 400, "400 x 1000": [(1000,)] * 400, "GPT-2 small": gpt2_small(), "ResNet-50": resnet50()}

@@ -1,7 +1,7 @@
 """What a benchmark is made of."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,3 +48,24 @@ def close(got: Arrays, want: Arrays) -> None:
     """Equal to 1e-4 of the largest value."""
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(np.abs(b).max()))
+
+
+Make = Callable[[int, Any], Case]
+CASES: dict[str, Make] = {}
+"""Name -> make(elements, torch or None), of every operation in `fastnn.benchmark.operations`."""
+
+
+M = TypeVar("M", bound=Make)
+
+
+def operation(name: str) -> Callable[[M], M]:
+    """Register a function that makes a case, under the name that tables show.
+
+    The function has the name of the kernel that it measures, or of the first one if there are several.
+    """
+
+    def register(make: M) -> M:
+        CASES[name] = make
+        return make
+
+    return register
