@@ -1,0 +1,72 @@
+"""Every kernel of kernels.inc has tests, a function of the C API and a benchmark, or stands here with a reason."""
+
+import re
+from pathlib import Path
+
+import pytest
+from c_api import HEADER
+from kernels import KERNELS
+from variants import NAMES
+
+from fastnn.benchmark import check, find_torch
+from fastnn.benchmark.cases import CASES
+from fastnn.benchmark.operations.optimizers import STATES
+
+LIST = Path(__file__).parents[1] / "csrc" / "kernels" / "kernels.inc"
+if not LIST.exists():
+    pytest.skip("the sources are not beside the tests", allow_module_level=True)
+ROWS = re.findall(r"^FASTNN_(\w*KERNEL|OPTIMIZER)\((\w+)(?:.* (\w+))?\)$", LIST.read_text(), re.M)
+OPTIMIZERS = {name: python for kind, name, python in ROWS if kind == "OPTIMIZER"}
+LISTED = {name for kind, name, _ in ROWS if kind != "OPTIMIZER"}
+
+# Which row, or else which file of tests, has a kernel that no row is named after.
+TESTED = {
+    "activation": "relu",
+    "activation_backward": "relu_backward",
+    "softmax_cross_entropy_soft": "softmax_cross_entropy-soft",
+    "elementary": "test_elementary.py",
+    "integers": "test_fill.py",
+    "permutation": "test_fill.py",
+    "philox": "test_random.py",
+}
+NOT_IN_C = {
+    "elementary": "the functions that activations are made of, for their tests",
+    "stream": "the ceiling of benchmarks",
+}
+NOT_BENCHMARKED = {
+    "dropout_add_layer_norm": "reads two arrays and writes two, for which there is no ceiling: bench/test_op_bars.py",
+    "dropout_add_layer_norm_backward": "the same",
+    "elementary": "the functions that activations are made of, for their tests",
+    "integers": "not of float32",
+    "permutation": "not of float32: bench/test_random_bars.py",
+    "philox": "the words that every fill draws",
+    "stream": "the ceiling itself",
+}
+
+
+def test_the_list_is_read() -> None:
+    """All rows, and no more than there are lines."""
+    lines = [line for line in LIST.read_text().splitlines() if re.match(r"FASTNN_\w+\(\w+[,)]", line)]
+    assert len(lines) == len(ROWS) == len(LISTED) + len(OPTIMIZERS)
+
+
+def test_every_kernel_has_a_row_of_tests() -> None:
+    assert LISTED - {name.split("-")[0] for name in KERNELS} == set(TESTED)
+    assert all(where in KERNELS or Path(__file__).with_name(where).exists() for where in TESTED.values())
+    assert set(OPTIMIZERS.values()) == set(NAMES) - {"AdamW"}  # it is Adam with other options
+
+
+def test_every_kernel_is_in_the_c_api() -> None:
+    functions = HEADER.tables["f32"].keys() | HEADER.tables["common"].keys()
+    assert (LISTED | set(OPTIMIZERS)) - functions == set(NOT_IN_C)
+
+
+def test_every_kernel_has_a_benchmark() -> None:
+    measured = {getattr(make, "__name__", "") for make in CASES.values()}
+    assert LISTED - measured == set(NOT_BENCHMARKED)
+    assert set(OPTIMIZERS.values()) == set(STATES) - {"AdamW"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sides_of_a_benchmark_agree(name: str) -> None:
+    check(CASES[name](1 << 12, find_torch()))
