@@ -46,8 +46,12 @@ class Docstrings(griffe.Extension):
 
 
 def _prefer_functions_to_files(module: griffe.Module) -> None:
-    """Let an exported name refer to the function, not to the file of the same name."""
-    for name in module.exports or ():
+    """Let an exported name refer to the function, not to the file of the same name.
+
+    Griffe sees no exports of a package that computes its `__all__`; such a package exports the functions that its files
+    are named after.
+    """
+    for name in module.exports or module.modules:
         file = module.members[str(name)]
         if not file.is_alias and file.is_module and str(name) in file.functions:
             module.members[str(name)] = griffe.Alias(str(name), file.members[str(name)], parent=module)

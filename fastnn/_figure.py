@@ -1,9 +1,9 @@
-"""What pictures are made of: figures, colours, and samples as images. matplotlib is imported by who calls it."""
+"""The parts of `fastnn.plot`: figures, colours, samples as images. matplotlib is imported when a function needs it."""
 
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,47 @@ LINES = ("#2563eb", "#c2410c", "#0f766e", "#8a8f98", "#9333ea", "#b45309")
 MISSING = "matplotlib: got no such package, want it to draw; run pip install 'fastnn[plot]'"
 
 
+class RateTest(Protocol):
+    """A learning-rate range test to draw: a `fastnn.training.LRFinder`."""
+
+    @property
+    def rates(self) -> Float64: ...
+    @property
+    def losses(self) -> Float64: ...
+    @property
+    def smoothed(self) -> Float64: ...
+    @property
+    def suggestions(self) -> Mapping[str, float]: ...
+
+
+class Counted(Protocol):
+    """A histogram to draw: a `fastnn.training.inspection.Histogram`."""
+
+    @property
+    def edges(self) -> Float64: ...
+    @property
+    def counts(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def zeros(self) -> float: ...
+    @property
+    def broken(self) -> float: ...
+
+
+class LayerCounts(Protocol):
+    """The histograms of a layer: a `fastnn.training.inspection.LayerSignals`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def layer(self) -> str: ...
+    @property
+    def activation(self) -> Counted: ...
+    @property
+    def gradient(self) -> Counted: ...
+
+
 def axes(ax: "Axes | None", width: float, height: float) -> "Axes":
-    """`ax`, or new axes of pyplot's in a figure of so many inches."""
+    """Return `ax`, or new axes of pyplot in a figure of so many inches."""
     if ax is not None:
         return ax
     try:
@@ -31,7 +70,7 @@ def axes(ax: "Axes | None", width: float, height: float) -> "Axes":
 
 
 def learning_rates(curves: Mapping[str, Sequence[float] | Float64], ax: "Axes | None" = None) -> "Axes":
-    """Learning rates over steps, a line for each curve, with its name where there are several."""
+    """Draw learning rates over steps: a line for each curve, with a legend if there are several."""
     ax = axes(ax, 6, 4)
     for i, (label, rates) in enumerate(curves.items()):
         marker = "o" if len(rates) == 1 else None
@@ -46,7 +85,7 @@ def learning_rates(curves: Mapping[str, Sequence[float] | Float64], ax: "Axes | 
 
 
 def pictures(x: npt.NDArray[Any], shape: tuple[int, ...] | None = None) -> npt.NDArray[np.float64]:
-    """Samples as (N, H, W) or (N, H, W, 3) in [0, 1]; see `predictions`."""
+    """Return samples as (N, H, W) or (N, H, W, 3) in [0, 1]; see `predictions`."""
     side = math.isqrt(math.prod(x.shape[1:]))
     own = x.shape[1:] if x.ndim > 2 else (side, side)
     shape = tuple(own if shape is None else shape)
@@ -62,7 +101,7 @@ def pictures(x: npt.NDArray[Any], shape: tuple[int, ...] | None = None) -> npt.N
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A figure in inches that pyplot does not know, for pictures that are written and not shown."""
+    """Return a figure of so many inches that pyplot does not know, to be written rather than shown."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -74,24 +113,24 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure as a PNG file's content."""
+    """Return the figure as the content of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
 
 
 def plain(ax: "Axes", grid: Literal["x", "y"] = "y") -> None:
-    """A grid one way, and no frame."""
+    """Draw a grid in one direction, and no frame."""
     ax.grid(axis=grid, color=GRID)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def rgb(colour: str) -> list[float]:
-    """Of #rrggbb, in [0, 1]."""
+    """Return red, green and blue of #rrggbb, in [0, 1]."""
     return [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
 def short(text: str, length: int) -> str:
-    """At most so many characters."""
+    """Cut a text to at most `length` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"

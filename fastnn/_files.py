@@ -7,6 +7,7 @@ when the disk has it.
 import errno
 import glob
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,3 +70,10 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         pass
     return process > 0  # 0 is the own group
+
+
+def dated(directory: Path) -> Path:
+    """Return a path in a directory that is named by the time and does not exist yet."""
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    names = (stamp, *(f"{stamp}_{i}" for i in range(2, 100)))
+    return next(directory / name for name in names if not (directory / name).exists())

@@ -1,7 +1,7 @@
 """Pictures of a training, with matplotlib.
 
-Every function draws into `ax` and returns it. None makes new axes of pyplot's, which shows them and which closes them;
-axes of a `matplotlib.figure.Figure` leave pyplot alone. Without matplotlib each raises ImportError.
+Every function draws into `ax` and returns it. If `ax` is None it makes new axes of pyplot, which shows and closes them;
+axes of a `matplotlib.figure.Figure` do not involve pyplot. Without matplotlib every function raises ImportError.
 """
 
 import math
@@ -11,33 +11,44 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._figure import GRID, LINES, TRAINING, VALIDATION, axes, learning_rates, pictures, plain, rgb, short
+from fastnn._better import Better
+from fastnn._figure import (
+    GRID,
+    LINES,
+    TRAINING,
+    VALIDATION,
+    LayerCounts,
+    RateTest,
+    axes,
+    learning_rates,
+    pictures,
+    plain,
+    rgb,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fastnn.training.inspection import LayerSignals
-    from fastnn.training.lr_finder import LRFinder
-
 __all__ = ["confusion_matrix", "distributions", "learning_curves", "lr_finder", "predictions", "schedule"]
 
 PARTS = 25
-"""Curves are smoothed over twice this share of their length."""
+"""Curves are smoothed over 2 / PARTS of their length."""
 COUNTS, NUMBERS = 12, 30
-"""Up to how many classes a confusion matrix has counts and shares, and counts alone."""
+"""A confusion matrix of up to so many classes shows counts and shares, and up to so many only counts."""
 
 
 def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", ax: "Axes | None" = None) -> "Axes":
-    """A metric of training and validation over epochs: as measured (pale), smoothed, and where it is best.
+    """Draw a metric of training and validation over epochs: as measured (pale), smoothed, and its best epoch.
 
-    Training's is drawn by step where the history has it so; steps are spread evenly over the epochs.
+    The training's curve has a point for every step if the history has these; they are spread evenly over the epochs.
 
     Args:
         history: a `History`, or curves by name with a value for every epoch.
-        name: the metric; validation's is "val_" and that, and says what is best where there is one.
+        name: the metric. That of the validation is called "val_" + name, and if there is one it decides the best epoch.
 
     Raises:
-        KeyError: a name that the history does not have.
+        KeyError: the history does not have the metric.
     """
     keys = {"training": name, "validation": f"val_{name}"}
     curves = {label: found for label, key in keys.items() if len((found := _points(history, key))[0])}
@@ -64,12 +75,12 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
 
 
 def schedule(scheduler_or_history: Any, n: int | None = None, ax: "Axes | None" = None) -> "Axes":
-    """The learning rate of every group over steps.
+    """Draw the learning rate of every parameter group over steps.
 
     Args:
-        scheduler_or_history: a schedule, whose next n steps are drawn; what its `preview` returned, (n, groups); or a
-            `History`: the rates used, of every group if `LearningRateMonitor` was there.
-        n: steps; only for a schedule, which needs it.
+        scheduler_or_history: a scheduler, whose next n steps are drawn; the result of its `preview`, (n, groups); or a
+            `History`, for the rates that were used: those of every group if it was recorded by `LearningRateMonitor`.
+        n: the number of steps; for a scheduler only.
     """
     source = scheduler_or_history
     if hasattr(source, "preview"):
@@ -86,8 +97,12 @@ def schedule(scheduler_or_history: Any, n: int | None = None, ax: "Axes | None" 
     return learning_rates(curves, ax)
 
 
-def lr_finder(finder: "LRFinder", ax: "Axes | None" = None) -> "Axes":
-    """Loss over the logarithm of the rate, as measured (pale) and smoothed, with the suggestions marked."""
+def lr_finder(finder: RateTest, ax: "Axes | None" = None) -> "Axes":
+    """Draw the loss over the logarithm of the rate, as measured (pale) and smoothed, and mark the suggestions.
+
+    Args:
+        finder: the result of `Trainer.lr_find`.
+    """
     ax = axes(ax, 6, 4)
     ax.plot(finder.rates, finder.losses, color=TRAINING, alpha=0.4, linewidth=1)
     ax.plot(finder.rates, finder.smoothed, color=TRAINING, linewidth=2, label="loss, smoothed")
@@ -110,15 +125,15 @@ def lr_finder(finder: "LRFinder", ax: "Axes | None" = None) -> "Axes":
 
 def confusion_matrix(labels: npt.NDArray[Any], predictions: npt.NDArray[Any], names: Sequence[str] | None = None,
                      ax: "Axes | None" = None) -> "Axes":  # fmt: skip
-    """How often each class (row) was taken for which (column): counts, and shares of the row; errors stand out.
+    """Draw how often each class (row) was predicted as which class (column): counts, and shares of the row.
 
     Args:
         labels, predictions: (N,) integers >= 0, N > 0.
-        names: of the classes; None for their numbers.
+        names: names of the classes; None for their numbers.
 
     Raises:
-        ValueError: other shapes, no samples, or a class without a name.
-        TypeError: labels or predictions that are no integers.
+        ValueError: the shapes are others, there are no samples, or a class has no name.
+        TypeError: labels or predictions are not integers.
     """
     counts = _confusions(np.asarray(labels), np.asarray(predictions), names)
     n = len(counts)
@@ -146,16 +161,16 @@ def confusion_matrix(labels: npt.NDArray[Any], predictions: npt.NDArray[Any], na
     return ax
 
 
-def distributions(layers: "Iterable[LayerSignals]", what: Literal["activation", "gradient"] = "activation",
+def distributions(layers: Iterable[LayerCounts], what: Literal["activation", "gradient"] = "activation",
                   ax: "Axes | None" = None) -> "Axes":  # fmt: skip
-    """A histogram for every layer, the first one above: of activations, or of the sizes of gradients.
+    """Draw a histogram for every layer, the first layer on top: of activations, or of the absolute values of gradients.
 
-    Heights are densities (of gradients by the logarithm), each layer's largest the same. Zeros are not in them: their
-    share stands beside.
+    Heights are densities (for gradients over the logarithm), scaled so that the highest bin of each layer has the same
+    height. Zeros are not in the histogram; their share is written beside it.
 
     Args:
-        layers: what `fastnn.training.inspection.inspect_layers` returns.
-        what: which of both.
+        layers: the result of `fastnn.training.inspection.inspect_layers`.
+        what: which of the two to draw.
     """
     layers = list(layers)
     ax = axes(ax, 7, 1.2 + 0.45 * len(layers))
@@ -192,17 +207,17 @@ def distributions(layers: "Iterable[LayerSignals]", what: Literal["activation", 
 def predictions(x: npt.NDArray[Any], labels: npt.NDArray[Any], probabilities: npt.NDArray[Any],
                 shape: tuple[int, ...] | None = None, ax: "Axes | None" = None,
                 names: Sequence[str] | None = None) -> "Axes":  # fmt: skip
-    """Samples as pictures with the true class, the predicted one and its probability; errors are framed.
+    """Draw samples as pictures, with the true class, the predicted class and its probability; errors are framed.
 
     Args:
-        x: (N, ...); each picture from its own least value (white, where it is grey) to its largest.
+        x: (N, ...), N > 0; each picture is scaled from its own minimum (white, if it is grey) to its own maximum.
         labels: (N,) integers.
         probabilities: (N, C).
-        shape: (H, W), (1, H, W) or (3, H, W); None takes the samples' own, and a square's for (N, H * H).
-        names: of the classes; None for their numbers.
+        shape: (H, W), (1, H, W) or (3, H, W); None takes the shape of the samples, and (H, H) for (N, H * H).
+        names: names of the classes; None for their numbers.
 
     Raises:
-        ValueError: samples that are no such pictures, or none.
+        ValueError: the samples are no such pictures, or there are none.
     """
     images = pictures(x, shape)
     guesses = probabilities.argmax(axis=1)
@@ -227,7 +242,7 @@ def predictions(x: npt.NDArray[Any], labels: npt.NDArray[Any], probabilities: np
 
 
 def _points(history: Any, key: str, by_step: bool = True) -> tuple[Any, Any]:
-    """Epochs and values: by step or validation where there are such values."""
+    """Return epochs and values of a curve: by step or by validation if the history has such values."""
     steps, validations = getattr(history, "steps", {}), getattr(history, "validations", {})
     epochs = len(history.get("loss", ()))
     by_epoch = len(steps.get("loss", ())) / epochs if epochs and steps else 1.0
@@ -241,7 +256,7 @@ def _points(history: Any, key: str, by_step: bool = True) -> tuple[Any, Any]:
 
 
 def _confusions(labels: Any, predictions: Any, names: Sequence[str] | None) -> npt.NDArray[np.intp]:
-    """(n, n) counts: row for the label, column for the prediction."""
+    """Return (n, n) counts: rows are labels, columns are predictions."""
     if labels.ndim != 1 or labels.shape != predictions.shape or not len(labels):
         raise ValueError(f"labels, predictions: got shapes {labels.shape}, {predictions.shape}, want (N,) twice, N > 0")
     if any(array.dtype.kind not in "biu" for array in (labels, predictions)):
@@ -255,13 +270,12 @@ def _confusions(labels: Any, predictions: Any, names: Sequence[str] | None) -> n
 
 
 def _smoothed(y: Any) -> Any:
-    """The mean over a window around every value: one over values behind it, as a training's own is, would lag."""
+    """Return the mean over a window around every value; a mean over earlier values, as in training, would lag."""
     window = np.hanning(2 * (len(y) // PARTS) + 3)[1:-1]
     return np.convolve(y, window, "same") / np.convolve(np.ones(len(y)), window, "same") if len(y) else y
 
 
 def _mark_best(ax: "Axes", name: str, x: Any, y: Any) -> None:
-    from fastnn.training.history import Better
 
     is_better, best = Better(name), None
     for i, value in enumerate(y):

@@ -1,4 +1,4 @@
-"""The C API as a test sees it: what a header declares, and the functions of the tables, called by ctypes."""
+"""The C API as a test sees it: what a header declares, the functions of the tables by ctypes, and their cases."""
 
 import ctypes
 import re
@@ -11,7 +11,8 @@ import numpy as np
 from support import Array
 
 import fastnn
-from fastnn import _core
+from fastnn import Generator, _core
+from fastnn.functional import DropoutMask
 
 INCLUDE = Path(fastnn.get_include())
 RELEASED = sorted(Path(__file__).with_name("abi").glob("[0-9]*"), key=lambda p: tuple(map(int, p.name.split("."))))
@@ -161,3 +162,14 @@ def _argument(value: Any) -> Any:
 def like(*arrays: Array) -> list[Array]:
     """Arrays of these shapes and dtypes, for results."""
     return [np.full_like(a, 7) for a in arrays]
+
+
+# case(functions, drawn): what the C API wrote, and what Python returned for the same arrays. drawn(*shape) makes one.
+Case = Callable[["Functions", Callable[..., Array]], tuple[list[Any], list[Any]]]
+HERE, C_P = Random(3, 2, 5), 0.3
+C_MASK = DropoutMask(C_P, 3, 2, 5)
+
+
+def generator() -> Generator:
+    """The generator that stands at HERE."""
+    return Generator(3, 2).advance(5 * 64)

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 from resume_jobs import digest
 
-from fastnn.training import ModelCheckpoint, checkpoint, latest, load_checkpoint, save_checkpoint
+from fastnn import _files
+from fastnn.training import ModelCheckpoint, latest, load_checkpoint, save_checkpoint
 
 OLD, NEW = ({"a": np.full(30_000, i), "step": i} for i in (1, 2))
 STATES = {digest(state): state["step"] for state in (OLD, NEW)}
@@ -125,7 +126,7 @@ class Faults:
 
     def install(self):
         """For good: in a child that ends soon."""
-        checkpoint.open = self.open
+        _files.open = self.open
         for name in ("open", "fsync", "close", "replace", "fstat"):
             setattr(os, name, self.around(name, getattr(os, name)))
         Path.unlink = self.around("unlink", Path.unlink)

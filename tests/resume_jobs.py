@@ -18,10 +18,10 @@ import numpy as np
 
 import fastnn
 from fastnn import nn, optim
+from fastnn.checkpoint.packing import pack
 from fastnn.optim import lr_scheduler
 from fastnn.random import Generator, default_generator
 from fastnn.training import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, Trainer, latest
-from fastnn.training.packing import pack
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(84, 10)).astype(np.float32), RNG.integers(0, 3, 84)

@@ -12,9 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_api import ACTIVATIONS, HEADER, INCLUDE, OPTIMIZERS, RELEASED, TABLES, Face, Functions, Header, api, structure
-from c_cases import CASES, HERE
+from c_api import (
+    ACTIVATIONS,
+    HEADER,
+    HERE,
+    INCLUDE,
+    OPTIMIZERS,
+    RELEASED,
+    TABLES,
+    Face,
+    Functions,
+    Header,
+    api,
+    structure,
+)
 from c_client import client, compiled, exported, forwarders
+from kernels import C_CASES
 
 import fastnn
 from fastnn import _core, cython_api, optim
@@ -193,7 +206,7 @@ def test_an_older_client_runs_with_a_newer_table(
     header = Header(folder)
     face = Face(header, exported(client(folder, tmp_path / "client", forwarders(header))))
     rng = np.random.default_rng(0)
-    got, want = CASES["layer_norm"](Functions("f32", face), lambda *shape: rng.standard_normal(shape, np.float32))
+    got, want = C_CASES["layer_norm"](Functions("f32", face), lambda *shape: rng.standard_normal(shape, np.float32))
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a, b)
     assert Functions("common", face).code("get_num_threads") == fastnn.get_num_threads()

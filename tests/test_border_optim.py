@@ -74,11 +74,11 @@ def test_same_or_overlapping_parameters(name: str, groups: bool) -> None:
     buffer = np.ones(10)
     for first, second in ((buffer, buffer), (buffer[:6], buffer[5:]), (buffer, buffer[4:6]), (buffer[3:4], buffer)):
         params: Any = [{"params": [first]}, {"params": [second]}] if groups else [first, second]
-        with pytest.raises(ValueError, match=r"^params\[[01]\]: got memory that params\[[01]\] has too, want .*; .+"):
+        with pytest.raises(ValueError, match=r"^params\[[01]\]: got memory that overlaps params\[[01]\], want .*; .+"):
             _make(name, params)
     _make(name, [buffer[:5], buffer[5:]])
     parameter = nn.Parameter(buffer)
-    with pytest.raises(ValueError, match=r"^b: got memory that a has too, want .*; .+"):
+    with pytest.raises(ValueError, match=r"^b: got memory that overlaps a, want .*; .+"):
         _make(name, [("a", parameter), ("b", parameter)])
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_api import HEADER, RELEASED, TABLES, Face, Functions, Header, table_of
-from c_cases import CASES, HERE, generator
+from c_api import HEADER, HERE, RELEASED, TABLES, Face, Functions, Header, generator, table_of
 from c_client import client, exported, forwarders
+from kernels import C_CASES
 from support import Array, running
 from variants import IDS, VARIANTS, make
 
@@ -86,12 +86,12 @@ def _drawn(dtype: Any) -> Callable[..., Array]:
 
 
 @pytest.mark.parametrize("isa", fastnn.supported_isas())
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", C_CASES)
 def test_function(name: str, isa: str, dtype: Any, face: Face) -> None:
     if name not in face.header.tables[table_of(dtype)]:
         pytest.skip("this version does not have it yet")
     with running(isa, 2):
-        got, want = CASES[name](Functions(table_of(dtype), face), _drawn(dtype))
+        got, want = C_CASES[name](Functions(table_of(dtype), face), _drawn(dtype))
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -118,6 +118,6 @@ def face(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_every_function_is_tested() -> None:
-    assert set(HEADER.tables["f32"]) == set(CASES) | set(STEPS)
+    assert set(HEADER.tables["f32"]) == set(C_CASES) | set(STEPS)
     threads = {"get_num_threads", "set_num_threads"}
     assert set(HEADER.tables["common"]) == {"integers", "permutation", "philox"} | threads

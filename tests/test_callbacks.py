@@ -7,6 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
+from fastnn._better import Better
 from fastnn.training import (
     Callback,
     EarlyStopping,
@@ -19,7 +20,6 @@ from fastnn.training import (
     Trainer,
     progressive_unfreezing,
 )
-from fastnn.training.history import Better
 
 RNG = np.random.default_rng(41)
 X = RNG.normal(size=(40, 5)).astype(np.float32)

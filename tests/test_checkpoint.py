@@ -15,8 +15,8 @@ import pytest
 from checkpoint_files import FULL, STATE
 from resume_jobs import digest
 
+from fastnn._better import Better
 from fastnn.training import ModelCheckpoint, latest, load_checkpoint, save_checkpoint
-from fastnn.training.history import Better
 
 pytest.importorskip("safetensors")
 CALLS = "openat,write,fsync,rename,unlink,close,newfstatat,getdents64"

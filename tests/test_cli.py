@@ -13,6 +13,7 @@ from config_files import GOOD, a_file, a_source, record, samples, weights  # noq
 from fastnn import config, runs
 from fastnn.__main__ import main
 from fastnn.training import Trainer
+from fastnn.training.loop import Loop
 
 pytest.importorskip("safetensors")
 
@@ -209,7 +210,7 @@ def test_what_ends_a_training_is_one_line(error, sentence, file, tmp_path, capsy
     def stop(*_):
         raise error
 
-    monkeypatch.setattr(Trainer, "_run_epoch", stop)
+    monkeypatch.setattr(Loop, "_run_epoch", stop)
     assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
     assert capsys.readouterr().err == f"fastnn: {sentence}\n"
 
@@ -221,7 +222,7 @@ def interrupt(*_, **__):
 def test_interrupted_behind_a_checkpoint(file, tmp_path, capsys, monkeypatch):
     """Then alone there is something to go on from; what is told goes on."""
     with monkeypatch.context() as patched:
-        patched.setattr(runs, "save_run", interrupt)
+        patched.setattr("fastnn.runs.run.save_run", interrupt)
         assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
         run = run_of(tmp_path / "runs")
         sentence = f"fastnn: interrupted; python -m fastnn resume {run} goes on from the run's newest checkpoint\n"
@@ -234,7 +235,7 @@ def test_interrupted_behind_a_checkpoint(file, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("command", ["train", "lr-find"])
 def test_interrupted_without_a_run(command, file, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "build_model", interrupt)
+    monkeypatch.setattr("fastnn.runs.run.build_model", interrupt)
     assert main([command, "--config", str(file())]) == 1
     assert capsys.readouterr().err == "fastnn: interrupted\n" and not (tmp_path / "runs").exists()
 

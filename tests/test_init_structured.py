@@ -136,7 +136,7 @@ REFUSALS: list[tuple[str, tuple[int, ...], tuple[Any, ...], str]] = [
     ("sparse_", (3, 3, 3), (0.5,), r"^tensor: got shape \(3, 3, 3\), want two dimensions; reshape"),
     *[("sparse_", (3, 3), (s,), f"^sparsity: got {s}, want a fraction in") for s in (-0.1, 1.1, NAN, INF)],
     *[("sparse_", (3, 3), (0.5, std), f"^std: got {std}, want") for std in (-1.0, NAN, INF)],
-    ("sparse_", (3, 3), (0.5, 1e39), "^std: got .*want what the tensor's dtype can hold"),
+    ("sparse_", (3, 3), (0.5, 1e39), "^std: got .*want numbers that the tensor's dtype can hold"),
 ]
 
 

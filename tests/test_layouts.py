@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calls import CALLS, Call
+from calls import Call
 from in_place import clips, fills, in_dtype, leaves, more_steps, steps
+from kernels import CALLS
 from support import Array, same_bits
 
 import fastnn

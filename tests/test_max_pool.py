@@ -94,8 +94,8 @@ def test_any_byte_stays_within_the_plane(isa: str) -> None:
 
 X, DY, PLACES = np.ones((2, 6, 8)), np.ones((2, 3, 4)), np.zeros((2, 3, 4), np.uint8)
 SHAPE_X = (2, 6, 8)
-TOO_LARGE = "kernel_size: got (16, 16), want a product of 255 at most where indices are kept; use return_indices=False"
-NO_PLACE = "indices: got a place that is not in its window, want "
+TOO_LARGE = "kernel_size: got (16, 16), want a product of 255 at most if indices are returned; use return_indices=False"
+NO_PLACE = "indices: got an index outside its window, want "
 back = F.max_pool2d_backward
 REFUSALS: list[tuple[Callable[[], Any], str]] = [
     *(
@@ -105,15 +105,15 @@ REFUSALS: list[tuple[Callable[[], Any], str]] = [
     (lambda: F.max_pool2d(X, 2, 0), "stride: got 0, want an integer >= 1, or two"),
     (lambda: F.max_pool2d(X, 2, padding=-1), "padding: got -1, want an integer >= 0, or two"),
     (lambda: F.max_pool2d(X, (2, 3), padding=(1, 2)), "padding: got (1, 2), want at most half of kernel_size (2, 3)"),
-    (lambda: F.max_pool2d(X, (7, 2)), "x: got shape (2, 6, 8), want (..., H, W) that holds a window of (7, 2) with"),
-    (lambda: F.max_pool2d(X[0, 0], 1), "x: got shape (8,), want (..., H, W) that holds a window of (1, 1) with"),
+    (lambda: F.max_pool2d(X, (7, 2)), "x: got shape (2, 6, 8), want (..., H, W) with room for a window of (7, 2) with"),
+    (lambda: F.max_pool2d(X[0, 0], 1), "x: got shape (8,), want (..., H, W) with room for a window of (1, 1) with"),
     (lambda: F.max_pool2d(np.ones((2, 0)), 2, padding=1), "x: got shape (2, 0), want (..., H, W) that holds"),
     (lambda: F.max_pool2d(X, 2, out=np.ones(SHAPE_X)), "out: got shape (2, 6, 8), want (2, 3, 4); "),
     (lambda: F.max_pool2d(np.ones((20, 20)), 16, return_indices=True), TOO_LARGE),
     (lambda: back(np.ones((1, 1)), PLACES[0, :1, :1], (16, 16), 16), TOO_LARGE),
     (lambda: back(DY, PLACES, (2, 6, 10), 2), "dy: got shape (2, 3, 4), want (2, 3, 5); "),
     (lambda: back(DY, PLACES[1:], SHAPE_X, 2), "indices: got shape (1, 3, 4), want (2, 3, 4); "),
-    (lambda: back(DY, PLACES, (8,), 2), "input_size: got shape (8,), want (..., H, W) that holds a window"),
+    (lambda: back(DY, PLACES, (8,), 2), "input_size: got shape (8,), want (..., H, W) with room for a window"),
     (lambda: back(DY, PLACES + np.uint8(4), SHAPE_X, 2), NO_PLACE),
     (lambda: back(PLACES, PLACES, SHAPE_X, 2), "dy: got dtype uint8, want native float"),
 ]
@@ -148,4 +148,4 @@ def test_one_bad_place_is_found(at: int) -> None:
     row, column = divmod(at % 9, 3)
     places.flat[at] = 0 if 0 in (row, column) else 2 if row == 2 else 1 if column == 2 else 4
     run = partial(F.max_pool2d_backward, dy, places, x.shape, 2, padding=1)
-    refused(run, {"dy": dy, "places": places}, ValueError, "^indices: got a place that is not in its window")
+    refused(run, {"dy": dy, "places": places}, ValueError, "^indices: got an index outside its window")

@@ -49,8 +49,8 @@ def test_added_group(name: str, state_dtype: Any) -> None:
         (lambda p: {"params": [p[1]], "betas": (0.9, 1.0)}, "^betas: got .*, want "),
         (lambda p: {"params": [p[1][::2]]}, r"^params\[2\]: got strided memory, want "),
         (lambda p: {"params": [p[1], p[1].astype(np.float16)]}, r"^params\[3\]: got dtype float16, want "),
-        (lambda p: {"params": [p[1], p[0]]}, r"^params\[\d\]: got memory that params\[\d\] has too, want "),
-        (lambda p: {"params": [p[1], p[1]]}, r"^params\[\d\]: got memory that params\[\d\] has too, want "),
+        (lambda p: {"params": [p[1], p[0]]}, r"^params\[\d\]: got memory that overlaps params\[\d\], want "),
+        (lambda p: {"params": [p[1], p[1]]}, r"^params\[\d\]: got memory that overlaps params\[\d\], want "),
         (lambda p: {"params": [("a", p[1]), p[2]]}, "^params: got some .*, want "),
     ],
 )

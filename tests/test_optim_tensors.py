@@ -235,7 +235,7 @@ def test_assigned_data_is_refused(name: str) -> None:
         (torch.ones(2, 4), r"^params\[1\]: got another shape or dtype .*; make a new optimizer"),
         (torch.ones(3, 4, dtype=torch.float64), r"^params\[1\]: got another shape or dtype .*; make a new optimizer"),
         (torch.ones(4, 3).t(), r"^params\[1\]: got strided memory, want .*; .*\.contiguous\(\)"),
-        (None, r"^params\[[01]\]: got memory that params\[[01]\] has too, want .*; .+"),
+        (None, r"^params\[[01]\]: got memory that overlaps params\[[01]\], want .*; .+"),
     ):
         params = _tensors(torch.float32, (3, 4), (3, 4))
         optimizer = make(name, params, **full_state(name))
@@ -313,7 +313,7 @@ def test_the_same_memory_twice(name: str) -> None:
     for first, second in ((base, base), (base[:6], base[5:]), (base, base.numpy()), (base, base.view(2, 5))):
         for params in ([first, second], [{"params": [first]}, {"params": [second]}]):
             with pytest.raises(
-                ValueError, match=r"^params\[[01]\]: got memory that params\[[01]\] has too, want .*; .+"
+                ValueError, match=r"^params\[[01]\]: got memory that overlaps params\[[01]\], want .*; .+"
             ):
                 make(name, params)
     make(name, [base[:5], base[5:]])

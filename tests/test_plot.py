@@ -8,9 +8,9 @@ import pytest
 
 from fastnn import nn, optim, plot
 from fastnn._figure import new_figure, pictures, png
+from fastnn.diagnosis.inspection import Histogram, LayerSignals, histogram, inspect_layers, largest_errors
 from fastnn.optim import lr_scheduler
 from fastnn.training import History
-from fastnn.training.inspection import Histogram, LayerSignals, histogram, inspect_layers, largest_errors
 from fastnn.training.lr_finder import found
 
 pytest.importorskip("matplotlib")

@@ -96,7 +96,7 @@ def test_page_has_all_and_needs_nothing(run: Path) -> None:
 
 
 def test_metrics_are_those_of_the_history(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastnn.report.png", lambda _: b"")
+    monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")
     history = json.loads((run / "history.json").read_text())["epochs"]
     rows = re.findall(r"<tr><td>(.*?)</td></tr>", Page(write_report(run)).parts["Metrics"])
     cells = {row.split("</td><td>")[0]: row.split("</td><td>")[1:] for row in rows}
@@ -107,7 +107,7 @@ def test_metrics_are_those_of_the_history(run: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_symptoms_are_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastnn.report.png", lambda _: b"")
+    monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")
     assert "none of the symptoms" in Page(write_report(run)).parts["Diagnosis"]
     state = json.loads((run / "history.json").read_text())
     state["steps"]["loss"][3] = state["epochs"]["loss"][0] = None
@@ -151,7 +151,7 @@ FILES = {"history.json": {"Metrics", "Diagnosis", "Learning curves", "Learning r
 def test_a_file_that_is_missing_is_a_sentence(
     run: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastnn.report.png", lambda _: b"")  # what is drawn is seen elsewhere
+    monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")  # what is drawn is seen elsewhere
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / name).unlink()
     page = Page(write_report(tmp_path / "run"))

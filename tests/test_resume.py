@@ -101,6 +101,26 @@ def test_ways_to_say_from_where(room):
     assert left(whole) == left(trainer)
 
 
+STORED = {
+    "configuration": {"model", "optimizer", "scheduler", "loss", "metrics"},
+    "loop": {"epoch", "batch", "step", "first_epoch", "stopped"},
+    "data": {"seed", "samples", "batch_size", "accumulate_grad_batches", "val_check_interval"},
+    "meter": {"sums", "weight", "samples"},
+    "history": {"epochs", "steps", "validations"},
+}
+
+
+def test_what_a_checkpoint_stores(room):
+    """The names in a file, by which every later version reads it; its loop is where the trainer stands."""
+    trainer, _ = build("plateau", room)
+    train(trainer, "plateau")
+    state = load(trainer.callbacks[3].last)
+    assert state.keys() == {*STORED, "model", "optimizer", "scheduler", "generators", "callbacks"}
+    assert {name: state[name].keys() for name in STORED} == STORED
+    assert state["loop"] == {"epoch": 3, "batch": 0, "step": 9, "first_epoch": 0, "stopped": None}
+    assert state["data"]["samples"] == 60 and state["data"]["batch_size"] == 12
+
+
 def test_early_stopping_stays_stopped(room):
     trainer, _ = build("stops", room)
     train(trainer, "stops")

@@ -310,3 +310,18 @@ def test_no_bar_without_tqdm(capsys, monkeypatch):
     make_trainer(callbacks=[ProgressBar()]).fit((X, Y), batch_size=25)
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 1 and err == ""
+
+
+def test_attributes_tell_where_the_loop_stands():
+    """Each is the field of its own name, and the trainer's history is the one that fit returns."""
+    trainer = make_trainer(metrics=("accuracy",))
+    assert trainer.fit((X, Y), verbose=False) is trainer.history
+    values = {"epoch": 2, "epochs": 7, "batch": 3, "batches": 11, "step": 13, "stopped": "enough", "resumed": True,
+              "has_stepped": False, "inputs": X, "times": (1.0, 2.0, 3.0, 4.0, 5.0)}  # fmt: skip
+    for name, value in values.items():
+        setattr(trainer.state, name, value)
+    assert all(getattr(trainer, name) is value for name, value in values.items())
+    assert trainer.ahead == trainer.state.ahead == (7 - 2) * 11 + (11 - 3)
+    assert trainer.monitors == ["loss", "accuracy"]
+    trainer.state.validates = True
+    assert trainer.monitors == ["loss", "accuracy", "val_loss", "val_accuracy"]

@@ -1,4 +1,4 @@
-// Which activation a name means, and its options.
+// Looks up activations by name, with their options.
 #pragma once
 
 #include "bind/arrays.h"
@@ -9,16 +9,16 @@ namespace fastnn {
 struct ActivationKind {
   Activation kind;
   const char* name;
-  bool from_output;    // its gradient is taken from its output
-  const char* option;  // the name of its own first option, null if it has none
-  double initial;      // that option's default
+  bool from_output;    // whether the gradient is computed from the output
+  const char* option;  // the name of the activation's first option, null if it has none
+  double initial;      // the default of that option
 };
 
-// ValueError with all the names for another one.
+// Raises ValueError with a list of all names if the name is unknown.
 const ActivationKind& activation_kind(const std::string& name);
 
-// That the options it has are numbers which the elements' type holds, and beta is above zero; `name` is the first one's in
-// sentences.
+// Checks that the activation's options are finite in the dtype of `like`, and that beta is positive. Errors call the
+// first option `name`.
 void check_options(const ActivationKind& kind, const char* name, double first, double threshold, const Array& like);
 
 }  // namespace fastnn

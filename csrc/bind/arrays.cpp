@@ -11,7 +11,7 @@ std::string type_name(py::handle object) { return py::str(py::type::of(object).a
 
 std::string dtype_name(bool is_double) { return is_double ? "float64" : "float32"; }
 
-// "x: got a list" and the like, as the beginning of every sentence.
+// The beginning of an error sentence, such as "x: got a list, want ".
 std::string got(const std::string& name, const std::string& what) { return name + ": got " + what + ", want "; }
 
 py::array check_kind(py::handle object, const std::string& name) {
@@ -41,7 +41,7 @@ void check_layout(const py::array& array, const std::string& name, Access access
   }
   if (access == Access::write && !array.writeable()) {
     throw py::value_error(got(name, "a read-only array") + "a writable one, since it is changed in place; pass " +
-                          name + ".copy() and use that");
+                          name + ".copy() and use the copy");
   }
 }
 
@@ -119,7 +119,7 @@ Array check_integers(py::handle object, const std::string& name, Access access) 
 }
 
 Array check_bytes(py::handle object, const std::string& name, const std::string& from, const Shape& shape) {
-  const std::string want = "C-contiguous uint8; pass what came from " + from;
+  const std::string want = "C-contiguous uint8; pass what " + from + " returned";
   Array bytes = check_exactly<std::uint8_t>(object, name, want, Access::read);
   check_shape(bytes, shape);
   return bytes;

@@ -1,6 +1,7 @@
-// The border between Python and the kernels. What passes here is right, so that nothing behind it has to look: a
-// NumPy array of native float32 or float64, C-contiguous, aligned, of the shape wanted, writable where it is written,
-// and apart from what it must not overlap. Every sentence says what came, what is wanted, and the remedy.
+// The argument checks of the Python bindings. The kernels trust every array that passes: a NumPy array of native
+// float32 or float64, C-contiguous, aligned, of the required shape, writable if the kernel writes it, and without
+// overlap with the arrays that it must not share memory with. Every error says what was passed, what is wanted, and the
+// remedy.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -35,35 +36,35 @@ struct Array {
 
 enum class Access { read, write };
 
-// Of float32 or float64.
+// Checks for an array of float32 or float64.
 Array check(py::handle object, const std::string& name, Access access = Access::read);
 
-// Of the dtype of `like` and of this shape.
+// Also checks that the array has the dtype of `like` and this shape.
 Array check(py::handle object, const std::string& name, const Array& like, const Shape& shape,
             Access access = Access::read);
 
-// The same, or not given.
+// The same; None is allowed and gives an empty Array.
 Array check_optional(py::handle object, const std::string& name, const Array& like, const Shape& shape,
                      Access access = Access::read);
 
-// Float64 whatever the other arguments are: saved statistics.
+// Checks for an array of float64, whatever the other arguments are: saved statistics.
 Array check_double(py::handle object, const std::string& name, const Shape& shape);
 
-// Of bytes; `from` says where such an array is from.
+// Checks for an array of uint8; errors say that `from` returns such an array.
 Array check_bytes(py::handle object, const std::string& name, const std::string& from, const Shape& shape);
 
-// Of int64.
+// Checks for an array of int64.
 Array check_integers(py::handle object, const std::string& name, Access access = Access::read);
 
-// One class per row, int64.
+// Checks for int64 labels, one per row.
 Array check_labels(py::handle object, const std::string& name, py::ssize_t rows);
 
-// The labels, each in [0, classes), or -1 where it is `ignored`: a copy, since an index must not change between this check
-// and its use.
+// Copies the labels, each of which must be in [0, classes), or `ignored`, which becomes -1. A copy, since an index must
+// not change between this check and its use.
 std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes, std::int64_t ignored);
 
-// Where a result goes: the caller's `out`, or a new array shaped like `like`. `out` may be one of `same` entirely,
-// and must be apart from those and from all of `others`.
+// The array for a result: the caller's `out`, or a new array with the shape of `like`. `out` may be exactly one of
+// `same`; it must not overlap the others, nor any of `others`.
 struct Result {
   py::object object;
   Array array;
@@ -73,25 +74,25 @@ Result result(py::handle out, const Array& like, const std::vector<const Array*>
 py::array new_array(const Shape& shape, bool is_double);
 py::array new_array(const Shape& shape, const py::dtype& dtype);
 
-// Neither shares memory with the other.
+// Raises if the two share memory.
 void check_apart(const Array& written, const Array& other);
 
-// A number between low and high, both included; NaN never is.
+// Raises unless low <= value <= high, so also for NaN.
 double check_range(double value, const char* name, double low, double high);
-double check_not_negative(double value, const char* name);  // and finite
+double check_not_negative(double value, const char* name);  // nor infinite or NaN
 
-// As Python writes it.
+// The value as Python writes it.
 std::string text(const Shape& shape);
 std::string text(double value);
 
-// f(T()) for the array's element type.
+// Calls f(T()) for the array's element type T.
 template <class F>
 auto by_dtype(const Array& array, F f) {
   return array.is_double() ? f(double()) : f(float());
 }
 
-// A kernel of any family, without the GIL. Not by a guard object: a daemon thread that comes back while the interpreter
-// ends is unwound out of the last line, which a destructor would turn into an abort.
+// Runs a kernel of any family without the GIL. No guard object does this: if a daemon thread returns while the
+// interpreter exits, the last line unwinds the thread, and a destructor would turn that into an abort.
 template <class Args>
 void run(void (*kernel)(const Args&) noexcept, const Args& args) {
   PyThreadState* state = PyEval_SaveThread();

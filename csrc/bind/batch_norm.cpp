@@ -6,7 +6,7 @@
 namespace fastnn {
 namespace {
 
-// What follows the norm in the same pass; relu is the only one so far.
+// Checks the activation fused after the norm; only relu is supported so far.
 bool check_activation(py::handle activation) {
   if (activation.is_none()) return false;
   if (py::isinstance<py::str>(activation) && std::string(py::str(activation)) == "relu") return true;
@@ -28,12 +28,12 @@ py::tuple batch_norm(py::handle x_, py::handle running_mean_, py::handle running
   if (training && c.outer * c.inner == 1) {
     throw py::value_error(
         "x: got one value per channel, shape " + text(x.shape) +
-        ", want two at least in training, where a variance is taken; use a larger batch or eval mode");
+        ", want at least two in training, for a variance; use a larger batch or eval mode");
   }
   if (training) running.check_written_apart({&x, &weight, &bias, &residual});
   const Result y = result(out, x, {&x, &residual}, {&running.mean, &running.var, &weight, &bias});
   Statistics s(c.shape());
-  if (training && x.size == 0) {  // no batch, no statistics
+  if (training && x.size == 0) {  // an empty batch has no statistics
     s.set_zero();
     return py::make_tuple(y.object, s.mean, s.rstd);
   }

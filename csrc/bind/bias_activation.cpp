@@ -13,16 +13,16 @@ namespace {
 
 constexpr double kSoftplusThreshold = 20;
 
-// What forward and backward share: x (..., C) with its bias, the activation, the mask.
-struct Border {
+// The arguments of both forward and backward: x (..., C), the bias, the activation, the dropout mask.
+struct BiasActivationCall {
   const ActivationKind& kind;
   Array x, bias;
   Index rows, columns;
   double option, p;
   Philox random;
 
-  Border(py::handle x_, py::handle bias_, const std::string& activation, std::optional<double> alpha, double p_,
-         const Philox& random_)
+  BiasActivationCall(py::handle x_, py::handle bias_, const std::string& activation, std::optional<double> alpha,
+                     double p_, const Philox& random_)
       : kind(activation_kind(activation)),
         x(check(x_, "x")),
         option(alpha.value_or(kind.initial)),
@@ -50,7 +50,7 @@ struct Border {
 
 py::object bias_activation(py::handle x, py::handle bias, const std::string& activation, std::optional<double> alpha,
                            double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block, py::handle out) {
-  const Border b(x, bias, activation, alpha, p, {seed, stream, block});
+  const BiasActivationCall b(x, bias, activation, alpha, p, {seed, stream, block});
   const Result y = result(out, b.x, {&b.x}, {&b.bias});
   by_dtype(b.x, [&]<class T>(T) { run(kernels_for<T>().bias_activation, b.args<T>(y.array)); });
   return y.object;
@@ -59,7 +59,7 @@ py::object bias_activation(py::handle x, py::handle bias, const std::string& act
 py::tuple bias_activation_backward(py::handle dy_, py::handle x, py::handle bias, const std::string& activation,
                                    std::optional<double> alpha, double p, std::uint64_t seed, std::uint64_t stream,
                                    std::uint64_t block, py::handle out) {
-  const Border b(x, bias, activation, alpha, p, {seed, stream, block});
+  const BiasActivationCall b(x, bias, activation, alpha, p, {seed, stream, block});
   const Array dy = check(dy_, "dy", b.x, b.x.shape);
   const Result dx = result(out, b.x, {&dy, &b.x}, {&b.bias});
   py::object dbias = py::none();

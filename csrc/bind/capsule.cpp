@@ -1,4 +1,4 @@
-// The C API as other extension modules find it.
+// The C API, in the form that other extension modules look up.
 #include "bind/register.h"
 #include "capi/api.h"
 

@@ -25,9 +25,9 @@ Index check_ignore_index(py::handle given) {
   return value;
 }
 
-// What a call is about, checked. Rows that do not count have label -1.
+// The checked arguments of a call. Ignored rows have label -1.
 struct ClassLossCall {
-  Array logits, labels, target, weight;  // labels or target
+  Array logits, labels, target, weight;  // either labels or target is given
   Reduction reduction;
   std::vector<Index> safe_labels;
   Result dlogits;
@@ -38,7 +38,7 @@ void check_matrix(const Array& a) {
   if (a.shape.size() != 2) throw py::value_error(a.name + ": got shape " + text(a.shape) + ", want (N, C)");
 }
 
-// Probabilities have a class axis; whatever else is labels.
+// An array of floats with a class axis holds probabilities; anything else holds labels.
 bool are_probabilities(py::handle labels) {
   if (!py::isinstance<py::array>(labels)) return false;
   const auto array = py::reinterpret_borrow<py::array>(labels);
@@ -58,7 +58,7 @@ ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle l
   if (probabilities) {
     if (ignore_index >= 0) {
       throw py::value_error("ignore_index: got " + std::to_string(ignore_index) +
-                            ", want a negative one with probabilities, none of which is ignored; leave it out");
+                            ", want a negative one with probabilities, since no row is ignored; leave it out");
     }
     c.target = check(labels, labels_name, c.logits, c.logits.shape);
   } else {
@@ -70,12 +70,13 @@ ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle l
   return c;
 }
 
-// What the mean divides by: the weights of the labels that count, with probabilities the number of rows.
+// The divisor of the mean: the sum of the weights of the labels that are not ignored, or with probabilities the number
+// of rows.
 template <class T>
 double divisor_of(const ClassLossCall& c) {
   if (c.reduction != Reduction::mean) return 1;
   if (c.target.given() || !c.weight.given()) return double(c.count);
-  std::vector<Index> counts(std::size_t(c.classes), 0);  // adding the same few numbers over and over would drift
+  std::vector<Index> counts(std::size_t(c.classes), 0);  // adding the same few numbers repeatedly would drift
   for (const Index label : c.safe_labels) {
     if (label >= 0) ++counts[std::size_t(label)];
   }
@@ -94,7 +95,7 @@ py::object reduced(const ClassLossCall& c, const std::vector<double>& row_loss, 
   return losses;
 }
 
-// (loss, dlogits, number of rows that count); `kernel` picks one out of a table.
+// Returns (loss, dlogits, number of rows not ignored); `kernel` takes the kernel from the table.
 template <class Kernel>
 py::tuple run_class_loss(const ClassLossCall& c, double smoothing, Kernel kernel) {
   std::vector<double> row_loss(std::size_t(c.rows), 0.0), row_mass(row_loss.size());
@@ -131,8 +132,8 @@ py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::h
   return run_class_loss(c, 0, [](const auto& table) { return table.nll_loss; });
 }
 
-// Rows whose largest logit, the first of several, is at the label. One with NaN is none, nor one whose label is no
-// class.
+// Counts rows whose largest logit, the first one of several, is at the label. A row with NaN does not count, nor one
+// whose label is no class.
 Index count_correct(py::handle logits_, py::handle labels_) {
   const Array logits = check(logits_, "logits");
   check_matrix(logits);

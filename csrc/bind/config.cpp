@@ -1,4 +1,5 @@
-// Which code runs: instruction set, threads, how the module was built. What memory is kept. And the memory probe.
+// Reports and sets which code runs (instruction set, threads, build) and how much memory is cached. Also the memory
+// probe.
 #include <pybind11/stl.h>
 
 #include "bind/arrays.h"
@@ -72,7 +73,7 @@ void stream(const py::sequence& updated, const py::sequence& written, const py::
   const int pattern = 100 * shape.updates + 10 * shape.writes + shape.reads;
   bool known = false;
   for (int p : {100, 101, 201, 301, 10, 11, 12, 1}) known |= p == pattern;
-  if (!known) throw py::value_error("stream: got an access pattern that no kernel here has");
+  if (!known) throw py::value_error("stream: got an access pattern that no kernel has");
   std::vector<Array> arrays;
   for (const auto& list : {updated, written, read}) {
     for (py::handle h : list) {

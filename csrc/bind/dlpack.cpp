@@ -10,8 +10,8 @@ namespace {
 
 namespace py = pybind11;
 
-// The table of functions that a tensor type may carry as __dlpack_c_exchange_api__: a view costs nanoseconds, no
-// object.
+// The function table that a tensor type may provide as __dlpack_c_exchange_api__. A view through it takes nanoseconds
+// and creates no object.
 struct ExchangeApi {
   std::uint32_t major, minor;
   const void* previous;
@@ -23,11 +23,11 @@ struct ExchangeApi {
 
 struct KnownType {
   PyTypeObject* type;
-  const ExchangeApi* api;  // null for a type that has none, and NumPy's, whose arrays know whether they may be written
+  const ExchangeApi* api;  // null for types without one, and for NumPy arrays, which know whether they are writable
 };
 
-// A program has a few tensor types, so a list is searched fastest. Types are kept, so that none of them is another one
-// later at the same place.
+// A program has few tensor types, so searching a list is fastest. The list holds references to the types, so that no
+// other type can appear at the same address later.
 const ExchangeApi* exchange_api(py::handle object) {
   static auto* known = new std::vector<KnownType>;
   PyTypeObject* type = Py_TYPE(object.ptr());
@@ -45,7 +45,8 @@ const ExchangeApi* exchange_api(py::handle object) {
   return api;
 }
 
-// Without that table: an exported capsule, which begins with the tensor. torch exports nothing that wants a gradient.
+// The way without that table: an exported capsule, which begins with the tensor. torch does not export a tensor that
+// requires a gradient, so it is detached.
 void view_capsule(py::handle object, const std::function<void(const DLTensor&)>& look) {
   const bool torch = py::hasattr(object, "detach");
   const py::object exporter = torch ? py::object(object.attr("detach")()) : py::reinterpret_borrow<py::object>(object);
@@ -73,7 +74,7 @@ bool view_quickly(py::handle object, DLTensor& tensor) {
   const ExchangeApi* api = exchange_api(object);
   if (!api) return false;
   if (api->view(object.ptr(), &tensor) == 0) return true;
-  PyErr_Clear();  // who asks slowly will hear why
+  PyErr_Clear();  // the slow way raises the reason
   return false;
 }
 

@@ -1,5 +1,5 @@
-// Tensors of other libraries, by the DLPack protocol: the one struct through which they say where a tensor lies. Layouts
-// are those of DLPack 1.3, https://dmlc.github.io/dlpack/latest/c_api.html.
+// Views tensors of other libraries through the DLPack protocol: a struct that says where a tensor lies. The layout is
+// that of DLPack 1.3, https://dmlc.github.io/dlpack/latest/c_api.html.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -26,13 +26,14 @@ struct DLTensor {
   bool is_contiguous() const;
 };
 
-// Whether the object's type can export its tensors.
+// Returns whether the object's type can export its tensors.
 bool is_dlpack(pybind11::handle object);
 
-// Where the tensor lies, in tens of nanoseconds, for types that can say so; false for those that cannot or will not.
+// Finds where the tensor lies, in tens of nanoseconds. Returns false for types that do not support this, and for
+// tensors that refuse it.
 bool view_quickly(pybind11::handle object, DLTensor& tensor);
 
-// look(where the tensor lies), which holds while `look` runs. Throws what the exporter raises.
+// Calls look(tensor); the view is valid while `look` runs. Throws the exporter's exception.
 void view_dlpack(pybind11::handle object, const std::function<void(const DLTensor&)>& look);
 
 }  // namespace fastnn

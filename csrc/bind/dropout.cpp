@@ -8,13 +8,13 @@
 namespace fastnn {
 namespace {
 
-// How the elements that stay are scaled: None keeps the expected value.
+// Returns the factor for the kept elements. None means the one that preserves the expected value.
 double check_scale(py::handle scale, double p) {
   if (scale.is_none()) return keep_scale(p);
   return check_not_negative(py::cast<double>(scale), "scale");
 }
 
-// Forward and backward are one function, and x is what sentences call dy then.
+// Forward and backward are the same function; in backward, errors call x dy.
 py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
                    py::handle scale_, int leading, const std::string& name, py::handle out) {
   const Array x = check(x_, name);
@@ -24,7 +24,7 @@ py::object dropout(py::handle x_, double p, std::uint64_t seed, std::uint64_t st
   if (leading) {
     if (Index(x.shape.size()) < leading) {
       throw py::value_error(name + ": got shape " + text(x.shape) +
-                            ", want (N, C, ...), whose channels are dropped whole");
+                            ", want (N, C, ...), since whole channels are dropped");
     }
     for (std::size_t axis = std::size_t(leading); axis < x.shape.size(); ++axis) inner *= x.shape[axis];
   }

@@ -15,7 +15,8 @@ auto kernel_of(const GradientKernels& kernels, int element) {
   return element == int(Element::float32) ? kernels.f32 : element == int(Element::float64) ? kernels.f64 : kernels.bf16;
 }
 
-// In the order given, which a sum depends on; a gradient that comes twice has size 0 the second time.
+// Returns the tensors in the given order, since their sum depends on it. A gradient that is listed twice has size 0 the
+// second time.
 std::vector<Tensor> checked_tensors(const py::sequence& grads, const std::vector<std::string>& names) {
   std::vector<Tensor> tensors;
   for (std::size_t i = 0; i < names.size(); ++i) tensors.push_back(check_tensor(grads[i], names[i], Access::write));
@@ -45,7 +46,7 @@ Gradients checked(const py::sequence& grads, const std::vector<std::string>& nam
   return list;
 }
 
-// Which of the gradients, by position, have elements that none before them has.
+// Returns the positions of the gradients whose elements are in no gradient before them.
 std::vector<std::size_t> distinct(const py::sequence& grads, const std::vector<std::string>& names) {
   const std::vector<Tensor> tensors = checked_tensors(grads, names);
   std::vector<std::size_t> found;
@@ -75,7 +76,7 @@ void clamp(const py::sequence& grads, const std::vector<std::string>& names, dou
 
 void Gradients::add(Element element, void* grad, Index size) { gradients_[int(element)].push_back({grad, size}); }
 
-// visit(element, list) for each element type that occurs.
+// Calls visit(element, list) for each element type that occurs.
 template <class Visit>
 void Gradients::for_each_list(Visit visit) const {
   for (int element = 0; element < kElements; ++element) {

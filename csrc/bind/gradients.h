@@ -1,4 +1,4 @@
-// A list of gradients, and the passes over all of them at once.
+// A list of gradients, and passes over all of them at once.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@ class Gradients {
  public:
   void add(Element element, void* grad, Index size);
 
-  // The square of their norm, in double: the same bits for any number of threads.
+  // Returns the squared norm in double, with the same bits for any number of threads.
   double sum_squares() const;
   void scale(double factor) const;
   void clamp(double low, double high) const;
@@ -29,7 +29,7 @@ class Gradients {
   std::vector<Gradient> gradients_[kElements];
 };
 
-// What a norm of at most max_norm multiplies the gradients by.
+// Returns the factor that scales the gradients to a norm of at most max_norm.
 double clip_factor(double norm, double max_norm);
 
 }  // namespace fastnn

@@ -1,11 +1,11 @@
-// A parameter group as the compiled side reads it.
+// Reads a parameter group.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 namespace fastnn {
 
-// A dict of options; the Python side has checked them when they were set.
+// A dict of options. The Python code checked the options when they were set.
 class Group {
  public:
   explicit Group(pybind11::handle dict) : dict_(dict) {}

@@ -8,13 +8,13 @@
 namespace fastnn {
 namespace {
 
-// (N, C, ...) with C in groups.
+// (N, C, ...), with C divided into groups.
 struct Groups : Channels {
   Index groups;
 
   Groups(const Array& x, Index num_groups) : Channels(x), groups(num_groups) {
     if (num_groups >= 1 && channels % num_groups == 0) return;
-    throw py::value_error("num_groups: got " + std::to_string(num_groups) + ", want a divisor, 1 at least, of the " +
+    throw py::value_error("num_groups: got " + std::to_string(num_groups) + ", want a positive divisor of the " +
                           std::to_string(channels) + " channels of x");
   }
   // Each channel is a group.
@@ -29,7 +29,7 @@ struct Affine {
       : weight(check_optional(weight_, "weight", x, g.shape())), bias(check_optional(bias_, "bias", x, g.shape())) {}
 };
 
-// `running` as in GroupNormArgs: none, or one for each group.
+// The running statistics are null, or have one number for each group.
 template <class T>
 void forward(const Array& y, Statistics& s, T* running_mean, T* running_var, const Array& x, const Affine& affine,
              const Groups& g, double momentum, double eps) {
@@ -90,7 +90,7 @@ py::tuple group_norm_backward(py::handle dy, py::handle x_, Index num_groups, py
   return backward(x, dy, weight, mean, rstd, Groups(x, num_groups), out);
 }
 
-// With the input's own statistics; with the running ones it is batch norm in evaluation.
+// Normalises with the input's own statistics. Instance norm with running statistics is batch norm in evaluation.
 py::tuple instance_norm(py::handle x_, py::handle running_mean, py::handle running_var, py::handle weight_,
                         py::handle bias_, double momentum, double eps, py::handle out) {
   const Array x = check(x_, "x");
@@ -101,7 +101,7 @@ py::tuple instance_norm(py::handle x_, py::handle running_mean, py::handle runni
   check_not_negative(eps, "eps");
   if (g.inner == 1) {
     throw py::value_error("x: got one value per instance, shape " + text(x.shape) +
-                          ", want two at least where a variance is taken; use larger inputs or use_input_stats=False");
+                          ", want at least two, for a variance; use larger inputs or use_input_stats=False");
   }
   running.check_written_apart({&x, &affine.weight, &affine.bias});
   const Result y = result(out, x, {&x}, {&running.mean, &running.var, &affine.weight, &affine.bias});

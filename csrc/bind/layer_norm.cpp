@@ -1,4 +1,4 @@
-// Layer norm, rms norm, and layer norm with dropout and a residual ahead of it.
+// Layer norm, RMS norm, and layer norm with dropout and a residual before it.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -14,11 +14,11 @@
 namespace fastnn {
 namespace {
 
-// The leading axes of x, whose trailing ones are `normalized`.
+// Returns the leading axes of x, after checking that its trailing axes are `normalized`.
 Shape leading(const Array& x, const Shape& normalized) {
   const std::size_t lead = x.shape.size() - std::min(x.shape.size(), normalized.size());
   if (normalized.empty() || Shape(x.shape.begin() + std::ptrdiff_t(lead), x.shape.end()) != normalized) {
-    throw py::value_error("x: got shape " + text(x.shape) + ", want one that ends in normalized_shape " +
+    throw py::value_error("x: got shape " + text(x.shape) + ", want a shape that ends in normalized_shape " +
                           text(normalized));
   }
   return Shape(x.shape.begin(), x.shape.begin() + std::ptrdiff_t(lead));
@@ -31,7 +31,7 @@ LayerNormArgs<T> norm_args(const Array& y, double* mean, double* rstd, const Arr
           .rows = product(outer), .columns = product(normalized), .eps = eps};
 }
 
-// y, and with return_stats mean and rstd too: two arrays more cost a small call a tenth of its time.
+// Returns y, or with return_stats y, mean and rstd: two more arrays cost a small call a tenth of its time.
 py::object layer_norm(py::handle x_, const Shape& normalized, py::handle weight_, py::handle bias_, double eps,
                       bool rms, bool return_stats, py::handle out) {
   const Array x = check(x_, "x");
@@ -53,7 +53,7 @@ py::object layer_norm(py::handle x_, const Shape& normalized, py::handle weight_
   return py::make_tuple(y.object, kept->mean, kept->rstd);
 }
 
-// What every backward of rows takes and gives.
+// The arguments and results that all backward functions over rows share.
 struct Backward {
   Array x, dy, weight, mean, rstd;
   Result dx;
@@ -116,7 +116,7 @@ py::tuple dropout_add_layer_norm(py::handle x_, py::handle residual_, const std:
   const Result y = result(out, x, {&x, &residual}, {&weight, &bias});
   const std::uint32_t threshold = drop_threshold(p);
   const bool adds = residual.given() || p > 0;
-  // With a norm the sum is an array of its own where somebody wants it, and else lies in y until y is written over it.
+  // With a norm the sum has an array of its own if the caller wants it; else it lies in y until the norm overwrites it.
   const Result sum = !adds                    ? Result{py::reinterpret_borrow<py::object>(x_), x}
                      : normalized && keep_sum ? result(py::none(), x, {})
                                               : y;

@@ -26,14 +26,14 @@ namespace {
 
 constexpr auto kUsual = {Reduction::mean, Reduction::sum};
 
-// A weight as the kernel reads it: `data` may be read from begin % period on for as long as a block is.
+// A weight in the form that the kernel reads: a block of elements can be read from data + begin % period on.
 template <class T>
 struct Repeated {
   Index period, copied;
   Scratch<T> copy;
   const T* data;
 
-  // Ones if `weight` is not given.
+  // All ones if `weight` is not given.
   Repeated(const Array& weight, Index size)
       : period(weight.given() ? weight.size : 1),
         copied(weight.given() && period == size ? 0 : std::min(size, period + kBlockElements)),
@@ -43,7 +43,7 @@ struct Repeated {
   }
 };
 
-// Of the input's shape or its last axes.
+// Checks for an array with the input's shape or its last axes.
 Array check_trailing(py::handle object, const char* name, const Array& input) {
   if (object.is_none()) return {};
   Array a = check(object, name);
@@ -76,7 +76,7 @@ LossCall check_loss(py::handle input_, py::handle target_, py::handle weight_, p
   return c;
 }
 
-// (loss, dinput, number of elements); `kernel` picks one out of a table.
+// Returns (loss, dinput, number of elements); `kernel` takes the kernel from the table.
 template <class Kernel>
 py::tuple run_loss(const LossCall& c, Kernel kernel) {
   std::vector<double> partial(std::size_t(partial_sums_of(c.input.size)), 0.0);

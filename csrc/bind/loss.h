@@ -1,4 +1,4 @@
-// What the borders of losses share.
+// Argument checks that all losses share.
 #pragma once
 
 #include <initializer_list>
@@ -9,7 +9,7 @@ namespace fastnn {
 
 enum class Reduction { mean, sum, none, batchmean };
 
-// One of `known` by its name.
+// Returns the one of `known` with this name.
 Reduction check_reduction(py::handle given, std::initializer_list<Reduction> known);
 
 }  // namespace fastnn

@@ -13,7 +13,8 @@ using Pair = std::pair<Index, Index>;
 
 std::string shown(const Pair& pair) { return text(Shape{pair.first, pair.second}); }
 
-// (..., H, W), of which each plane is pooled by itself. Sizes are within int32, as Python has seen to.
+// The sizes of pooling over (..., H, W), where each plane is pooled separately. The Python code checked that they fit
+// int32.
 struct Pooling {
   Index planes;
   PoolAxis height, width;
@@ -31,7 +32,7 @@ struct Pooling {
       width = axis(x[axes - 1], kernel.second, stride.second, padding.second);
     }
     if (height.outputs < 1 || width.outputs < 1) {
-      throw py::value_error(name + ": got shape " + text(x) + ", want (..., H, W) that holds a window of " +
+      throw py::value_error(name + ": got shape " + text(x) + ", want (..., H, W) with room for a window of " +
                             shown(kernel) + " with padding " + shown(padding));
     }
     planes = product(Shape(x.begin(), x.end() - 2));
@@ -42,7 +43,7 @@ struct Pooling {
   void check_places() const {
     if (height.window * width.window <= kMostPlaces) return;
     throw py::value_error("kernel_size: got " + shown(Pair{height.window, width.window}) + ", want a product of " +
-                          std::to_string(kMostPlaces) + " at most where indices are kept; use return_indices=False");
+                          std::to_string(kMostPlaces) + " at most if indices are returned; use return_indices=False");
   }
 
  private:
@@ -52,7 +53,7 @@ struct Pooling {
   }
 };
 
-// In lanes, and by comparison, which the compiler turns into vectors: it does not so with a loop over std::max.
+// Lanes and comparisons, since the compiler turns these into vectors, but not a loop over std::max.
 std::uint8_t largest(const std::uint8_t* bytes, Index size) {
   constexpr Index kLanes = 16;
   std::uint8_t lanes[kLanes] = {};
@@ -69,7 +70,7 @@ bool is_within(const PoolAxis::Part& part, Index place) {
   return part.skipped <= place && place < part.skipped + part.end - part.begin;
 }
 
-// Every place is within its window, and within the plane where the window is cut.
+// Returns whether every place lies within its window, and within the plane if the plane cuts the window.
 bool are_places(const std::uint8_t* places, const Pooling& p) {
   const PoolAxis &height = p.height, &width = p.width;
   if (largest(places, p.planes * height.outputs * width.outputs) >= height.window * width.window) return false;
@@ -77,7 +78,7 @@ bool are_places(const std::uint8_t* places, const Pooling& p) {
   const auto is_whole = [](const PoolAxis::Part& part, const PoolAxis& axis) {
     return part.end - part.begin == axis.window;
   };
-  Index first = 0, last = width.outputs;  // of those whose columns are whole
+  Index first = 0, last = width.outputs;  // outputs whose columns are whole
   while (first < last && !is_whole(width.part(first), width)) ++first;
   while (first < last && !is_whole(width.part(last - 1), width)) --last;
   for (Index row = 0; row < p.planes * height.outputs; ++row, places += width.outputs) {
@@ -122,8 +123,8 @@ py::object max_pool2d_backward(py::handle dy_, py::handle indices_, const Shape&
   const Array indices = check_bytes(indices_, "indices", "max_pool2d(..., return_indices=True)", p.outputs);
   if (!are_places(indices.as<const std::uint8_t>(), p)) {
     throw py::value_error(
-        "indices: got a place that is not in its window, want those of max_pool2d with these sizes; "
-        "pass what it returned");
+        "indices: got an index outside its window, want the indices from max_pool2d with these sizes; "
+        "pass those that it returned");
   }
   Array like = dy;
   like.shape = input;

@@ -1,4 +1,4 @@
-// What the norms' borders share.
+// Argument checks and results that all norms share.
 #pragma once
 
 #include <algorithm>
@@ -15,14 +15,14 @@ struct Statistics {
   py::array_t<double> mean, rstd;
   explicit Statistics(const Shape& shape) : mean(shape), rstd(shape) {}
 
-  // Where there is no element there is nothing to take statistics of.
+  // An empty input has no statistics; zeros stand for them.
   void set_zero() {
     std::fill_n(mean.mutable_data(), mean.size(), 0.0);
     std::fill_n(rstd.mutable_data(), rstd.size(), 0.0);
   }
 };
 
-// (N, C, ...), or (N, ..., C) where channels come last, as outer, channels, inner.
+// The sizes (outer, channels, inner) of (N, C, ...), or of (N, ..., C) if channels come last.
 struct Channels {
   Index outer, channels, inner;
 
@@ -38,7 +38,8 @@ struct Channels {
   Shape shape() const { return {channels}; }
 };
 
-// Running statistics: both or, where the input's own are used, neither; then they are written if given.
+// Running statistics. Both are required, unless the input's own statistics are used: then both or neither, and the
+// kernel updates them.
 struct Running {
   Array mean, var;
 
@@ -47,8 +48,9 @@ struct Running {
     mean = check_optional(mean_, "running_mean", x, shape, access);
     var = check_optional(var_, "running_var", x, shape, access);
     if (mean.given() != var.given() || (!own && !mean.given())) {
-      throw py::value_error("running_mean, running_var: got " + std::string(mean.given() ? "the first" : "no mean") +
-                            ", want both, or in training neither");
+      throw py::value_error("running_mean, running_var: got " +
+                            std::string(mean.given() ? "only running_mean" : "no running_mean") +
+                            ", want both, or neither in training");
     }
   }
 

@@ -1,4 +1,5 @@
-// Optimizers. A step checks everything, then runs: all parameters of a dtype, of all groups, are one kernel call.
+// Optimizers. A step checks everything before it changes anything. All parameters of a dtype, in all groups, are one
+// kernel call.
 #include <pybind11/stl.h>
 
 #include <optional>
@@ -14,13 +15,14 @@ namespace {
 
 enum class StateDtype { plain, bfloat16, int8 };
 
-// `kernels` is where a table has the optimizer's.
+// `kernels` is the optimizer's member of the table.
 template <class R, auto kernels>
 class Stepper {
  public:
   using State = std::vector<std::tuple<py::sequence, py::sequence, bool>>;
 
-  // `sizes` are the groups' numbers of parameters; `steps` (int64) and `memory` (float64) have a number per parameter.
+  // `sizes` are the numbers of parameters in the groups; `steps` (int64) and `memory` (float64) have one number per
+  // parameter.
   Stepper(const py::sequence& params, const std::vector<std::string>& names, std::vector<std::size_t> sizes,
           const State& state, py::array_t<Index> steps, py::array_t<double> memory, const std::string& state_dtype)
       : tensors_(params, names, of(state)),
@@ -31,12 +33,12 @@ class Stepper {
                      : state_dtype == "bfloat16" ? StateDtype::bfloat16
                                                  : StateDtype::plain) {}
 
-  // The gradients' norm where max_norm is given, else nothing, and what was written but for NumPy's arrays and the
-  // state. A norm that is not finite leaves everything as it was.
+  // Returns the norm of the gradients if max_norm is given, and a list of the tensors that were written, except NumPy
+  // arrays and the state. If the norm is not finite, nothing changes.
   std::pair<std::optional<double>, py::list> step(const py::tuple& grads, const py::sequence& groups,
                                                   std::optional<double> max_norm, bool zero_grad, std::uint64_t seed,
                                                   std::uint64_t stream, std::uint64_t block) {
-    if (busy_) throw std::runtime_error("optimizer: got a step while another thread's is not over, want one at a time");
+    if (busy_) throw std::runtime_error("optimizer: got a step while another thread is in one, want one at a time");
     const Busy busy(busy_);
     const std::vector<void*> found = tensors_.check_gradients(grads, zero_grad);
     double scale = 1;
@@ -60,7 +62,7 @@ class Stepper {
   }
 
  private:
-  // The kernels run without the interpreter's lock, under which this is set and asked for.
+  // The kernels run without the GIL; the flag is read and set while holding it.
   class Busy {
    public:
     explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
@@ -85,7 +87,7 @@ class Stepper {
     return std::sqrt(list.sum_squares());
   }
 
-  // One kernel call for all parameters that have this element type and a gradient.
+  // Makes one kernel call for all parameters that have this element type and a gradient.
   template <class T, class Constants>
   void step_element(void (*kernel)(const StepArgs<Constants>&) noexcept, Element element,
                     const std::vector<void*>& grads, const std::vector<R>& rules, double scale, bool zero_grad,
@@ -96,7 +98,7 @@ class Stepper {
     std::vector<StepSegment<Constants>> memory(most);
     SegmentList<StepSegment<Constants>> list(memory.data());
     std::vector<Constants> constants;
-    constants.reserve(most);  // segments point into it
+    constants.reserve(most);  // segments point to its elements
     std::size_t first = 0;
     for (std::size_t g = 0; g < rules.size(); first += sizes_[g++]) {
       Moment known = {0, 0, 0};

@@ -19,7 +19,7 @@ void check_order(double a, double b) {
   if (!(a <= b)) throw py::value_error("a: got " + text(a) + ", want at most b = " + text(b));
 }
 
-// shift + scale * value.
+// Fills y with shift + scale * value.
 template <class T>
 void fill(void (*kernel)(const FillArgs<T>&) noexcept, const Array& y, const Place& at, T shift, T scale) {
   run(kernel, FillArgs<T>{.y = y.as<T>(), .size = y.size, .skip = at.skip, .random = at.random, .shift = shift,
@@ -35,8 +35,7 @@ void uniform(py::handle out, double low, double high, std::uint64_t seed, std::u
     const T a = T(low), b = T(high);
     if (!std::isfinite(b - a)) {
       throw py::value_error("b: got " + text(high) +
-                            ", want b - a within what the tensor's dtype can hold; use float64 or a "
-                            "smaller interval");
+                            ", want b - a within the range of the tensor's dtype; use float64 or a smaller interval");
     }
     const Place at = place(seed, stream, offset, y.itemsize);
     run(kernels_for<T>().uniform, uniform_args(y.as<T>(), y.size, at.skip, at.random, a, b));
@@ -46,8 +45,8 @@ void uniform(py::handle out, double low, double high, std::uint64_t seed, std::u
 template <class T>
 void check_held(double mean, double std) {
   if (std::isfinite(T(mean)) && std::isfinite(T(std))) return;
-  throw py::value_error("std: got " + text(std) + " about " + text(mean) +
-                        ", want what the tensor's dtype can hold; use float64");
+  throw py::value_error("std: got " + text(std) + " with mean " + text(mean) +
+                        ", want numbers that the tensor's dtype can hold; use float64");
 }
 
 void normal(py::handle out, double mean, double std, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
@@ -68,8 +67,8 @@ void trunc_normal(py::handle out, double mean, double std, double a, double b, s
   check_order(a, b);
   if (!reaches(mean, std, a, b)) {
     throw py::value_error("a: got [" + text(a) + ", " + text(b) +
-                          "], want an interval that a normal distribution about " + text(mean) + " with std " +
-                          text(std) + " reaches");
+                          "], want an interval that a normal distribution with mean " + text(mean) + " and std " +
+                          text(std) + " can reach");
   }
   by_dtype(y, [&]<class T>(T) {
     check_held<T>(mean, std);
@@ -91,18 +90,19 @@ void fill_exponential(py::handle out, double lambd, std::uint64_t seed, std::uin
     const T mean = T(1 / lambd);
     if (!(mean > 0 && std::isfinite(mean))) {
       throw py::value_error("lambd: got " + text(lambd) +
-                            ", want a positive number, whose inverse the tensor's dtype can hold");
+                            ", want a positive number whose inverse the tensor's dtype can hold");
     }
     fill(kernels_for<T>().exponential, y, place(seed, stream, offset, y.itemsize), T(0), mean);
   });
 }
 
-// A tensor of another library as an array that lies in its memory, and keeps it.
+// Returns a tensor of another library as an array that shares its memory and keeps it alive.
 py::object writable(py::object tensor, const std::string& name) {
   const Tensor t = check_tensor(tensor, name, Access::write);
   if (py::isinstance<py::array>(tensor)) return tensor;
   if (t.element == Element::bfloat16) {
-    throw py::type_error(name + ": got bfloat16, want float32 or float64; fill one of these and copy it");
+    throw py::type_error(name +
+                         ": got bfloat16, want float32 or float64; fill a tensor of one of these dtypes and copy it");
   }
   const py::dtype dtype = t.element == Element::float64 ? py::dtype::of<double>() : py::dtype::of<float>();
   return py::array(dtype, t.shape, t.data, tensor);

@@ -1,4 +1,4 @@
-// What the bindings of random numbers share.
+// Code that the bindings of random numbers share.
 #pragma once
 
 #include "bind/arrays.h"
@@ -6,7 +6,7 @@
 
 namespace fastnn {
 
-// Where in a stream a draw begins: `offset` counts words, of which a value takes as many as are in it.
+// Where a draw begins in its stream: `offset` counts 32-bit words, and a value takes as many words as it has.
 struct Place {
   Philox random;
   Index skip;

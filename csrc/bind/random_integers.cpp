@@ -6,7 +6,7 @@
 namespace fastnn {
 namespace {
 
-// Both ends are included, so that every int64 can be one.
+// Both ends are included, so that every int64 can be the end.
 void integers(py::handle out, std::int64_t first, std::int64_t last, std::uint64_t seed, std::uint64_t stream,
               std::uint64_t offset) {
   const Array y = check_integers(out, "tensor", Access::write);
@@ -32,7 +32,7 @@ py::array philox(std::uint64_t seed, std::uint64_t stream, std::uint64_t block, 
   return words;
 }
 
-// The same words by the scalar steps, which a GPU takes: to compare them.
+// Computes the same words with the scalar steps, which a GPU would use, to compare them.
 py::array philox_scalar(std::uint64_t seed, std::uint64_t stream, std::uint64_t block, Index blocks) {
   py::array_t<std::uint32_t> words({blocks, kBlockWords});
   for (Index i = 0; i < blocks * kBlockCounters; ++i) {

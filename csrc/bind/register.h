@@ -1,5 +1,5 @@
-// How a file of bindings adds its functions to the module: FASTNN_BINDINGS(layer_norm, m) { m.def(...); }. The module calls them
-// all, so that no list of files exists.
+// FASTNN_BINDINGS(layer_norm, m) { m.def(...); } in a file adds that file's functions to the module. The module calls
+// all of these itself, so there is no list of files.
 #pragma once
 
 #include <pybind11/pybind11.h>

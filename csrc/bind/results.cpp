@@ -1,4 +1,4 @@
-// Where results go, of what arrays.h declares.
+// Allocates the results that arrays.h declares.
 #include <functional>
 #include <numeric>
 
@@ -16,7 +16,7 @@ py::array new_array(const Shape& shape, const py::dtype& dtype) {
   if (bytes < kLeastBlock) return py::array(dtype, shape);
   void* block = acquire_block(bytes);
   if (!block) throw std::bad_alloc();
-  // The capsule gives the block back, and its context is the block's size.
+  // The capsule's destructor releases the block; its context is the size of the block.
   const py::capsule owner(block, nullptr, [](PyObject* capsule) {
     release_block(PyCapsule_GetPointer(capsule, nullptr), reinterpret_cast<std::size_t>(PyCapsule_GetContext(capsule)));
   });

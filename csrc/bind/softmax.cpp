@@ -7,7 +7,7 @@
 namespace fastnn {
 namespace {
 
-// The shape as (outer, n, inner) about axis `dim`, which may count from the end.
+// The shape as (outer, n, inner) around the axis `dim`, which may count from the end.
 struct Axis {
   Index outer, n, inner;
 };

@@ -1,5 +1,5 @@
-// An optimizer's state between the format it is kept in and float32: what state_dict and load_state_dict move, and what
-// a parameter is.
+// Converts an optimizer's state between its storage format and float32, for state_dict and load_state_dict; and
+// describes parameters.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -43,8 +43,8 @@ void decode_block(float* x, float scale, const Byte* codes, Index n) {
   }
 }
 
-// codes: uint16 for bfloat16, or uint8 with scales. Values are rounded to nearest; those that came from decode_state
-// come back as they were.
+// codes: uint16 for bfloat16, or uint8 with scales. Values are rounded to nearest; values that decode_state returned
+// are encoded exactly.
 void encode_state(const py::array_t<float, py::array::c_style>& values, py::array codes, py::handle scales,
                   bool is_signed) {
   const float* x = values.data();

@@ -20,12 +20,12 @@ Element check_view(const DLTensor& t, const std::string& name) {
   }
   if (!t.is_contiguous()) {
     throw py::value_error(name +
-                          ": got strided memory, want C-contiguous memory, since nothing is copied silently; make it "
-                          "so with .contiguous()");
+                          ": got strided memory, want C-contiguous memory, since nothing is copied silently; call "
+                          ".contiguous()");
   }
   if (!t.data && std::find(t.shape, t.shape + t.ndim, 0) == t.shape + t.ndim) {
     throw py::type_error(name +
-                         ": got a tensor without memory of its own, want a plain one; a wrapper's inner tensor may be");
+                         ": got a tensor without memory of its own, want a plain one; pass the wrapper's inner tensor");
   }
   for (Element element : {Element::float32, Element::float64, Element::bfloat16}) {
     if (is_element(t, element)) return element;
@@ -57,7 +57,7 @@ Tensor check_tensor(py::handle object, const std::string& name, Access access) {
   }
   if (py::hasattr(object, "is_neg") && object.attr("is_neg")().cast<bool>()) {
     throw py::type_error(name +
-                         ": got a tensor with a sign still to be flipped, want plain memory; use .resolve_neg()");
+                         ": got a tensor with its negative bit set, want plain memory; use .resolve_neg()");
   }
   Tensor tensor;
   try {

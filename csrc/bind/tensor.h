@@ -1,4 +1,4 @@
-// What an optimizer takes for a tensor: a NumPy array, or a CPU tensor of a library that speaks DLPack.
+// The tensors that an optimizer accepts: NumPy arrays, and CPU tensors of a library that supports DLPack.
 #pragma once
 
 #include "bind/arrays.h"
@@ -25,8 +25,8 @@ const char* element_name(Element element);
 
 Tensor check_tensor(py::handle object, const std::string& name, Access access);
 
-// Whether it is still where it was, in one look: `before` is where, `like` of which shape and dtype. False also for what
-// would take longer to find out.
+// Returns whether the tensor still lies at the address `before`, with the shape and dtype of `like`. This is a quick
+// check, which also returns false if finding out would take longer.
 bool is_as_before(py::handle tensor, const Tensor& like, const void* before, Access access);
 
 }  // namespace fastnn

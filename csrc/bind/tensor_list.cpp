@@ -37,8 +37,8 @@ std::vector<TensorList::Extent> TensorList::extents_of(const std::vector<Tensor>
   std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
   for (std::size_t i = 1; i < extents.size(); ++i) {
     if (extents[i - 1].end <= extents[i].begin) continue;
-    throw py::value_error(extents[i].owner + ": got memory that " + extents[i - 1].owner +
-                          " has too, want every parameter once and apart from the others; list it once");
+    throw py::value_error(extents[i].owner + ": got memory that overlaps " + extents[i - 1].owner +
+                          ", want every parameter once, with memory of its own; list it once");
   }
   return extents;
 }
@@ -69,11 +69,11 @@ void* TensorList::check_gradient(py::handle grad, std::size_t i, bool zero) {
                           "; reshape it, nothing is broadcast");
   }
   check_apart_from_all(g);
-  static char nothing;  // an empty gradient may lie nowhere, but it is one
+  static char nothing;  // an empty gradient may have no memory, but it is not None
   return g.data ? g.data : &nothing;
 }
 
-// A tensor's memory may be another one by now, where its .data has been assigned; all that have moved move together.
+// Assigning to a tensor's .data may have moved it. All parameters that have moved are updated together.
 void TensorList::check_parameters() {
   std::vector<Tensor> now;
   for (std::size_t i = 0; i < params_.size(); ++i) {
@@ -88,7 +88,7 @@ void TensorList::check_parameters() {
     const Tensor moved = check_tensor(p.object, p.name, Access::write);
     if (moved.element != p.element || moved.shape != p.shape) {
       throw py::value_error(p.name +
-                            ": got another shape or dtype than when the optimizer was made, want the same; make a "
+                            ": got a shape or dtype that changed since the optimizer was made, want the same; make a "
                             "new optimizer");
     }
     if (moved.data == p.data) continue;
@@ -129,7 +129,7 @@ void TensorList::check_gradients_apart(const std::vector<void*>& grads) const {
 std::vector<void*> TensorList::check_gradients(const py::tuple& grads, bool zero) {
   if (grads.size() != params_.size()) {
     throw py::value_error("grads: got " + std::to_string(grads.size()) + " gradients, want " +
-                          std::to_string(params_.size()) + ", one per parameter; None leaves a parameter alone");
+                          std::to_string(params_.size()) + ", one per parameter; pass None to leave one unchanged");
   }
   check_parameters();
   std::vector<void*> found(params_.size());

@@ -1,5 +1,5 @@
-// The tensors of an optimizer: parameters and their state, checked once, and what is known of their gradients. Parameters
-// and gradients are NumPy arrays, or CPU tensors of a library that speaks DLPack.
+// The tensors of an optimizer: parameters and state, checked once, and what is remembered about their gradients.
+// Parameters and gradients are NumPy arrays, or CPU tensors of a library that supports DLPack.
 #pragma once
 
 #include "bind/tensor.h"
@@ -7,7 +7,8 @@
 
 namespace fastnn {
 
-// Of a kind of state, one array per parameter, None where a parameter has none of it; in bytes with scales for every 64.
+// One kind of state: an array per parameter, or None if the parameter has no state of this kind. Byte state also has a
+// scale for every 64 elements.
 struct StateArrays {
   py::sequence arrays, scales;
   bool is_signed;
@@ -17,11 +18,11 @@ class TensorList {
  public:
   TensorList(const py::sequence& params, const std::vector<std::string>& names, const std::vector<StateArrays>& state);
 
-  // The gradients' memory, all of them and all parameters checked; null for None, which leaves that parameter out. With
-  // `zero` they will be written.
+  // Checks all parameters and gradients, and returns the memory of the gradients. None gives null, and that parameter
+  // is left out. With `zero` the gradients must be writable.
   std::vector<void*> check_gradients(const py::tuple& grads, bool zero);
 
-  // The parameters that have a gradient, and with `zero` the gradients too, but for NumPy's arrays.
+  // Returns the parameters that have a gradient, and with `zero` also the gradients, without NumPy arrays.
   py::list foreign(const py::tuple& grads, bool zero) const;
 
   const Tensor& param(std::size_t i) const { return params_[i]; }
@@ -48,9 +49,9 @@ class TensorList {
   std::vector<Tensor> params_;
   std::vector<std::vector<State>> state_;
   std::vector<bool> is_signed_;
-  std::vector<Extent> state_extents_, extents_;  // the latter of all that is written, in the order of addresses
+  std::vector<Extent> state_extents_, extents_;  // extents_ has all memory that is written, sorted by address
   std::vector<void*> last_grads_;
-  bool last_apart_ = false;  // whether they were found apart from each other
+  bool last_apart_ = false;  // whether last_grads_ do not overlap each other
   py::object owned_;  // keeps parameters and state alive
 };
 

@@ -7,14 +7,14 @@
 
 namespace fastnn {
 
-// In [a, b), or a where there is nothing between.
+// Numbers in [a, b), or a if the interval is empty.
 template <class T>
 FillArgs<T> uniform_args(T* y, Index size, Index skip, const Philox& random, T a, T b) {
   return {.y = y, .size = size, .skip = skip, .random = random, .shift = a, .scale = b - a,
           .largest = a < b ? std::nextafter(b, a) : a};
 }
 
-// The probabilities of less than x, and of more, and the first less 1/2.
+// The probability of less than x, that of more than x, and the first minus 1/2.
 struct Probabilities {
   double below, above, centre;
 };
@@ -24,7 +24,7 @@ inline Probabilities probabilities(double x) {
   return x < 0 ? Probabilities{tail, 1 - tail, centre} : Probabilities{1 - tail, tail, centre};
 }
 
-// Where an interval is as far from the middle as this, it is gone into from its end.
+// An interval at least this far from the middle is handled as a tail, from its nearer end.
 constexpr double kTail = 3;
 
 template <class T>
@@ -38,7 +38,7 @@ void set_middle(TruncNormalArgs<T>& args, double alpha, double beta) {
   args.width = T(width * (sizeof(T) == 4 ? 0x1p-31 : 0x1p-53));
 }
 
-// `near` and `far` are the ends of the interval, z >= kTail at them.
+// `near` and `far` are the ends of the interval as positive z, both >= kTail.
 template <class T>
 void set_tail(TruncNormalArgs<T>& args, double near, double far) {
   args.in_tail = true;
@@ -48,7 +48,7 @@ void set_tail(TruncNormalArgs<T>& args, double near, double far) {
   args.share = -exponential_minus_one(exponent);
 }
 
-// [a, b] in standard deviations from the mean. With none everything is the mean, if that is within.
+// [a, b] in standard deviations from the mean. With std 0 every number is the mean, if it lies in [a, b].
 struct Interval {
   double alpha, beta;
 };
@@ -58,7 +58,7 @@ inline Interval interval(double mean, double std, double a, double b) {
   return {(a - mean) / std, (b - mean) / std};
 }
 
-// Whether a normal distribution has a probability of being in [a, b].
+// Returns whether a number from a normal distribution can lie in [a, b].
 inline bool reaches(double mean, double std, double a, double b) {
   const Interval i = interval(mean, std, a, b);
   return i.alpha < INFINITY && i.beta > -INFINITY;

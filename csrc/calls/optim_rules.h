@@ -1,6 +1,6 @@
-// Computes the constants of an optimizer step from a parameter group, in double, and names the kinds of state that the step
-// takes, in the step's order. Some rules remember one number per parameter, 1 at first. A group is anything that has
-// number(name), flag(name) and beta(i).
+// Computes the constants of an optimizer step from a parameter group, in double, and lists the kinds of state that the
+// step needs, in the order in which it takes them. Some rules remember one number per parameter, which is 1 at first. A
+// group is anything with number(name), flag(name) and beta(i).
 #pragma once
 
 #include <cmath>
@@ -11,12 +11,12 @@
 
 namespace fastnn {
 
-// Which kinds of an optimizer's state a step takes.
+// The kinds of an optimizer's state that a step needs.
 struct Kinds {
   int count, at[3];
 };
 
-// A parameter's step: its number, from 1, and what the rule remembered before and remembers from now on.
+// A step of a parameter: its number, counted from 1, and the number that the rule remembers, before and after the step.
 struct Moment {
   Index t;
   double before, after;
@@ -48,7 +48,7 @@ struct SgdRule : Rule {
       : Rule(g), momentum(g.number("momentum")), dampening(g.number("dampening")), nesterov(g.flag("nesterov")) {}
 
   Kinds kinds() const { return {momentum != 0 ? 1 : 0, {0}}; }
-  // 1 until the velocity has begun.
+  // The number is 1 until the velocity has been initialised.
   double remember(double before, Index) const { return momentum != 0 ? 0 : before; }
   template <class T>
   SgdConstants<T> constants(double scale, const Moment& m) const {
@@ -108,7 +108,7 @@ struct NAdamRule : AveragingRule {
       : AveragingRule(g, g.flag("decoupled_weight_decay")), eps(g.number("eps")), momentum_decay(g.number("momentum_decay")) {}
 
   double mu(Index t) const { return beta1 * (1 - 0.5 * std::pow(0.96, double(t) * momentum_decay)); }
-  // mu_1 ... mu_t
+  // The product mu_1 ... mu_t.
   double remember(double before, Index t) const { return before * mu(t); }
   template <class T>
   NAdamConstants<T> constants(double scale, const Moment& m) const {

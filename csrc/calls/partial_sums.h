@@ -1,4 +1,4 @@
-// The sums that kernels leave in parts, one for each block of kBlockElements.
+// The partial sums that kernels return, one for each block of kBlockElements.
 #pragma once
 
 #include "kernels/args/common.h"
@@ -7,7 +7,8 @@ namespace fastnn {
 
 inline Index partial_sums_of(Index elements) { return (elements + kBlockElements - 1) / kBlockElements; }
 
-// In an order that depends on the number of parts alone; eight sums, since one would wait for itself at every addition.
+// Adds the parts in an order that depends on their number alone. There are eight sums, since a single one would wait
+// for itself at every addition.
 inline double total_of(const double* parts, Index size) noexcept {
   double lanes[8] = {};
   for (Index i = 0; i < size; ++i) lanes[i % 8] += parts[i];

@@ -1,5 +1,5 @@
-// Lists of tensors as the passes over all of them take them (kernels/args/optim.h): a segment per tensor, laid end to end in
-// memory that the caller has.
+// Builds lists of tensors for the passes over all of them (kernels/args/optim.h): a segment per tensor, laid end to
+// end, in memory that the caller provides.
 #pragma once
 
 #include "calls/optim_rules.h"
@@ -11,10 +11,10 @@ namespace fastnn {
 template <class Segment>
 class SegmentList {
  public:
-  // `memory` has room for every tensor that will be added.
+  // `memory` must have room for every tensor that will be added.
   explicit SegmentList(Segment* memory) : segments_(memory) {}
 
-  // A tensor of `size` elements, more than none, behind the others; its pointers are for the caller to set.
+  // Appends a tensor of `size` > 0 elements; the caller sets its pointers.
   Segment& add(Index size) {
     Segment& segment = segments_[count_++] = {};
     segment.size = size;
@@ -31,14 +31,14 @@ class SegmentList {
   Index count_ = 0, end_ = 0;
 };
 
-// One kind of state of one parameter.
+// The state of one kind of one parameter.
 struct StateOf {
   void* data;
-  float* scales;  // of state in bytes
+  float* scales;  // only for byte state
   bool is_signed;
 };
 
-// Adds a parameter to the list; state_of(kind) -> StateOf.
+// Adds a parameter to the list; state_of(kind) returns a StateOf.
 template <class Constants, class Find>
 void add_parameter(SegmentList<StepSegment<Constants>>& list, void* theta, void* grad, Index size, const Constants& constants,
                    const Kinds& kinds, Find state_of) {
@@ -54,8 +54,8 @@ void add_parameter(SegmentList<StepSegment<Constants>>& list, void* theta, void*
   }
 }
 
-// `total` and the squares of all gradients, whose kernel needs partial_sums_of(list.end()) doubles; runs it by
-// run(kernel, arguments).
+// Returns `total` plus the squares of all gradients. Calls run(kernel arguments); `partial` must have room for
+// partial_sums_of(list.end()) doubles.
 template <class Run>
 double add_squares(double total, const SegmentList<GradientSegment>& list, double* partial, Run run) {
   run(GradientArgs{.segments = list.get(), .count = list.count(), .partial = partial, .low = 0, .high = 0});

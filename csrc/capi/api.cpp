@@ -1,4 +1,4 @@
-// The tables of the C API. Which instruction set a function runs on is looked up in each call, as everywhere.
+// The tables of the C API. Every call looks up the instruction set to run on.
 #include "capi/api.h"
 
 #include <cstddef>
@@ -21,7 +21,7 @@ int set_num_threads(int n) noexcept {
   return kDone;
 }
 
-// The casts compile only for functions that are noexcept: an exception must not reach the caller, which may be C.
+// The casts compile only for noexcept functions: an exception must not reach the caller, which may be C.
 #define FASTNN_FUNCTION(number, name, parameters) static_cast<int (*) parameters noexcept>(&name<REAL>),
 #define REAL float
 constexpr fastnn_f32 kFloat = {

@@ -1,5 +1,5 @@
-// What the functions of the C API (fastnn/include) share. They do not check pointers and sizes. They check enumerators and
-// sizes of structs, which a module that was compiled with another version may have. They throw nothing.
+// Code that the functions of the C API (fastnn/include) share. They do not check pointers and sizes. They check
+// enumerators and struct sizes, which differ in a module that was compiled with another version. They throw nothing.
 #pragma once
 
 #include <fastnn.h>
@@ -28,7 +28,7 @@ ActivationOptions<T> options_of(double option, double threshold) {
   return {T(option), T(threshold)};
 }
 
-// run(scratch) with so many elements; what it returns, if that is anything.
+// Calls run(scratch) with memory for `size` elements. Returns what run returns, or kDone if it returns nothing.
 template <class T, class Run>
 int with_scratch(Index size, Run run) noexcept {
   const Scratch<T> scratch(size, std::nothrow);

@@ -1,4 +1,4 @@
-"""Writes fastnn/cython_api.pxd and .pyx from fastnn.h and its list of functions.
+"""Write fastnn/cython_api.pxd and .pyx from fastnn.h and its list of functions.
 
 python cython_api.py INCLUDE_FOLDER OUTPUT_FOLDER
 """
@@ -25,12 +25,12 @@ ctypedef fused real:
 
 
 def read(path: Path) -> str:
-    """The text of a C file, without comments and with continued lines joined."""
+    """Return the text of a C file, without comments and with continued lines joined."""
     return re.sub(r"\\\n", " ", re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL))
 
 
 def types(text: str) -> list[str]:
-    """Cython's declarations of what fastnn.h declares: constants, types, and the functions for default options."""
+    """Return Cython declarations of the constants, types and functions for default options in fastnn.h."""
     lines = []
     for body in re.findall(r"^enum \{(.*?)\};", text, flags=re.MULTILINE | re.DOTALL):
         lines += ["enum:", *(f"    {name}" for name in re.findall(r"\w+(?= =)", body))]
@@ -43,7 +43,7 @@ def types(text: str) -> list[str]:
 
 
 def functions(text: str, macro: str) -> dict[str, str]:
-    """The parameters of the functions of one list by name, in C, with REAL for their type."""
+    """Return the C parameters of each function of one list, by name; their type is REAL."""
     shared = dict(re.findall(r"#define (\w+) +\((.*)\)", text))
     rows = re.findall(rf"^{macro}\(\d+, (\w+), (\w+|\([^()]*\))\)", text, flags=re.MULTILINE)
     found = {name: shared.get(parameters, parameters.strip("()")) for name, parameters in rows}

@@ -33,7 +33,7 @@ int log_softmax_backward(T* dx, const T* dy, const T* y, Index outer, Index n, I
   return kDone;
 }
 
-// Labels or target.
+// Needs either labels or target.
 template <class T>
 int soft(T* dlogits, double* row_loss, const T* logits, const Index* labels, const T* target, const T* weight,
          Index rows, Index classes, double smoothing, double scale) noexcept {
@@ -71,7 +71,7 @@ int nll_loss(T* dinput, double* row_loss, const T* input, const Index* labels, c
   return kDone;
 }
 
-// A loss by element; `kernel` picks it out of the table.
+// Computes an elementwise loss; `kernel` takes the kernel from the table.
 template <class T, class Kernel>
 int by_element(LossArgs<T> args, double* loss, Kernel kernel) noexcept {
   const Index blocks = partial_sums_of(args.size);

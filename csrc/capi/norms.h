@@ -37,7 +37,7 @@ int rms_norm(T* y, double* rrms, const T* x, const T* weight, Index rows, Index 
   return kDone;
 }
 
-// The kernel has a gradient by a bias, too.
+// The kernel also computes a gradient with respect to a bias, which goes to scratch memory.
 template <class T>
 int rms_norm_backward(T* dx, T* dweight, const T* dy, const T* x, const T* weight, const double* rrms, Index rows,
                       Index columns) noexcept {

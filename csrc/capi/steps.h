@@ -21,7 +21,7 @@ auto kernel_of(double, const StepKernels<Constants>& kernels) {
   return kernels.f64;
 }
 
-// run(list) of the gradients that have elements.
+// Calls run(list) with the list of the gradients that have elements.
 template <class T, class Run>
 int with_gradients(T** grads, const Index* sizes, Index count, Run run) noexcept {
   return with_scratch<GradientSegment>(count, [&](GradientSegment* memory) {
@@ -62,7 +62,7 @@ int clamp(T** grads, const Index* sizes, Index count, double low, double high) n
   return change_gradients(kernel_table().clamp, grads, sizes, count, low, high);
 }
 
-// The options of C as the rules ask for them.
+// Provides the C options by name, as the rules need them.
 class NamedOptions {
  public:
   explicit NamedOptions(const fastnn_options& options) : o_(options) {}

@@ -1,5 +1,5 @@
-// Activations and their gradients, elementwise; y may be x, dx may be dy or x. bias_activation.h belongs to the same family, so
-// that the loops of all activations are compiled once.
+// Activations and their gradients, elementwise; y may be x, dx may be dy or x. bias_activation.h belongs to the same
+// family, so that the loops of all activations are compiled once.
 #pragma once
 
 #include "kernels/activation_runs.h"
@@ -23,7 +23,7 @@ void activation_backward_kernel(const ActivationArgs<T>& a) noexcept {
   });
 }
 
-// f of every element.
+// Applies f to every element.
 template <class T, class F>
 inline void map(const ElementaryArgs<T>& a, F f) {
   T* y = a.y;

@@ -1,4 +1,4 @@
-// The loops over elements, once for each activation: a kernel chooses one per call. y may be x, dx may be dy or x.
+// The loops over elements, one for each activation; a kernel chooses one per call. y may be x, dx may be dy or x.
 #pragma once
 
 #include "kernels/args/activation.h"
@@ -14,7 +14,7 @@ void activation_run(const ActivationOptions<T>& options, T* y, const T* x, Index
   for (Index i = 0; i < n; ++i) y[i] = A::value(o, x[i]);
 }
 
-// `at` is what the activation's gradient is taken from.
+// The gradient is computed from `at`, which is x or y.
 template <class A, class T>
 void activation_gradient_run(const ActivationOptions<T>& options, T* dx, const T* dy, const T* at, Index n) noexcept {
   const ActivationOptions<T> o = options;

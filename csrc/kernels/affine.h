@@ -1,4 +1,4 @@
-// Weights and biases that may be missing.
+// Optional weights and biases.
 #pragma once
 
 #include "kernels/args/common.h"
@@ -6,13 +6,13 @@
 namespace fastnn {
 namespace {
 
-// The i-th weight, 1 without weights.
+// Returns the i-th weight, or 1 if there are no weights.
 template <class T>
 inline T weight_at(const T* weight, Index i) {
   return weight ? weight[i] : T(1);
 }
 
-// The i-th bias, 0 without biases.
+// Returns the i-th bias, or 0 if there are no biases.
 template <class T>
 inline T bias_at(const T* bias, Index i) {
   return bias ? bias[i] : T(0);

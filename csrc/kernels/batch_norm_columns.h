@@ -1,5 +1,5 @@
-// Channels of a batch norm side by side, x being (rows, channels). Sums go down the columns of tiles that fit the second
-// cache, row by row as they lie in memory; those of the tiles are then merged in order.
+// Batch norm with the channels side by side: x is (rows, channels). Columns are summed in tiles that fit the
+// second-level cache, row by row in the order of memory. The sums of the tiles are then merged in order.
 #pragma once
 
 #include "kernels/batch_norm_shared.h"
@@ -8,7 +8,7 @@ namespace fastnn {
 namespace {
 
 struct Tile {
-  Index block, begin, end, column, width;  // rows [begin, end) are the block's
+  Index block, begin, end, column, width;  // the block has the rows [begin, end)
 };
 
 template <class Body>
@@ -21,7 +21,7 @@ inline void for_each_tile(Index rows, Index channels, Body body) noexcept {
   });
 }
 
-// first[c] and second[c] become the sums of both parts of term(i, c) down the tile; c counts from the tile's column on.
+// Sums both parts of term(i, c) down the tile into first[c] and second[c]; c counts from the tile's first column.
 template <class Term>
 inline void column_sums(double* first, double* second, const Tile& tile, Index channels, Term term) {
   const Index width = tile.width;
@@ -65,7 +65,8 @@ inline void column_statistics(const BatchNormArgs<T>& a) noexcept {
   for (Index c = 0; c < channels; ++c) close_statistics(a, c, mean[c], squares[c]);
 }
 
-// Per channel arrays behind the sums in scratch, one for each number that an element's arithmetic takes.
+// Arrays with one number per channel, after the sums in scratch memory: one array for each number that the arithmetic
+// of an element needs.
 template <class T, class Args>
 inline T* channel_numbers(const Args& a) {
   return reinterpret_cast<T*>(a.partial + 2 * tile_row_blocks(a.outer, a.channels) * a.channels);

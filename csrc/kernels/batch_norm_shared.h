@@ -1,5 +1,5 @@
-// What the two layouts of a batch norm share: how statistics and gradients of a channel are closed, and what follows the
-// norm of an element in the same pass.
+// Code that both layouts of batch norm share: the end of a channel's statistics and gradients, and the operations fused
+// after the norm.
 #pragma once
 
 #include "kernels/affine.h"
@@ -12,7 +12,8 @@
 namespace fastnn {
 namespace {
 
-// Mean and variance of a channel have been found, or are the running ones: keep them for backward, update the running ones.
+// Stores mean and rstd of channel c for backward: in training those of the batch, whose running averages it updates; in
+// evaluation the running ones.
 template <class T>
 inline void close_statistics(const BatchNormArgs<T>& a, Index c, double mean, double squares) {
   if (!a.training) {
@@ -28,7 +29,7 @@ inline void close_statistics(const BatchNormArgs<T>& a, Index c, double mean, do
   a.running_var[c] = running_average(a.running_var[c], squares / (a.unbiased ? count - 1 : count), a.momentum);
 }
 
-// What follows the norm of an element in the same pass.
+// The operations on an element that are fused after the norm.
 template <bool has_residual, bool has_relu>
 struct After {
   template <class T>
@@ -36,7 +37,7 @@ struct After {
     if constexpr (has_residual) y += residual[i];
     return has_relu ? Relu::value(ActivationOptions<T>(), y) : y;
   }
-  // The gradient by what went into relu.
+  // Returns the gradient with respect to the input of relu.
   template <class T>
   static T backward(const T* dy, const T* y, Index i) {
     if constexpr (has_relu) return Relu::backward(ActivationOptions<T>(), dy[i], y[i]);
@@ -48,14 +49,14 @@ struct After {
   }
 };
 
-// f(After<...>()) for these.
+// Calls f(After<...>()) for these options.
 template <class F>
 inline void with_after(bool residual, bool relu, F f) noexcept {
   if (residual) return relu ? f(After<true, true>()) : f(After<true, false>());
   relu ? f(After<false, true>()) : f(After<false, false>());
 }
 
-// The factors of a channel's dx = scale (g - mean_g - normalised * mean_gx), of the sums of g and of g * normalised.
+// The factors of a channel in dx = scale (g - mean_g - normalised * mean_gx), from the sums of g and of g * normalised.
 template <class T>
 struct GradientMeans {
   T mean_g, mean_gx, scale;

@@ -1,6 +1,6 @@
-// y = dropout(activation(x + bias)) and its gradients; x is (rows, columns), the bias (columns). The flat array is taken in
-// pieces that stay in the first cache: x + bias, the activation, the mask, each a loop over the piece, so that rows may
-// be as short as they like. y may be x, dx may be dy or x; the mask is drawn again in backward.
+// y = dropout(activation(x + bias)) and its gradients; x is (rows, columns), bias is (columns). The flat array is cut
+// into pieces that stay in the first-level cache. For each piece there is a loop for x + bias, one for the activation
+// and one for the mask, so short rows cost nothing extra. y may be x, dx may be dy or x. Backward draws the mask again.
 #pragma once
 
 #include "kernels/activation_runs.h"
@@ -13,7 +13,7 @@ namespace {
 
 constexpr Index kPiece = 512;
 
-// body(first, count) for pieces of [begin, end), cut at multiples of kPiece.
+// Calls body(first, count) for pieces of [begin, end), cut at multiples of kPiece.
 template <class Body>
 inline void for_each_piece(Index begin, Index end, Body body) {
   for (Index first = begin; first < end;) {
@@ -23,7 +23,7 @@ inline void for_each_piece(Index begin, Index end, Body body) {
   }
 }
 
-// body(i, column, n) for the parts of rows in a piece that begins at element `first`: i counts from there.
+// Calls body(i, column, n) for the parts of rows in a piece that begins at element `first`; i counts from `first`.
 template <class Body>
 inline void for_each_row_part(Index first, Index count, Index columns, Body body) {
   Index column = first % columns;
@@ -35,7 +35,7 @@ inline void for_each_row_part(Index first, Index count, Index columns, Body body
   }
 }
 
-// The piece of x + bias, in `buffer` if there is a bias.
+// Returns the piece of x + bias, computed into `buffer` if there is a bias.
 template <class T>
 inline const T* biased(const BiasActivationArgs<T>& a, T* buffer, Index first, Index count) {
   const T *x = a.x + first, *bias = a.bias;
@@ -47,7 +47,7 @@ inline const T* biased(const BiasActivationArgs<T>& a, T* buffer, Index first, I
   return buffer;
 }
 
-// The piece of `from`, which begins at element `first`, through the mask into `to`.
+// Writes the piece of `from` that begins at element `first` to `to`, with the mask applied.
 template <class T>
 inline void mask_piece(const BiasActivationArgs<T>& a, T* to, const T* from, Index first, Index count) {
   const std::uint32_t threshold = a.threshold;
@@ -73,7 +73,7 @@ void bias_activation_kernel(const BiasActivationArgs<T>& a) noexcept {
   });
 }
 
-// dx of a piece, and what it adds to dbias.
+// Computes dx of a piece, and adds the piece's part of dbias.
 template <class T>
 inline void bias_activation_piece_backward(const BiasActivationArgs<T>& a, const ActivationRuns<T>& runs, T* dbias,
                                            Index first, Index count) {
@@ -96,7 +96,7 @@ inline void bias_activation_piece_backward(const BiasActivationArgs<T>& a, const
   });
 }
 
-// The gradient of the bias is summed over 64 rows in the element's type, then over those parts in double.
+// The gradient with respect to the bias is summed over 64 rows in the element's type, then over those parts in double.
 template <class T>
 void bias_activation_backward_kernel(const BiasActivationArgs<T>& a) noexcept {
   const Index n = a.columns, parts = bias_blocks(a.rows);

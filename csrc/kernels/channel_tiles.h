@@ -1,5 +1,6 @@
-// (outer, channels, inner) cut by channels: with inner > 1 a tile is one channel, `outer` runs of `inner` elements; with
-// inner == 1 it is 64 columns side by side, at the end 8 or one. For arrays whose tiles fit the cache, such as weights.
+// Cuts (outer, channels, inner) by channels. With inner > 1 a tile is one channel: `outer` runs of `inner` elements.
+// With inner == 1 it is 64 columns side by side, and at the end 8 or one. For arrays whose tiles fit the cache, such as
+// weights.
 #pragma once
 
 #include "kernels/lanes.h"
@@ -17,7 +18,7 @@ struct TileRuns {
   static constexpr Index kWidth = 1;
   Index channel, outer, channels, inner;
 
-  // Sums of both parts of term(i, c): i the element's index in x, c its channel's number in the tile.
+  // Sums both parts of term(i, c), where i is the element's index in x, and c its channel's number within the tile.
   template <class Term>
   PerChannel<1> sums(Term term) const {
     PerChannel<1> total = {};
@@ -70,7 +71,7 @@ struct TileColumns {
   }
 };
 
-// body(tile) for tiles that cover all channels.
+// Calls body(tile) for tiles that cover all channels.
 template <class Args, class Body>
 inline void for_each_channel_tile(const Args& a, Body body) noexcept {
   if (a.inner != 1) {

@@ -1,7 +1,7 @@
-// Losses over classes and their gradients: logits and dlogits are (rows, classes), labels (rows). dlogits may be logits;
-// row_loss takes the loss of each row, which the caller sums. With t the target's shares of the classes, m = sum of t
-// and z the logits less their largest, the loss is m ln(sum of e^z) - sum of t z, its gradient m softmax(z) - t.
-// Source: I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3.
+// Losses over classes and their gradients: logits and dlogits are (rows, classes), labels are (rows). dlogits may be
+// logits. row_loss receives the loss of each row, and the caller sums it. Let t be the target probabilities times the
+// class weights, m the sum of t, and z the logits minus their largest. Then the loss is m ln(sum of e^z) - sum of t z,
+// and its gradient m softmax(z) - t. Source: I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3.
 #pragma once
 
 #include "kernels/affine.h"
@@ -12,7 +12,7 @@
 namespace fastnn {
 namespace {
 
-// What does not count has no gradient, whatever its logits are.
+// An ignored row has loss 0 and gradient 0, whatever its logits are.
 template <class T>
 inline void clear_row(const ClassLossArgs<T>& a, Index row) {
   a.row_loss[row] = 0;
@@ -20,7 +20,7 @@ inline void clear_row(const ClassLossArgs<T>& a, Index row) {
   for (Index i = 0; i < a.classes; ++i) dlogits[i] = 0;
 }
 
-// One label per row: t is its weight, at the label.
+// One label per row: t is the weight of the label at the label, and 0 elsewhere.
 template <class T>
 inline void label_rows(const ClassLossArgs<T>& a, Index begin, Index end) {
   T* dlogits = a.dlogits;
@@ -51,7 +51,8 @@ void softmax_cross_entropy_kernel(const ClassLossArgs<T>& a) noexcept {
   for_each_rows(a.rows, a.classes, [=, &a](Index begin, Index end) { label_rows(a, begin, end); });
 }
 
-// Targets with a share in every class: share(i), i the element's index in logits; and `peak` more at the label, if any.
+// Targets with a share in every class: share(i, c), where i is the element's index in logits. With labels, `peak` times
+// the label's weight is added at the label.
 template <class T, class Share>
 inline void soft_rows(const ClassLossArgs<T>& a, Index begin, Index end, double peak, Share share) {
   T* dlogits = a.dlogits;
@@ -84,7 +85,7 @@ inline void soft_rows(const ClassLossArgs<T>& a, Index begin, Index end, double 
       });
 }
 
-// Smoothed labels, or probabilities, smoothed or not.
+// Smoothed labels, or probabilities with or without smoothing.
 template <class T>
 void softmax_cross_entropy_soft_kernel(const ClassLossArgs<T>& a) noexcept {
   const double keep = 1 - a.smoothing;
@@ -101,7 +102,7 @@ void softmax_cross_entropy_soft_kernel(const ClassLossArgs<T>& a) noexcept {
   });
 }
 
-// Negative log-likelihood of log-probabilities, which are `logits` here.
+// Negative log-likelihood; `logits` holds log-probabilities here.
 template <class T>
 void nll_loss_kernel(const ClassLossArgs<T>& a) noexcept {
   for_each_range(a.rows, a.classes, [=, &a](Index begin, Index end) {

@@ -1,5 +1,5 @@
-// Dropout of elements, of whole channels, and alpha dropout, elementwise; y may be x. No mask is kept: backward draws the same
-// bits again. A block of Philox decides about 128 elements (philox.h).
+// Dropout of elements, dropout of whole channels, and alpha dropout, elementwise; y may be x. No mask is stored:
+// backward draws the same bits again. A Philox block decides about 128 elements (philox.h).
 #pragma once
 
 #include "kernels/args/dropout.h"
@@ -11,7 +11,7 @@
 namespace fastnn {
 namespace {
 
-// body(first element, count, words) for each block's share of `size` elements.
+// Calls body(first element, count, words) for each block's share of `size` elements.
 template <Index per_block, class Body>
 inline void for_each_random_block(Index size, const Philox& random, Body body) noexcept {
   for_each_range((size + per_block - 1) / per_block, per_block, [=](Index begin, Index end) {
@@ -59,7 +59,7 @@ void alpha_dropout_kernel(const DropoutArgs<T>& a) noexcept {
   });
 }
 
-// Element e is here the e-th run of `inner`.
+// Element e of the mask decides about the e-th run of `inner` elements.
 template <class T>
 void dropout2d_kernel(const DropoutArgs<T>& a) noexcept {
   for_each_range(a.size / a.inner, a.inner, [=, &a](Index begin, Index end) {

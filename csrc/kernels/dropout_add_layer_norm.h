@@ -1,6 +1,6 @@
-// sum = residual + dropout(x) and its norm in one pass over rows, each part optional. The sum is kept: it is what goes on
-// where the norm comes before the next layer (R. Xiong et al., "On Layer Normalization in the Transformer Architecture",
-// ICML 2020), and what backward needs in either order.
+// sum = residual + dropout(x) and its layer norm in one pass over the rows; each part is optional. The sum is kept:
+// backward needs it, and where the norm comes before the next layer, the sum is what the next residual connection adds
+// to (R. Xiong et al., "On Layer Normalization in the Transformer Architecture", ICML 2020).
 #pragma once
 
 #include "kernels/layer_norm.h"
@@ -44,7 +44,8 @@ void dropout_add_layer_norm_kernel(const DropoutAddLayerNormArgs<T>& a) noexcept
   });
 }
 
-// The gradient by the sum lies in norm.dx; what came for the sum itself is added, and what dropout dropped is taken out.
+// norm.dx holds the gradient with respect to the sum that comes through the norm. This adds dsum, the gradient from
+// other uses of the sum, and writes the gradient with respect to x, with the dropout mask applied, to dx.
 template <class T>
 inline void split_row(const DropoutAddLayerNormBackwardArgs<T>& a, Index row) {
   const Index begin = row * a.norm.columns, end = begin + a.norm.columns;

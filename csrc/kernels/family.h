@@ -1,5 +1,5 @@
-// Ends the unit of a family, behind the family's header: the symbols that FASTNN_ISA exports of it. FASTNN_FAMILY_name is
-// defined as 1 for that family.
+// The end of a family's unit, after the family's header: defines the functions that the namespace FASTNN_ISA exports
+// for this family. The unit defines FASTNN_FAMILY_name as 1 for its family.
 #pragma once
 
 #define FASTNN_KERNEL(name, Args)                                        \

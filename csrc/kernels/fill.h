@@ -1,4 +1,4 @@
-// Fills with random numbers; which bits an element gets is said in random.h.
+// Random fills; philox.h says which bits an element gets.
 #pragma once
 
 #include <type_traits>
@@ -12,7 +12,7 @@
 namespace fastnn {
 namespace {
 
-// Numbers that a block gives.
+// The number of values that a block gives.
 template <class T>
 constexpr Index kBlockValues = kBlockWords * 4 / Index(sizeof(T));
 
@@ -22,7 +22,7 @@ inline void copy_values(T* y, const T* values, Index n) {
   for (Index j = 0; j < n; ++j) y[j] = values[j];
 }
 
-// y from what make(values, words) makes of each block's words.
+// Fills y with the values that make(values, words) computes from the words of each block.
 template <class Args, class Make>
 inline void fill_blocks(const Args& a, Make make) noexcept {
   using T = std::remove_pointer_t<decltype(a.y)>;
@@ -44,7 +44,7 @@ inline void fill_blocks(const Args& a, Make make) noexcept {
   });
 }
 
-// The uniforms in [0, 1) of a block, in element order.
+// Computes the uniforms in [0, 1) of a block, in element order.
 inline void units(float* u, const std::uint32_t* words) {
 #pragma omp simd
   for (Index j = 0; j < kBlockWords; ++j) u[j] = unit(words[j]);
@@ -57,7 +57,7 @@ inline void units(double* u, const std::uint32_t* words) {
   }
 }
 
-// The smallest step between uniforms: 1 - it is the largest of them.
+// The step between neighbouring uniforms; the largest uniform is 1 - unit_step.
 constexpr float unit_step(float) { return 0x1p-24f; }
 constexpr double unit_step(double) { return 0x1p-53; }
 
@@ -102,7 +102,8 @@ void normal_kernel(const FillArgs<T>& a) noexcept {
   });
 }
 
-// Uniforms in (0, 1) and what is left to 1, in steps of 2^-31 or 2^-53. Both keep their digits where they are small.
+// Computes uniforms in (0, 1) and their differences from 1, in units of 2^-31 or 2^-53. Small values keep their digits
+// in both.
 inline void ranks(float* up, float* down, const std::uint32_t* words) {
 #pragma omp simd
   for (Index j = 0; j < kBlockWords; ++j) {
@@ -121,7 +122,7 @@ inline void ranks(double* up, double* down, const std::uint32_t* words) {
   }
 }
 
-// Uniforms in [0, 1) of the same steps, in double.
+// Computes uniforms in [0, 1) with the same steps, in double.
 inline void tail_units(double* u, const std::uint32_t* words, float) {
 #pragma omp simd
   for (Index j = 0; j < kBlockWords; ++j) u[j] = double(std::int32_t(words[j] >> 1)) * 0x1p-31;
@@ -137,7 +138,7 @@ inline void go_into_tail(double* u, const TruncNormalArgs<T>& a) {
   }
 }
 
-// In two loops: in one, each value would wait for the logarithm before it. That took a fifth more time.
+// Two loops: in a single one each value would wait for the logarithm before it, which took a fifth more time.
 template <bool far, class T>
 inline void invert(T* y, const std::uint32_t* words, const TruncNormalArgs<T>& a) {
   T up[kBlockValues<T>], down[kBlockValues<T>];
@@ -172,7 +173,7 @@ void trunc_normal_kernel(const TruncNormalArgs<T>& args) noexcept {
   });
 }
 
-// The high half of a product of 128 bits.
+// The number below `range` is the high half of a 128-bit product.
 void integers_kernel(const IntegersArgs& args) noexcept {
   fill_blocks(args, [a = args](Index* y, const std::uint32_t* words) {
     for (Index j = 0; j < kBlockValues<Index>; ++j) {

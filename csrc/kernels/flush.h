@@ -1,6 +1,6 @@
-// Denormal numbers read and written as zero while one of these lives. A momentum that decays towards nothing would stay
-// among them for good, at a hundred cycles for each operation on some CPUs. The caller's mode comes back at the end,
-// exception flags included.
+// While an object of this class lives, denormal numbers are read and written as zero. Without it, a momentum that
+// decays towards zero would stay denormal for good, at a hundred cycles per operation on some CPUs. The destructor
+// restores the caller's mode, exception flags included.
 #pragma once
 
 #include <cstdint>

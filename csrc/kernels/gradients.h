@@ -1,5 +1,5 @@
-// Passes over a list of gradients: the sum of their squares, and scaling or clamping them in place. A sum has the same
-// bits for any number of threads: one partial sum for each range of the list.
+// Passes over a list of gradients: the sum of their squares, and scaling or clamping them in place. There is one
+// partial sum for each range of the list, so the sum has the same bits for any number of threads.
 #pragma once
 
 #include "kernels/lanes.h"
@@ -9,7 +9,7 @@
 namespace fastnn {
 namespace {
 
-// body(elements, n) -> whether they changed, for chunks of every piece of the gradients in a range.
+// Calls body(elements, n) for chunks of every piece of the gradients in a range; body returns whether it changed them.
 template <class Storage, class Body>
 inline void for_each_gradient_chunk(const GradientArgs& a, Index first, Index last, Body body) {
   constexpr Index kMost = Storage::kConverts ? kQuarter : kBlockElements;
@@ -49,7 +49,7 @@ void scale_kernel(const GradientArgs& a) noexcept {
   });
 }
 
-// NaN is neither below nor above, and stays.
+// NaN stays NaN: it is neither below `low` nor above `high`.
 template <class Storage>
 void clamp_kernel(const GradientArgs& a) noexcept {
   if (a.count == 0) return;

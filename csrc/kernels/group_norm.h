@@ -1,6 +1,6 @@
-// Group norm: x is (outer, channels, inner), statistics per sample and group of neighbouring channels, whose elements lie
-// together. A group is read from memory once: variance, result and gradients take it again from cache. With as many groups
-// as channels it is instance norm. y may be x, dx may be dy or x.
+// Group norm: x is (outer, channels, inner), with statistics per sample and group of neighbouring channels, whose
+// elements are contiguous. A group is read from memory once: the variance, result and gradients read it again from
+// cache. With as many groups as channels this is instance norm. y may be x, dx may be dy or x.
 #pragma once
 
 #include "kernels/affine.h"
@@ -12,7 +12,7 @@
 namespace fastnn {
 namespace {
 
-// `row` is a sample and a group in one: sample * groups + group. Its affine part is per element if inner == 1.
+// `row` is sample * groups + group. With inner == 1 every element has its own weight and bias.
 template <class T>
 inline void norm_group(const GroupNormArgs<T>& a, Index row) {
   const Index width = a.channels / a.groups, inner = a.inner, first = row % a.groups * width;
@@ -37,7 +37,7 @@ inline void norm_group(const GroupNormArgs<T>& a, Index row) {
   }
 }
 
-// The running statistics take the mean over the samples, of the means and of the unbiased variances.
+// Updates the running statistics with the averages over the samples of the means and of the unbiased variances.
 template <class T>
 inline void update_running(const GroupNormArgs<T>& a) {
   const double samples = double(a.outer), count = double(a.channels / a.groups * a.inner);
@@ -60,7 +60,7 @@ void group_norm_kernel(const GroupNormArgs<T>& a) noexcept {
   if (a.running_mean) update_running(a);
 }
 
-// dweight and dbias: of this sample, for the channels of the group.
+// dweight and dbias receive the sums of this sample for the channels of the group.
 template <class T>
 inline void norm_group_backward(const GroupNormBackwardArgs<T>& a, double* dweight, double* dbias, Index row) {
   const Index width = a.channels / a.groups, inner = a.inner, first = row % a.groups * width;
@@ -86,7 +86,7 @@ inline void norm_group_backward(const GroupNormBackwardArgs<T>& a, double* dweig
   }
 }
 
-// The same for inner == 1, where a channel is one element; adds to dweight and dbias.
+// The same for inner == 1, where a channel is one element; this adds to dweight and dbias.
 template <class T>
 inline void norm_columns_backward(const GroupNormBackwardArgs<T>& a, double* dweight, double* dbias, Index row) {
   const Index width = a.channels / a.groups, first = row % a.groups * width;

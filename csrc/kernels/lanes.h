@@ -1,5 +1,5 @@
-// Sums with a fixed order: lane i % 16 takes term i, and the lanes are folded in halves. The order is the same
-// whether a vector holds two doubles or eight, and so are the bits.
+// Sums with a fixed order: lane i % 16 adds term i, and the lanes are folded in halves. The order, and so the bits, are
+// the same whether a vector holds two doubles or eight.
 #pragma once
 
 #include "kernels/args/common.h"
@@ -13,7 +13,7 @@ struct Pair {
   double first, second;
 };
 
-// The sum of all lanes, in lanes[0]. Steps of known length: a loop over them would go through memory.
+// Adds all lanes into lanes[0]. A recursion with steps of known length, since a loop over them would go through memory.
 template <Index half = kLanes / 2>
 inline void fold(double* lanes) {
 #pragma omp simd
@@ -21,8 +21,8 @@ inline void fold(double* lanes) {
   if constexpr (half > 1) fold<half / 2>(lanes);
 }
 
-// The sum of term(i) for i in [0, n); ahead(i) is called before each 16 of them. What does not fill the lanes is added as
-// scalars: a vector load of lanes would wait for scalar stores into them.
+// Returns the sum of term(i) for i in [0, n); calls ahead(i) before each 16 of them. The terms that do not fill the
+// lanes are added as scalars: a vector load of the lanes would wait for scalar stores into them.
 template <class Term, class Ahead>
 inline double sum(Index n, Term term, Ahead ahead) {
   double lanes[kLanes] = {}, rest = 0;
@@ -42,7 +42,8 @@ inline double sum(Index n, Term term) {
   return sum(n, term, [](Index) {});
 }
 
-// Both sums of term(i) -> Pair in one sweep. GCC 12 keeps two sums in registers only as a struct, one only as an array.
+// Returns both sums of term(i) -> Pair in one pass. GCC 12 keeps two sums in registers only as a struct, and one sum
+// only as an array.
 template <class Term>
 inline Pair sum_pairs(Index n, Term term) {
   struct {

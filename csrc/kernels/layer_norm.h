@@ -1,5 +1,5 @@
-// Layer norm and rms norm: x is (rows, columns), statistics per row. A row is read from memory once: variance, result and
-// gradients take it again from cache. y may be x, dx may be dy or x.
+// Layer norm and RMS norm: x is (rows, columns), with statistics per row. A row is read from memory once: the variance,
+// result and gradients read it again from cache. y may be x, dx may be dy or x.
 #pragma once
 
 #include "kernels/affine.h"
@@ -53,8 +53,8 @@ inline void norm_row_backward(const LayerNormBackwardArgs<T>& a, T* dweight, T* 
   }
 }
 
-// The gradients of weight and bias are summed over 64 rows in the element's type, then over those parts in double.
-// body(dweight, dbias, row) for every row, with the sums of the row's part.
+// Calls body(dweight, dbias, row) for every row, with the sums of the row's part. The gradients with respect to weight
+// and bias are summed over 64 rows in the element's type, then over those parts in double.
 template <class T, class Body>
 inline void for_each_row_part(const LayerNormBackwardArgs<T>& a, Body body) {
   const Index n = a.columns;

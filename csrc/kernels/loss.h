@@ -1,5 +1,5 @@
-// Losses element by element and their gradients, any shape, in one sweep; dinput may be input. The loss is summed over
-// blocks of kBlockElements, whose sums the caller adds.
+// Elementwise losses and their gradients, for any shape, in one pass; dinput may be input. Each block of kBlockElements
+// gives one partial sum of the loss, and the caller adds them.
 #pragma once
 
 #include "kernels/args/loss.h"
@@ -10,7 +10,7 @@
 namespace fastnn {
 namespace {
 
-// rule(i, place in the block, gradient) gives the loss of element i, and its gradient before `scale`.
+// rule(i, place in the block, gradient) returns the loss of element i, and sets its gradient before `scale`.
 template <class T, class Rule>
 inline void loss_blocks(const LossArgs<T>& a, Rule rule) noexcept {
   T* dinput = a.dinput;
@@ -26,7 +26,7 @@ inline void loss_blocks(const LossArgs<T>& a, Rule rule) noexcept {
   });
 }
 
-// Of a difference.
+// A loss of input - target.
 template <class Step, class T>
 inline void difference_loss(const LossArgs<T>& a) noexcept {
   const T *input = a.input, *target = a.target;

@@ -1,4 +1,4 @@
-// The random bits of dropout for a part of an array that need not begin or end where a block of bits does.
+// The random bits of dropout for a part of an array that need not begin or end at a block of bits.
 #pragma once
 
 #include "kernels/philox.h"
@@ -6,7 +6,7 @@
 namespace fastnn {
 namespace {
 
-// body(first, count, bits16) for pieces of [begin, end): bits16[i] decides about element first + i, see philox.h.
+// Calls body(first, count, bits16) for pieces of [begin, end); bits16[i] decides about element first + i (philox.h).
 template <class Body>
 inline void for_each_masked_run(Index begin, Index end, const Philox& random, Body body) {
   constexpr Index kElements = 2 * kBlockWords;

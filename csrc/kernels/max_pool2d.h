@@ -1,5 +1,5 @@
-// Max pooling of planes; what lies outside of a plane is -infinity. Backward writes each row of dx once: zeros a little
-// before the first window reaches it, then what falls to it, in the order of the windows.
+// Max pooling of planes; padding counts as -infinity. Backward goes through each plane of dx once: it zeroes elements
+// shortly before the first window reaches them, and adds the gradients in the order of the windows.
 #pragma once
 
 #include "kernels/args/max_pool2d.h"
@@ -9,16 +9,16 @@
 namespace fastnn {
 namespace {
 
-// So many windows side by side at once.
+// The number of windows processed side by side.
 constexpr Index kWindows = 8;
 
 template <class T>
 struct Found {
-  using Place = T;  // lanes as wide as those of the values, on every instruction set
+  using Place = T;  // as wide as the values, so that both fill the same lanes on every instruction set
   T values[kWindows];
   Place places[kWindows];
 
-  // The first `count` of them. The loops are told to be vectors since a byte may lie anywhere, in `index` itself too.
+  // Writes the first `count` results. The pragmas are needed since a byte store may alias anything, even `index`.
   void write(T* y, std::uint8_t* index, Index count) const {
 #pragma omp simd
     for (Index i = 0; i < count; ++i) y[i] = values[i];
@@ -28,7 +28,7 @@ struct Found {
   }
 };
 
-// Of windows that lie wholly within the plane, with sizes known beforehand: the loads of neighbours are shared.
+// Pools windows within the plane whose size is known at compile time, so that neighbours share loads.
 template <Index size, Index stride, class T>
 inline Found<T> pool_known(const T* x, Index distance) {
   Found<T> found;
@@ -47,8 +47,8 @@ inline Found<T> pool_known(const T* x, Index distance) {
   return found;
 }
 
-// Of windows of any size in these rows of the plane x, the first of which begins at column `begin`; with `at_ends` some of
-// them may begin before the plane, or end beyond it.
+// Pools windows of any size in these rows of the plane x; the first window begins at column `begin`. With `at_ends`,
+// some of them may begin before the plane or end after it.
 template <bool at_ends, class T>
 inline Found<T> pool_any(const PoolAxis& width, Index begin, const T* x, PoolAxis::Part rows) {
   using Place = typename Found<T>::Place;
@@ -74,7 +74,8 @@ inline Found<T> pool_any(const PoolAxis& width, Index begin, const T* x, PoolAxi
   return found;
 }
 
-// A row of outputs, from number `output` on, of the plane x. The last ones are taken twice where kWindows does not divide it.
+// Computes a row of outputs of the plane x, from number `output` on. If kWindows does not divide the row, the last
+// windows are computed twice.
 template <bool known, class T>
 inline void pool_row(const MaxPool2dArgs<T>& a, Index output, const T* x, PoolAxis::Part rows) {
   const PoolAxis width = a.width;

@@ -11,7 +11,7 @@ struct MeanVariance {
   double mean, variance;
 };
 
-// The second pass takes x from cache and asks for as much of what follows it: runs lie one behind the other.
+// The second pass reads x from cache, and prefetches as many elements after it: runs are contiguous.
 template <class T>
 inline MeanVariance mean_variance(const T* x, Index n) {
   const double mean = sum(n, [=](Index i) { return double(x[i]); }) / double(n);

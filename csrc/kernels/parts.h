@@ -1,4 +1,4 @@
-// Sums over rows that were taken in parts, put together.
+// Adds up sums over rows that were computed in parts.
 #pragma once
 
 #include "kernels/parallel.h"

@@ -1,6 +1,7 @@
-// A random order of 0, 1, ..., n - 1. Every number gets a bucket from a word of its own (C. R. Rao 1961; M. Sandelius, J. Royal
-// Stat. Soc. B 24, 1962), and every bucket, which fits into cache, is shuffled (R. Durstenfeld, Comm. ACM 7, 1964, algorithm
-// 235). An exchange in memory for each number waits for memory each time; here it is written in as many streams as buckets.
+// A random order of 0, 1, ..., n - 1. Every number is put into a bucket by a random word of its own (C. R. Rao 1961; M.
+// Sandelius, J. Royal Stat. Soc. B 24, 1962), and every bucket, which fits into cache, is shuffled (R. Durstenfeld,
+// Comm. ACM 7, 1964, algorithm 235). Shuffling the whole array would wait for memory at every number; this writes to
+// memory in as many streams as there are buckets.
 #pragma once
 
 #include "kernels/args/random.h"
@@ -10,7 +11,7 @@
 namespace fastnn {
 namespace {
 
-// body(i, word) for i in [begin, end), which takes word i of those from `random` on.
+// Calls body(i, word) for i in [begin, end), with word i of those from `random` on.
 template <class Body>
 inline void for_each_word(Index begin, Index end, const Philox& random, Body body) {
   for (Index b = begin / kBlockWords; b * kBlockWords < end; ++b) {
@@ -21,7 +22,7 @@ inline void for_each_word(Index begin, Index end, const Philox& random, Body bod
   }
 }
 
-// What is before each bucket's share of each part, in the order bucket by bucket.
+// Replaces each count by the sum of all counts before it, bucket by bucket, and part by part within a bucket.
 inline void sum_counts(Index* counts, Index parts, Index buckets) {
   Index total = 0;
   for (Index bucket = 0; bucket < buckets; ++bucket) {
@@ -34,7 +35,7 @@ inline void sum_counts(Index* counts, Index parts, Index buckets) {
   }
 }
 
-// a.ends becomes where each part's share of a bucket ends.
+// Writes every number to its bucket. Afterwards a.ends holds the end of each part's share of each bucket.
 inline void distribute(const PermutationArgs& a) {
   const Index parts = permutation_parts(a.size), buckets = Index(1) << a.bits;
   const int shift = 32 - a.bits;
@@ -54,7 +55,7 @@ inline void distribute(const PermutationArgs& a) {
   });
 }
 
-// The element i of a bucket changes places with one of 0 ... i. A bucket has less than 2^32 of them.
+// Swaps element i of a bucket with one of 0 ... i. A bucket has fewer than 2^32 elements.
 inline void shuffle(const PermutationArgs& a, Index begin, Index end) {
   Index* y = a.y + begin;
   for_each_word(begin, end, a.swaps, [=](Index position, std::uint32_t word) {

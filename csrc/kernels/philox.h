@@ -1,14 +1,14 @@
-// A block of Philox. A block is 16 consecutive Philox counters, held as 64 words: word 16 w + lane is
-// word w of counter 16 block + lane. (The counter's upper half is the stream, the key is the seed.) Which bits an
-// element gets depends on its index alone:
-//   dropout   e: block e / 128, low half of word e % 128, or high half of word e % 128 - 64
-//   32 bits   e: block e / 64, word e % 64
-//   64 bits   e: block e / 32, words 16 (2 p) + lane and 16 (2 p + 1) + lane with p = e % 32 / 16, lane = e % 16
-// Normals come in pairs from the two uniforms 16 apart.
+// Philox in blocks. A block is 16 consecutive Philox counters, held as 64 words: word 16 w + lane is word w of counter
+// 16 block + lane. (The counter's upper half is the stream, the key is the seed.) The bits of an element depend on its
+// index e alone:
+//   dropout   block e / 128, low half of word e % 128, or high half of word e % 128 - 64
+//   32 bits   block e / 64, word e % 64
+//   64 bits   block e / 32, words 16 (2 p) + lane and 16 (2 p + 1) + lane with p = e % 32 / 16, lane = e % 16
+// Normals come in pairs, from two uniforms that are 16 apart.
 //
-// Measured, GCC 12: the plain loop over 32-bit words takes 1.0 ns per word for AVX-512 and 1.8
-// for AVX2, since the widening multiply wants even and odd words apart; words in the low halves of 64-bit lanes,
-// with the one instruction that multiplies low halves, take 0.45 and 1.0. Hence the intrinsics.
+// Measured with GCC 12: the plain loop over 32-bit words takes 1.0 ns per word for AVX-512 and 1.8 for AVX2, since the
+// widening multiply needs even and odd words apart. Words in the low halves of 64-bit lanes, multiplied by the one
+// instruction for low halves, take 0.45 and 1.0. Hence the intrinsics.
 #pragma once
 
 #include "kernels/args/common.h"
@@ -39,7 +39,7 @@ inline WordVector lane_numbers() {
 
 inline WordVector multiply_low(WordVector a, WordVector b) {
 #if defined(__AVX512F__)
-  // The masked form: GCC 12 warns of an uninitialised value inside its own unmasked one.
+  // The masked form is used because GCC 12 warns of an uninitialised value inside the unmasked one.
   return WordVector(_mm512_maskz_mul_epu32(0xff, __m512i(a), __m512i(b)));
 #elif defined(__AVX2__)
   return WordVector(_mm256_mul_epu32(__m256i(a), __m256i(b)));
@@ -50,7 +50,7 @@ inline WordVector multiply_low(WordVector a, WordVector b) {
 #endif
 }
 
-// Word w of counters in x[w], with the counters' lower halves and words of the stream at first.
+// x[w] holds word w of several counters: at first the lower halves of the counters, then the words of the stream.
 struct WordVectors {
   WordVector x[4];
 
@@ -63,7 +63,7 @@ struct WordVectors {
   }
 };
 
-// The low halves of a, then those of b. A conversion of one vector alone takes five instructions for AVX2.
+// Stores the low halves of a, then those of b. Converting a single vector takes five instructions for AVX2.
 inline void store_low_halves(std::uint32_t* words, WordVector a, WordVector b) {
 #if defined(__AVX512F__)
   const __m512i low = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
@@ -81,7 +81,7 @@ inline void store_low_halves(std::uint32_t* words, WordVector a, WordVector b) {
 #endif
 }
 
-// The 64 words of the block `offset` after `random.block`.
+// Computes the 64 words of the block `offset` after `random.block`.
 inline void philox_block(std::uint32_t* words, const Philox& random, std::uint64_t offset) {
   const std::uint64_t first = (random.block + offset) * std::uint64_t(kBlockCounters);
 #pragma GCC unroll 4
@@ -89,7 +89,7 @@ inline void philox_block(std::uint32_t* words, const Philox& random, std::uint64
     WordVectors a(random, first + std::uint64_t(v)), b(random, first + std::uint64_t(v + kWordLanes));
     std::uint32_t key0 = std::uint32_t(random.seed), key1 = std::uint32_t(random.seed >> 32);
 #pragma GCC unroll 10
-    for (int round = 0; round < PhiloxConstants::kRounds; ++round) {  // of two, since each waits for the one before
+    for (int round = 0; round < PhiloxConstants::kRounds; ++round) {  // two at once: each waits for its last round
       a.round(WordVector{} + key0, WordVector{} + key1);
       b.round(WordVector{} + key0, WordVector{} + key1);
       key0 += PhiloxConstants::kWeyl0;

@@ -1,4 +1,4 @@
-// A list of tensors cut into equal ranges, wherever tensors begin or end. Ranges and tensors begin at whole chunks.
+// Cuts a list of tensors into equal ranges, wherever tensors begin or end. Ranges and tensors begin at whole chunks.
 #pragma once
 
 #include "kernels/args/optim.h"
@@ -9,12 +9,12 @@ namespace {
 
 static_assert(kBlockElements % kChunk == 0, "a range is made of whole chunks");
 
-// body(segment, begin, end, position) for the pieces of segments that make up a range of the list; begin and end count from
-// the tensor's first element, position is begin's place in the list.
+// Calls body(segment, begin, end, position) for the pieces of segments that make up a range of the list. begin and end
+// count from the tensor's first element; position is the place of `begin` in the list.
 template <class Segment, class Body>
 inline void for_each_piece(const Segment* segments, Index count, Index begin, Index end, Body body) {
   Index low = 0, high = count - 1;
-  while (low < high) {  // the first segment that ends after `begin`
+  while (low < high) {  // finds the first segment that ends after `begin`
     const Index middle = (low + high) / 2;
     if (segments[middle].end > begin) high = middle; else low = middle + 1;
   }

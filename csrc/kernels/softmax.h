@@ -1,5 +1,5 @@
-// Softmax over any axis: x is (outer, n, inner). The last axis is softmax_rows.h's; over another one, columns lie side by side
-// in a vector: 64 of them, at the end 8 or one.
+// Softmax and log-softmax over any axis: x is (outer, n, inner). softmax_rows.h handles the last axis. For another
+// axis, vectors hold columns side by side: 64 of them, and at the end 8 or one. y may be x, dx may be dy or y.
 #pragma once
 
 #include <type_traits>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr Index kColumns = 64, kFewColumns = 8;
 
-// body(tile, first) for tiles of `tile` columns, of which the first begins at element `first`.
+// Calls body(tile, first) for tiles of `tile` columns; the first column of a tile begins at element `first`.
 template <class Body>
 inline void for_each_columns(Index outer, Index n, Index inner, Body body) noexcept {
   const Index tiles = (inner + kColumns - 1) / kColumns;
@@ -32,7 +32,7 @@ struct Column {
   double total[width];
 };
 
-// The largest of each column, and the sum of what each(x - largest, place) gives.
+// Finds the largest element of each column, and sums each(e^(x - largest), place).
 template <Index width, class T, class Each>
 inline Column<T, width> column_exponentials(const T* x, Index n, Index inner, Each each) {
   Column<T, width> s;

@@ -1,5 +1,5 @@
-// Softmax and its logarithm over the last axis: rows of n. Exponentials are taken of x less the row's largest, so that
-// none overflows; a row is read from memory once. y may be x, dx may be dy or y.
+// Softmax and log-softmax over the last axis: rows of n elements. The row's largest element is subtracted before the
+// exponential, so that none overflows. A row is read from memory once. y may be x, dx may be dy or y.
 // Source: J. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
 #pragma once
 
@@ -12,12 +12,12 @@
 namespace fastnn {
 namespace {
 
-// From kWide on a row is worth loops of its own, over tiles; shorter rows are exponentiated side by side.
+// A row of kWide or more elements has loops of its own, over tiles of kTile; shorter rows are exponentiated together.
 constexpr Index kWide = 256, kTile = 1024;
 
 inline Index smaller(Index a, Index b) { return a < b ? a : b; }
 
-// The largest element, NaN passed over: the sum of exponentials will be NaN in any case.
+// Returns the largest element and ignores NaN, which will make the sum of exponentials NaN in any case.
 template <class T>
 inline T maximum(const T* x, Index n) {
   T largest = T(-__builtin_inf());
@@ -35,7 +35,7 @@ inline T maximum(const T* x, Index n) {
   return largest;
 }
 
-// The sum of a row of term(i); one too short for lanes is summed in order, many of them side by side in the pipeline.
+// Sums term(i) over a row. A row too short for lanes is summed in order; the sums of many rows overlap in the pipeline.
 template <class Term>
 inline double row_sum(Index n, Term term) {
   if (n >= kLanes) return sum(n, term);
@@ -44,7 +44,7 @@ inline double row_sum(Index n, Term term) {
   return total;
 }
 
-// e = e^(x - shift), and the sum; meanwhile `next`, of the next row, is asked for.
+// Computes e = e^(x - shift) and returns the sum; meanwhile prefetches `next`, which belongs to the next row.
 template <class T>
 inline double exponentials(T* e, const T* x, T shift, Index n, const T* next) {
 #pragma omp simd
@@ -53,8 +53,8 @@ inline double exponentials(T* e, const T* x, T shift, Index n, const T* next) {
       n, [=](Index i) { return double(e[i]); }, [=](Index i) { prefetch(next + i, kLanes); });
 }
 
-// y = e^(x - shift) for rows [begin, end), shift a row's largest: before(row, shift) while y is not written yet, and
-// after(row, total) with the row's sum.
+// Computes y = e^(x - shift) for rows [begin, end), where shift is the row's largest element. Calls before(row, shift)
+// before y is written, and after(row, total) with the row's sum.
 template <class T, class Before, class After>
 inline void exponential_rows(T* y, const T* x, Index n, Index begin, Index end, Before before, After after) {
   if (n >= kWide) {
@@ -82,7 +82,7 @@ inline void exponential_rows(T* y, const T* x, Index n, Index begin, Index end, 
   }
 }
 
-// Ranges of rows that stay in the first cache between the sweeps.
+// Calls body(begin, end) for ranges of rows that stay in the first-level cache between the passes.
 template <class Body>
 inline void for_each_rows(Index rows, Index n, Body body) noexcept {
   for_each_range(rows, 4 * n, body);
@@ -104,7 +104,7 @@ inline void softmax_rows(const SoftmaxArgs<T>& a) noexcept {
   });
 }
 
-// The exponentials go through a buffer, since only their sum is wanted.
+// The exponentials go to a buffer, since only their sum is needed.
 template <class T>
 inline void log_softmax_row(T* y, const T* x, Index n) {
   T buffer[kTile];
@@ -151,7 +151,7 @@ inline void log_softmax_rows(const SoftmaxArgs<T>& a) noexcept {
   });
 }
 
-// The gradient of either is element by element once a sum over the row is known.
+// Both gradients are elementwise once a sum over the row is known.
 template <class Rule, class T>
 inline void backward_rows(const SoftmaxBackwardArgs<T>& a) noexcept {
   T* dx = a.dx;

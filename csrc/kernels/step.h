@@ -1,5 +1,5 @@
-// One step for a list of tensors. Parameters and state are updated in place, gradients only read, or zeroed if so asked;
-// none may overlap. Elements are independent: same bits for any split.
+// An optimizer step for a list of tensors. Parameters and state are updated in place; gradients are only read, or
+// zeroed if asked for. No tensors may overlap. Elements are independent, so the bits are the same for any split.
 #pragma once
 
 #include <type_traits>
@@ -11,7 +11,7 @@
 namespace fastnn {
 namespace {
 
-// How parameters and gradients, and how state is kept in memory.
+// The storage formats of parameters and gradients, and of state.
 template <class ParamStorage, class StateStorage>
 struct Format {
   using Param = ParamStorage;
@@ -20,8 +20,8 @@ struct Format {
   static constexpr bool kConverts = Param::kConverts || State::kConverts;
 };
 
-// Arguments come by value: behind a reference they might be what a store changes, and the compiler would load them again
-// for every vector.
+// The constants are passed by value: behind a reference a store might change them, and the compiler would load them
+// again for every vector.
 template <int states, class Count, class T, class Constants, class Step>
 inline void step_elements(Count n, T* theta, const T* g, T* s0, T* s1, T* s2, const Constants c, Step step) {
 #pragma omp simd
@@ -35,9 +35,9 @@ inline void step_elements(Count n, T* theta, const T* g, T* s0, T* s1, T* s2, co
 
 using Quarter = std::integral_constant<Index, kQuarter>;
 
-// n elements from `first` on; a Quarter of them where something is converted, with `bits` to round them. Inline,
-// or every quarter would load its constants again: AdamW with int8 state takes 0.35 ns per element in cache, and 0.39 behind
-// a call (Zen 5, AVX-512).
+// Steps n elements from `first` on, or a Quarter if elements are converted, with `bits` to round them. Inlined, or
+// every quarter would load its constants again: AdamW with int8 state takes 0.35 ns per element in cache, and 0.39
+// behind a call (Zen 5, AVX-512).
 template <class F, int states, class Count, class Constants, class Step>
 FASTNN_STEP void step_run(const StepSegment<Constants>& s, Index first, Count n, const std::uint32_t* bits, Step step) {
   using T = typename F::Real;
@@ -53,7 +53,7 @@ FASTNN_STEP void step_run(const StepSegment<Constants>& s, Index first, Count n,
   for (int k = 0; k < states; ++k) F::State::close(s.state[k], s.scales[k], s.is_signed[k], first, state[k], bits);
 }
 
-// The last n elements of a tensor, less than a quarter, in memory that has room for one.
+// The last n elements of a tensor, fewer than a quarter, in memory that has room for a whole quarter.
 template <class F, int states, class Constants>
 struct Rest {
   typename F::Param::Memory theta[kQuarter], grad[kQuarter];
@@ -90,7 +90,8 @@ struct Rest {
   }
 };
 
-// step(constants, theta, g, state ...) for every element of a piece; `position` is the place of the first one in the list.
+// Calls step(constants, theta, g, state ...) for every element of a piece; `position` is the place of its first element
+// in the list.
 template <class F, int states, class Constants, class Step>
 inline void step_piece(const StepArgs<Constants>& a, const StepSegment<Constants>& s, Index begin, Index end,
                        Index position, Step step) {
@@ -101,7 +102,7 @@ inline void step_piece(const StepArgs<Constants>& a, const StepSegment<Constants
     const Index rest = (end - begin) % kQuarter, last = end - rest;
     Rest<F, states, Constants> room;
     StepSegment<Constants> at = s;
-    for (Index first = begin, stop = last;; first = 0, stop = kQuarter) {  // once more for the rest, where there is one
+    for (Index first = begin, stop = last;; first = 0, stop = kQuarter) {  // runs again for the rest, if there is one
       for (; first < stop; first += kQuarter, position += kQuarter) {
         if constexpr (F::State::kConverts) {
           if (position % kChunk == 0) philox_block(words, a.random, std::uint64_t(position / kChunk));
@@ -120,7 +121,7 @@ inline void step_piece(const StepArgs<Constants>& a, const StepSegment<Constants
 template <int count>
 struct States {};
 
-// choose(constants, run) for every piece; it calls run(States<n>(), step) with the step that the constants ask for.
+// Calls choose(constants, run) for every piece; it calls run(States<n>(), step) with the step for these constants.
 template <class F, class Constants, class Choose>
 inline void step_kernel(const StepArgs<Constants>& a, Choose choose) noexcept {
   if (a.count == 0) return;

@@ -1,5 +1,5 @@
-// How a chunk of parameters, gradients or state comes from memory into arithmetic and back. `open` gives a pointer to n
-// elements from `first` on, either where they lie or converted into `buffer`; `close` brings a changed chunk back.
+// How a chunk of parameters, gradients or state is loaded and stored. `open` returns a pointer to n elements from
+// `first` on, either in place or converted into `buffer`; `close` stores a changed chunk.
 #pragma once
 
 #include "kernels/args/optim.h"
@@ -10,13 +10,14 @@
 namespace fastnn {
 namespace {
 
-// What is converted goes in quarters of a chunk: so few elements that conversions run beside the divisions of the step,
-// which bound it, and a number that the compiler knows.
+// Elements are converted in quarters of a chunk: so few that the conversions run in parallel with the step's divisions,
+// which limit its speed, and a number that the compiler knows.
 constexpr Index kQuarter = kScaleElements;
 static_assert(kQuarter == kBlockWords, "a chunk's quarter takes each word of a block of Philox once");
 
-// Bits to round a quarter's elements with, 20 each. A quarter turns the words of the chunk's block of Philox by another
-// byte: the first byte, which decides nearly always, is one of the element's own, the others serve other elements too.
+// Makes 20 random bits for each element of a quarter. Each quarter rotates the words of the chunk's Philox block by
+// another byte. The first byte, which nearly always decides, belongs to one element alone; the other bytes serve other
+// elements too.
 template <int turn>
 inline void turned(std::uint32_t* bits, const std::uint32_t* words) {
 #pragma omp simd
@@ -32,7 +33,7 @@ inline void rounding_bits(std::uint32_t* bits, const std::uint32_t* words, Index
   }
 }
 
-// As it is computed with.
+// Stored in the type of the arithmetic.
 template <class T>
 struct Plain {
   using Real = T;
@@ -45,7 +46,7 @@ struct Plain {
   }
 };
 
-// bfloat16 rounded to nearest: parameters of torch models.
+// bfloat16, rounded to nearest: parameters of torch models.
 struct Brain {
   using Real = float;
   using Memory = Bfloat16;
@@ -75,7 +76,7 @@ struct PlainState {
   static void close(void*, float*, bool, Index, const T*, const std::uint32_t*) {}
 };
 
-// bfloat16, rounded at random.
+// bfloat16, rounded stochastically.
 struct BrainState {
   using Memory = Bfloat16;
   static constexpr bool kConverts = true;
@@ -89,8 +90,9 @@ struct BrainState {
   }
 };
 
-// One byte, with a scale for every quarter of a chunk. Loops have 16 bits per element where they can: half the vectors.
-// Blocks with infinity are rare; their functions are apart, and the others always inline, for the reason that step_run is.
+// One byte per element, with a scale for every quarter of a chunk. Loops use 16 bits per element where they can, which
+// halves the number of vectors. Blocks with infinity are rare and have functions of their own; the other functions are
+// always inlined, for the same reason as step_run.
 struct ByteState {
   using Memory = std::uint8_t;
   static constexpr bool kConverts = true;
@@ -131,7 +133,7 @@ struct ByteState {
     for (Index i = 0; i < kQuarter; ++i) x[i] = widen(decode_or_infinity<is_signed>(bytes[i], base));
   }
 
-  // What is not finite must not take its block's other numbers with it.
+  // A non-finite element must not spoil the other elements of its block.
   template <bool is_signed>
   __attribute__((noinline, cold)) static void encode_infinite(std::uint8_t* bytes, float& scale, const float* x,
                                                               const std::uint32_t* bits) {

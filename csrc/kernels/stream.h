@@ -1,5 +1,5 @@
-// Access patterns with next to no arithmetic: what memory allows a kernel of the same pattern. `updates` arrays are
-// read and written, `writes` only written, `reads` only read.
+// Access patterns with next to no arithmetic, to measure what the memory allows a kernel with the same pattern.
+// `updates` arrays are read and written, `writes` arrays only written, `reads` arrays only read.
 #pragma once
 
 #include "kernels/args/stream.h"
@@ -25,7 +25,7 @@ inline void stream_pattern(const StreamArgs<T>& a) noexcept {
   });
 }
 
-// A sum that nobody uses would be compiled away; the empty assembly counts as a use.
+// The compiler would remove an unused sum; the empty assembly counts as a use.
 template <class T>
 inline void stream_reads(const StreamArgs<T>& a) noexcept {
   const T* x = a.read[0];

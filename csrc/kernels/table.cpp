@@ -1,5 +1,5 @@
-// The table of the instruction set FASTNN_ISA: constant data. Compiled without that set's flags, since it is read before anybody
-// has asked what the machine can do.
+// The table of the instruction set FASTNN_ISA: constant data. This file is compiled without that set's flags, since the
+// table is read before anything has checked what the machine can run.
 #include "kernels/table.h"
 
 #define FASTNN_TEXT_(x) #x

@@ -1,5 +1,5 @@
-// The kernels of one instruction set, as pointers. Argument structs are only named here; whoever fills one includes its header
-// in kernels/args/, so that a change to one family's arguments concerns that family alone.
+// The kernels of one instruction set, as pointers. Argument structs are only declared here. A file that fills one
+// includes its header in kernels/args/, so that a change to one family's arguments recompiles that family alone.
 #pragma once
 
 #include "kernels/args/common.h"

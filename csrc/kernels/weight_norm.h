@@ -1,5 +1,5 @@
-// Weight norm: v is (outer, channels, inner), the norm is taken per channel. With outer == 1 a channel
-// is one run, with inner == 1 it is a column. w may be v, dv may be dw or v.
+// Weight norm: v is (outer, channels, inner), with a norm per channel. If outer == 1 a channel is one run, if inner ==
+// 1 it is a column. w may be v, dv may be dw or v.
 #pragma once
 
 #include "kernels/args/weight_norm.h"

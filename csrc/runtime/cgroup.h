@@ -1,4 +1,4 @@
-// The process's control groups: folders in which a limit may stand.
+// The control groups of the process: folders that may contain a limit.
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@ struct ControlGroup {
   bool v2;
 };
 
-// Of a controller ("cpu", "memory"), from the process's own group up to the root, in either version of cgroups. What
-// holds is the tightest limit of them all.
+// Returns the groups of a controller ("cpu", "memory"), from the process's own group up to the root, in either version
+// of cgroups. The tightest limit of all of them applies.
 std::vector<ControlGroup> control_groups(const std::string& controller);
 
 }  // namespace fastnn

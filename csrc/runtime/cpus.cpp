@@ -12,13 +12,13 @@
 namespace fastnn {
 namespace {
 
-// CPUs of quota / period, rounded up; a large number where there is no limit.
+// Returns quota / period CPUs, rounded up, or a large number if there is no limit.
 int cpus_of(double quota, double period) {
   constexpr int kNoLimit = 1 << 20;
   return quota > 0 && period > 0 ? std::max(1, int(std::min(std::ceil(quota / period), double(kNoLimit)))) : kNoLimit;
 }
 
-// cgroup v2: "max 100000" or "200000 100000".
+// cgroup v2: the file contains "max 100000" or "200000 100000".
 int quota_v2(const std::string& folder) {
   std::ifstream file(folder + "/cpu.max");
   std::string quota;
@@ -42,15 +42,14 @@ int cgroup_quota() {
   return cpus;
 }
 
-// A positive integer, or none of the variable's business: OMP_NUM_THREADS may be a list such as "4,2".
+// Returns the variable if it is a positive integer, else `otherwise`: OMP_NUM_THREADS may be a list such as "4,2".
 int environment(const char* name, int otherwise) {
   const char* text = std::getenv(name);
   const int n = text ? std::atoi(text) : 0;
   return n >= 1 ? n : otherwise;
 }
 
-// What the process may use: the least of its CPU affinity, its cgroup's quota and FASTNN_NUM_THREADS, or, where that is
-// not set, OMP_NUM_THREADS.
+// The minimum of the CPU affinity, the cgroup's quota and FASTNN_NUM_THREADS, or, if that is not set, OMP_NUM_THREADS.
 int default_num_threads() {
   const int machine = std::min(allowed_cpus(), cgroup_quota());
   return std::min(machine, environment("FASTNN_NUM_THREADS", environment("OMP_NUM_THREADS", machine)));

@@ -23,7 +23,7 @@ namespace {
 std::vector<const Table*> supported_tables() {
   std::vector<const Table*> tables = {&base::table};
 #if defined(__x86_64__)
-  // These ask the operating system too: it must save the wide registers.
+  // The checks include the operating system, which must save the wide registers.
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2")) return tables;
   tables.push_back(&avx2::table);

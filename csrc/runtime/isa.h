@@ -1,5 +1,5 @@
-// Which instruction set the kernels run on: the best that the CPU and the operating system support, unless
-// FASTNN_ISA or use_isa say otherwise.
+// Chooses the instruction set of the kernels: the best that the CPU and the operating system support, unless FASTNN_ISA
+// or use_isa choose another one.
 #pragma once
 
 #include <string>
@@ -9,13 +9,13 @@
 
 namespace fastnn {
 
-// The names that this machine can run, from the plainest to the best.
+// The instruction sets that this machine can run, the best one last.
 std::vector<std::string> supported_isas();
 
-// Throws std::invalid_argument, naming those possible, for anything else.
+// Throws std::invalid_argument, which lists the possible names, for any other name.
 void use_isa(const std::string& name);
 
-// The table in use. The first call chooses it.
+// Returns the table in use. The first call chooses it.
 const Table& kernel_table();
 
 template <class T>

@@ -30,7 +30,7 @@ std::size_t rounded(std::size_t bytes) {
   return bytes ? (bytes + unit - 1) / unit * unit : unit;
 }
 
-// What the process may have: the machine's memory, or less where a control group says so.
+// Returns the memory that the process may use: that of the machine, or less if a control group limits it.
 std::size_t available_bytes() {
   std::size_t bytes = std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGESIZE));
   for (const ControlGroup& group : control_groups("memory")) {
@@ -96,7 +96,7 @@ class BlockPool {
     std::lock_guard<std::mutex> lock(mutex_);
     const auto after = free_.upper_bound(size);
     if (after == free_.begin()) return nullptr;
-    const auto latest = std::prev(after);  // of this size: the others may grow old
+    const auto latest = std::prev(after);  // the latest of this size; the others may grow old
     if (latest->first != size) return nullptr;
     void* block = latest->second.block;
     forget(latest);
@@ -132,8 +132,8 @@ class BlockPool {
     free_.erase(position);
   }
 
-  // Until no more than `most` bytes are kept; says how many went. The oldest go first: sizes that nobody asks for any more
-  // must not fill the pool.
+  // Frees blocks until at most `most` bytes are cached, and returns how many bytes it freed. The oldest blocks go
+  // first: sizes that are no longer used must not fill the pool.
   std::size_t shrink(std::size_t most) noexcept {
     const std::size_t before = stats_.cached_bytes;
     while (stats_.cached_bytes > most) {
@@ -148,7 +148,8 @@ class BlockPool {
   std::mutex mutex_;
   Blocks free_;
   std::uint64_t released_ = 0;
-  // An eighth of what there is: several generations of a training step's results, and no danger to its neighbours.
+  // An eighth of the available memory: several generations of a training step's results, and no danger to other
+  // programs.
   MemoryStats stats_ = {.limit_bytes = available_bytes() / 8};
 };
 
@@ -160,7 +161,7 @@ BlockPool& block_pool() {
 
 }  // namespace
 
-// What is kept, and what rounding added, is nobody's: AddressSanitizer is told.
+// AddressSanitizer reports uses of cached blocks, and of the bytes that rounding added.
 void* acquire_block(std::size_t bytes) noexcept {
   void* block = block_pool().acquire(rounded(bytes));
   if (block) ASAN_UNPOISON_MEMORY_REGION(block, bytes);

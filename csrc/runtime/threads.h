@@ -1,4 +1,4 @@
-// Threads under kernels/parallel.h. Two engines, chosen when the package is built: an own small pool
+// The threads behind kernels/parallel.h. There are two engines, and the build chooses one: a small pool of our own
 // (threads_pool.cpp) and OpenMP (threads_openmp.cpp).
 #pragma once
 
@@ -6,13 +6,14 @@
 
 namespace fastnn {
 
-// "pool" or "openmp".
+// Returns "pool" or "openmp".
 const char* thread_engine();
 
-// What must be ready before any thread may fork; called at import. Starts no thread.
+// Prepares everything that must exist before any thread may fork. Called at import; starts no thread.
 void prepare_threads();
 
-// The caller and n - 1 others; n >= 1. At first as many as the process may use, see cpus.cpp.
+// The number of threads of a job, the caller included; n >= 1. The default is the number that the process may use
+// (cpus.cpp).
 void set_num_threads(int n);
 int get_num_threads();
 
@@ -20,8 +21,8 @@ constexpr int kMostThreads = 1 << 20;
 
 }  // namespace fastnn
 
-// The same, exported, for who finds the module among the process's libraries, as threadpoolctl does. There is nobody to
-// raise to, so an n out of range becomes the nearest one within.
+// The same functions, exported for code that finds the module among the libraries of the process, as threadpoolctl
+// does. They cannot raise, so they clamp n to the valid range.
 extern "C" {
 [[gnu::visibility("default")]] void fastnn_set_num_threads(int n);
 [[gnu::visibility("default")]] int fastnn_get_num_threads();

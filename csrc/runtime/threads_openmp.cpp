@@ -9,7 +9,7 @@
 namespace fastnn {
 namespace {
 
-// libgomp's threads do not follow a process into its forked child, which would wait for them for ever.
+// A forked child has none of libgomp's threads, and would wait for them for ever.
 std::atomic<bool>& forked() {
   static std::atomic<bool> flag = [] {
     pthread_atfork(nullptr, nullptr, [] { forked() = true; });

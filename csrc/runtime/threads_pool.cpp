@@ -1,8 +1,8 @@
-// The own pool. The caller takes blocks like any worker, and at the end waits only for workers that have begun: a
-// worker that another library keeps off its core costs nothing. Every thread begins at a share of its own, the same one
-// in every job, and then helps with the others': what the last kernel left in a core's cache is found there again.
-// A worker that has nothing to do polls for a tenth of a millisecond, giving its core to whoever wants it, and then
-// sleeps. A second caller, or a call from inside a block, runs its blocks alone.
+// Our own thread pool. The caller processes blocks like any worker, and at the end waits only for workers that have
+// begun: a worker that another library keeps off its core costs nothing. Every thread begins with the same share of the
+// blocks in every job, so that it finds in its core's cache what the last kernel left there, and then helps with the
+// other shares. An idle worker polls for a tenth of a millisecond, yielding its core to other threads, and then sleeps.
+// A second caller, or a call from inside a block, runs its blocks alone.
 #include <pthread.h>
 #include <sched.h>
 
@@ -20,10 +20,10 @@
 namespace fastnn {
 namespace {
 
-// Measured on a virtual machine: waking a sleeping worker costs the caller 13 us, and it comes 20 to 90 us later; a polling
-// one sees a job in under 1. So a worker is only woken for so many elements, worth 50 us or more, and polls for a while
-// after a job. Time and not a count, since a yield that another thread takes up lasts milliseconds: then it is time to
-// sleep, and the next wake-up finds an idle core.
+// Measured on a virtual machine: waking a sleeping worker costs the caller 13 us, and the worker begins 20 to 90 us
+// later; a polling worker sees a job within 1 us. So a worker is only woken for this many elements, which take 50 us or
+// more, and polls for a while after a job. The limit is a time and not a count: when another thread takes the core in a
+// yield, the yield lasts milliseconds. The worker then sleeps, and the next wake-up finds an idle core.
 constexpr Index kWorthWaking = 8 * kBlockElements;
 constexpr auto kPolling = std::chrono::microseconds(100);
 constexpr int kPausesPerPoll = 8;
@@ -36,7 +36,7 @@ inline void pause() {
 #endif
 }
 
-// True once `value` differs from `old`, false if it does not for a while.
+// Returns true once `value` differs from `old`, or false if it does not change for a while.
 template <class T>
 bool poll_for_change(const std::atomic<T>& value, T old) {
   const auto end = std::chrono::steady_clock::now() + kPolling;
@@ -54,10 +54,10 @@ struct Job {
   Index blocks = 0, elements = 0;
   void (*body)(void*, Index) noexcept = nullptr;
   void* context = nullptr;
-  int threads = 0;  // number 0 is the caller; workers from this number on stay out
+  int threads = 0;  // thread 0 is the caller; workers from this number on stay out
 };
 
-// The next block of a thread's share; alone on its cache line.
+// The next block of a thread's share, on a cache line of its own.
 struct alignas(64) Share {
   std::atomic<Index> next{0};
 };
@@ -101,7 +101,7 @@ class Pool {
     }
   }
 
-  // Shares and workers for so many threads. Where the machine has no memory or thread left, fewer hands do the same.
+  // Makes shares and workers for this many threads. If memory or threads run out, fewer threads do the same work.
   bool prepare(int threads) noexcept {
     try {
       if (threads > capacity_) {
@@ -122,8 +122,8 @@ class Pool {
     return true;
   }
 
-  // Woken on the caller's core, workers would wait for the end of its time slice, 3 ms and dozens of jobs later, while
-  // another core is idle.
+  // A worker woken on the caller's core would wait for the end of the caller's time slice, 3 ms and dozens of jobs
+  // later, while another core is idle.
   void leave_the_caller_its_core() noexcept {
     const int cpu = current_cpu();
     if (cpu == avoided_) return;
@@ -160,16 +160,16 @@ class Pool {
     awake_.fetch_add(1, std::memory_order_relaxed);
   }
 
-  std::mutex busy_;  // held by the caller whose job this is
-  std::mutex gate_;  // joining a job against closing it
+  std::mutex busy_;  // held by the caller of the current job
+  std::mutex gate_;  // orders joining a job and closing it
   Job job_;
   std::unique_ptr<Share[]> shares_;
   int capacity_ = 0;
   std::vector<pthread_t> workers_;
   int avoided_ = -1;  // the core that workers keep off
   std::atomic<unsigned> jobs_{0};
-  std::atomic<int> inside_{0};  // workers in the job
-  std::atomic<int> awake_{0};   // workers that do not sleep
+  std::atomic<int> inside_{0};  // workers in the current job
+  std::atomic<int> awake_{0};   // workers that are not asleep
 };
 
 // Never destroyed: workers may outlive main. A forked child has none of them, so it begins with a new pool.

@@ -1,5 +1,5 @@
-// Activations: value(x), and backward(dy, at) = dy * d value / dx; `at` is x, or value(x) where activations.inc says so. NaN
-// goes through all of them, infinity as in PyTorch.
+// Activations: value(x), and backward(dy, at) = dy * d value / dx, where `at` is x, or value(x) if activations.inc says
+// so. Every activation passes NaN on and treats infinity as PyTorch does.
 #pragma once
 
 #include "steps/activation_kind.h"
@@ -15,8 +15,8 @@ struct Identity {
   FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T) { return dy; }
 };
 
-// V. Nair, G. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010. NaN is not <= 0, so it
-// stays NaN. The gradient may be had from the output too.
+// V. Nair, G. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010. NaN <= 0 is false, so
+// NaN stays NaN. The gradient may be computed from the output too.
 struct Relu {
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x <= 0 ? T(0) : x; }
@@ -32,8 +32,8 @@ struct LeakyRelu {
   FASTNN_STEP T backward(const ActivationOptions<T>& slope, T dy, T x) { return x > 0 ? dy : slope.first * dy; }
 };
 
-// D.-A. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by exponential linear units", ICLR
-// 2016, equation 15.
+// D.-A. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by exponential linear units",
+// ICLR 2016, equation 15.
 struct Elu {
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>& alpha, T x) {
@@ -45,7 +45,7 @@ struct Elu {
   }
 };
 
-// D. Hendrycks, K. Gimpel, "Gaussian error linear units", 2016: x Phi(x), whose derivative is Phi(x) + x phi(x).
+// D. Hendrycks, K. Gimpel, "Gaussian error linear units", 2016: x Phi(x), with the derivative Phi(x) + x phi(x).
 struct Gelu {
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return gelu_value(x); }
@@ -53,8 +53,8 @@ struct Gelu {
   FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) { return dy * gelu_slope(x); }
 };
 
-// The same source's approximation x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). From |x| = 30
-// on the sigmoid is 0 or 1, and a larger square would only overflow.
+// The approximation of the same paper: x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). From
+// |x| = 30 on the sigmoid is 0 or 1, and a larger square would only overflow.
 struct GeluTanh {
   static constexpr double kLinear = 0x1.9884533d43651p+0, kCubic = kLinear * 0.044715;
   template <class T>
@@ -96,8 +96,8 @@ struct Tanh {
   FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T y) { return dy * (1 - y * y); }
 };
 
-// C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing", NIPS 2000: ln(1 + e^(beta x))
-// / beta. Linear above the threshold, as in PyTorch.
+// C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing", NIPS 2000:
+// ln(1 + e^(beta x)) / beta. Linear above the threshold, as in PyTorch.
 struct Softplus {
   template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>& beta, T x) {

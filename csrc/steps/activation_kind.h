@@ -8,7 +8,7 @@ enum class Activation {
 #include "steps/activations.inc"
 };
 
-// An activation's own options: negative_slope, alpha or beta, and softplus's threshold.
+// The option of an activation (negative_slope, alpha or beta), and the threshold of softplus.
 template <class T>
 struct ActivationOptions {
   T first, threshold;

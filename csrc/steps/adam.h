@@ -1,11 +1,11 @@
-// The rules that keep a momentum m and scale it by what they know of the gradient's size. Names are the papers'.
+// Rules that keep a momentum m and scale it by an estimate of the gradient's size. Names follow the papers.
 #pragma once
 
 #include "steps/optim.h"
 
 namespace fastnn {
 
-// Decaying averages of the gradient and of its square; the latter's rate is not used by all.
+// Rates of the decaying averages of the gradient and of its square. Not every rule has the second average.
 template <class T>
 struct Averages {
   T beta1, beta2, one_minus_beta1, one_minus_beta2;
@@ -44,7 +44,7 @@ FASTNN_STEP void adam_step(const AdamConstants<T>& c, T& theta, T g, T& m, T& v,
   theta = c.decay.keep * theta - c.step_size * (m / (square_root(v_max) * c.inverse_root + c.eps));
 }
 
-// Kingma and Ba 2015, algorithm 2, with eps as PyTorch has it; step_size = lr / (1 - beta1^t).
+// Kingma and Ba 2015, algorithm 2, with eps where PyTorch adds it; step_size = lr / (1 - beta1^t).
 template <class T>
 struct AdamaxConstants {
   Decay<T> decay;
@@ -60,8 +60,8 @@ FASTNN_STEP void adamax_step(const AdamaxConstants<T>& c, T& theta, T g, T& m, T
   theta -= c.step_size * (m / u);
 }
 
-// T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016: the gradient's and the momentum's share of
-// the step have a bias correction each, gradient_step = lr (1 - mu_t) / (1 - mu_1 ... mu_t) and
+// T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016. The gradient and the momentum each have a
+// bias correction of their own: gradient_step = lr (1 - mu_t) / (1 - mu_1 ... mu_t),
 // momentum_step = lr mu_(t+1) / (1 - mu_1 ... mu_(t+1)).
 template <class T>
 struct NAdamConstants {
@@ -78,9 +78,9 @@ FASTNN_STEP void nadam_step(const NAdamConstants<T>& c, T& theta, T g, T& m, T& 
   theta = kept - (c.gradient_step * g + c.momentum_step * m) / (square_root(v) * c.inverse_root + c.eps);
 }
 
-// L. Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2: while the variance
-// of v has no finite value (rectified = false) the step is that of momentum alone. step_size holds both bias
-// corrections and r_t.
+// L. Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2. While the variance
+// of v is infinite (rectified = false), the step uses the momentum alone. step_size includes both bias corrections and
+// r_t.
 template <class T>
 struct RAdamConstants {
   Decay<T> decay;

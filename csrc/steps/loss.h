@@ -1,4 +1,4 @@
-// Losses of one element and their gradients. A loss is taken in double: the square of a float may be none.
+// Losses of one element and their gradients. Losses are double, since the square of a float may overflow a float.
 #pragma once
 
 #include "steps/special.h"
@@ -31,8 +31,8 @@ struct Huber {
   }
 };
 
-// -(p t ln sigmoid(x) + (1 - t) ln(1 - sigmoid(x))), p the weight of the positive class; -ln sigmoid(x) is
-// max(-x, 0) + ln(1 + e^-|x|). So no term cancels another while t is in [0, 1].
+// -(p t ln sigmoid(x) + (1 - t) ln(1 - sigmoid(x))), where p is the weight of the positive class. -ln sigmoid(x) is
+// max(-x, 0) + ln(1 + e^-|x|), so no terms cancel while t is in [0, 1].
 template <class T>
 struct BinaryCrossEntropy {
   FASTNN_STEP T small(T x) { return exponential(-magnitude(x)); }
@@ -46,22 +46,22 @@ struct BinaryCrossEntropy {
   }
 };
 
-// S. Kullback, R. Leibler, "On information and sufficiency", Ann. Math. Stat. 22 (1951), equation 2.4: q (ln q - x), x the
-// logarithm of the other probability. 0 ln 0 is 0, and where q is 0 it adds nothing, unless x is NaN.
+// S. Kullback, R. Leibler, "On information and sufficiency", Ann. Math. Stat. 22 (1951), equation 2.4: q (ln q - x),
+// where x is the logarithm of the other probability. 0 ln 0 is 0: an element with q = 0 adds nothing, unless x is NaN.
 template <class T>
 FASTNN_STEP double divergence(T q, T log_q, T x) {
   const double nothing = x != x ? double(x) : 0.0;
   return q == 0 ? nothing : double(q) * (double(log_q) - double(x));
 }
 
-// A class's share of the target, after smoothing: C. Szegedy et al., "Rethinking the Inception architecture", CVPR 2016,
-// section 7; uniform = smoothing / classes.
+// The target probability of a class after smoothing: C. Szegedy et al., "Rethinking the Inception architecture", CVPR
+// 2016, section 7; uniform = smoothing / classes.
 template <class T>
 FASTNN_STEP T smoothed(T q, T keep, T uniform) {
   return keep * q + uniform;
 }
 
-// A class that is no part of the target adds nothing, also where its logit is -infinity.
+// A class with target 0 adds nothing, even if its logit is -infinity.
 template <class T>
 FASTNN_STEP T part_of(T target, T z) {
   return target * (target == 0 ? T(0) : z);

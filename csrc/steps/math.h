@@ -1,5 +1,5 @@
-// Elementary functions that vectorise and give the same bits on every machine, unlike libm's.
-// Each is a power series on a reduced range, with as many terms as the type can show; <= 2 ulp.
+// Elementary functions that vectorise and give the same bits on every machine, unlike those of the C library. Each is a
+// power series on a reduced range, with as many terms as the type can resolve. Errors are at most 2 ulp.
 #pragma once
 
 #include "steps/portable.h"
@@ -13,7 +13,7 @@ template <>
 struct Real<float> {
   using Bits = std::int32_t;
   static constexpr int kMantissa = 23, kBias = 127;
-  static constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
+  static constexpr float kRound = 0x1.8p23f;  // adding it puts the nearest integer into the low bits
   static constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cf79abcap-20f;
   static constexpr float kExpMin = -104.0f, kExpMax = 89.0f, kExpNone = -88.0f;
   static constexpr float kMinNormal = 0x1p-126f;
@@ -41,9 +41,10 @@ FASTNN_STEP T from_bits(typename Real<T>::Bits x) {
   return bits_as<T>(x);
 }
 
-// The sum of coefficient(i) * x^(i - first) for i = first, first + step, ... up to last; power is x^step. Short ones by Horner's
-// rule, in which every operation waits for the one before; longer ones as two, of the even and of the odd terms, after the
-// first `nested` terms. These two may nearly cancel: `nested` is for series whose first terms are much larger than the sum.
+// The sum of coefficient(i) * x^(i - first) for i = first, first + step, ... up to last; `power` is x^step. Short
+// series use Horner's rule, in which every operation waits for the one before. Longer ones are split into even and odd
+// terms, after the first `nested` terms. The two halves may nearly cancel: `nested` is for series whose first terms are
+// much larger than the sum.
 template <double (*coefficient)(int), int first, int last, int nested = 0, int step = 1, class T>
 FASTNN_STEP T series(T power) {
   constexpr T c = T(coefficient(first));
@@ -64,13 +65,13 @@ static constexpr double atanh_term(int i) { return 1.0 / (2 * i + 1); }
 static constexpr double sin_term(int i) { return (i % 2 ? -1.0 : 1.0) / factorial(2 * i + 1); }
 static constexpr double cos_term(int i) { return (i % 2 ? -1.0 : 1.0) / factorial(2 * i); }
 
-// 2^k where that is a normal number.
+// Returns 2^k if it is a normal number.
 template <class T>
 FASTNN_STEP T power_of_two(typename Real<T>::Bits k) {
   return from_bits<T>((k + Real<T>::kBias) << Real<T>::kMantissa);
 }
 
-// x = k ln 2 + r with |r| <= ln 2 / 2: returns r, k in `whole`. x lies within kExpMin ... kExpMax.
+// Splits x = k ln 2 + r with |r| <= ln 2 / 2: returns r, and k in `whole`. x must lie within kExpMin ... kExpMax.
 template <class T>
 FASTNN_STEP T exponential_remainder(T x, typename Real<T>::Bits& whole) {
   using R = Real<T>;
@@ -86,21 +87,20 @@ FASTNN_STEP T small_exponential_minus_one(T r) {
   return r + r * r * series<exp_term, 2, Real<T>::kExpTerms, 1>(r);
 }
 
-// 2^k e^r. 2^k is applied in two factors: alone it may not be a number.
+// 2^k e^r. 2^k is applied as two factors, since 2^k alone may overflow or underflow.
 template <class T>
 FASTNN_STEP T scaled_exponential(T r, typename Real<T>::Bits k) {
   const auto half = k >> 1;
   return (1 + small_exponential_minus_one(r)) * power_of_two<T>(half) * power_of_two<T>(k - half);
 }
 
-// Into kExpMin ... kExpMax, beyond which e^x is zero or infinity; NaN stays.
+// Clamps x to kExpMin ... kExpMax, beyond which e^x is zero or infinity; NaN stays NaN.
 template <class T>
 FASTNN_STEP T exponential_range(T x) {
   x = x < Real<T>::kExpMin ? Real<T>::kExpMin : x;
   return x > Real<T>::kExpMax ? Real<T>::kExpMax : x;
 }
 
-// e^x
 template <class T>
 FASTNN_STEP T exponential(T x) {
   typename Real<T>::Bits k;
@@ -108,18 +108,19 @@ FASTNN_STEP T exponential(T x) {
   return scaled_exponential(r, k);
 }
 
-// e^x for x <= 0, zero where that is less than a normal number: one factor 2^k is enough, and k = -bias makes it zero.
+// e^x for x <= 0, flushed to zero below the normal numbers: one factor 2^k is enough, and k = -bias makes it zero.
 template <class T>
 FASTNN_STEP T exponential_of_negative(T x) {
   using R = Real<T>;
-  constexpr T round = R::kRound + T(R::kBias);  // leaves k + bias in the low bits
+  constexpr T round = R::kRound + T(R::kBias);  // puts k + bias into the low bits
   x = x < R::kExpNone ? R::kExpNone : x;
   const T shifted = x * T(0x1.71547652b82fep+0) + round;
   const T k = shifted - round, r = (x - k * R::kLn2High) - k * R::kLn2Low;
   return (1 + small_exponential_minus_one(r)) * from_bits<T>(to_bits(shifted) << R::kMantissa);
 }
 
-// ln x - less ln 2 for positive normal x = 2^k m, with m within a factor sqrt 2 of 1, and ln m = 2 artanh((m - 1) / (m + 1)).
+// Returns ln x - less * ln 2 for a positive normal x = 2^k m, with m within a factor sqrt 2 of 1, and
+// ln m = 2 artanh((m - 1) / (m + 1)).
 template <class T>
 FASTNN_STEP T logarithm_of_normal(T x, T less = 0) {
   using R = Real<T>;
@@ -132,7 +133,6 @@ FASTNN_STEP T logarithm_of_normal(T x, T less = 0) {
   return k * R::kLn2High + (k * R::kLn2Low + ln_m);
 }
 
-// ln x
 template <class T>
 FASTNN_STEP T logarithm(T x) {
   using R = Real<T>;
@@ -148,7 +148,8 @@ FASTNN_STEP T with_sign_changed(T x, typename Real<T>::Bits bit1) {
   return from_bits<T>(to_bits(x) ^ ((bit1 & 2) << (8 * sizeof(T) - 2)));
 }
 
-// sin and cos of 2 pi u for u in [0, 1]: the quarter turn is taken off exactly, and its number's bits give signs.
+// sin and cos of 2 pi u for u in [0, 1]. The nearest quarter turn is subtracted exactly; the bits of its number give
+// the signs.
 template <class T>
 FASTNN_STEP void sin_cos_turn(T u, T& sin_u, T& cos_u) {
   using R = Real<T>;

@@ -1,5 +1,5 @@
-// Normalisation of one element, and its gradient. Statistics are kept in double; the mean is used as a sum of
-// two numbers of the element's type, so that a mean of 1e4 standard deviations costs no digits.
+// Normalisation of one element, and its gradient. Statistics are double. The mean is used as a sum of two numbers of
+// the element's type, so that a mean of 1e4 standard deviations costs no digits.
 #pragma once
 
 #include "steps/portable.h"
@@ -25,16 +25,16 @@ FASTNN_STEP T normalise(T x, const Moments<T>& m) {
   return ((x - m.mean_high) - m.mean_low) * m.rstd;
 }
 
-// The mean and the sum of squared deviations of n elements together with `more` others.
-// Source: T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", Am. Stat. 37 (1983), section 3.
+// Merges the mean and the sum of squared deviations of n elements with those of `more` others. Source: T. Chan, G.
+// Golub, R. LeVeque, "Algorithms for computing the sample variance", Am. Stat. 37 (1983), section 3.
 FASTNN_STEP void merge_moments(double n, double& mean, double& squares, double more, double mean_more, double squares_more) {
   const double delta = mean_more - mean, share = more / (n + more);
   mean += delta * share;
   squares += squares_more + delta * delta * n * share;
 }
 
-// d loss / d x of y = weight * normalise(x) when mean and rstd depend on x: g = dy * weight,
-// mean_g and mean_gx are the means of g and of g * normalised over the elements that share the statistics.
+// The gradient with respect to x of y = weight * normalise(x), where mean and rstd depend on x: g = dy * weight; mean_g
+// and mean_gx are the means of g and of g * normalised over the elements that share the statistics.
 template <class T>
 FASTNN_STEP T normalise_gradient(T g, T normalised, T mean_g, T mean_gx, T rstd) {
   return rstd * (g - mean_g - normalised * mean_gx);

@@ -1,13 +1,14 @@
-// One parameter, one step of each optimizer. Names are the papers'. What does not depend on the element is computed by
-// the caller in double (calls/optim_rules.h) and comes as constants: bias corrections, 1 - beta, 1 - lr * weight_decay.
+// The step of each optimizer for one parameter element. Names follow the papers. The caller computes everything that
+// does not depend on the element (bias corrections, 1 - beta, 1 - lr * weight_decay) in double, and passes it as
+// constants (calls/optim_rules.h).
 #pragma once
 
 #include "steps/portable.h"
 
 namespace fastnn {
 
-// What every rule has. gradient_scale is the clipping factor, negative to climb; weight_decay is L2 regularisation's,
-// keep = 1 - lr * weight_decay is decoupled decay's.
+// The constants that every rule has. gradient_scale is the clipping factor, negative to maximise; weight_decay is that
+// of L2 regularisation; keep = 1 - lr * weight_decay is that of decoupled decay.
 template <class T>
 struct Decay {
   T gradient_scale, weight_decay, keep;
@@ -19,14 +20,14 @@ FASTNN_STEP T effective_gradient(const Decay<T>& d, T g, T theta) {
   return d.weight_decay == 0 ? d.gradient_scale * g : d.gradient_scale * g + d.weight_decay * theta;
 }
 
-// The larger one, NaN where either is.
+// Returns the larger of a and b, or NaN if either is NaN.
 template <class T>
 FASTNN_STEP T larger(T a, T b) {
   return a > b || a != a ? a : b;
 }
 
-// I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, in the
-// form without the learning rate in the velocity b; gain = 1 - dampening, and 1 in a parameter's first step.
+// I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, in the form that
+// keeps the learning rate out of the velocity b; gain = 1 - dampening, but 1 in a parameter's first step.
 template <class T>
 struct SgdConstants {
   Decay<T> decay;
@@ -77,8 +78,8 @@ FASTNN_STEP void adadelta_step(const AdadeltaConstants<T>& c, T& theta, T g, T& 
   theta -= c.lr * delta;
 }
 
-// T. Tieleman, G. Hinton, "Lecture 6.5, RMSProp", 2012; centered about the mean gradient: A. Graves, "Generating
-// sequences with recurrent neural networks", 2013, equations 38 to 45.
+// T. Tieleman, G. Hinton, "Lecture 6.5, RMSProp", 2012. The centered form subtracts the mean gradient: A. Graves,
+// "Generating sequences with recurrent neural networks", 2013, equations 38 to 45.
 template <class T>
 struct RmspropConstants {
   Decay<T> decay;
@@ -86,7 +87,7 @@ struct RmspropConstants {
   bool has_momentum, centered;
 };
 
-// Rounding may leave a variance just below zero, which has no root.
+// Rounding may leave a variance slightly below zero, whose root would be NaN.
 template <class T>
 FASTNN_STEP T centered_root(T square_avg, T grad_avg) {
   const T variance = square_avg - grad_avg * grad_avg;

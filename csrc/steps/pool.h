@@ -5,7 +5,7 @@
 
 namespace fastnn {
 
-// The first of the largest stays, or the last NaN, as in PyTorch.
+// Keeps the first of several largest elements, or the last NaN, as PyTorch does.
 template <class T, class Place>
 FASTNN_STEP void take_larger(T& largest, Place& at, T x, Place place) {
   const bool taken = x > largest || x != x;

@@ -1,13 +1,14 @@
-// The normal distribution turned around: from a probability to the value that is exceeded with it.
+// Quantiles of the normal distribution: from a probability to the value, in the middle and in the tails.
 #pragma once
 
 #include "steps/special.h"
 
 namespace fastnn {
 
-// z / (Phi(z) - 1/2) as a function of w = -ln(4 Phi(z) Phi(-z)): M. Giles, "Approximating the erfinv function", GPU Computing
-// Gems 2 (2011), chose this variable. Made with mpmath in 30 digits, by chebyfit, in w - 2.5 over 0 <= w <= 5; and, divided
-// by sqrt w, in 1 / sqrt w - 0.3 over 5 <= w <= 45. Relative errors 1e-8 and 7e-8.
+// Coefficients of z / (Phi(z) - 1/2) as a function of w = -ln(4 Phi(z) Phi(-z)), the variable chosen by M. Giles,
+// "Approximating the erfinv function", GPU Computing Gems 2 (2011). The near ones are in w - 2.5 over 0 <= w <= 5. The
+// far ones are divided by sqrt w, in 1 / sqrt w - 0.3 over 5 <= w <= 45. Fitted by mpmath's chebyfit with 30 digits.
+// Relative errors are 1e-8 and 7e-8.
 static constexpr double quantile_near_term(int i) {
   constexpr double c[] = {
       4.24662696, 0.6976040553, -0.01181545132, -0.003543245306, 0.0006175853267, -1.406412673e-5, -9.797629891e-6,
@@ -22,11 +23,12 @@ static constexpr double quantile_far_term(int i) {
   return c[i];
 }
 
-// Where normal_quantile's polynomial for the middle ends.
+// The end of normal_quantile's polynomial for the middle.
 constexpr double kQuantileMiddle = 2.9;
 
-// z with Phi(z) = below = 1 - above = 1/2 + centre. All three are given, since each is what the others lose where it is small.
-// w = -ln(4 below above); |z| <= kQuantileMiddle, unless `far`. In double a step of Halley's method follows.
+// Returns z with Phi(z) = below = 1 - above = 1/2 + centre. All three are given, since each keeps the digits that the
+// others lose where it is small. w = -ln(4 below above); |z| <= kQuantileMiddle, unless `far`. The double version adds
+// one step of Halley's method.
 template <bool far, class T>
 FASTNN_STEP T normal_quantile(T w, T centre, T below, T above) {
   T ratio = series<quantile_near_term, 0, 9>(w - T(2.5));
@@ -43,7 +45,8 @@ FASTNN_STEP T normal_quantile(T w, T centre, T below, T above) {
   return with_sign_of(size + 2 * step / (2 - step * size), z);
 }
 
-// P(Z > x) / e^(-x^2 / 2) for x >= 3, by the asymptotic series (M. Abramowitz, I. Stegun, 1964, 26.2.12) where normal_tail ends.
+// P(Z > x) / e^(-x^2 / 2) for x >= 3. Beyond the range of normal_tail it uses the asymptotic series (M. Abramowitz, I.
+// Stegun, 1964, 26.2.12).
 FASTNN_STEP double tail_over_bell(double x) {
   const NormalTail<double> at = normal_tail(x < 38 ? x : 38.0);
   const double y = 1 / (x * x);
@@ -51,20 +54,20 @@ FASTNN_STEP double tail_over_bell(double x) {
   return x < 38 ? at.tail / at.bell : series * 0x1.9884533d43651p-2 / x;
 }
 
-// A tail of the normal distribution, from start >= 3 on.
+// The tail of the normal distribution beyond start >= 3.
 struct Tail {
   double start, over_bell;  // tail_over_bell(start)
 };
 
-// A step of Newton's method for x^2 - a^2 - 2 ln(M(x) / M(a)) = e, with d = x - a, and M = tail_over_bell.
+// One step of Newton's method for x^2 - a^2 - 2 ln(M(x) / M(a)) = e, where d = x - a and M = tail_over_bell.
 FASTNN_STEP double closer(double d, double e, const Tail& a) {
   const double m = tail_over_bell(a.start + d);
   const double f = d * (2 * a.start + d) - 2 * logarithm_of_normal(m / a.over_bell) - e;
   return d - f * m * 0x1.40d931ff62706p+0;
 }
 
-// How far beyond a's start that x lies for which P(Z > x) = e^(-e / 2) P(Z > start); at first without the logarithm
-// (G. Marsaglia, "Generating a variable from the tail of the normal distribution", Technometrics 6 (1964)).
+// Returns d such that P(Z > start + d) = e^(-e / 2) P(Z > start). The first guess leaves out the logarithm (G.
+// Marsaglia, "Generating a variable from the tail of the normal distribution", Technometrics 6 (1964)).
 FASTNN_STEP double beyond_tail(double e, const Tail& a) {
   const double d = e / (a.start + square_root(a.start * a.start + e));
   const double x = closer(closer(closer(d, e, a), e, a), e, a);
@@ -76,7 +79,7 @@ FASTNN_STEP T clamped(T x, T low, T high) {
   return x < low ? low : (x > high ? high : x);
 }
 
-// -2 ln(1 - y): what rounding 1 - y loses is made up for (W. Kahan's trick for ln(1 + x)).
+// -2 ln(1 - y), corrected for the rounding of 1 - y (W. Kahan's trick for ln(1 + x)).
 FASTNN_STEP double twice_minus_logarithm(double y) {
   const double rest = 1 - y;
   return rest == 1 ? 2 * y : 2 * logarithm_of_normal(rest) * (y / (rest - 1));

@@ -1,5 +1,5 @@
-// From a counter to random numbers. Philox4x32-10: J. K. Salmon et al., "Parallel random numbers: as easy as
-// 1, 2, 3", SC 2011, section 3.3. Normals: G. Box, M. Muller, Ann. Math. Stat. 29 (1958).
+// Random numbers from a counter. Philox4x32-10: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+// 2011, section 3.3. Normals: G. Box, M. Muller, Ann. Math. Stat. 29 (1958).
 #pragma once
 
 #include "steps/math.h"
@@ -12,8 +12,8 @@ struct PhiloxConstants {
   static constexpr std::uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
 };
 
-// One round on four words held in the low halves of W, which may be an integer of 64 bits or a vector of them;
-// high halves carry rubbish, which multiply_low and the shift never look at.
+// One round on four words in the low halves of W, a 64-bit integer or a vector of them. The high halves hold garbage,
+// which multiply_low and the shift ignore.
 template <class W, class Multiply>
 FASTNN_STEP void philox_round(W& x0, W& x1, W& x2, W& x3, W key0, W key1, W m0, W m1, Multiply multiply_low) {
   const W p0 = multiply_low(x0, m0), p1 = multiply_low(x2, m1);
@@ -27,7 +27,7 @@ struct PhiloxWords {
   std::uint32_t word[4];
 };
 
-// The four words of one counter, whose upper half is the stream; the key is the seed.
+// Returns the four words of one counter, whose upper half is the stream. The key is the seed.
 FASTNN_STEP PhiloxWords philox_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t counter) {
   constexpr std::uint64_t kLow = 0xffffffff;
   const auto multiply_low = [](std::uint64_t a, std::uint64_t b) { return (a & kLow) * (b & kLow); };
@@ -42,19 +42,19 @@ FASTNN_STEP PhiloxWords philox_words(std::uint64_t seed, std::uint64_t stream, s
   return {{std::uint32_t(x[0]), std::uint32_t(x[1]), std::uint32_t(x[2]), std::uint32_t(x[3])}};
 }
 
-// A dropped value is exactly 0, whatever x is: select, never multiply.
+// A dropped value is exactly 0, whatever x is. So this selects and never multiplies.
 template <class T>
 FASTNN_STEP T keep_or_drop(T x, std::uint32_t bits16, std::uint32_t threshold, T scale) {
   return bits16 < threshold ? T(0) : x * scale;
 }
 
-// Alpha dropout: what is dropped becomes a constant, and an affine map keeps mean and variance.
+// Alpha dropout: dropped elements become a constant, and an affine map of all elements preserves mean and variance.
 template <class T>
 FASTNN_STEP T keep_or_replace(T x, std::uint32_t bits16, std::uint32_t threshold, T scale, T shift, T dropped) {
   return bits16 < threshold ? dropped : x * scale + shift;
 }
 
-// Uniform in [0, 1), a multiple of 2^-24 or 2^-53.
+// Returns a uniform number in [0, 1), a multiple of 2^-24 or 2^-53.
 FASTNN_STEP float unit(std::uint32_t a) { return float(std::int32_t(a >> 8)) * 0x1p-24f; }
 
 FASTNN_STEP double unit(std::uint32_t a, std::uint32_t b) {
@@ -68,7 +68,7 @@ FASTNN_STEP T uniform_between(T u, T low, T width, T largest) {
   return value > largest ? largest : value;
 }
 
-// Two independent standard normals; u1 in (0, 1], u2 in [0, 1).
+// Makes two independent standard normals from u1 in (0, 1] and u2 in [0, 1).
 template <class T>
 FASTNN_STEP void box_muller(T u1, T u2, T& z0, T& z1) {
   const T radius = square_root(T(-2) * logarithm_of_normal(u1));

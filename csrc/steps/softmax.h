@@ -1,5 +1,5 @@
-// Gradients of softmax and of its logarithm, I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3: y is the result, and
-// `total` the sum over the classes of the term.
+// Gradients of softmax and log-softmax: I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3. y is the result of the
+// forward pass; `total` is the sum of term() over the classes.
 #pragma once
 
 #include "steps/math.h"

@@ -1,5 +1,5 @@
-// Functions made of e^x and series, for activations and losses. What is small keeps its digits. The
-// largest errors over all float32, in ulp: tanh 1.98, erf 1.82 (and exp 1.02, log 1.97).
+// Functions made of e^x and series, for activations and losses. Small results keep their digits. The largest errors
+// over all float32, in ulp: tanh 1.98, erf 1.82 (and exp 1.02, log 1.97).
 #pragma once
 
 #include "steps/math.h"
@@ -13,7 +13,7 @@ template <>
 struct Special<float> {
   static constexpr int kErfTerms = 10, kTailTerms = 9;
   static constexpr std::int32_t kSign = std::int32_t(0x80000000), kUpperHalf = ~0xfff;
-  static constexpr float kTailEnd = 14.5f;  // the normal distribution's tail is zero from here on
+  static constexpr float kTailEnd = 14.5f;  // the tail of the normal distribution is zero from here on
 };
 
 template <>
@@ -35,14 +35,14 @@ FASTNN_STEP T with_sign_of(T size, T x) {
 
 template <class T>
 struct Rounded {
-  T value, lost;  // their sum is what was to be rounded
+  T value, lost;  // their sum is the exact value
 };
 
-// e^x - 1 = 2^k (e^r - 1) + (2^k - 1), with half of 2^k since that is always a number. Where k = 0 nothing is halved: the
-// smallest x would lose bits. `lost` is right for x <= 0.
+// e^x - 1 = 2^k (e^r - 1) + (2^k - 1), computed with 2^k / 2, since 2^k itself may overflow. With k = 0 nothing is
+// halved: the smallest x would lose bits. `lost` is right for x <= 0.
 template <class T>
 FASTNN_STEP Rounded<T> rounded_exponential_minus_one(T x) {
-  constexpr T kLowest = sizeof(T) == 4 ? T(-18) : T(-38);  // -1 from here on
+  constexpr T kLowest = sizeof(T) == 4 ? T(-18) : T(-38);  // the result is -1 from here on
   x = x < kLowest ? kLowest : (x > Real<T>::kExpMax ? Real<T>::kExpMax : x);
   typename Real<T>::Bits k;
   const T r = exponential_remainder(x, k);
@@ -57,8 +57,8 @@ FASTNN_STEP T exponential_minus_one(T x) {
   return rounded_exponential_minus_one(x).value;
 }
 
-// tanh x = -t / (t + 2) with t = e^(-2|x|) - 1, which never overflows. What t and t + 2 lost in rounding is made up for to
-// first order, by 1 / (t + 2) = (1 + tanh x) / 2.
+// tanh x = -t / (t + 2) with t = e^(-2|x|) - 1, which never overflows. What t and t + 2 lose by rounding is restored to
+// first order, with 1 / (t + 2) = (1 + tanh x) / 2.
 template <class T>
 FASTNN_STEP T hyperbolic_tangent(T x) {
   const Rounded<T> t = rounded_exponential_minus_one(-2 * magnitude(x));
@@ -67,7 +67,7 @@ FASTNN_STEP T hyperbolic_tangent(T x) {
   return with_sign_of(ratio - T(0.5) * above * (lost * ratio + t.lost * above), x);
 }
 
-// 1 / (1 + e^-x), by e^-|x|: small ones keep their digits.
+// 1 / (1 + e^-x), computed from e^-|x| so that small results keep their digits.
 template <class T>
 FASTNN_STEP T sigmoid(T x) {
   const T e = exponential_of_negative(-magnitude(x));
@@ -79,14 +79,14 @@ struct SigmoidPair {
   T of_x, of_minus_x;
 };
 
-// The second is 1 - the first, with all its digits.
+// of_minus_x is 1 - of_x, with all its digits.
 template <class T>
 FASTNN_STEP SigmoidPair<T> sigmoid_pair(T x) {
   const T e = exponential_of_negative(-magnitude(x)), s = (x < 0 ? e : T(1)) / (1 + e);
   return {s, x < 0 ? 1 - s : e * s};
 }
 
-// ln(1 + u) for u in [0, 1]: as logarithm(), with 1 + u or half of it for m.
+// ln(1 + u) for u in [0, 1], as in logarithm_of_normal(), where m is 1 + u or half of it.
 template <class T>
 FASTNN_STEP T logarithm_plus_one(T u) {
   const bool halved = u > T(0x1.a827999fcef32p-2);
@@ -96,9 +96,9 @@ FASTNN_STEP T logarithm_plus_one(T u) {
   return halved ? T(0x1.62e42fefa39efp-1) + ln_m : ln_m;
 }
 
-// The coefficients of (x + 4.25) e^(x^2 / 2) erfc(x / sqrt 2) / 2 in t = (x - 4.25) / (x + 4.25), over 0 <= x <= 39 and
-// 0 <= x <= 15: M. Shepherd, J. Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in 0 <= x < inf", Math.
-// Comp. 36 (1981), with a factor that the division for t gives for nothing. Made with mpmath in 50 digits, by
+// Coefficients of (x + 4.25) e^(x^2 / 2) erfc(x / sqrt 2) / 2 in t = (x - 4.25) / (x + 4.25), over 0 <= x <= 39 and 0
+// <= x <= 15: M. Shepherd, J. Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in 0 <= x < inf", Math.
+// Comp. 36 (1981), with a factor that comes free with the division for t. Computed with mpmath in 50 digits, by
 // chebyfit(f, [-1, (end - 4.25) / (end + 4.25)], terms).
 static constexpr double tail_term(int i) {
   constexpr double c[] = {
@@ -119,11 +119,11 @@ static constexpr double short_tail_term(int i) {
 
 template <class T>
 struct NormalTail {
-  T bell, tail;  // e^(-x^2 / 2), and the probability of more than x
+  T bell, tail;  // e^(-x^2 / 2), and the probability of exceeding x
 };
 
-// x >= 0. The square is taken as high^2 + (x - high)(x + high), the first of them exact: rounding it would cost as many
-// units of e^(-x^2 / 2) as x^2 / 2 is large.
+// For x >= 0. The square is computed as high^2 + (x - high)(x + high), where high^2 is exact: rounding the square would
+// cost x^2 / 2 ulp of e^(-x^2 / 2).
 template <class T>
 FASTNN_STEP NormalTail<T> normal_tail(T x) {
   using S = Special<T>;
@@ -137,7 +137,7 @@ FASTNN_STEP NormalTail<T> normal_tail(T x) {
   return {bell, series<term, 0, S::kTailTerms, 4>(t) * s * bell};
 }
 
-// Of erf(x) / x - 1 in x^2: Taylor's series.
+// Taylor coefficients of erf(x) / x - 1 in x^2.
 static constexpr double erf_term(int i) {
   return (i % 2 ? -1.0 : 1.0) / (factorial(i) * (2 * i + 1)) * 0x1.20dd750429b6dp+0 - (i == 0 ? 1.0 : 0.0);
 }

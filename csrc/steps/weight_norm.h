@@ -1,5 +1,6 @@
 // w = g v / ||v||. Source: T. Salimans, D. Kingma, "Weight normalization: a simple reparameterization to accelerate
-// training of deep neural networks", NIPS 2016. Elements go through double: g / ||v|| may be beyond float where w is not.
+// training of deep neural networks", NIPS 2016. Elements are computed in double: g / ||v|| may overflow float where w
+// does not.
 #pragma once
 
 #include "steps/math.h"

@@ -7,6 +7,25 @@ are finite numbers. Sources of the formulas: csrc/steps/activation.h.
 from fastnn import _core
 from fastnn._types import Array
 
+__all__ = [
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softplus",
+    "softplus_backward",
+    "tanh",
+    "tanh_backward",
+]
+
 
 def relu(x: Array, *, out: Array | None = None) -> Array:
     """max(x, 0), element by element; NaN stays NaN.

@@ -5,6 +5,8 @@ from typing import Literal, overload
 from fastnn import _core
 from fastnn._types import Array, Float64
 
+__all__ = ["batch_norm", "batch_norm_backward"]
+
 
 @overload
 def batch_norm(

@@ -9,6 +9,8 @@ from fastnn._types import Array
 from fastnn.functional.dropout import DropoutMask, drawn
 from fastnn.random import RandomSource
 
+__all__ = ["bias_activation", "bias_activation_backward"]
+
 
 @overload
 def bias_activation(

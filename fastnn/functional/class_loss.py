@@ -7,6 +7,8 @@ import numpy as np
 from fastnn import _core
 from fastnn._types import Array, Labels
 
+__all__ = ["nll_loss", "softmax_cross_entropy"]
+
 Sum = Literal["mean", "sum"]
 
 _INT64 = np.dtype(np.int64)

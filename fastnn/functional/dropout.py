@@ -9,6 +9,16 @@ from fastnn import _core
 from fastnn._types import Array
 from fastnn.random import BLOCK_WORDS, RandomSource, as_generator
 
+__all__ = [
+    "DropoutMask",
+    "alpha_dropout",
+    "alpha_dropout_backward",
+    "dropout",
+    "dropout2d",
+    "dropout2d_backward",
+    "dropout_backward",
+]
+
 
 class DropoutMask(NamedTuple):
     """All that backward needs to draw a dropout mask again: no mask is ever stored.

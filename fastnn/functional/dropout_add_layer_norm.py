@@ -11,6 +11,8 @@ from fastnn.functional.dropout import DropoutMask, drawn
 from fastnn.functional.layer_norm import trailing
 from fastnn.random import RandomSource
 
+__all__ = ["NormedSum", "dropout_add_layer_norm", "dropout_add_layer_norm_backward"]
+
 
 class NormedSum(NamedTuple):
     """What `dropout_add_layer_norm` gives, and its backward needs.

@@ -5,6 +5,8 @@ from typing import Literal, overload
 from fastnn import _core
 from fastnn._types import Array, Float64
 
+__all__ = ["group_norm", "group_norm_backward", "instance_norm", "instance_norm_backward"]
+
 
 @overload
 def group_norm(

@@ -9,6 +9,8 @@ from fastnn import _core
 from fastnn._checks import integer
 from fastnn._types import Array, Float64
 
+__all__ = ["layer_norm", "layer_norm_backward", "rms_norm", "rms_norm_backward"]
+
 
 @overload
 def layer_norm(

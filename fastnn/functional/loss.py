@@ -10,6 +10,8 @@ from typing import Any, Literal, overload
 from fastnn import _core
 from fastnn._types import Array
 
+__all__ = ["binary_cross_entropy_with_logits", "huber_loss", "kl_div", "l1_loss", "mse_loss"]
+
 Reduction = Literal["mean", "sum"]
 
 

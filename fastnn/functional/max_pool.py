@@ -10,6 +10,8 @@ from fastnn import _core
 from fastnn._checks import integer
 from fastnn._types import Array
 
+__all__ = ["max_pool2d", "max_pool2d_backward"]
+
 Pair = int | Sequence[int]
 Places = npt.NDArray[np.uint8]
 Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]

@@ -3,6 +3,8 @@
 from fastnn import _core
 from fastnn._types import Array
 
+__all__ = ["log_softmax", "log_softmax_backward", "softmax", "softmax_backward"]
+
 
 def softmax(x: Array, dim: int = -1, *, out: Array | None = None) -> Array:
     """e^x / sum(e^x) along axis `dim`.

@@ -5,6 +5,8 @@ from typing import Literal, overload
 from fastnn import _core
 from fastnn._types import Array, Float64
 
+__all__ = ["weight_norm", "weight_norm_backward"]
+
 
 @overload
 def weight_norm(

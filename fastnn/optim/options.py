@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypedDict
 
+import numpy as np  # noqa: F401  # RandomSource names it in quotes, and the hints of Extras are evaluated here
+
 from fastnn._checks import flag, fraction, not_negative, number
 from fastnn.optim.state import StateDtype
 from fastnn.random import RandomSource

@@ -1,5 +1,10 @@
-"""Training loops: `Trainer`, the callbacks that hang into it, checkpoints, and what tells why a training goes wrong."""
+"""Training loops: `Trainer`, its callbacks, checkpoints, and the diagnosis of trainings that go wrong."""
 
+from typing import TYPE_CHECKING, Any
+
+from fastnn.checkpoint.file import CheckpointError, latest
+from fastnn.checkpoint.file import load as load_checkpoint
+from fastnn.checkpoint.file import save as save_checkpoint
 from fastnn.training.callbacks import (
     Callback,
     EarlyStopping,
@@ -12,22 +17,24 @@ from fastnn.training.callbacks import (
     TimingMonitor,
     progressive_unfreezing,
 )
-from fastnn.training.checkpoint import CheckpointError, latest
-from fastnn.training.checkpoint import load as load_checkpoint
-from fastnn.training.checkpoint import save as save_checkpoint
-from fastnn.training.diagnostics import (
-    Ladder,
-    Overfit,
-    learning_ladder,
-    overfit_one_batch,
-    overfit_one_sample,
-)
-from fastnn.training.gradient_check import GradientCheck, check_gradients
 from fastnn.training.history import History
-from fastnn.training.initial_loss import InitialLoss, check_initial_loss
 from fastnn.training.lr_finder import LRFinder
-from fastnn.training.symptoms import Symptom, diagnose
 from fastnn.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastnn.diagnosis import (
+        GradientCheck,
+        InitialLoss,
+        Ladder,
+        Overfit,
+        Symptom,
+        check_gradients,
+        check_initial_loss,
+        diagnose,
+        learning_ladder,
+        overfit_one_batch,
+        overfit_one_sample,
+    )
 
 __all__ = [
     "Callback",
@@ -59,3 +66,16 @@ __all__ = [
     "progressive_unfreezing",
     "save_checkpoint",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `fastnn.diagnosis` when one of its names is asked for: its modules need this package to be complete."""
+    if name not in __all__:
+        raise AttributeError(f"module 'fastnn.training' has no attribute {name!r}")
+    from fastnn import diagnosis
+
+    return getattr(diagnosis, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

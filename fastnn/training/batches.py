@@ -1,4 +1,4 @@
-"""The batches of an epoch, and how much each weighs in the optimizer step that it is a part of."""
+"""Cuts an epoch into batches, and weights each batch within its optimizer step."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,19 +11,20 @@ from fastnn._types import Array
 from fastnn.random import Generator, permutation
 
 ORDER_STREAM = 2**63 + 2**62
-"""Stream of the seed from which the order of samples is drawn, in epoch n the n-th after it."""
+"""The order of samples in epoch n is drawn from this stream + n of the seed."""
 
 Weights = npt.NDArray[np.float64]
 
 
 class Batch(NamedTuple):
-    """Samples of one batch.
+    """The samples of one batch. A window is the batches of one optimizer step.
 
     Attributes:
-        x, labels, weights: of each sample; weights None for ones.
-        weight: what the samples weigh together in the mean of their loss.
-        share: which share of its window's weight that is; 1 for a window of weight 0.
-        begins, ends: whether it is the window's first, and last: behind that the optimizer steps.
+        x, labels: the samples and their labels or targets.
+        weights: the weight of each sample, or None for ones.
+        weight: the sum of the weights in the mean of the loss.
+        share: the fraction of this sum in that of the window; 1 for a window without weighted samples.
+        begins, ends: whether the batch is the first and the last of its window; after the last the optimizer steps.
     """
 
     x: Array
@@ -36,17 +37,17 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Samples in the order of an epoch, cut into batches, and those into windows: one optimizer step each.
+    """The samples in the order of an epoch, cut into batches, and the batches into windows of one optimizer step each.
 
-    A loss is a mean over samples, each with its weight; so a window's gradient is the mean over all its samples,
-    however they are spread over its batches.
+    The loss is a weighted mean over samples, so the gradient of a window is the mean over all its samples, however they
+    are divided into batches.
 
     Args:
-        x, y: N samples and their labels.
-        size: samples of a batch; the last one of an epoch has what is left over.
-        window: batches of a window; likewise.
-        weights: (N,), what every sample's loss is multiplied by, or None for ones.
-        counts: (N,), what every sample counts in the loss's own mean, or None for ones.
+        x, y: N samples and their labels or targets.
+        size: samples of a batch; the last batch of an epoch has those that are left over.
+        window: batches of a window; the last window likewise.
+        weights: (N,), the factor of the loss of every sample, or None for ones.
+        counts: (N,), the weight of every sample in the loss's own mean, or None for ones.
     """
 
     def __init__(
@@ -63,14 +64,14 @@ class Batches:
         return -(-len(self.x) // self._size)
 
     def shuffle(self, seed: int, epoch: int) -> None:
-        """Begin an epoch, whose order is the seed's and its number's."""
+        """Draw the order of an epoch from the seed and the number of the epoch."""
         self._order = permutation(len(self.x), Generator(seed, ORDER_STREAM + epoch))
 
     def take(self, number: int) -> Batch:
-        """The batch with that number; its x until the next one is taken."""
+        """Return a batch by its number; its x is valid until the next batch is taken."""
         start, window = number * self._size, self._window
         index = self._order[start : start + self._size]
-        # Every index is in range, and mode="raise" would go through a copy.
+        # Every index is in range, and mode="raise" would make a copy.
         x = self.x.take(index, axis=0, out=self._memory[: len(index)], mode="clip")
         return Batch(
             x,
@@ -88,7 +89,7 @@ class Batches:
         return -(-len(self) // self._window)
 
     def of_window(self, window: int) -> range:
-        """The batches of a window."""
+        """Return the numbers of the batches of a window."""
         return range(window * self._window, min((window + 1) * self._window, len(self)))
 
     def _share(self, number: int) -> float:
@@ -102,15 +103,15 @@ class Batches:
 
 
 def sample_weights(y: Any, sample_weight: Any = None, class_weight: Mapping[int, float] | Any = None) -> Weights | None:
-    """(N,), the product of what a sample weighs and what its class weighs, or None without either.
+    """Return (N,), the products of the weights of sample and class, or None without either.
 
     Args:
         y: (N,) labels.
-        sample_weight: (N,), finite, >= 0, one of them > 0.
-        class_weight: the weight of each class, as an array (C,), or by label, then 1 for labels that are missing.
+        sample_weight: (N,), finite, >= 0, not all 0.
+        class_weight: the weight of each class: an array (C,), or a mapping from labels, with 1 for other labels.
 
     Raises:
-        ValueError: another shape or range, or class_weight where y is no labels.
+        ValueError: a shape or range is wrong, or there is a class_weight but y are no labels.
     """
     if sample_weight is None and class_weight is None:
         return None

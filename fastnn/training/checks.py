@@ -1,5 +1,6 @@
-"""What the trainer refuses before anything is trained."""
+"""Checks of the trainer's arguments, made before anything is trained."""
 
+from collections.abc import Iterable
 from os import PathLike
 from typing import Any
 
@@ -9,20 +10,21 @@ from fastnn._checks import finite, integer, not_array, pair, samples
 from fastnn._parameter import Parameter
 from fastnn._types import FLOATS, Array
 from fastnn.nn.module import Module
-from fastnn.optim.lr_scheduler import ReduceLROnPlateau
+from fastnn.optim.lr_scheduler.plateau import ReduceLROnPlateau
+from fastnn.training.callbacks.base import Callback
 
 Data = tuple[Array, Any]
 
 
 def check_samples(name: str, x: Array) -> None:
-    """Refuse what is no float array of at least one sample."""
+    """Raise unless x is a float array with at least one sample."""
     if not isinstance(x, np.ndarray) or x.dtype not in FLOATS:
         raise not_array(name, x, "float32 or float64")
     samples(name, x)
 
 
 def checked(name: str, data: Data) -> Data:
-    """`data`, refused unless it is (x, y) with one label or target for every sample, all finite."""
+    """Return `data`; raise unless it is (x, y) with one label or target for every sample, all finite."""
     x, y = pair(name, data)
     check_samples(f"{name} x", x)
     if not isinstance(y, np.ndarray) or not (np.issubdtype(y.dtype, np.integer) or y.dtype in FLOATS):
@@ -36,7 +38,7 @@ def checked(name: str, data: Data) -> Data:
 
 
 def check_labels(name: str, y: Any, logits: Array, ignore_index: int | None) -> None:
-    """Refuse integer labels that are none of the classes of logits (N, C)."""
+    """Raise IndexError if an integer label is not one of the classes of logits (N, C)."""
     if not np.issubdtype(y.dtype, np.integer):
         return
     if y.ndim != 1:
@@ -54,10 +56,10 @@ def check_labels(name: str, y: Any, logits: Array, ignore_index: int | None) -> 
 
 
 def validation_interval(value: float | int, batches: int) -> int:
-    """After how many batches to validate: `value` of them, or that share of an epoch.
+    """Return after how many batches to validate: `value` batches, or that share of an epoch.
 
     Raises:
-        ValueError: neither an integer >= 1 nor a float in (0, 1].
+        ValueError: `value` is neither an integer >= 1 nor a float in (0, 1].
     """
     if isinstance(value, float | np.floating) and 0 < value <= 1:
         return max(1, int(round(batches * value, 9)))  # 0.29 of 100 are 29
@@ -66,7 +68,7 @@ def validation_interval(value: float | int, batches: int) -> int:
 
 
 def check_choices(verbose: Any, resume: Any) -> None:
-    """Refuse a word that says neither yes nor no, and what is no path."""
+    """Raise unless `verbose` is "auto" or a truth value, and `resume` a path or None."""
     if isinstance(verbose, str) and verbose != "auto":
         raise ValueError(f"verbose: got {verbose!r}, want 'auto', True or False")
     if resume is not None and not isinstance(resume, str | PathLike):
@@ -74,7 +76,7 @@ def check_choices(verbose: Any, resume: Any) -> None:
 
 
 def check_parts(model: Module, optimizer: Any, scheduler: Any, interval: str) -> None:
-    """Refuse what is no optimizer of the model, a scheduler of another one or of no use, and an unknown interval."""
+    """Raise unless the optimizer belongs to the model, the scheduler to the optimizer, and the interval is known."""
     for name in ("step", "zero_grad", "param_groups"):
         if not hasattr(optimizer, name):
             raise TypeError(f"optimizer: got {type(optimizer).__name__} without {name}, want an optimizer")
@@ -93,3 +95,20 @@ def check_parts(model: Module, optimizer: Any, scheduler: Any, interval: str) ->
         raise ValueError("scheduler: got ReduceLROnPlateau with mode='max', want 'min': the metric is the loss")
     if interval not in ("step", "epoch"):
         raise ValueError(f"scheduler_interval: got {interval!r}, want 'step' or 'epoch'")
+
+
+def checked_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
+    """Return the callbacks as a tuple; raise TypeError if one of them is not a `Callback`."""
+    if isinstance(callbacks, Callback):
+        raise TypeError(f"callbacks: got one {type(callbacks).__name__}, want a list of them; write [it]")
+    callbacks = tuple(callbacks)
+    if not all(isinstance(callback, Callback) for callback in callbacks):
+        raise TypeError("callbacks: got something else than a Callback, want objects of classes derived from it")
+    return callbacks
+
+
+def check_monitor(monitor: str, names: list[str]) -> None:
+    """Raise ValueError unless `monitor` is one of the metrics that an epoch records."""
+    if monitor not in names:
+        needs = "; give fit a validation" if monitor.removeprefix("val_") in names else ""
+        raise ValueError(f"monitor: got {monitor!r}, want one of {names}{needs}")

@@ -1,4 +1,4 @@
-"""A model on data, without training it."""
+"""Runs a model on data without training it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from fastnn.training.metrics import Meter, Metric
 
 @contextmanager
 def in_mode(model: Module, training: bool) -> Iterator[None]:
-    """Every module in this mode inside the block, in its own one afterwards."""
+    """Put every module into training or evaluation mode inside the block, and back into its own mode afterwards."""
     before = [(module, module.training) for module in model.modules()]
     model.train(training)
     try:
@@ -25,14 +25,14 @@ def in_mode(model: Module, training: bool) -> Iterator[None]:
 
 
 def run_batches(model: Module, x: Array, batch_size: int) -> Iterator[tuple[slice, Array]]:
-    """Which samples, and the model's result for them."""
+    """Yield the rows of each batch, and the model's result for them."""
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
         yield rows, model(np.ascontiguousarray(x[rows]))[0]
 
 
 def measure(model: Module, loss: Loss, metrics: dict[str, Metric], data: Data, batch_size: int) -> dict[str, float]:
-    """Loss and metrics on data, as means over the samples, with the model in evaluation mode."""
+    """Return loss and metrics on data, as means over the samples, with the model in evaluation mode."""
     x, y = data
     weights = counts(loss, y)
     meter = Meter(metrics)

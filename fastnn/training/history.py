@@ -1,24 +1,26 @@
-"""What a training measured, by epoch and by step."""
+"""The record of a training, by epoch, step and validation."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from fastnn._checks import below_one, not_negative
+from fastnn._better import Better
+from fastnn._checks import below_one
 from fastnn._types import Float64
 
 
 class History(dict[str, list[float]]):
-    """Name -> a value for every epoch: loss, the metrics, val_ and either of both, lr (of the last step), seconds.
+    """A mapping from names to a value for every epoch.
 
-    Training's loss and metrics are those met on the way, averaged over samples. Validation's are NaN for epochs that
-    had none, unless no epoch had one.
+    The names are "loss", those of the metrics, the same with "val_" before them, "lr" (of the last step) and "seconds".
+    Loss and metrics of the training are measured along the way and averaged over samples. Those of the validation are
+    NaN for epochs without one, unless no epoch had one.
 
     Attributes:
-        steps: name -> a value for every optimizer step: loss (of its batches; NaN where nothing of them has a weight)
-            and lr; what callbacks add.
-        validations: name -> a value for every validation, also those within an epoch: step, and what was measured.
+        steps: name -> a value for every optimizer step: "loss" (NaN if none of its samples has a weight), "lr", and
+            the values that callbacks add.
+        validations: name -> a value for every validation, also within an epoch: "step" and the results.
     """
 
     def __init__(self) -> None:
@@ -27,11 +29,11 @@ class History(dict[str, list[float]]):
         self.validations: dict[str, list[float]] = {}
 
     def best_epoch(self, monitor: str = "val_loss", mode: str = "auto") -> int:
-        """The epoch, counted from 1, with the best finite value of a metric; 0 where there is none.
+        """Return the epoch, counted from 1, with the best finite value of a metric; 0 if there is none.
 
         Args:
             monitor: one of the names.
-            mode: "min", "max" or "auto", see `Better`.
+            mode: "min", "max" or "auto": lower is better for names with loss, error, mse, mae or perplexity in them.
         """
         is_better, best, at = Better(monitor, mode), math.nan, 0
         for epoch, value in enumerate(self.get(monitor, ()), 1):
@@ -40,22 +42,24 @@ class History(dict[str, list[float]]):
         return at
 
     def smoothed(self, name: str = "loss", share: float = 0.98) -> Float64:
-        """The exponential mean of a curve by step, freed of its start from 0 (D. Kingma, J. Ba, ICLR 2015, section 3).
+        """Return the exponential moving average of a curve by step, corrected for its start from 0.
 
-        NaN stays NaN in its place and is no part of the mean.
+        NaN stays NaN in its place and does not enter the average.
 
         Args:
             name: one of `steps`.
-            share: how much of the mean stays at every step, in [0, 1).
+            share: how much of the average remains at every step, in [0, 1).
+
+        Source: D. Kingma, J. Ba, ICLR 2015, section 3.
         """
         return smoothed(self.steps[name], share)
 
     def state_dict(self) -> dict[str, Any]:
-        """Its curves, as arrays."""
+        """Return the curves as arrays."""
         return {name: {k: np.array(v, np.float64) for k, v in part.items()} for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Have the curves of `state_dict()`, and no other."""
+        """Replace all curves by those of `state_dict()`."""
         for name, part in self._parts().items():
             curves = {k: v.tolist() for k, v in state[name].items()}
             part.clear()
@@ -66,12 +70,12 @@ class History(dict[str, list[float]]):
 
 
 def append(curves: dict[str, list[float]], record: dict[str, float]) -> None:
-    """Put a value on the end of every curve, so that all stay as long: NaN where the record or the past has none."""
+    """Append a value to every curve, so that all have the same length: NaN if the record or the past has none."""
     put(curves, dict.fromkeys(curves, math.nan) | record, max(map(len, curves.values()), default=0))
 
 
 def put(curves: dict[str, list[float]], record: dict[str, float], n: int) -> None:
-    """Put each value of a record behind the n values of its curve; NaN where it has fewer."""
+    """Append each value of a record after the first n values of its curve, which NaN fills up if it has fewer."""
     for name, value in record.items():
         curve = curves.setdefault(name, [])
         curve += [math.nan] * (n - len(curve))
@@ -88,31 +92,3 @@ def smoothed(values: list[float] | Float64, share: float) -> Float64:
             mean, start = share * mean + (1 - share) * value, share * start
         result[i] = math.nan if math.isnan(value) else mean / (1 - start)
     return result
-
-
-LOWER = ("loss", "error", "mse", "mae", "perplexity")
-
-
-class Better:
-    """Whether a value of a metric is better than the best so far by more than `min_delta`; NaN is never.
-
-    Args:
-        monitor: the metric's name.
-        mode: "min" or "max"; "auto" is "min" for names with "loss", "error", "mse", "mae" or "perplexity" in them, else
-            "max".
-        min_delta: >= 0.
-    """
-
-    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode: got {mode!r}, want 'auto', 'min' or 'max'")
-        not_negative("min_delta", min_delta)
-        lower = mode == "min" or (mode == "auto" and any(part in monitor for part in LOWER))
-        self.sign = -1.0 if lower else 1.0
-        self.min_delta = min_delta
-
-    def __call__(self, value: float, best: float | None) -> bool:
-        """`best` is None or NaN at the beginning."""
-        if not math.isfinite(value):
-            return False
-        return best is None or math.isnan(best) or self.sign * value > self.sign * best + self.min_delta

@@ -1,103 +1,11 @@
 """What a batch does in every layer of a model, in numbers that can be kept and drawn."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from fastnn.diagnosis.inspection import (
+    Histogram,
+    LayerSignals,
+    histogram,
+    inspect_layers,
+    largest_errors,
+)
 
-import numpy as np
-import numpy.typing as npt
-
-from fastnn._types import Array
-from fastnn.nn.module import Module
-from fastnn.nn.tracing import signals
-from fastnn.training.evaluation import in_mode
-from fastnn.training.losses import Loss
-
-BINS = 60
-PER_DECADE, DECADES = 8, 12
-"""Bins of the sizes of gradients: so many for a factor of 10, down to so many such factors below the largest."""
-LIMITS = (1e-300, 1e300)
-"""Sizes that are counted as they are: beyond them, edges would meet or overflow."""
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """How often values of an array fall between edges.
-
-    Attributes:
-        edges: (B + 1,) float64, rising.
-        counts: (B,) int64; what is beyond an end counts in the bin there. Neither zeros nor NaN and infinity are in it.
-        zeros, broken: the shares of values that are 0, and that are not finite.
-    """
-
-    edges: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.int64]
-    zeros: float
-    broken: float
-
-
-@dataclass(frozen=True)
-class LayerSignals:
-    """A layer's name in the model, its repr, its result, and the sizes of the gradient of the loss by its result."""
-
-    name: str
-    layer: str
-    activation: Histogram
-    gradient: Histogram
-
-    def state(self) -> dict[str, Any]:
-        """Itself as dicts of arrays, numbers and strings."""
-        return asdict(self)
-
-    @classmethod
-    def of(cls, state: Mapping[str, Any]) -> "LayerSignals":
-        """The one that `state()` was called on."""
-        return cls(state["name"], state["layer"], *(Histogram(**state[what]) for what in ("activation", "gradient")))
-
-
-def inspect_layers(model: Module, loss: Loss, x: Array, labels: Any) -> tuple[LayerSignals, ...]:
-    """Run a batch forward and backward in evaluation mode, and count what comes out of every layer.
-
-    Args:
-        model: Sequentials are looked into; any other module is one layer. It is as before afterwards.
-        x: (N, ...), N > 0.
-        labels: what the loss takes.
-    """
-
-    def look(what: str, _name: str, array: Array) -> Histogram:
-        return histogram(array, sizes=what == "gradient")
-
-    with in_mode(model, training=False):
-        found = signals(model, x, lambda y: loss(y, labels)[1], look)
-    return tuple(LayerSignals(name, repr(layer), y, g) for name, layer, y, g in found)
-
-
-def histogram(values: npt.ArrayLike, sizes: bool = False) -> Histogram:
-    """Count values in 60 bins of one width that hold all but a thousandth at either end.
-
-    Args:
-        values: of any shape.
-        sizes: count absolute values instead, in bins whose edges are powers of 10^(1/8), the same for every array.
-    """
-    flat = np.asarray(values, np.float64).ravel()
-    finite = flat[np.isfinite(flat)]
-    kept = finite[finite != 0]
-    kept = np.sign(kept) * np.clip(np.abs(kept), *LIMITS)
-    n = max(1, len(flat))
-    zeros, broken = (len(finite) - len(kept)) / n, (len(flat) - len(finite)) / n
-    if sizes:
-        kept = np.log10(np.abs(kept)) * PER_DECADE
-        last = np.floor(kept.max(initial=0.0 if not len(kept) else -np.inf)) + 1
-        first = max(np.floor(kept.min(initial=last - 1)), last - PER_DECADE * DECADES)
-        edges = np.arange(first, last + 1)
-    else:
-        low, high = np.quantile(kept, (0.001, 0.999)) if len(kept) else (-1.0, 1.0)
-        half = max((high - low) / 2, 1e-6 * abs(low))
-        edges = (low + high) / 2 + half * np.linspace(-1, 1, BINS + 1)
-    counts = np.histogram(np.clip(kept, edges[0], edges[-1]), edges)[0].astype(np.int64)
-    return Histogram(10 ** (edges / PER_DECADE) if sizes else edges, counts, zeros, broken)
-
-
-def largest_errors(labels: npt.NDArray[np.integer], probabilities: Array, n: int) -> npt.NDArray[np.int64]:
-    """The rows of probabilities (N, C) that give the label least, at most n of them, the worst one first."""
-    return np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")[:n]
+__all__ = ["Histogram", "LayerSignals", "histogram", "inspect_layers", "largest_errors"]

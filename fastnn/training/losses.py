@@ -1,4 +1,4 @@
-"""A loss as a part of the mean over all samples of an optimizer step."""
+"""Turns the loss of a batch into its part of the mean over all samples of an optimizer step."""
 
 import math
 from collections.abc import Callable
@@ -10,19 +10,20 @@ from fastnn._types import Array
 from fastnn.training.batches import Batch, Weights
 
 Loss = Callable[[Array, Any], tuple[float, Array]]
-"""(logits, labels) -> (loss, dlogits). It may have `reduction`, "sum" if it is no mean; `ignore_index`; counts(labels),
-what each sample counts in its mean; and each(logits, labels), the loss of each sample and the gradient of their sum.
+"""(logits, labels) -> (loss, dlogits). A loss may have `reduction`, "sum" if it is not a mean; `ignore_index`;
+counts(labels), the weight of each sample in its mean; and each(logits, labels), the loss of each sample and the
+gradient of their sum.
 """
 
 
 def counts(loss: Loss, labels: Any) -> Weights | None:
-    """(N,), what every sample counts in the loss's own mean; None for ones."""
+    """Return (N,), the weight of every sample in the loss's own mean, or None for ones."""
     found: Weights | None = loss.counts(labels) if hasattr(loss, "counts") else None
     return found
 
 
 def mean_loss(loss: Loss, logits: Array, labels: Any, total: float) -> tuple[float, Array]:
-    """The loss, as a mean also where it is a sum, over samples that weigh `total`; and its own gradient."""
+    """Return the loss as a mean over samples with the weight `total`, also if it is a sum, and its own gradient."""
     value, dlogits = loss(logits, labels)
     if getattr(loss, "reduction", "mean") == "sum":
         value = value / total if total else math.nan
@@ -30,7 +31,7 @@ def mean_loss(loss: Loss, logits: Array, labels: Any, total: float) -> tuple[flo
 
 
 def batch_loss(loss: Loss, logits: Array, batch: Batch) -> tuple[float, Array]:
-    """The mean loss of a batch, and its gradient as a part of the mean over the window."""
+    """Return the mean loss of a batch, and its gradient as a part of the mean over the window."""
     if batch.weights is None:
         value, dlogits = mean_loss(loss, logits, batch.labels, batch.weight)
     else:

@@ -1,40 +1,40 @@
-"""Which learning rate to begin with."""
+"""The learning-rate range test."""
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn._checks import integer, positive_integer
+from fastnn import plot
+from fastnn._checks import integer
 from fastnn._types import Float64
-from fastnn.optim.lr_scheduler import OneCycleLR
-from fastnn.training import resuming
 from fastnn.training.evaluation import in_mode
-from fastnn.training.fitting import Fit, prepare
-from fastnn.training.history import History, smoothed
+from fastnn.training.fitting import Fit
+from fastnn.training.history import smoothed
+from fastnn.training.protocols import Training
+from fastnn.training.resuming import untouched
+from fastnn.training.step import forward_backward, update
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fastnn.training.trainer import Trainer
-
 SMOOTHING = 0.9
 DIVERGED = 4.0
-"""The test ends when the smoothed loss is this many times its least, or as far above it where that is negative."""
+"""The test ends when the smoothed loss is this many times its minimum, or as far above a minimum that is negative."""
 
 
 @dataclass(frozen=True)
 class LRFinder:
-    """What a test of growing rates found.
+    """The result of a learning-rate range test.
 
     Attributes:
         rates, losses, smoothed: of every step, (n,) float64.
-        suggestions: "steepest", where the smoothed loss falls fastest by log(rate); "valley", two thirds into the
-            longest fall of it; "minimum / 10", a tenth of the rate where it is least. NaN where it never falls.
+        suggestions: "steepest", the rate at which the smoothed loss falls fastest over log(rate); "valley", two thirds
+            into its longest fall; "minimum / 10", a tenth of the rate at its minimum. NaN if the loss never falls.
 
     Sources: L. N. Smith, "Cyclical learning rates for training neural networks", WACV 2017, section 3.3; the
-    suggestions are those that fastai's users know.
+    suggestions are those of fastai.
     """
 
     rates: Float64
@@ -43,20 +43,18 @@ class LRFinder:
     suggestions: dict[str, float]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw loss over rate, with the suggestions; returns the axes. Needs matplotlib."""
-        from fastnn import plot
-
+        """Draw the loss over the rate, with the suggestions, and return the axes. Needs matplotlib."""
         return plot.lr_finder(self, ax=ax)
 
 
-def lr_find(trainer: "Trainer", fit: Fit, start_lr: float, end_lr: float, num_it: int) -> LRFinder:
+def lr_find(trainer: Training, fit: Fit, start_lr: float, end_lr: float, num_it: int) -> LRFinder:
     """See `Trainer.lr_find`."""
     if not 0 < start_lr < end_lr < math.inf:
         raise ValueError(f"start_lr, end_lr: got {start_lr!r}, {end_lr!r}, want 0 < start_lr < end_lr < infinity")
     num_it = integer("num_it", num_it, 2, want="an integer >= 2")
     rates = start_lr * (end_lr / start_lr) ** (np.arange(num_it) / (num_it - 1))
     losses: list[float] = []
-    with resuming.untouched(trainer), in_mode(trainer.model, training=True):
+    with untouched(trainer), in_mode(trainer.model, training=True):
         for i, rate in enumerate(rates):
             losses.append(_trained(trainer, fit, i, float(rate)))
             curve = smoothed(losses, SMOOTHING)
@@ -66,23 +64,31 @@ def lr_find(trainer: "Trainer", fit: Fit, start_lr: float, end_lr: float, num_it
     return found(rates[: len(losses)], np.array(losses))
 
 
-def _trained(trainer: "Trainer", fit: Fit, step: int, rate: float) -> float:
-    """The loss of an optimizer step, ahead of it."""
+def valley(finder: LRFinder) -> float:
+    """Return the suggestion "valley"; raise ValueError if the loss never falls."""
+    rate = finder.suggestions["valley"]
+    if math.isnan(rate):
+        raise ValueError("max_lr: got None and no rate at which the loss falls, want one; look at lr_find().plot()")
+    return rate
+
+
+def _trained(trainer: Training, fit: Fit, step: int, rate: float) -> float:
+    """Make an optimizer step with this rate, and return the loss before it."""
     epoch, window = divmod(step, fit.batches.windows)
     if window == 0:
         fit.batches.shuffle(fit.seed, epoch + 1)
     for group in trainer.optimizer.param_groups:
-        group["lr"] = rate  # type: ignore[index]
+        group["lr"] = rate
     loss = 0.0
     for number in fit.batches.of_window(window):
-        value, _, batch = trainer.forward_backward(fit.batches, number)
+        value, _, batch = forward_backward(trainer, fit.batches, number)
         loss += batch.share * value if batch.weight else 0.0
-    trainer.update()
+    update(trainer)
     return loss
 
 
 def found(rates: Float64, losses: Float64) -> LRFinder:
-    """Smooth the losses and read the suggestions from them."""
+    """Smooth the losses and derive the suggestions from them."""
     curve = smoothed(losses, SMOOTHING)
     finite = int(np.isfinite(curve).cumprod().sum())
     return LRFinder(rates, losses, curve, _suggestions(rates[:finite], curve[:finite]))
@@ -103,7 +109,7 @@ def _suggestions(rates: Float64, curve: Float64) -> dict[str, float]:
 
 
 def _longest_fall(curve: Float64) -> tuple[int, int]:
-    """The ends of the longest falling subsequence of a curve."""
+    """Return the first and the last place of the longest falling subsequence of a curve."""
     length, before = np.ones(len(curve), np.int64), np.arange(len(curve))
     for i in range(1, len(curve)):
         higher = np.flatnonzero(curve[:i] > curve[i])
@@ -115,32 +121,3 @@ def _longest_fall(curve: Float64) -> tuple[int, int]:
     while before[first] != first:
         first = int(before[first])
     return first, last
-
-
-def fit_one_cycle(trainer: "Trainer", train: Any, validation: Any, epochs: int, max_lr: float | None, batch_size: int,
-                  options: dict[str, Any]) -> History:  # fmt: skip
-    """See `Trainer.fit_one_cycle`."""
-    epochs, batch_size = positive_integer("epochs", epochs), positive_integer("batch_size", batch_size)
-    weights = options.get("sample_weight"), options.get("class_weight")
-    prepare(trainer.model, trainer.loss, trainer.metrics, train, validation, batch_size,
-            trainer.accumulate_grad_batches, trainer.seed, *weights)  # fmt: skip
-    if max_lr is None:
-        max_lr = trainer.lr_find(train, batch_size=batch_size).suggestions["valley"]
-        if math.isnan(max_lr):
-            raise ValueError("max_lr: got None and no rate at which the loss falls, want one; look at lr_find().plot()")
-    batches = -(-len(train[0]) // batch_size)
-    steps = epochs * -(-batches // trainer.accumulate_grad_batches)
-    schedule = trainer.scheduler, trainer.scheduler_interval
-    before = [dict(group) for group in trainer.optimizer.param_groups]
-    cycle = any("momentum" in group or "betas" in group for group in before)
-    try:
-        trainer.scheduler = OneCycleLR(trainer.optimizer, max_lr, steps, cycle_momentum=cycle)  # type: ignore[arg-type]
-        trainer.scheduler_interval = "step"
-        return trainer.fit(train, validation, epochs, batch_size, **options)
-    finally:
-        trainer.scheduler, trainer.scheduler_interval = schedule
-        groups: Any = trainer.optimizer.param_groups
-        for group, options_before in zip(groups, before, strict=False):
-            group.update({key: value for key, value in options_before.items() if key != "params"})
-            for key in group.keys() - options_before.keys():
-                dict.pop(group, key)  # initial_lr, which the next schedule would begin from

@@ -1,4 +1,4 @@
-"""What is measured besides the loss, and the mean of it over samples."""
+"""Metrics, and their means over samples."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,9 +14,13 @@ Metric = Callable[[Array, Any], float]
 
 
 def accuracy(logits: Array, labels: Any) -> float:
-    """The share of rows of logits (N, C) whose largest is at the label, (N,), or the largest probability, (N, C).
+    """Return the fraction of rows of logits (N, C) whose maximum is at the label.
 
-    Of several that are equal the first is taken. A row with NaN, or with a label that is no class, is wrong.
+    Of several equal maxima the first counts. A row with NaN is wrong, and one whose label is not a class.
+
+    Args:
+        logits: (N, C).
+        labels: (N,) integers, or (N, C) probabilities, of which the largest is the label.
     """
     labels = as_int64(labels if labels.ndim == 1 else labels.argmax(axis=1))
     return _core.count_correct(np.ascontiguousarray(logits), labels) / len(labels)
@@ -26,11 +30,11 @@ NAMED: dict[str, Metric] = {"accuracy": accuracy}
 
 
 def named(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
-    """Metrics by name; a function's is its own.
+    """Return metrics by name; a function has its own name.
 
     Raises:
-        ValueError: an unknown name, or the same twice.
-        TypeError: neither name nor function.
+        ValueError: a name is unknown, or occurs twice.
+        TypeError: a metric is neither a name nor a function.
     """
     result: dict[str, Metric] = {}
     for metric in (metrics,) if isinstance(metrics, str) else metrics:
@@ -49,7 +53,7 @@ def named(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
 
 
 class Meter:
-    """Loss and metrics of several batches, averaged over what their losses were averaged over, and over samples."""
+    """Sums up loss and metrics of several batches: the loss by the weight of each batch, metrics by its samples."""
 
     def __init__(self, metrics: dict[str, Metric]) -> None:
         self._metrics = metrics
@@ -57,7 +61,7 @@ class Meter:
         self.weight, self.samples = 0.0, 0
 
     def add(self, loss: float, weight: float, logits: Array, labels: Any) -> None:
-        """A batch with this mean loss over samples that together weigh `weight`."""
+        """Add a batch with this mean loss over samples of this total weight."""
         n, sums = len(labels), self.sums
         if weight:
             sums["loss"] += loss * weight
@@ -67,16 +71,16 @@ class Meter:
             sums[name] += metric(logits, labels) * n
 
     def logs(self) -> dict[str, float]:
-        """The means so far; NaN over nothing."""
+        """Return the means so far; NaN without samples."""
         return {
             name: total / d if (d := self.weight if name == "loss" else self.samples) else float("nan")
             for name, total in self.sums.items()
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums so far."""
+        """Return the sums so far."""
         return {"sums": dict(self.sums), "weight": self.weight, "samples": self.samples}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the sums of `state_dict()`."""
+        """Continue from the sums of `state_dict()`."""
         self.sums, self.weight, self.samples = dict(state["sums"]), state["weight"], state["samples"]

@@ -1,4 +1,4 @@
-"""Trainer: what one asks of a training."""
+"""The `Trainer`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,24 +6,27 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastnn import functional as F
 from fastnn._checks import not_negative, positive_integer
 from fastnn._types import Array
+from fastnn.functional.softmax import softmax
 from fastnn.nn.module import Module
-from fastnn.optim import Optimizer as FusedOptimizer
-from fastnn.random import Generator
+from fastnn.optim.optimizer import Optimizer as FusedOptimizer
+from fastnn.random.generator import Generator
 from fastnn.training import checks, lr_finder, resuming
-from fastnn.training.callbacks import Callback, StopTraining
+from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.checks import Data
 from fastnn.training.evaluation import in_mode, measure, run_batches
 from fastnn.training.fitting import check_classes, check_least_batch, prepare
 from fastnn.training.history import History
-from fastnn.training.loop import Loop, Optimizer, Scheduler
+from fastnn.training.loop import Loop
 from fastnn.training.losses import Loss
-from fastnn.training.metrics import Metric, named
+from fastnn.training.metrics import Meter, Metric, named
+from fastnn.training.protocols import Optimizer, Scheduler
+from fastnn.training.schedule import check_schedule, one_cycle
+from fastnn.training.state import LoopState
 
 
-class Trainer(Loop):
+class Trainer:
     """Trains a model on arrays in memory.
 
     Args:
@@ -31,37 +34,24 @@ class Trainer(Loop):
         loss: (logits, labels) -> (loss averaged over the batch, dlogits).
         optimizer: over the model's parameters.
         scheduler: stepped after every optimizer step; `ReduceLROnPlateau` after every epoch, with val_loss if there is
-            a validation, else with loss.
+            validation data, else with loss.
         metrics: "accuracy", functions (logits, labels) -> mean over the batch, or both.
-        callbacks: called in this order at every hook, those that `runs_last` behind the others.
-        gradient_clip_val: the norm of all gradients is at most this at every step; in the step's own pass where the
-            optimizer is this package's, whose `clip_grad_norm` it sets. No step is made where it is NaN or infinite.
-        accumulate_grad_batches: batches of one optimizer step, whose gradient is the mean over all their samples.
-        val_check_interval: validate after so many batches of an epoch, or that share of it, besides its end.
-        seed: of the order of samples, with the epoch's number; by default the one given to `fastnn.manual_seed`, which
-            thereby fixes everything.
-        scheduler_interval: "epoch" steps the scheduler after every epoch, as PyTorch's users often do, instead of
-            after every "step".
-        detect_nan: look at every loss and gradient, and raise FloatingPointError with the name of the first layer and
-            the step, where one is NaN or infinite. Costs a pass over the gradients.
+        callbacks: called in this order at every hook; those that set `runs_last` are called after the others.
+        gradient_clip_val: limits the norm of all gradients at every step. If the optimizer is one of this package, it
+            clips within its own pass: `clip_grad_norm` is set. No step is made if the norm is NaN or infinite.
+        accumulate_grad_batches: batches of one optimizer step; the gradient is the mean over all their samples.
+        val_check_interval: validate within an epoch too, after so many batches, or after that share of the epoch.
+        seed: seed of the order of samples, together with the number of the epoch; by default the seed given to
+            `fastnn.manual_seed`, which thereby determines everything.
+        scheduler_interval: "epoch" steps the scheduler after every epoch, which is common with PyTorch, and not after
+            every optimizer "step".
+        detect_nan: check every loss and gradient, and raise FloatingPointError if one is NaN or infinite; the message
+            names the step and the first layer. This costs a pass over the gradients.
 
-    Attributes:
-        epoch: the epoch in work or done last, counted from 1 over the trainer's life; 0 before the first.
-        epochs: the last epoch of the current fit.
-        batch: batches done of the epoch in work; 0 between epochs.
-        batches: batches of an epoch in the current fit.
-        ahead: batches of the current fit that are still to do.
-        step: optimizer steps done.
-        history: what was measured, see `History`.
-        stopped: why the current or last fit ended early, else None.
-        resumed: whether the current fit goes on from a checkpoint.
-        has_stepped: whether the last batch ended a window, so that the optimizer has stepped.
-        inputs: x of the last batch gathered, in memory that the next one takes.
-        times: of the last batch, seconds on `time.perf_counter`: its beginning, and the end of gathering, forward,
-            backward, optimizer.
+    The arguments are attributes too, but for gradient_clip_val.
 
     Raises:
-        TypeError, ValueError: an argument that has no meaning, or a scheduler of another optimizer.
+        TypeError, ValueError: an argument has no meaning, or the scheduler belongs to another optimizer.
     """
 
     def __init__(
@@ -82,9 +72,7 @@ class Trainer(Loop):
     ) -> None:
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
         self.metrics = named(metrics)
-        if isinstance(callbacks, Callback):
-            raise TypeError(f"callbacks: got one {type(callbacks).__name__}, want a list of them; write [it]")
-        self.callbacks = tuple(callbacks)
+        self.callbacks = checks.checked_callbacks(callbacks)
         self.accumulate_grad_batches = positive_integer("accumulate_grad_batches", accumulate_grad_batches)
         interval = checks.validation_interval(val_check_interval, 1)
         self.val_check_interval = (
@@ -94,12 +82,81 @@ class Trainer(Loop):
         self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
         self.detect_nan = detect_nan
         checks.check_parts(model, optimizer, scheduler, scheduler_interval)
-        if not all(isinstance(callback, Callback) for callback in self.callbacks):
-            raise TypeError("callbacks: got something else than a Callback, want objects of classes derived from it")
-        self._clip = None if gradient_clip_val is None else not_negative("gradient_clip_val", gradient_clip_val)
-        if self._clip is not None and isinstance(optimizer, FusedOptimizer):
-            optimizer.clip_grad_norm, self._clip = self._clip, None
-        super().__init__()
+        self.clip_norm = None if gradient_clip_val is None else not_negative("gradient_clip_val", gradient_clip_val)
+        if self.clip_norm is not None and isinstance(optimizer, FusedOptimizer):
+            optimizer.clip_grad_norm, self.clip_norm = self.clip_norm, None
+        self.state = LoopState(Meter(self.metrics))
+
+    @property
+    def epoch(self) -> int:
+        """The current or last epoch, counted from 1 over the trainer's life; 0 before the first."""
+        return self.state.epoch
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch of the current fit."""
+        return self.state.epochs
+
+    @property
+    def batch(self) -> int:
+        """Finished batches of the current epoch; 0 between epochs."""
+        return self.state.batch
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch of the current fit."""
+        return self.state.batches
+
+    @property
+    def ahead(self) -> int:
+        """Batches of the current fit that are still to do."""
+        return self.state.ahead
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.state.step
+
+    @property
+    def history(self) -> History:
+        """What was measured, by epoch, step and validation."""
+        return self.state.history
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """The newest record: loss and metrics so far during an epoch, the whole record at its end."""
+        return self.state.logs
+
+    @property
+    def monitors(self) -> list[str]:
+        """The names that an epoch of the current fit records."""
+        names = ["loss", *self.metrics]
+        return names + [f"val_{name}" for name in names] if self.state.validates else names
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the current or last fit ended early, else None."""
+        return self.state.stopped
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the current fit goes on from a checkpoint."""
+        return self.state.resumed
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether the last batch ended a window of accumulation, so that the optimizer has stepped."""
+        return self.state.has_stepped
+
+    @property
+    def inputs(self) -> Array:
+        """x of the last batch; the next batch uses the same memory."""
+        return self.state.inputs
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Of the last batch, by `time.perf_counter`: its start, and the end of gathering, forward, backward, update."""
+        return self.state.times
 
     def fit(
         self,
@@ -115,100 +172,101 @@ class Trainer(Loop):
         """Train, in another order every epoch, and return `history`. A second call goes on where the first ended.
 
         Args:
-            train: (x, y): x (N, ...) float32 or float64; y (N,) integers, or (N, ...) targets of the loss's own.
-            validation: evaluated after every epoch.
+            train: (x, y): x (N, ...) float32 or float64; y (N,) integers, or (N, ...) targets that the loss takes.
+            validation: (x, y) to evaluate after every epoch.
             epochs: how many.
-            batch_size: the last batch of an epoch is what is left over.
-            sample_weight: (N,), what each sample's loss weighs in the mean; the metrics are not weighted.
+            batch_size: the last batch of an epoch has the samples that are left over.
+            sample_weight: (N,), the weight of each sample in the mean of the loss; the metrics are not weighted.
             class_weight: the same by class: {label: weight}, or an array (C,).
-            verbose: a line per epoch, and a bar on a terminal where tqdm is installed; False is silent.
-            resume: a checkpoint of `ModelCheckpoint`, or a directory of them, or "latest" for that callback's own
-                directory; training goes on from there with the same bits, and from the beginning where a directory has
-                none. All arguments must be those of the fit that was interrupted; a warning tells of a layer or a loss
-                that has other options.
+            verbose: print a line per epoch, and show a bar on a terminal if tqdm is installed; False is silent.
+            resume: a checkpoint of `ModelCheckpoint`, a directory of them, or "latest" for that callback's own
+                directory. Training goes on from there with the same bits, or starts anew if a directory has none. All
+                arguments must be those of the interrupted fit; a warning names a layer or loss with other options.
 
         Raises:
-            TypeError: train or validation are no such arrays, or the loss knows no weights of samples.
+            TypeError: train or validation are no such arrays, or the loss cannot weight samples.
             ValueError: no samples, x and y of different lengths, NaN or infinity, epochs or batch_size not positive, a
-                schedule that ends before the training, a batch that the model refuses in training, a model that is
+                scheduler that ends before the training, a batch that the model refuses in training, a model that is
                 not the checkpoint's. Nothing has changed then.
             IndexError: a label outside the classes.
-            CheckpointError: the file to resume from is no good.
+            CheckpointError: the file to resume from is damaged, or not a checkpoint.
             OSError: it cannot be read.
         """
-        fit = prepare(self.model, self.loss, self.metrics, train, validation, batch_size, self.accumulate_grad_batches,
-                      self.seed, sample_weight, class_weight)  # fmt: skip
+        fit = prepare(self, train, validation, batch_size, sample_weight, class_weight)
         epochs = positive_integer("epochs", epochs)
         checks.check_choices(verbose, resume)
+        state, loop = self.state, Loop(self, fit, verbose)
         with in_mode(self.model, training=True):
             try:
                 with resuming.all_or_nothing(self) as before:
-                    self._begin(fit, verbose)
-                    self.resumed = resume is not None and resuming.resume(self, resume, before)
-                    self.epochs = self.first_epoch + epochs
-                    self._check_schedule()
-                    self._call("on_fit_start")
+                    loop.begin()
+                    state.resumed = resume is not None and resuming.resume(self, resume, before)
+                    state.epochs = state.first_epoch + epochs
+                    check_schedule(self)
+                    loop.call("on_fit_start")
                     check_least_batch(self.model, fit.batches.x, fit.batch_size)
-                if self.resumed:
+                if state.resumed:
                     self.model.zero_grad()
-                while self.epoch < self.epochs or self.batch:
-                    self._run_epoch(fit)
+                loop.run()
             except StopTraining:
                 pass
-            self._call("on_fit_end")
+            loop.call("on_fit_end")
         return self.history
 
     def fit_one_cycle(self, train: Data, validation: Data | None = None, epochs: int = 1, max_lr: float | None = None,
                       batch_size: int = 32, **options: Any) -> History:  # fmt: skip
-        """`fit` with a `OneCycleLR` over all its steps in the scheduler's place, and that one back afterwards.
+        """`fit` with a `OneCycleLR` over all its steps in the scheduler's place, which is put back afterwards.
 
         Args:
-            max_lr: its peak; None takes what `lr_find` suggests as the valley.
+            max_lr: the largest learning rate of the cycle; None takes the "valley" that `lr_find` suggests.
 
-        The other arguments, what is returned and what is raised are as in `fit`.
+        The other arguments, the result and the errors are those of `fit`.
         """
-        return lr_finder.fit_one_cycle(self, train, validation, epochs, max_lr, batch_size, options)
+        epochs = positive_integer("epochs", epochs)
+        weights = options.get("sample_weight"), options.get("class_weight")
+        fit = prepare(self, train, validation, batch_size, *weights)
+        if max_lr is None:
+            max_lr = lr_finder.valley(self.lr_find(train, batch_size=batch_size))
+        with one_cycle(self, max_lr, epochs * fit.batches.windows):
+            return self.fit(train, validation, epochs, batch_size, **options)
 
     def lr_find(self, train: Data, start_lr: float = 1e-7, end_lr: float = 10.0, num_it: int = 100,
                 batch_size: int = 32) -> lr_finder.LRFinder:  # fmt: skip
-        """Train for up to `num_it` steps with a rate that grows from start_lr to end_lr; see `LRFinder`.
+        """Train for up to `num_it` steps while the learning rate grows from start_lr to end_lr; see `LRFinder`.
 
-        Model, optimizer and generators are then as before, also where it diverges or is interrupted.
+        Afterwards model, optimizer and generators are as before, even if the loss diverges or the test is interrupted.
         """
-        fit = prepare(
-            self.model, self.loss, self.metrics, train, None, batch_size, self.accumulate_grad_batches, self.seed
-        )
-        return lr_finder.lr_find(self, fit, start_lr, end_lr, num_it)
+        return lr_finder.lr_find(self, prepare(self, train, batch_size=batch_size), start_lr, end_lr, num_it)
 
     def capture(self) -> dict[str, Any]:
-        """All that this training is made of, for `fastnn.training.save_checkpoint`; between two optimizer steps.
+        """Return the state of the whole training, for `fastnn.training.save_checkpoint`; between two optimizer steps.
 
         The arrays are the live ones.
         """
         return resuming.capture(self)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back what `capture` returned, all of it or nothing.
+        """Put back all that `capture` returned, or nothing of it.
 
         Raises:
-            ValueError, TypeError, KeyError: the trainer is made of other parts; the first that differs is named.
+            ValueError, TypeError, KeyError: the trainer consists of other parts; the message names the first.
         """
         resuming.restore(self, state)
 
     def evaluate(self, data: Data, batch_size: int = 1024) -> dict[str, float]:
-        """Loss and metrics on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
+        """Return loss and metrics on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
         data = checks.checked("data", data)
         batch_size = positive_integer("batch_size", batch_size)
         check_classes("data", self.model, self.loss, data)
         return measure(self.model, self.loss, self.metrics, data, batch_size)
 
     def predict(self, x: Array, batch_size: int = 1024) -> Array:
-        """The logits of x, (N, C), with the model in evaluation mode; errors as in `fit`, but NaN is passed on."""
+        """Return the logits of x, (N, C), in evaluation mode; errors as in `fit`, but NaN in x is no error."""
         checks.check_samples("x", x)
         batch_size = positive_integer("batch_size", batch_size)
         with in_mode(self.model, training=False):
             return np.concatenate([logits for _, logits in run_batches(self.model, x, batch_size)])
 
     def predict_proba(self, x: Array, batch_size: int = 1024) -> Array:
-        """The probability of every class, (N, C): the softmax of `predict`."""
-        return F.softmax(self.predict(x, batch_size))
+        """Return the probability of every class, (N, C): the softmax of `predict`."""
+        return softmax(self.predict(x, batch_size))

@@ -1,40 +1,27 @@
-"""The table of kernels: how to call each one, what it has to give, on which shapes.
+"""What is known of each kernel, by family. Every module of this folder is found here; it has one or more of
 
-Every entry gets its inputs as a dict of arrays and hands back a dict of outputs, the reference under the same
-names; so one test body serves them all.
+KERNELS   how to call a kernel, what it has to give, and on which shapes: see table.py
+CALLS     a good call of each function that takes arrays: see calls.py
+C_CASES   a call of each function of the C API, beside the call from Python that returns the same: see c_api.py
 """
 
-from kernels import (
-    activation,
-    batch_norm,
-    bias_activation,
-    dropout,
-    fill,
-    group_norm,
-    layer_norm,
-    loss,
-    max_pool,
-    dropout_add_layer_norm,
-    softmax,
-    weight_norm,
-)
-from kernels.table import Arrays, Kernel, Shape
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
-__all__ = ["KERNELS", "Arrays", "Kernel", "Shape"]
+from c_api import Case
+from calls import Call
+from table import Kernel
 
-KERNELS: dict[str, Kernel] = {}
-for _family in (
-    activation,
-    batch_norm,
-    bias_activation,
-    dropout,
-    fill,
-    group_norm,
-    layer_norm,
-    loss,
-    max_pool,
-    dropout_add_layer_norm,
-    softmax,
-    weight_norm,
-):
-    KERNELS |= _family.KERNELS
+FAMILIES = {name: import_module(f"{__name__}.{name}") for _, name, _ in iter_modules(__path__)}
+
+
+def _of_all_families(table: str) -> dict[str, Any]:
+    rows = [row for family in FAMILIES.values() for row in getattr(family, table, {}).items()]
+    assert len(rows) == len(dict(rows)), f"two families have the same name in {table}"
+    return dict(rows)
+
+
+KERNELS: dict[str, Kernel] = _of_all_families("KERNELS")
+CALLS: dict[str, Call] = _of_all_families("CALLS")
+C_CASES: dict[str, Case] = _of_all_families("C_CASES")

@@ -3,10 +3,14 @@
 from functools import partial
 from typing import Any
 
+from c_api import ACTIVATIONS, like
+from calls import Call, X
 from reference import activation as reference
+from table import FLAT, Array, Arrays, Kernel, normals
 
 from fastnn import functional as F
-from kernels.table import FLAT, Array, Arrays, Kernel, normals
+
+FROM_OUTPUT = {"sigmoid": reference.sigmoid_backward, "tanh": reference.tanh_backward}
 
 
 def _forward(name: str, options: tuple[Any, ...], a: Arrays, out: Array) -> Arrays:
@@ -21,8 +25,7 @@ def _row(name: str, variant: str, options: tuple[Any, ...], bounds: tuple[float,
     """Forward and backward; the reference is that of gelu_tanh where the option says so."""
     named = "gelu_tanh" if options == ("tanh",) else name
     numbers = tuple(o for o in options if not isinstance(o, str))
-    from_output = {"sigmoid": reference.sigmoid_backward, "tanh": reference.tanh_backward}
-    gradient = from_output.get(name, partial(reference.times_slope, reference.SLOPES[named]))
+    gradient = FROM_OUTPUT.get(name, partial(reference.times_slope, reference.SLOPES[named]))
     gradient = reference.relu_backward if name == "relu" else gradient
     return {
         f"{name}{variant}": Kernel(
@@ -36,7 +39,7 @@ def _row(name: str, variant: str, options: tuple[Any, ...], bounds: tuple[float,
         ),
         f"{name}_backward{variant}": Kernel(
             FLAT,
-            partial(normals, "dy y" if name in from_output else "dy x"),
+            partial(normals, "dy y" if name in FROM_OUTPUT else "dy x"),
             partial(_backward, name, options),
             lambda a: {"dx": gradient(*a.values(), *numbers)},
             bounds[1],
@@ -60,3 +63,31 @@ KERNELS: dict[str, Kernel] = {
     **_row("softplus", "", (), (2, 2)),
     **_row("softplus", "-3", (3.0, 2.0), (2, 3)),
 }
+
+CALLS: dict[str, Call] = {}
+for _name in ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"):
+    _at = "y" if _name in FROM_OUTPUT else "x"
+    CALLS[_name] = Call(getattr(F, _name), {"x": X, "out": X}, ("out",), ("out",), ("x",))
+    CALLS[f"{_name}_backward"] = Call(
+        getattr(F, f"{_name}_backward"), {_at: X, "dy": X, "out": X}, ("out",), ("out",), (_at, "dy")
+    )
+
+
+def _c_activation(c: Any, a: Any) -> Any:
+    x, got, want = a(4, 9), [], []
+    for kind, name in enumerate(ACTIVATIONS[1:], 1):
+        y = like(x)[0]
+        option = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}.get(name, 0.0)
+        c.activation(y, x, x.size, kind, option, 20.0)
+        got.append(y)
+        want.append(F.gelu(x, "tanh") if name == "gelu_tanh" else getattr(F, name)(x))
+    return got, want
+
+
+def _c_activation_backward(c: Any, a: Any) -> Any:
+    x, dy, dx = a(4, 9), a(4, 9), a(4, 9)
+    c.activation_backward(dx, dy, x, x.size, ACTIVATIONS.index("silu"), 0.0, 0.0)
+    return [dx], [F.silu_backward(dy, x)]
+
+
+C_CASES = {"activation": _c_activation, "activation_backward": _c_activation_backward}

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import reference
+from calls import AFFINE, COLUMN, COLUMNS, IMAGE, NORM_GRADIENT, ROWS, RUNNING, Call, X
+from table import CHANNELS, GRADIENTS, SIZES, Array, Arrays, Kernel, Shape, normals
 
 from fastnn import functional as F
-from kernels.table import CHANNELS, GRADIENTS, SIZES, Array, Arrays, Kernel, Shape, normals
 
 
 def _batch_norm_inputs(names: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
@@ -157,3 +158,63 @@ for _channels_last, _shapes in ((False, CHANNELS[1::9]), (True, LAST)):
         6,
         in_place="dy",
     )
+
+CALLS = {
+    "batch_norm-train": Call(
+        F.batch_norm,
+        {"x": X, **RUNNING, **AFFINE, "out": X},
+        ("running_mean", "running_var", "out"),
+        ("weight", "bias", "out"),
+        ("x",),
+        {"training": True},
+    ),
+    "batch_norm-eval": Call(
+        F.batch_norm, {"x": X, **RUNNING, **AFFINE, "out": X}, ("out",), ("weight", "bias", "out"), ("x",)
+    ),
+    "batch_norm_backward": Call(
+        F.batch_norm_backward,
+        {**NORM_GRADIENT, "mean": COLUMN, "rstd": COLUMN, "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("x", "dy"),
+    ),
+}
+for _channels_last, _shape in ((False, IMAGE), (True, (ROWS, 3, COLUMNS))):
+    _layout = "last" if _channels_last else "first"
+    CALLS[f"batch_norm-fused_{_layout}"] = Call(
+        F.batch_norm,
+        {"x": _shape, "residual": _shape, **RUNNING, **AFFINE, "out": _shape},
+        ("running_mean", "running_var", "out"),
+        ("residual", "weight", "bias", "out"),
+        ("x", "residual"),
+        {"training": True, "activation": "relu", "channels_last": _channels_last},
+    )
+    CALLS[f"batch_norm_backward-fused_{_layout}"] = Call(
+        F.batch_norm_backward,
+        {"x": _shape, "dy": _shape, "weight": COLUMN, "mean": COLUMN, "rstd": COLUMN, "y": _shape, "out": _shape},
+        ("out",),
+        ("weight", "y", "out"),
+        ("x", "dy", "y"),
+        {"residual": True, "channels_last": _channels_last},
+    )
+
+
+def _c_batch_norm(c: Any, a: Any) -> Any:
+    x, w, b, r, y = a(5, 4, 3), a(4), a(4), a(5, 4, 3), a(5, 4, 3)
+    ours, theirs = [a(4), np.abs(a(4))], []
+    theirs = [t.copy() for t in ours]
+    mean, rstd = np.empty(4), np.empty(4)
+    c.batch_norm(y, mean, rstd, *ours, x, w, b, r, 5, 4, 3, 0.1, 1e-3, 1, 1, 1)
+    want = F.batch_norm(x, *theirs, w, b, True, 0.1, 1e-3, residual=r, activation="relu", return_stats=True)
+    return [y, mean, rstd, *ours], [*want, *theirs]
+
+
+def _c_batch_norm_backward(c: Any, a: Any) -> Any:
+    x, dy, w, dx, dr, dw, db = a(5, 4, 3), a(5, 4, 3), a(4), a(5, 4, 3), a(5, 4, 3), a(4), a(4)
+    y, mean, rstd = F.batch_norm(x, None, None, w, None, True, activation="relu", return_stats=True)
+    c.batch_norm_backward(dx, dr, dw, db, dy, x, y, w, mean, rstd, 5, 4, 3, 1)
+    dx2, dw2, db2, dr2 = F.batch_norm_backward(dy, x, w, mean, rstd, y=y, residual=True)
+    return [dx, dr, dw, db], [dx2, dr2, dw2, db2]
+
+
+C_CASES = {"batch_norm": _c_batch_norm, "batch_norm_backward": _c_batch_norm_backward}

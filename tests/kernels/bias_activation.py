@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import reference
+from c_api import ACTIVATIONS, C_MASK, C_P, HERE, generator
+from calls import CALL_MASK, COLUMN, Call, X
 from reference.activation import SLOPES, VALUES
+from table import BLOCK, ROWS, SEED, STREAM, Array, Arrays, Kernel, P, Shape, normals
 
 from fastnn import Generator
 from fastnn import functional as F
-from kernels.table import BLOCK, ROWS, SEED, STREAM, Array, Arrays, Kernel, P, Shape, normals
 
 CASES = {"gelu": (None, P), "tanh": (None, 0.0), "elu": (0.7, P), "identity": (None, P)}
 BOUNDS = {"gelu": (4, 12)}  # errors of one sign, which a sum over rows adds up
@@ -77,3 +79,32 @@ for _name in CASES:
         _bounds[1],
         in_place="dy",
     )
+
+CALLS = {
+    "bias_activation": Call(
+        F.bias_activation, {"x": X, "bias": COLUMN, "out": X}, ("out",), ("bias", "out"), ("x",), {"p": 0.5}
+    ),
+    "bias_activation_backward": Call(
+        F.bias_activation_backward,
+        {"x": X, "dy": X, "bias": COLUMN, "out": X},
+        ("out",),
+        ("bias", "out"),
+        ("x", "dy"),
+        {"mask": CALL_MASK},
+    ),
+}
+
+
+def _c_bias_activation(c: Any, a: Any) -> Any:
+    x, b, y = a(6, 9), a(9), a(6, 9)
+    c.bias_activation(y, x, b, 6, 9, ACTIVATIONS.index("gelu"), 0.0, 0.0, C_P, HERE)
+    return [y], [F.bias_activation(x, b, "gelu", p=C_P, generator=generator())]
+
+
+def _c_bias_activation_backward(c: Any, a: Any) -> Any:
+    dy, x, b, dx, db = a(6, 9), a(6, 9), a(9), a(6, 9), a(9)
+    c.bias_activation_backward(dx, db, dy, x, b, 6, 9, ACTIVATIONS.index("gelu"), 0.0, 0.0, C_P, HERE)
+    return [dx, db], list(F.bias_activation_backward(dy, x, b, "gelu", C_MASK))
+
+
+C_CASES = {"bias_activation": _c_bias_activation, "bias_activation_backward": _c_bias_activation_backward}

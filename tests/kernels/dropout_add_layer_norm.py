@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import reference
+from c_api import C_MASK, C_P, HERE, generator
+from calls import AFFINE, CALL_MASK, COLUMN, COLUMNS, ROW, Call, X
+from table import BLOCK, LARGE, ROWS, SEED, STREAM, Array, Arrays, Kernel, P, Shape, normals
 
 from fastnn import _core
 from fastnn import functional as F
-from kernels.table import BLOCK, LARGE, ROWS, SEED, STREAM, Array, Arrays, Kernel, P, Shape, normals
 
 SHAPES = (*(shape for shape in ROWS if shape != (3, LARGE)), (3, 10_007))
 MASK = F.DropoutMask(P, SEED, STREAM, BLOCK)
@@ -66,7 +68,9 @@ def _backward_reference(a: Arrays) -> Arrays:
 
 def _sum_only(a: Arrays, out: Array) -> Arrays:
     return {
-        "y": _core.dropout_add_layer_norm(a["x"], a["residual"], None, None, None, P, SEED, STREAM, BLOCK, 0.0, False, out)[0]
+        "y": _core.dropout_add_layer_norm(
+            a["x"], a["residual"], None, None, None, P, SEED, STREAM, BLOCK, 0.0, False, out
+        )[0]
     }
 
 
@@ -91,4 +95,47 @@ KERNELS = {
     "dropout_add_layer_norm_backward": Kernel(
         SHAPES, _backward_inputs, _backward, _backward_reference, 7, in_place="dy"
     ),
+}
+
+CALLS = {
+    "dropout_add_layer_norm": Call(
+        F.dropout_add_layer_norm,
+        {"x": X, "residual": X, **AFFINE, "out": X},
+        ("out",),
+        ("residual", "weight", "bias", "out"),
+        ("x", "residual"),
+        {"normalized_shape": COLUMNS, "p": 0.5},
+    ),
+    "dropout_add_layer_norm-sum": Call(
+        F.dropout_add_layer_norm, {"x": X, "residual": X, "out": X}, ("out",), ("residual", "out"), ("x", "residual")
+    ),
+    "dropout_add_layer_norm_backward": Call(
+        F.dropout_add_layer_norm_backward,
+        {"sum": X, "dy": X, "weight": COLUMN, "mean": ROW, "rstd": ROW, "dsum": X, "out": X},
+        ("out",),
+        ("weight", "dsum", "out"),
+        ("sum", "dy"),
+        {"mask": CALL_MASK},
+    ),
+}
+
+
+def _c_dropout_add_layer_norm(c: Any, a: Any) -> Any:
+    x, r, w, b, y, s = a(6, 9), a(6, 9), a(9), a(9), a(6, 9), a(6, 9)
+    mean, rstd = np.empty(6), np.empty(6)
+    c.dropout_add_layer_norm(y, s, mean, rstd, x, r, w, b, 6, 9, 1e-3, C_P, HERE)
+    want = F.dropout_add_layer_norm(x, r, 9, w, b, C_P, 1e-3, generator=generator(), return_stats=True)
+    return [y, s, mean, rstd], list(want[:4])
+
+
+def _c_dropout_add_layer_norm_backward(c: Any, a: Any) -> Any:
+    x, dy, dsum, w, dx, dr, dw, db = a(90, 9), a(90, 9), a(90, 9), a(9), a(90, 9), a(90, 9), a(9), a(9)
+    _, mean, rstd = F.layer_norm(x, 9, w, return_stats=True)
+    c.dropout_add_layer_norm_backward(dx, dr, dw, db, dy, dsum, x, w, mean, rstd, 90, 9, C_P, HERE)
+    return [dx, dr, dw, db], list(F.dropout_add_layer_norm_backward(dy, x, w, mean, rstd, C_MASK, dsum=dsum))
+
+
+C_CASES = {
+    "dropout_add_layer_norm": _c_dropout_add_layer_norm,
+    "dropout_add_layer_norm_backward": _c_dropout_add_layer_norm_backward,
 }

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import reference
+from calls import AFFINE, COLUMN, IMAGE, NORM_GRADIENT, ROWS, RUNNING, Call, X
+from table import CHANNELS, GRADIENTS, LARGE, SIZES, Array, Arrays, Kernel, Shape, normals
 
 from fastnn import functional as F
-from kernels.table import CHANNELS, GRADIENTS, LARGE, SIZES, Array, Arrays, Kernel, Shape, normals
 
 STATS = ("y", "mean", "rstd")
-RUNNING = (*STATS, "running_mean", "running_var")
+TRACKED = (*STATS, "running_mean", "running_var")
 
 GROUPED = (
     *((3, n) for n in SIZES),
@@ -77,13 +78,13 @@ def _backward_reference(a: Arrays) -> Arrays:
 def _instance_norm(own: bool, a: Arrays, out: Array) -> Arrays:
     mean, var = a["running_mean"], a["running_var"]
     y = F.instance_norm(a["x"], mean, var, a["weight"], a["bias"], own, 0.3, out=out, return_stats=True)
-    return dict(zip(RUNNING, (*y, mean, var), strict=True))
+    return dict(zip(TRACKED, (*y, mean, var), strict=True))
 
 
 def _instance_norm_reference(own: bool, a: Arrays) -> Arrays:
     given = (a["x"], a["running_mean"], a["running_var"], a["weight"], a["bias"])
     y = reference.instance_norm(*given, momentum=0.3) if own else reference.batch_norm(*given, training=False)
-    return dict(zip(RUNNING, y, strict=True))
+    return dict(zip(TRACKED, y, strict=True))
 
 
 def _instance_norm_backward(a: Arrays, out: Array) -> Arrays:
@@ -140,3 +141,48 @@ KERNELS = {
         in_place="dy",
     ),
 }
+
+CALLS = {
+    "group_norm": Call(
+        F.group_norm, {"x": X, **AFFINE, "out": X}, ("out",), ("weight", "bias", "out"), ("x",), {"num_groups": 2}
+    ),
+    "group_norm_backward": Call(
+        F.group_norm_backward,
+        {**NORM_GRADIENT, "mean": (ROWS, 2), "rstd": (ROWS, 2), "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("x", "dy"),
+        {"num_groups": 2},
+    ),
+    "instance_norm": Call(
+        F.instance_norm,
+        {"x": IMAGE, **RUNNING, **AFFINE, "out": IMAGE},
+        ("running_mean", "running_var", "out"),
+        ("weight", "bias", "out"),
+        ("x",),
+    ),
+    "instance_norm_backward": Call(
+        F.instance_norm_backward,
+        {"x": IMAGE, "dy": IMAGE, "weight": COLUMN, "mean": X, "rstd": X, "out": IMAGE},
+        ("out",),
+        ("weight", "out"),
+        ("x", "dy"),
+    ),
+}
+
+
+def _c_group_norm(c: Any, a: Any) -> Any:
+    x, w, b, y = a(3, 6, 5), a(6), a(6), a(3, 6, 5)
+    mean, rstd = np.empty((3, 2)), np.empty((3, 2))
+    c.group_norm(y, mean, rstd, x, w, b, 3, 6, 2, 5, 1e-3)
+    return [y, mean, rstd], list(F.group_norm(x, 2, w, b, 1e-3, return_stats=True))
+
+
+def _c_group_norm_backward(c: Any, a: Any) -> Any:
+    x, dy, w, dx, dw, db = a(3, 6, 5), a(3, 6, 5), a(6), a(3, 6, 5), a(6), a(6)
+    _, mean, rstd = F.group_norm(x, 2, w, return_stats=True)
+    c.group_norm_backward(dx, dw, db, dy, x, w, mean, rstd, 3, 6, 2, 5)
+    return [dx, dw, db], list(F.group_norm_backward(dy, x, 2, w, mean, rstd))
+
+
+C_CASES = {"group_norm": _c_group_norm, "group_norm_backward": _c_group_norm_backward}

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import reference
+from calls import AFFINE, COLUMN, COLUMNS, NORM_GRADIENT, ROW, Call, X
+from table import GRADIENTS, ROWS, Array, Arrays, Kernel, Shape, normals
 
 from fastnn import functional as F
-from kernels.table import GRADIENTS, ROWS, Array, Arrays, Kernel, Shape, normals
 
 
 def _layer_norm_inputs(names: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
@@ -76,4 +77,55 @@ KERNELS = {
     "rms_norm_backward": Kernel(
         ROWS, partial(_rms_inputs, "dy x"), _rms_backward, _rms_backward_reference, 6, in_place="dy"
     ),
+}
+
+_AXES = {"normalized_shape": COLUMNS}
+CALLS = {
+    "layer_norm": Call(F.layer_norm, {"x": X, **AFFINE, "out": X}, ("out",), ("weight", "bias", "out"), ("x",), _AXES),
+    "layer_norm_backward": Call(
+        F.layer_norm_backward,
+        {**NORM_GRADIENT, "mean": ROW, "rstd": ROW, "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("x", "dy"),
+    ),
+    "rms_norm": Call(F.rms_norm, {"x": X, "weight": COLUMN, "out": X}, ("out",), ("weight", "out"), ("x",), _AXES),
+    "rms_norm_backward": Call(
+        F.rms_norm_backward, NORM_GRADIENT | {"rrms": ROW, "out": X}, ("out",), ("weight", "out"), ("x", "dy")
+    ),
+}
+
+
+def _c_layer_norm(c: Any, a: Any) -> Any:
+    x, w, b, y = a(6, 9), a(9), a(9), a(6, 9)
+    mean, rstd = np.empty(6), np.empty(6)
+    c.layer_norm(y, mean, rstd, x, w, b, 6, 9, 1e-3)
+    return [y, mean, rstd], list(F.layer_norm(x, 9, w, b, 1e-3, return_stats=True))
+
+
+def _c_layer_norm_backward(c: Any, a: Any) -> Any:
+    x, dy, w, dx, dw, db = a(90, 9), a(90, 9), a(9), a(90, 9), a(9), a(9)
+    _, mean, rstd = F.layer_norm(x, 9, w, return_stats=True)
+    c.layer_norm_backward(dx, dw, db, dy, x, w, mean, rstd, 90, 9)
+    return [dx, dw, db], list(F.layer_norm_backward(dy, x, w, mean, rstd))
+
+
+def _c_rms_norm(c: Any, a: Any) -> Any:
+    x, w, y, rrms = a(6, 9), a(9), a(6, 9), np.empty(6)
+    c.rms_norm(y, rrms, x, w, 6, 9, 1e-3)
+    return [y, rrms], list(F.rms_norm(x, 9, w, 1e-3, return_stats=True))
+
+
+def _c_rms_norm_backward(c: Any, a: Any) -> Any:
+    x, dy, dx, dw = a(90, 9), a(90, 9), a(90, 9), a(9)
+    _, rrms = F.rms_norm(x, 9, return_stats=True)
+    c.rms_norm_backward(dx, dw, dy, x, None, rrms, 90, 9)
+    return [dx, dw], list(F.rms_norm_backward(dy, x, None, rrms))
+
+
+C_CASES = {
+    "layer_norm": _c_layer_norm,
+    "layer_norm_backward": _c_layer_norm_backward,
+    "rms_norm": _c_rms_norm,
+    "rms_norm_backward": _c_rms_norm_backward,
 }

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import reference
+from c_api import Case
+from calls import COLUMN, ROW, Call, X
+from table import FLAT, LARGE, ROWS, Array, Arrays, Kernel, Shape
 
 from fastnn import functional as F
-from kernels.table import FLAT, LARGE, ROWS, Array, Arrays, Kernel, Shape
 
 SHAPES = (*ROWS[1:], (5, 1024), (3, 2049))
 
@@ -88,3 +90,91 @@ ELEMENTS = {
 }
 
 KERNELS = CLASSES | ELEMENTS
+
+CALLS: dict[str, Call] = {
+    "softmax_cross_entropy": Call(
+        F.softmax_cross_entropy,
+        {"logits": X, "labels": ROW, "weight": COLUMN, "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("logits",),
+        labels=("labels",),
+    ),
+    "softmax_cross_entropy-probabilities": Call(
+        F.softmax_cross_entropy, {"logits": X, "labels": X, "out": X}, ("out",), ("out",), ("logits",)
+    ),
+    "nll_loss": Call(
+        F.nll_loss,
+        {"input": X, "target": ROW, "weight": COLUMN, "out": X},
+        ("out",),
+        ("weight", "out"),
+        ("input",),
+        labels=("target",),
+    ),
+    "binary_cross_entropy_with_logits": Call(
+        F.binary_cross_entropy_with_logits,
+        {"input": X, "target": X, "weight": X, "pos_weight": COLUMN, "out": X},
+        ("out",),
+        ("weight", "pos_weight", "out"),
+        ("input",),
+    ),
+    **{
+        f.__name__: Call(f, {"input": X, "target": X, "out": X}, ("out",), ("out",), ("input",))
+        for f in (F.mse_loss, F.l1_loss, F.huber_loss, F.kl_div)
+    },
+}
+LABELS = np.array([3, 0, -1, 6, 1])
+
+
+def _c_softmax_cross_entropy(c: Any, a: Any) -> Any:
+    x, w, got, want = a(5, 7), np.abs(a(7)), [], []
+    for smoothing in (0.0, 0.1):
+        d, loss = a(5, 7), np.empty(5)
+        c.softmax_cross_entropy(d, loss, x, LABELS, w, 5, 7, smoothing, 1.0)
+        got += [loss.astype(x.dtype), d]
+        want += F.softmax_cross_entropy(x, LABELS, w, -1, "none", smoothing)
+    return got, want
+
+
+def _c_softmax_cross_entropy_soft(c: Any, a: Any) -> Any:
+    x, t, d, loss = a(5, 7), np.abs(a(5, 7)), a(5, 7), np.empty(5)
+    c.softmax_cross_entropy_soft(d, loss, x, t, None, 5, 7, 0.1, 1.0)
+    want = F.softmax_cross_entropy(x, t, reduction="none", label_smoothing=0.1)
+    return [loss.astype(x.dtype), d], list(want)
+
+
+def _c_nll_loss(c: Any, a: Any) -> Any:
+    x, d, loss = a(5, 7), a(5, 7), np.empty(5)
+    c.nll_loss(d, loss, x, LABELS, None, 5, 7, 1.0)
+    return [loss.astype(x.dtype), d], list(F.nll_loss(x, LABELS, ignore_index=-1, reduction="none"))
+
+
+def _c_by_element(name: str, *more: Any, **options: Any) -> Case:
+    def case(c: Any, a: Any) -> Any:
+        x, t, d, loss = a(40), np.abs(a(40)), a(40), np.empty(1)
+        getattr(c, name)(d, loss, x, t, *more, 1 / 40)
+        value, gradient = getattr(F, name)(x, t, **options)
+        np.testing.assert_allclose(loss, value, rtol=1e-15)
+        return [d], [gradient]
+
+    return case
+
+
+def _c_binary_cross_entropy_with_logits(c: Any, a: Any) -> Any:
+    x, t, w, q, d, loss = a(40), np.abs(a(40)), np.abs(a(40)), np.abs(a(40)), a(40), np.empty(1)
+    c.binary_cross_entropy_with_logits(d, loss, x, t, w, q, 40, 1 / 40)
+    value, gradient = F.binary_cross_entropy_with_logits(x, t, w, pos_weight=q)
+    np.testing.assert_allclose(loss, value, rtol=1e-15)
+    return [d], [gradient]
+
+
+C_CASES = {
+    "softmax_cross_entropy": _c_softmax_cross_entropy,
+    "softmax_cross_entropy_soft": _c_softmax_cross_entropy_soft,
+    "nll_loss": _c_nll_loss,
+    "mse_loss": _c_by_element("mse_loss", 40),
+    "l1_loss": _c_by_element("l1_loss", 40),
+    "huber_loss": _c_by_element("huber_loss", 40, 0.5, delta=0.5),
+    "kl_div": _c_by_element("kl_div", 40, 1, log_target=True),
+    "binary_cross_entropy_with_logits": _c_binary_cross_entropy_with_logits,
+}

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import reference
+from calls import COLUMNS, IMAGE, ROWS, Call
+from table import Array, Arrays, Kernel, Shape
 
 from fastnn import functional as F
-from kernels.table import Array, Arrays, Kernel, Shape
 
 Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 MODES: dict[str, Sizes] = {
@@ -79,3 +80,35 @@ def _kernels(mode: str, sizes: Sizes) -> dict[str, Kernel]:
 KERNELS: dict[str, Kernel] = {}
 for _mode, _sizes in MODES.items():
     KERNELS |= _kernels(_mode, _sizes)
+
+_POOL: dict[str, Any] = {"kernel_size": 2, "stride": 1}
+_POOLED = (ROWS, COLUMNS - 1, 2)
+CALLS = {
+    "max_pool2d": Call(F.max_pool2d, {"x": IMAGE, "out": _POOLED}, ("out",), ("out",), options=_POOL),
+    "max_pool2d_backward": Call(
+        F.max_pool2d_backward,
+        {"dy": _POOLED, "indices": _POOLED, "out": IMAGE},
+        ("out",),
+        ("out",),
+        options={"input_size": IMAGE} | _POOL,
+        places=("indices",),
+    ),
+}
+
+
+def _c_max_pool2d(c: Any, a: Any) -> Any:
+    x, y, bare, index = a(4, 7, 20), a(4, 3, 10), a(4, 3, 10), np.empty((4, 3, 10), np.uint8)
+    c.max_pool2d(y, index, x, 4, 7, 20, 3, 2, 2, 2, 0, 0)
+    c.max_pool2d(bare, None, x, 4, 7, 20, 3, 2, 2, 2, 0, 0)
+    want = F.max_pool2d(x, (3, 2), 2, return_indices=True)
+    return [y, index, bare], [*want, want[0]]
+
+
+def _c_max_pool2d_backward(c: Any, a: Any) -> Any:
+    x, dx, dy = a(4, 7, 20), a(4, 7, 20), a(4, 7, 21)
+    _, index = F.max_pool2d(x, (3, 4), 1, (1, 2), return_indices=True)
+    c.max_pool2d_backward(dx, dy, index, 4, 7, 20, 3, 4, 1, 1, 1, 2)
+    return [dx], [F.max_pool2d_backward(dy, index, x.shape, (3, 4), 1, (1, 2))]
+
+
+C_CASES = {"max_pool2d": _c_max_pool2d, "max_pool2d_backward": _c_max_pool2d_backward}

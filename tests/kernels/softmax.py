@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import reference
+from c_api import Case
+from calls import Call, X
+from table import LARGE, ROWS, SIZES, Arrays, Kernel, Shape, normals
 
 from fastnn import functional as F
-from kernels.table import LARGE, ROWS, SIZES, Arrays, Kernel, Shape, normals
 
 INNER = (
     *((2, 3, n) for n in SIZES[1:]),
@@ -59,3 +61,27 @@ KERNELS = (
     | _kernels("log_softmax", -1, LAST)
     | _kernels("log_softmax", -2, INNER)
 )
+
+CALLS: dict[str, Call] = {}
+for _name in ("softmax", "log_softmax"):
+    CALLS[_name] = Call(getattr(F, _name), {"x": X, "out": X}, ("out",), ("out",), ("x",))
+    CALLS[f"{_name}_backward"] = Call(
+        getattr(F, f"{_name}_backward"), {"y": X, "dy": X, "out": X}, ("out",), ("out",), ("y", "dy")
+    )
+
+
+def _c_cases(name: str) -> dict[str, Case]:
+    def forward(c: Any, a: Any) -> Any:
+        x, y = a(3, 7, 2), a(3, 7, 2)
+        getattr(c, name)(y, x, 3, 7, 2)
+        return [y], [getattr(F, name)(x, 1)]
+
+    def backward(c: Any, a: Any) -> Any:
+        dy, y, dx = a(3, 7, 2), a(3, 7, 2), a(3, 7, 2)
+        getattr(c, f"{name}_backward")(dx, dy, y, 3, 7, 2)
+        return [dx], [getattr(F, f"{name}_backward")(dy, y, 1)]
+
+    return {name: forward, f"{name}_backward": backward}
+
+
+C_CASES = _c_cases("softmax") | _c_cases("log_softmax")

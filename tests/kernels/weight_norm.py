@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import reference
+from calls import ROW, Call, X
+from table import CHANNELS, ROWS, SIZES, Array, Arrays, Kernel, Shape, normals
 
 from fastnn import functional as F
-from kernels.table import CHANNELS, ROWS, SIZES, Array, Arrays, Kernel, Shape, normals
 
 
 def _dim(mode: str, v: Array) -> int | None:
@@ -65,3 +66,30 @@ for _mode, _shapes in SHAPES.items():
         6,
         in_place="dw",
     )
+
+CALLS = {
+    "weight_norm": Call(F.weight_norm, {"v": X, "g": (*ROW, 1), "out": X}, ("out",), ("out",), ("v",)),
+    "weight_norm_backward": Call(
+        F.weight_norm_backward,
+        {"v": X, "dw": X, "g": (*ROW, 1), "norm": (*ROW, 1), "out": X},
+        ("out",),
+        ("out",),
+        ("v", "dw"),
+    ),
+}
+
+
+def _c_weight_norm(c: Any, a: Any) -> Any:
+    v, g, w, norm = a(6, 5), a(6, 1), a(6, 5), np.empty((6, 1))
+    c.weight_norm(w, norm, v, g, 1, 6, 5)
+    return [w, norm], list(F.weight_norm(v, g, return_norm=True))
+
+
+def _c_weight_norm_backward(c: Any, a: Any) -> Any:
+    v, dw, g, dv, dg = a(6, 5), a(6, 5), a(6, 1), a(6, 5), a(6, 1)
+    _, norm = F.weight_norm(v, g, return_norm=True)
+    c.weight_norm_backward(dv, dg, dw, v, g, norm, 1, 6, 5)
+    return [dv, dg], list(F.weight_norm_backward(dw, v, g, norm))
+
+
+C_CASES = {"weight_norm": _c_weight_norm, "weight_norm_backward": _c_weight_norm_backward}

@@ -1,4 +1,4 @@
-// Arguments of activations, alone and behind a bias, and of the functions that they are made of.
+// Arguments of activations, alone or after a bias, and of the elementary functions that they consist of.
 #pragma once
 
 #include "kernels/args/common.h"
@@ -6,11 +6,11 @@
 
 namespace fastnn {
 
-// Elementwise. y may be x; backward, y is dx and may be dy or x.
+// Elementwise. y may be x. In backward, y is dx and may be dy or x.
 template <class T>
 struct ActivationArgs {
   T* y;
-  const T* x;   // of sigmoid and tanh backward the output
+  const T* x;   // the output for sigmoid and tanh in backward
   const T* dy;  // backward only
   Index size;
   Activation kind;
@@ -20,19 +20,19 @@ struct ActivationArgs {
 // x is (rows, columns).
 template <class T>
 struct BiasActivationArgs {
-  T* y;  // may be x; backward, y is dx and may be dy or x
+  T* y;  // may be x; in backward, y is dx and may be dy or x
   const T* x;
   const T* bias;  // (columns), may be null
   Index rows, columns;
   Activation kind;
   ActivationOptions<T> options;
-  bool masked;  // with dropout: the rest is as in DropoutArgs
+  bool masked;  // with dropout; the other fields are as in DropoutArgs
   Philox random;
   std::uint32_t threshold;
   T scale;
-  const T* dy;  // backward only, as what follows
+  const T* dy;  // backward only, as are the fields below
   T* dbias;     // may be null
-  T* partial;   // (bias_blocks(rows), columns) where dbias is given
+  T* partial;   // (bias_blocks(rows), columns); used only with dbias
 };
 
 static constexpr Index kRowsPerBiasPart = 64;

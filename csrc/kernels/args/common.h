@@ -1,4 +1,4 @@
-// What every family of kernels knows.
+// Types and constants that all families of kernels share.
 #pragma once
 
 #include <cstdint>
@@ -7,15 +7,15 @@ namespace fastnn {
 
 using Index = std::int64_t;
 
-// A block of random numbers: counters, and the words of 32 bits that they give.
+// The size of a block of random numbers, in counters and in 32-bit words.
 static constexpr Index kBlockCounters = 16, kBlockWords = 64;
 
-// Where in a random stream a kernel begins to draw; `block` counts blocks.
+// The place in a random stream where a kernel begins to draw; `block` counts blocks.
 struct Philox {
   std::uint64_t seed, stream, block;
 };
 
-// Elements of a block, which one thread takes: 5 to 15 us of work.
+// The number of elements in a block, which one thread processes: 5 to 15 us of work.
 static constexpr Index kBlockElements = 16384;
 
 }  // namespace fastnn

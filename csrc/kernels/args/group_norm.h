@@ -5,15 +5,16 @@
 
 namespace fastnn {
 
-// x is (outer, channels, inner), none of them 0; statistics are (outer, groups), each of channels / groups neighbours.
+// x is (outer, channels, inner), none of them 0; statistics are (outer, groups), each over channels / groups
+// neighbouring channels.
 template <class T>
 struct GroupNormArgs {
   T* y;  // may be x
   double* mean;
   double* rstd;
-  double* variance;  // (outer, groups), biased; null where running_mean is
+  double* variance;  // (outer, groups), biased; null if running_mean is null
   T* running_mean;   // (groups); may be null
-  T* running_var;    // (groups); null where running_mean is
+  T* running_var;    // (groups); null if running_mean is null
   const T* x;
   const T* weight;  // (channels); may be null
   const T* bias;    // (channels); may be null
@@ -23,7 +24,7 @@ struct GroupNormArgs {
 
 template <class T>
 struct GroupNormBackwardArgs {
-  T* dx;  // may be dy
+  T* dx;  // may be dy or x
   T* dweight;
   T* dbias;
   double* partial;  // (group_norm_parts(outer, inner), 2, channels)
@@ -37,7 +38,7 @@ struct GroupNormBackwardArgs {
 
 static constexpr Index kRowsPerGroupNormPart = 64;
 
-// With inner == 1 a sum per sample would be as large as x in double.
+// With inner == 1, sums for each sample would be as large as x in double.
 static constexpr Index group_norm_part(Index inner) { return inner == 1 ? kRowsPerGroupNormPart : 1; }
 static constexpr Index group_norm_parts(Index outer, Index inner) {
   return (outer + group_norm_part(inner) - 1) / group_norm_part(inner);

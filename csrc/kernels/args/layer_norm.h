@@ -1,15 +1,15 @@
-// Arguments of layer norm and rms norm, and of layer norm with dropout and a residual before it.
+// Arguments of layer norm and RMS norm, and of layer norm with dropout and a residual before it.
 #pragma once
 
 #include "kernels/args/common.h"
 
 namespace fastnn {
 
-// x is (rows, columns); statistics are per row. Without a mean it is the root mean square that a row is divided by.
+// x is (rows, columns); statistics are per row. Without a mean, a row is divided by its root mean square.
 template <class T>
 struct LayerNormArgs {
   T* y;  // may be x
-  double* mean;  // null for rms norm
+  double* mean;  // null for RMS norm
   double* rstd;
   const T* x;
   const T* weight;  // may be null
@@ -22,20 +22,20 @@ template <class T>
 struct LayerNormBackwardArgs {
   T* dx;  // may be dy or x
   T* dweight;
-  T* dbias;    // zeros for rms norm
+  T* dbias;    // zeros for RMS norm
   T* partial;  // (layer_norm_blocks(rows), 2, columns)
   const T* dy;
   const T* x;
   const T* weight;     // may be null
-  const double* mean;  // null for rms norm
+  const double* mean;  // null for RMS norm
   const double* rstd;
   Index rows, columns;
 };
 
-// What a norm is fused with: sum = residual + dropout(x), of which norm.x is the norm's input.
+// The operations fused before the norm: sum = residual + dropout(x). norm.x is `sum`.
 template <class T>
 struct DropoutAddLayerNormArgs {
-  LayerNormArgs<T> norm;  // without y there is no norm
+  LayerNormArgs<T> norm;  // norm.y is null if there is no norm
   T* sum;               // may be x or residual
   const T* x;
   const T* residual;  // may be null
@@ -44,7 +44,8 @@ struct DropoutAddLayerNormArgs {
   T scale;
 };
 
-// The norm's dx is the gradient by residual; that by x is the same where dropout kept it.
+// norm.dx is the gradient with respect to residual. dx, the gradient with respect to x, is the same with the mask
+// applied.
 template <class T>
 struct DropoutAddLayerNormBackwardArgs {
   LayerNormBackwardArgs<T> norm;

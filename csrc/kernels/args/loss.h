@@ -1,4 +1,4 @@
-// Arguments of losses. `scale` is one over what the losses are divided by; the gradient is multiplied by it.
+// Arguments of losses. `scale` is 1 divided by the divisor of the losses; gradients are multiplied by it.
 #pragma once
 
 #include "kernels/args/common.h"
@@ -10,24 +10,24 @@ template <class T>
 struct ClassLossArgs {
   T* dlogits;           // may be logits
   double* row_loss;     // (rows)
-  double* row_mass;     // (rows), scratch of soft targets; else null
+  double* row_mass;     // (rows), scratch memory for soft targets; else null
   const T* logits;
-  const Index* labels;  // (rows), negative where a row does not count; null with target
-  const T* target;      // (rows, classes); null with labels
+  const Index* labels;  // (rows), negative for ignored rows; null if there is a target
+  const T* target;      // (rows, classes); null if there are labels
   const T* weight;      // (classes), may be null
   Index rows, classes;
   double scale, smoothing;
 };
 
-// Losses element by element. A weight repeats after `period` elements; it is as long as a period and a block of
-// kBlockElements, or as the whole, so that a block reads it without a break.
+// Elementwise losses. A weight repeats after `period` elements. It has as many elements as a period and a block of
+// kBlockElements, or as the whole input, so that a block reads it without a break.
 template <class T>
 struct LossArgs {
   T* dinput;            // may be input
-  double* partial;      // a sum for each block of kBlockElements
+  double* partial;      // one sum for each block of kBlockElements
   const T* input;
   const T* target;
-  const T* weight;      // null but for binary cross-entropy, and there both or none
+  const T* weight;      // only for binary cross-entropy: both weights or none
   const T* pos_weight;
   Index size, weight_period, pos_weight_period;
   double scale, delta;

@@ -5,12 +5,13 @@
 
 namespace fastnn {
 
-// Along one axis: `outputs` windows of `window` elements, the first of them beginning `padding` before the input, each next
-// one `stride` later. All but padding are 1 at least; each window holds an element of the input.
+// Pooling along one axis: `outputs` windows of `window` elements. The first window begins `padding` elements before the
+// input, and each next one `stride` elements later. All numbers but padding are at least 1; each window contains an
+// element of the input.
 struct PoolAxis {
   Index size, outputs, window, stride, padding;
 
-  // What of window number `output` lies on the axis, and how much of it in front.
+  // The part of window number `output` within the input; `skipped` elements of the window come before it.
   struct Part {
     Index begin, end, skipped;
   };
@@ -20,7 +21,7 @@ struct PoolAxis {
   }
 };
 
-// As many windows as fit, none of them if less than 1.
+// Returns how many windows fit: 0 if the padded input is smaller than a window.
 static constexpr Index pool_outputs(Index size, Index window, Index stride, Index padding) {
   return size + 2 * padding < window ? 0 : (size + 2 * padding - window) / stride + 1;
 }
@@ -29,17 +30,17 @@ static constexpr Index pool_outputs(Index size, Index window, Index stride, Inde
 template <class T>
 struct MaxPool2dArgs {
   T* y;
-  std::uint8_t* index;  // where in its window, row by row, y was found; may be null
+  std::uint8_t* index;  // the place of y in its window, counted row by row; may be null
   const T* x;
   Index planes;
-  PoolAxis height, width;  // their windows hold kMostPlaces elements at most
+  PoolAxis height, width;  // a window has at most kMostPlaces elements
 };
 
 template <class T>
 struct MaxPool2dBackwardArgs {
   T* dx;
   const T* dy;
-  const std::uint8_t* index;  // as forward wrote it; with other values dx is another, but nothing else is written
+  const std::uint8_t* index;  // from forward; other values give another dx, but write nothing else
   Index planes;
   PoolAxis height, width;
 };

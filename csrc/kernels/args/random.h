@@ -6,18 +6,19 @@
 
 namespace fastnn {
 
-// Element i of y is number skip + i of those that begin at random.block; skip is less than a block.
+// Element i of y is number skip + i of the numbers that begin at random.block; skip is less than a block.
 template <class T>
 struct FillArgs {
   T* y;
   Index size, skip;
   Philox random;
-  T shift, scale, largest;  // shift + scale * value, at most `largest`; scale is the probability of a bernoulli
+  T shift, scale, largest;  // shift + scale * value, at most `largest`; for bernoulli, scale is the probability
 };
 
-// mean + std z, z normal within an interval, and clamped to [low, high]. With u uniform in (0, 1) z has the probability
-// below + u width of less, and above + (1 - u) width of more. An interval far out in a tail is gone into from its nearer end
-// instead: z = end + direction d, d as in beyond_tail with `share` of the tail within the interval.
+// y = mean + std z, clamped to [low, high], where z is normal within an interval. With u uniform in (0, 1), P(Z < z) is
+// below + u width, and P(Z > z) is above + (1 - u) width. If the interval lies far out in a tail, y is counted from the
+// interval's nearer end instead: y = end + step d, with d from beyond_tail; `share` is the share of the tail beyond
+// that end that lies within the interval.
 template <class T>
 struct TruncNormalArgs {
   T* y;
@@ -25,12 +26,12 @@ struct TruncNormalArgs {
   Philox random;
   T centre, below, above, width;  // centre = below - 1/2
   T mean, std, low, high;
-  bool far, in_tail;  // far: z is not within +-kQuantileMiddle
-  Tail tail;                // from the nearer end on
+  bool far, in_tail;  // far: z may be beyond +-kQuantileMiddle
+  Tail tail;                // the tail from the nearer end on
   double share, end, step;  // mean + std z at that end; +-std
 };
 
-// low + one of `range` numbers; 0 stands for 2^64.
+// low + one of `range` numbers; a range of 0 stands for 2^64.
 struct IntegersArgs {
   Index* y;
   Index size, skip;
@@ -39,7 +40,7 @@ struct IntegersArgs {
   std::uint64_t range;
 };
 
-// The words of `blocks` blocks from `random` on, 64 each.
+// The words of `blocks` blocks from `random` on, 64 words each.
 struct PhiloxArgs {
   std::uint32_t* words;
   Philox random;
@@ -58,7 +59,8 @@ struct PermutationArgs {
 static constexpr Index kPermutationPart = 1 << 18;
 static constexpr Index permutation_parts(Index size) { return (size + kPermutationPart - 1) / kPermutationPart; }
 
-// About 2^12 elements to a bucket, which is what the first level of cache holds; not more buckets than it can write to.
+// Aims at about 2^12 elements per bucket, which the first-level cache holds, but not at more buckets than it can write
+// to.
 static constexpr int permutation_bits(Index size) {
   int bits = 0;
   while (bits < 12 && (size >> bits) > (1 << 13)) ++bits;

@@ -5,7 +5,7 @@
 
 namespace fastnn {
 
-// The least that a kernel of some access pattern can do; measures the memory, not the arithmetic.
+// The least that a kernel with some access pattern can do: measures the memory, not the arithmetic.
 template <class T>
 struct StreamArgs {
   T* updated[3];

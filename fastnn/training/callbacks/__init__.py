@@ -1,4 +1,4 @@
-"""Callbacks: what can be hung into training."""
+"""Callbacks hook into the training loop."""
 
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.callbacks.freezing import Freeze, progressive_unfreezing

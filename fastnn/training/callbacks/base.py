@@ -1,50 +1,51 @@
-"""What can be hung into training: the hooks, and the signal that ends it."""
+"""`Callback`, with the hooks of the training loop, and the signal that ends a training."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from typing import Any, ClassVar
 
 
 class StopTraining(Exception):
-    """Raised by any hook to end training after it: the model stays as it is, and `on_fit_end` is still called.
+    """Raised by any hook to end the training after it: the model stays as it is, and `on_fit_end` is still called.
 
-    Behind a validation the end hook of its batch or epoch is called first, so that the record is whole.
+    If it is raised after a validation, the end hook of the batch or epoch is called first, so that the record is whole.
     """
 
 
 class Callback:
-    """Base of all callbacks. Each hook gets the trainer, whose `epoch`, `step`, `logs` and `history` it reads."""
+    """Base class of all callbacks.
+
+    Each hook gets the `Trainer`, whose attributes such as `epoch`, `step`, `logs` and `history` it reads. The parameter
+    has no type here, so that a callback of your own can annotate it with `fastnn.Trainer`.
+    """
 
     runs_last: ClassVar[bool] = False
-    """Whether it is called behind all callbacks that do not say so, at every hook: it wants to see what they did."""
+    """Whether the callback is called after all others at every hook, so that it sees what they have done."""
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        """Before the first epoch; `trainer.epochs` and `trainer.batches` say what is ahead."""
+    def on_fit_start(self, trainer: Any) -> None:
+        """Called before the first epoch; `trainer.epochs` and `trainer.batches` say how long the fit is."""
 
-    def on_fit_end(self, trainer: "Trainer") -> None:
-        """After the last epoch, or `StopTraining`. Not called when training ends by another exception."""
+    def on_fit_end(self, trainer: Any) -> None:
+        """Called after the last epoch or `StopTraining`, but not if another exception ends the training."""
 
-    def on_epoch_start(self, trainer: "Trainer") -> None:
-        """Before the first batch; `trainer.epoch` is already the new one."""
+    def on_epoch_start(self, trainer: Any) -> None:
+        """Called before the first batch; `trainer.epoch` is already the new epoch."""
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
-        """After validation; `trainer.logs` is the epoch's record, `trainer.history` holds it."""
+    def on_epoch_end(self, trainer: Any) -> None:
+        """Called after validation; `trainer.logs` is the record of the epoch, which `trainer.history` already has."""
 
-    def on_batch_start(self, trainer: "Trainer") -> None:
-        """Before the batch is gathered; `trainer.batch` batches of the epoch are done."""
+    def on_batch_start(self, trainer: Any) -> None:
+        """Called before the batch is gathered; `trainer.batch` batches of the epoch are done."""
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        """After the batch and, where it ends a window of accumulation, the optimizer's step."""
+    def on_batch_end(self, trainer: Any) -> None:
+        """Called after the batch, and after the optimizer's step if the batch ends a window of accumulation."""
 
-    def on_backward_end(self, trainer: "Trainer") -> None:
-        """Every parameter has its gradient of the batches of the window so far; the optimizer has not stepped."""
+    def on_backward_end(self, trainer: Any) -> None:
+        """Called before the optimizer's step; every parameter has the gradient of the window's batches so far."""
 
-    def on_validation_end(self, trainer: "Trainer") -> None:
-        """After every validation, also those within an epoch; `trainer.logs` has its results."""
+    def on_validation_end(self, trainer: Any) -> None:
+        """Called after every validation, also within an epoch; `trainer.logs` has the results."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training needs: arrays, numbers, strings, None, and dicts and lists of them."""
+        """Return what a resumed training needs: arrays, numbers, strings, None, and dicts and lists of them."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

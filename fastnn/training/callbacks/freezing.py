@@ -1,27 +1,23 @@
-"""Parameters that are left alone for a while."""
-
-from typing import TYPE_CHECKING
+"""Keeps parameters frozen for some epochs."""
 
 from fastnn._checks import positive_integer
 from fastnn._parameter import Parameter
 from fastnn.nn.module import Module
 from fastnn.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from fastnn.training.protocols import Training
 
 
 class Freeze(Callback):
-    """Leaves parameters as they are up to an epoch: they get no gradient, so the optimizer passes over them.
+    """Freezes parameters until an epoch: their gradients are dropped, so the optimizer skips them.
 
-    Its state for them, weight decay included, begins when they thaw. Running statistics of norms go on.
+    The optimizer's state for them, and weight decay, begin when they thaw. Running statistics of norms still change.
 
     Args:
-        names: of modules or parameters, as in the model's state dict: "0" stands for "0.weight" and "0.bias".
+        names: names of modules or parameters, as in the model's state dict: "0" stands for "0.weight" and "0.bias".
         until: the first epoch in which they are trained; None for never.
 
     Raises:
-        ValueError: an `until` that is no positive integer; at the start of a fit, a name that the model does not have.
+        ValueError: `until` is not a positive integer; at the start of a fit, the model does not have a name.
     """
 
     def __init__(self, names: str | list[str] | tuple[str, ...], until: int | None = None) -> None:
@@ -29,7 +25,7 @@ class Freeze(Callback):
         self.until = None if until is None else positive_integer("until", until)
         self._frozen: list[Parameter] = []
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         """Find the parameters."""
         known = {key: p for key, p in trainer.model._walk("") if isinstance(p, Parameter)}  # shared ones by any name
         for name in self.names:
@@ -37,7 +33,7 @@ class Freeze(Callback):
                 raise ValueError(f"names: got {name!r}, want modules or parameters among {list(known)}")
         self._frozen = [p for key, p in known.items() if any(_is_in(key, name) for name in self.names)]
 
-    def on_backward_end(self, trainer: "Trainer") -> None:
+    def on_backward_end(self, trainer: Training) -> None:
         """Drop the gradients."""
         if self.until is None or trainer.epoch < self.until:
             for parameter in self._frozen:
@@ -45,7 +41,11 @@ class Freeze(Callback):
 
 
 def progressive_unfreezing(model: Module, every: int = 1) -> list[Freeze]:
-    """Callbacks that train the last child with parameters from the first epoch on, and one more every `every` epochs.
+    """Return callbacks that train the last child with parameters from the first epoch, and one more every few epochs.
+
+    Args:
+        model: whose children, as in a `Sequential`, thaw from the last to the first.
+        every: after how many epochs the next child thaws.
 
     Source: J. Howard, S. Ruder, "Universal language model fine-tuning for text classification", ACL 2018, section 3.3.
     """

@@ -1,52 +1,50 @@
-"""What a training's rates and times are."""
+"""Record learning rates and times."""
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnn._checks import positive_integer
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.history import put
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from fastnn.training.protocols import Training
 
 PARTS = ("data", "forward", "backward", "optimizer")
 
 
 class LearningRateMonitor(Callback):
-    """Records the rate of every parameter group, and its momentum if it has one, at every optimizer step.
+    """Records the learning rate of every parameter group, and its momentum if it has one, at every optimizer step.
 
-    They are in `history.steps` as "lr-0", "momentum-0", "lr-1" ...; momentum is betas[0] where there are betas.
+    They are in `history.steps` as "lr-0", "momentum-0", "lr-1" ...; for optimizers with betas, momentum is betas[0].
     """
 
     def __init__(self) -> None:
         self._now: dict[str, float] = {}
 
-    def on_backward_end(self, trainer: "Trainer") -> None:
-        """Note what the step is made with; behind it the schedule has set what the next one is."""
+    def on_backward_end(self, trainer: Training) -> None:
+        """Note the values that the step is made with; the scheduler sets the next ones after it."""
         self._now = {}
         for i, group in enumerate(trainer.optimizer.param_groups):
             values: dict[str, Any] = {"lr": group["lr"], "momentum": group.get("betas", [group.get("momentum")])[0]}
             self._now |= {f"{name}-{i}": float(value) for name, value in values.items() if value is not None}
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        """Record it where there was a step."""
+    def on_batch_end(self, trainer: Training) -> None:
+        """Record the values if there was a step."""
         if trainer.has_stepped:
             steps = trainer.history.steps
             put(steps, self._now, len(steps["loss"]) - 1)
 
 
 class TimingMonitor(Callback):
-    """Tells where the time of an iteration goes, and how long training will take.
+    """Measures which part of an iteration takes how long, and estimates how long the training will take.
 
     Args:
-        estimate_after: iterations after which the estimate is printed, once a fit; None prints nothing.
+        estimate_after: the number of iterations after which the estimate is printed, once a fit; None prints nothing.
 
     Attributes:
-        seconds: of the current fit's iterations: "data", "forward" (with the loss), "backward", "optimizer" (with what
-            stands between that and backward), and "other": metrics, callbacks, validation.
-        iterations: how many.
+        seconds: of all iterations of the current fit: "data", "forward" (with the loss), "backward", "optimizer" (with
+            the callbacks between backward and the step), and "other": metrics, callbacks, validation.
+        iterations: their number.
     """
 
     def __init__(self, estimate_after: int | None = 20) -> None:
@@ -55,21 +53,21 @@ class TimingMonitor(Callback):
 
     @property
     def per_iteration(self) -> dict[str, float]:
-        """Mean seconds of each part of an iteration."""
+        """The mean seconds of each part of an iteration."""
         return {name: total / max(1, self.iterations) for name, total in self.seconds.items()}
 
     @property
     def largest(self) -> str:
-        """The part that takes most."""
+        """The part that takes longest."""
         return max(self.seconds, key=lambda name: self.seconds[name])
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        """Begin anew."""
+    def on_fit_start(self, trainer: Training) -> None:
+        """Reset the measurement."""
         self._reset()
         self._ahead = trainer.ahead
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        """Add the batch's times."""
+    def on_batch_end(self, trainer: Training) -> None:
+        """Add the times of the batch."""
         times = trainer.times
         for name, begin, end in zip(PARTS, times, times[1:], strict=False):
             self.seconds[name] += end - begin

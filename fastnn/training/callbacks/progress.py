@@ -1,26 +1,24 @@
-"""What a training says while it runs."""
+"""Shows the progress of a training."""
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnn.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from fastnn.training.protocols import Training
 
 PERCENT = ("accuracy", "val_accuracy")
 
 
 class ProgressBar(Callback):
-    """A line per epoch on the standard output, and a bar where tqdm is installed and the error output a terminal."""
+    """Prints a line per epoch, and shows a bar if tqdm is installed and the standard error output is a terminal."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        """Open the bar over all batches of the fit."""
-        self.on_fit_end(trainer)  # of a fit that an exception has ended
+    def on_fit_start(self, trainer: Training) -> None:
+        """Open a bar over all batches of the fit."""
+        self.on_fit_end(trainer)  # the bar of a fit that an exception has ended
         if not sys.stderr.isatty():
             return
         try:
@@ -29,14 +27,14 @@ class ProgressBar(Callback):
             return
         self._bar = tqdm(total=trainer.ahead, unit="batch", leave=False, dynamic_ncols=True)
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        """Move the bar on."""
+    def on_batch_end(self, trainer: Training) -> None:
+        """Advance the bar."""
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {trainer.logs['loss']:.4f}", refresh=False)
             self._bar.update()
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
-        """Print the epoch's line."""
+    def on_epoch_end(self, trainer: Training) -> None:
+        """Print the line of the epoch."""
         width = len(str(trainer.epochs))
         line = f"epoch {trainer.epoch:{width}}/{trainer.epochs}  {_line(trainer.logs)}"
         if self._bar is None:
@@ -44,7 +42,7 @@ class ProgressBar(Callback):
         else:
             self._bar.write(line)
 
-    def on_fit_end(self, trainer: "Trainer") -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -1,44 +1,42 @@
-"""Checkpoints while training goes on."""
+"""Writes checkpoints during a training."""
 
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+from fastnn._better import Better
 from fastnn._checks import integer
 from fastnn._files import sync_directory
+from fastnn.checkpoint.file import SUFFIX, save
+from fastnn.checkpoint.packing import pack
 from fastnn.training.callbacks.base import Callback
-from fastnn.training.checkpoint import SUFFIX, save
-from fastnn.training.history import Better
-from fastnn.training.monitoring import check_monitor
-from fastnn.training.packing import pack
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from fastnn.training.checks import check_monitor
+from fastnn.training.protocols import Training
 
 
 class ModelCheckpoint(Callback):
-    """Writes all of a training into a directory, after every epoch or more often; see `fastnn.training.checkpoint`.
+    """Writes the state of the whole training into a directory, after every epoch or more often.
 
     A file is named by the step, as in "step-00001250.safetensors", and written once, whether it is kept as one of the
-    best, one of the last, or both. Others that it has written are deleted when the new one is on the disk.
+    best, one of the last, or both. Older files of this callback are deleted once the new one is on the disk.
 
     Args:
-        directory: is made if need be. It should be this training's own.
-        monitor: the metric that says which are the best; None keeps only the last.
+        directory: made if it does not exist. No other training should use it.
+        monitor: the metric that says which checkpoints are the best; None keeps only the last.
         save_top_k: how many of the best to keep, >= 0.
-        save_last: how many of the last to keep, >= 1. With two, a damaged file costs one.
-        mode: "min", "max" or "auto": the less the better for what is called loss, error, mse, mae or perplexity.
+        save_last: how many of the last to keep, >= 1. With two, the training survives one damaged file.
+        mode: "min", "max" or "auto": lower is better for names with loss, error, mse, mae or perplexity in them.
         every_n_steps: write also after so many optimizer steps.
 
     Attributes:
-        best, last: paths of the best and of the last one written; None before the first.
+        best, last: paths of the best and the last checkpoint; None before the first.
 
     Raises:
-        ValueError: an argument outside its range; at the start of a fit, a monitor that it does not record.
-        OSError: at the start of a fit, a directory that cannot be written.
-        TypeError: at the start of a fit, an optimizer or a schedule without `state_dict`, or a callback's state of more
-            than arrays, numbers, strings, None, and dicts and lists of them.
+        ValueError: an argument is out of range; at the start of a fit, the fit does not record the monitor.
+        OSError: at the start of a fit, the directory cannot be written.
+        TypeError: at the start of a fit, the optimizer or the scheduler has no `state_dict`, or a callback's state
+            contains more than arrays, numbers, strings, None, and dicts and lists of them.
         ImportError: at the start of a fit, safetensors is not installed.
     """
 
@@ -62,16 +60,16 @@ class ModelCheckpoint(Callback):
 
     @property
     def best(self) -> Path | None:
-        """Path of the best one."""
+        """The path of the best checkpoint."""
         return self.directory / self._top[0][1] if self._top else None
 
     @property
     def last(self) -> Path | None:
-        """Path of the last one."""
+        """The path of the last checkpoint."""
         return self.directory / self._last[0] if self._last else None
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        """Refuse ahead of all work what would fail behind it."""
+    def on_fit_start(self, trainer: Training) -> None:
+        """Raise now if writing would fail later."""
         import safetensors.numpy as _  # noqa: F401
 
         if self.monitor is not None:
@@ -82,31 +80,31 @@ class ModelCheckpoint(Callback):
             self._top, self._last = [], []
         pack(trainer.capture())
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        """Write after every so many steps."""
+    def on_batch_end(self, trainer: Training) -> None:
+        """Write after every `every_n_steps` steps."""
         if self.every_n_steps and trainer.has_stepped and trainer.step % self.every_n_steps == 0:
             self._write(trainer, None)
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
-        """Write, and keep it among the best if it is one of them."""
+    def on_epoch_end(self, trainer: Training) -> None:
+        """Write, and keep the file among the best if it is one of them."""
         self._write(trainer, None if self.monitor is None else trainer.logs[self.monitor])
 
     def state_dict(self) -> dict[str, Any]:
-        """Which files are the best and the last."""
+        """Return which files are the best and the last."""
         return {"top": self._top, "last": self._last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`, with the files that are still there."""
+        """Continue from what `state_dict()` returned, with the files that still exist."""
         self._top = [(float(score), name) for score, name in state["top"] if self._has(name)]
         self._last = [name for name in state["last"] if self._has(name)]
 
     def _has(self, name: str) -> bool:
-        """Of what it wrote alone: it will delete these, and a file from elsewhere may name anything."""
+        """Return whether this callback wrote a file: it deletes such files, and a foreign state may name any file."""
         return (
             re.fullmatch(rf"step-[0-9]{{8,}}{re.escape(SUFFIX)}", name) is not None and (self.directory / name).exists()
         )
 
-    def _write(self, trainer: "Trainer", score: float | None) -> None:
+    def _write(self, trainer: Training, score: float | None) -> None:
         name, kept = f"step-{trainer.step:08}{SUFFIX}", (self._top, self._last)
         self._last = [name, *(other for other in self._last if other != name)][: self.save_last]
         if score is not None and self._is_better(score, None):

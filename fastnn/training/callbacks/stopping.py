@@ -1,37 +1,35 @@
-"""An end where nothing is gained any more."""
+"""Ends a training that has stopped improving."""
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from fastnn._better import Better
 from fastnn._checks import integer
 from fastnn.training.callbacks.base import Callback, StopTraining
-from fastnn.training.history import Better
-from fastnn.training.monitoring import check_monitor
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from fastnn.training.checks import check_monitor
+from fastnn.training.protocols import Training
 
 
 class EarlyStopping(Callback):
-    """Ends training when a metric has not become better for `patience` epochs.
+    """Ends the training when a metric has not improved for more than `patience` epochs.
 
     Args:
         monitor: one of the names in the history.
-        min_delta: better means by more than this, >= 0.
-        patience: epochs without anything better that are allowed, >= 0; training ends at the next one.
-        mode: "min", "max" or "auto": the less the better for what is called loss, error, mse, mae or perplexity.
-        baseline: a value that the metric must be better than; None for any.
-        restore_best_weights: leave the model as it was after the best epoch, whether or not training ended early.
-        check_finite: end at once when the metric is NaN or infinite, which is never the best.
+        min_delta: the least improvement that counts, >= 0.
+        patience: how many epochs in a row may bring no improvement, >= 0; the training ends at the next one.
+        mode: "min", "max" or "auto": lower is better for names with loss, error, mse, mae or perplexity in them.
+        baseline: a value that the metric must beat; None for any.
+        restore_best_weights: leave the model with the weights of the best epoch, even if the training ends on schedule.
+        check_finite: end at once when the metric is NaN or infinite; such a value is never the best.
 
     Attributes:
         best, best_epoch: the best value and its epoch; None and 0 before the first.
         wait: epochs since then.
 
     Raises:
-        ValueError: an argument outside its range; at the start of a fit, a monitor that it does not record.
+        ValueError: an argument is out of range; at the start of a fit, the fit does not record the monitor.
 
     Source: L. Prechelt, "Early stopping - but when?", in "Neural networks: tricks of the trade", 1998.
     """
@@ -55,14 +53,14 @@ class EarlyStopping(Callback):
         self.best_epoch, self.wait = 0, 0
         self._weights: dict[str, Any] = {}
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        """Check the monitor; begin anew unless the fit is resumed."""
+    def on_fit_start(self, trainer: Training) -> None:
+        """Check the monitor; reset unless the fit is resumed."""
         check_monitor(self.monitor, trainer.monitors)
         if not trainer.resumed:
             self.best, self.best_epoch, self.wait, self._weights = None, 0, 0, {}
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
-        """Compare, and stop where it is time."""
+    def on_epoch_end(self, trainer: Training) -> None:
+        """Compare the metric with the best, and stop when the patience is used up."""
         value = trainer.logs[self.monitor]
         if self.check_finite and not math.isfinite(value):
             raise StopTraining(f"{self.monitor} is {value} after epoch {trainer.epoch}")
@@ -77,21 +75,21 @@ class EarlyStopping(Callback):
         if self.wait > self.patience:
             raise StopTraining(f"{self.monitor} has not become better for {self.wait} epochs")
 
-    def on_fit_end(self, trainer: "Trainer") -> None:
-        """Put the best weights back."""
+    def on_fit_end(self, trainer: Training) -> None:
+        """Restore the best weights."""
         if self._weights and self.best_epoch != trainer.epoch:
             trainer.model.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best so far, its weights, and the epochs since then."""
+        """Return the best value so far, its weights, and the epochs since then."""
         return {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait, "weights": self._weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`."""
+        """Continue from what `state_dict()` returned."""
         self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
         self._weights = {name: array.copy() for name, array in state["weights"].items()}
 
-    def _keep(self, trainer: "Trainer") -> None:
+    def _keep(self, trainer: Training) -> None:
         state = trainer.model.state_dict()
         if not self._weights:
             self._weights = {name: array.copy() for name, array in state.items()}

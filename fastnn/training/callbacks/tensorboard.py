@@ -1,4 +1,4 @@
-"""A training in TensorBoard."""
+"""Writes event files for TensorBoard."""
 
 import importlib
 import struct
@@ -6,43 +6,44 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn import _figure, plot
 from fastnn._checks import positive_integer
+from fastnn._files import dated
 from fastnn._types import Array
 from fastnn.nn.tracing import kept, leaves
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.checks import Data, checked
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from fastnn.training.configuration import described
+from fastnn.training.protocols import Training
 
 BINS = 64
 
 
 class TensorBoard(Callback):
-    """Writes what TensorBoard shows: `tensorboard --logdir log_dir` has all runs in it side by side.
+    """Writes event files for TensorBoard: `tensorboard --logdir log_dir` shows all runs in log_dir side by side.
 
-    All is over optimizer steps: "step/..." every curve of `history.steps`, "epoch/..." every epoch's record, and
-    "within/..." the validations within epochs; histograms of weights, gradients and activations; "predictions" as a
-    picture after every epoch; and at the end the hyperparameters with the last record.
+    The x axis is always the optimizer step. There are "step/...", every curve of `history.steps`; "epoch/...", the
+    record of every epoch; "within/...", the validations within epochs; histograms of weights, gradients and
+    activations; "predictions", a picture after every epoch; and at the end the hyperparameters with the last record.
 
-    Each event is appended to its file and the file closed, so that a training that is cut off leaves whole events, and
-    no thread or open file. Where writing fails once training runs, a warning says so, and training goes on without it.
+    The file is closed after each event, so that an interrupted training leaves complete events, and neither a thread
+    nor an open file. If writing fails during the training, a warning says so, and the training goes on without it.
 
     Args:
-        log_dir: of all runs; is made if need be.
-        histograms_every: optimizer steps from one set of histograms to the next; None for none. Activations are the
-            batch's own, for which the model runs once more and is then as before.
-        pictures: (x, labels), a few samples to be drawn with their predictions; x as in `fastnn.plot.predictions`.
-        run: name of the run's own directory in log_dir; None for the time at which it begins.
+        log_dir: the directory of all runs; made if it does not exist.
+        histograms_every: optimizer steps between two sets of histograms; None for none. Activations are those of the
+            current batch: the model runs once more for them, and is then as before.
+        pictures: (x, labels), a few samples to draw with their predictions; x as in `fastnn.plot.predictions`.
+        run: the name of this run's directory in log_dir; None for the time at which it begins.
 
     Raises:
-        ValueError, TypeError: an argument that has no meaning.
-        ImportError: at the start of a fit, tensorboardX is not installed, or, with pictures, matplotlib.
-        OSError: at the start of a fit, a directory that cannot be written.
+        ValueError, TypeError: an argument has no meaning.
+        ImportError: at the start of a fit, tensorboardX is not installed, or, with pictures, matplotlib is not.
+        OSError: at the start of a fit, the directory cannot be written.
     """
 
     runs_last: ClassVar[bool] = True
@@ -52,14 +53,12 @@ class TensorBoard(Callback):
         if histograms_every is not None:
             histograms_every = positive_integer("histograms_every", histograms_every)
         if pictures is not None:
-            from fastnn._figure import pictures as images
-
-            images(checked("pictures", pictures)[0])
+            _figure.pictures(checked("pictures", pictures)[0])
         self.log_dir, self.histograms_every, self.pictures, self.run = Path(log_dir), histograms_every, pictures, run
         self._file: Path | None = None
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        """Open a file; a resumed run's own directory goes on, without what was written behind the checkpoint."""
+    def on_fit_start(self, trainer: Training) -> None:
+        """Begin a file; in the directory of a resumed run TensorBoard then drops what came after the checkpoint."""
         try:
             self._summary = importlib.import_module("tensorboardX.summary")
             self._proto = importlib.import_module("tensorboardX.proto.summary_pb2")
@@ -69,12 +68,8 @@ class TensorBoard(Callback):
             raise ImportError("tensorboardX: got no such package, want it for TensorBoard; run pip install "
                               "'fastnn[tensorboard]'") from None  # fmt: skip
         if self.pictures is not None:
-            from fastnn._figure import new_figure
-
-            new_figure(1, 1)
-        stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-        names = (stamp, *(f"{stamp}_{i}" for i in range(2, 100)))
-        self.run = self.run or next(name for name in names if not (self.log_dir / name).exists())
+            _figure.new_figure(1, 1)
+        self.run = self.run or dated(self.log_dir).name
         directory = self.log_dir / self.run
         directory.mkdir(parents=True, exist_ok=True)
         self._file = directory / f"events.out.tfevents.{time.time_ns()}.fastnn"
@@ -83,45 +78,45 @@ class TensorBoard(Callback):
             start = self._event.SessionLog(status=self._event.SessionLog.START)
             self._append(step=trainer.step + 1, session_log=start)
 
-    def on_backward_end(self, trainer: "Trainer") -> None:
-        """Write the histograms of the step that is due."""
+    def on_backward_end(self, trainer: Training) -> None:
+        """Write the histograms if they are due at this step."""
         every = self.histograms_every
         ends = (trainer.batch + 1) % trainer.accumulate_grad_batches == 0 or trainer.batch + 1 == trainer.batches
         if every and ends and trainer.step % every == 0:
             self._try(lambda: self._histograms(trainer))
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        """Write the step's curves."""
+    def on_batch_end(self, trainer: Training) -> None:
+        """Write the curves of the step."""
         if trainer.has_stepped:
             steps = trainer.history.steps.items()
             self._try(lambda: self._scalars("step", {name: v[-1] for name, v in steps if v}, trainer.step))
 
-    def on_validation_end(self, trainer: "Trainer") -> None:
+    def on_validation_end(self, trainer: Training) -> None:
         """Write a validation within an epoch."""
         if trainer.batch < trainer.batches:
             found = {name: value for name, value in trainer.logs.items() if name.startswith("val_")}
             self._try(lambda: self._scalars("within", found, trainer.step))
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
-        """Write the epoch's record, and the predictions."""
+    def on_epoch_end(self, trainer: Training) -> None:
+        """Write the record of the epoch, and the predictions."""
         self._try(lambda: self._scalars("epoch", trainer.logs, trainer.step))
         if self.pictures is not None:
             self._try(lambda: self._predictions(trainer))
 
-    def on_fit_end(self, trainer: "Trainer") -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         """Write the hyperparameters and the last record."""
         self._try(lambda: self._hyperparameters(trainer))
 
     def state_dict(self) -> dict[str, Any]:
-        """The run's name."""
+        """Return the name of the run."""
         return {"run": self.run}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on in that run's directory."""
+        """Continue in the directory of that run."""
         self.run = state["run"]
 
     def _try(self, write: Callable[[], None]) -> None:
-        """No failing disk, nor anything else here, ends a training."""
+        """Write, and warn if that fails: neither a full disk nor anything else here may end a training."""
         if self._file is None:
             return
         try:
@@ -135,7 +130,7 @@ class TensorBoard(Callback):
         found = [value for name, v in values.items() for value in self._summary.scalar(f"{part}/{name}", v).value]
         self._append(step=step, summary=self._proto.Summary(value=found))
 
-    def _histograms(self, trainer: "Trainer") -> None:
+    def _histograms(self, trainer: Training) -> None:
         arrays = {}
         for name, parameter in trainer.model.named_parameters():
             arrays[f"weights/{name}"] = parameter.data
@@ -153,9 +148,7 @@ class TensorBoard(Callback):
         finite = array[np.isfinite(array)]
         return list(self._summary.histogram(name, finite, BINS).value) if finite.size else []
 
-    def _predictions(self, trainer: "Trainer") -> None:
-        from fastnn import _figure, plot
-
+    def _predictions(self, trainer: Training) -> None:
         x, labels = self.pictures  # type: ignore[misc]
         rows = -(-len(x) // 8)
         figure = _figure.new_figure(10, 1.8 * rows)
@@ -166,9 +159,7 @@ class TensorBoard(Callback):
         value = self._proto.Summary.Value(tag="predictions", image=image)
         self._append(step=trainer.step, summary=self._proto.Summary(value=[value]))
 
-    def _hyperparameters(self, trainer: "Trainer") -> None:
-        from fastnn.training.resuming import described  # which imports the callbacks
-
+    def _hyperparameters(self, trainer: Training) -> None:
         told = described(trainer)
         for i, group in enumerate(told.pop("groups")):
             told |= {name if i == 0 else f"{name}-{i}": value for name, value in group.items()}
@@ -178,7 +169,7 @@ class TensorBoard(Callback):
             self._append(step=trainer.step, summary=summary)
 
     def _append(self, **content: Any) -> None:
-        """Write an event as TensorFlow's records are: length, its checksum, the bytes, theirs."""
+        """Append an event as a TFRecord: length, its checksum, the bytes, their checksum."""
         data = self._event.Event(wall_time=time.time(), **content).SerializeToString()
         length = struct.pack("<Q", len(data))
         record = length + struct.pack("<I", self._crc(length)) + data + struct.pack("<I", self._crc(data))

@@ -1,4 +1,4 @@
-"""Whether an untrained model guesses."""
+"""Compares the loss of an untrained model with that of a guess."""
 
 import math
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from fastnn.training.losses import Loss, counts, mean_loss
 
 @dataclass(frozen=True)
 class InitialLoss:
-    """Whether an untrained model guesses.
+    """The loss of an untrained model, compared with that of a guess.
 
     Attributes:
-        loss: what it costs.
-        expected: what a guess costs.
-        softmax: whether the model's result is a softmax, and the loss takes another one of it.
-        advice: what is wrong and what to do; empty if nothing is.
+        loss: the loss of the model.
+        expected: the loss of a guess.
+        softmax: whether the model ends with a softmax, and the loss applies another one.
+        advice: what is wrong and what to do; empty if nothing is wrong.
     """
 
     loss: float
@@ -43,19 +43,20 @@ class InitialLoss:
 def check_initial_loss(
     model: Module, loss: Loss, batch: Data, tolerance: float = 0.3, expected: float | None = None
 ) -> InitialLoss:
-    """Compare the loss of an untrained model with that of a guess, log C for C classes.
+    """Compare the loss of an untrained model with that of a guess, which is log C for C classes.
 
-    The model is in training mode, as at the first step: in evaluation, batch norm goes by statistics that it has not
-    gathered yet. A single sample is taken in evaluation mode, since batch norm cannot tell its variance.
+    The model runs in training mode, as in the first step: in evaluation mode batch norm would use running statistics
+    that it does not have yet. A single sample runs in evaluation mode, since it has no variance for batch norm.
 
     Args:
         model, loss: as for `Trainer`.
-        batch: (x, y), some ten samples of every class if possible.
-        tolerance: which share of `expected` the loss may be off by. It is off by half of the variance of the logits.
-        expected: what a guess costs; by default log C for labels, else the loss of a result of zeros.
+        batch: (x, y), with about ten samples of every class if possible.
+        tolerance: the relative difference from `expected` that is allowed. Logits of variance v add about v / 2 to the
+            loss.
+        expected: the loss of a guess; by default log C for labels, otherwise the loss of a result of zeros.
 
     Raises:
-        TypeError, ValueError: batch is no such pair, NaN or infinity in it, or a tolerance that is not positive.
+        TypeError, ValueError: batch is no such pair or has NaN or infinity in it, or the tolerance is not positive.
     """
     x, y = checked("batch", batch)
     positive("tolerance", tolerance, "a finite number > 0; 0.3 allows 30 %")
@@ -70,7 +71,7 @@ def check_initial_loss(
         found = cost(logits)
         if expected is None:
             expected = math.log(logits.shape[1]) if is_classes(logits, y) else cost(np.zeros_like(logits))
-        # A loss that does not see what is added to all logits has a softmax of its own.
+        # A loss that does not change when a constant is added to all logits has a softmax of its own.
         softmax = are_probabilities(logits) and math.isclose(found, cost(logits + 1), rel_tol=1e-4)
     return InitialLoss(found, expected, softmax, _initial_advice(found, expected, softmax, tolerance))
 
@@ -90,12 +91,12 @@ def _initial_advice(loss: float, expected: float, softmax: bool, tolerance: floa
 
 
 def is_classes(logits: Array, y: Any) -> bool:
-    """Whether logits (N, C) and y (N,) are those of a classification."""
+    """Return whether logits (N, C) and y (N,) are those of a classification."""
     return bool(np.issubdtype(y.dtype, np.integer)) and logits.ndim == 2 and logits.shape[1] > 1
 
 
 def are_probabilities(logits: Array) -> bool:
-    """Whether every row of (N, C) is >= 0 with a sum of 1, as a softmax's are."""
+    """Return whether every row of (N, C) is >= 0 with the sum 1, as the rows of a softmax are."""
     return (
         logits.ndim == 2
         and logits.shape[1] > 1

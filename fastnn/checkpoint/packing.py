@@ -1,4 +1,4 @@
-"""A state as arrays by name and a JSON text, and back; neither way believes what it reads."""
+"""Packs a state into named arrays and a JSON text, and unpacks it; both directions check what they read."""
 
 import json
 import math
@@ -15,33 +15,32 @@ DTYPES = {"BOOL": np.dtype(np.bool_), "F16": np.dtype(np.float16)} | {
     for kind, sizes in {"U": (8, 16, 32, 64), "I": (8, 16, 32, 64), "F": (32, 64)}.items()
     for bits in sizes
 }
-"""Of arrays, by safetensors' names."""
+"""The dtypes of arrays, by the names that safetensors gives them."""
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def pack(state: Mapping[str, Any]) -> tuple[Arrays, str]:
-    """Arrays, named by their place in the state, and the rest as JSON.
+    """Return the arrays of a state, named by their place in it, and everything else as JSON.
 
-    What JSON has no word for becomes an object with one key that begins with "$": an array {"$array": name}, a tuple
-    {"$tuple": [...]}, NaN and infinity {"$float": text}, a dict with other keys than such strings
+    Values that JSON cannot express become an object with one key that begins with "$": an array {"$array": name}, a
+    tuple {"$tuple": [...]}, NaN and infinity {"$float": text}, a dict whose keys are not all strings without "$"
     {"$items": [[key, value], ...]}.
 
     Args:
-        state: of dicts, lists, tuples, arrays, numbers, strings, booleans and None.
+        state: dicts, lists and tuples of arrays, numbers, strings, booleans and None.
 
     Raises:
-        TypeError: something else, or arrays of a dtype that is none of bool, integers and floats up to 8 bytes.
+        TypeError: the state contains something else, or an array that is not bool, integer or a float up to 8 bytes.
     """
     arrays: Arrays = {}
     return arrays, json.dumps(_plain(state, "", arrays), allow_nan=False)
 
 
 def unpack(arrays: Mapping[str, npt.NDArray[Any]], text: str) -> Any:
-    """The state that `pack` took.
+    """Return the state that `pack` was given.
 
     Raises:
-        ValueError, TypeError, KeyError, RecursionError: the text is none of its, or the arrays are others than it
-            names.
+        ValueError, TypeError, KeyError, RecursionError: the text does not come from `pack`, or names other arrays.
     """
     names: set[str] = set()
 
@@ -71,15 +70,15 @@ def unpack(arrays: Mapping[str, npt.NDArray[Any]], text: str) -> Any:
 
 
 def parse(text: str, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """What a JSON text says, each object as `hook` makes it of its pairs, the inner ones first; see `unpack`."""
+    """Parse a JSON text strictly; `hook` makes each object from its pairs, the inner ones first."""
     return json.loads(text, object_pairs_hook=hook or _dict, parse_constant=_no_constant)
 
 
 def views(header: Mapping[str, Any], body: memoryview) -> Arrays:
-    """The arrays that the header of a safetensors file describes, in the memory of what stands behind it.
+    """Return the arrays that the header of a safetensors file describes, as views of the bytes after it.
 
     Raises:
-        ValueError, TypeError, KeyError: it describes none, or not each byte once.
+        ValueError, TypeError, KeyError: the header describes no arrays, or does not describe each byte exactly once.
     """
     arrays: Arrays = {}
     end = 0

@@ -1,4 +1,4 @@
-"""Whether a few samples can be learnt by heart, to be tried before a training of hours.
+"""Tests whether a model can learn a few samples by heart, before a training of hours.
 
 Source: A. Karpathy, "A recipe for training neural networks", 2019.
 """
@@ -7,41 +7,40 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastnn._checks import positive_integer
 from fastnn._types import Array
+from fastnn.diagnosis.initial_loss import is_classes
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
 from fastnn.random import Generator, permutation
 from fastnn.training.checks import Data, checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import prepare
-from fastnn.training.initial_loss import is_classes
 from fastnn.training.losses import Loss
+from fastnn.training.protocols import Training
 from fastnn.training.resuming import untouched
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from fastnn.training.step import forward_backward, update
 
 LEARNT = 0.05
-"""By heart means that the loss is this share of what a guess costs: for 10 classes, 0.9 for the right one."""
+"""Samples are learnt when the loss is this fraction of that of a guess: with 10 classes, 0.9 for the right one."""
 MOVED = 0.1
-"""A loss that has fallen by less than this share has hardly moved: some hundred steps on one batch do far more."""
+"""A loss that fell by less than this fraction hardly moved: a hundred steps on one batch do far more."""
 
 
 @dataclass(frozen=True)
 class Overfit:
-    """Whether a few samples can be learnt by heart.
+    """Whether a model has learnt a few samples by heart.
 
     Attributes:
-        samples: how many.
-        losses: of every step, ahead of it; the last one is at most `target`, unless the steps ran out.
-        target: the loss that counts as learnt.
+        samples: the number of samples.
+        losses: the loss before every step; the last one is at most `target`, unless the steps ran out.
+        target: the loss at which the samples count as learnt.
         idle: parameters that did not change, or had no gradient at the last step.
-        advice: what is wrong and what to do; empty if nothing is.
+        advice: what is wrong and what to do; empty if nothing is wrong.
     """
 
     samples: int
@@ -52,7 +51,7 @@ class Overfit:
 
     @property
     def ok(self) -> bool:
-        """Whether it was learnt."""
+        """Whether the samples were learnt."""
         return not self.advice
 
     @property
@@ -68,10 +67,10 @@ class Overfit:
 
 @dataclass(frozen=True)
 class Ladder:
-    """How many samples can be learnt by heart.
+    """How many samples a model can learn by heart.
 
     Attributes:
-        rungs: one for each size up to the first that fails, smallest first.
+        rungs: a result for each size up to the first that fails, smallest first.
     """
 
     rungs: tuple[Overfit, ...]
@@ -90,27 +89,27 @@ class Ladder:
 
 
 def overfit_one_batch(
-    trainer: "Trainer", batch: Data, steps: int = 500, target: float | None = None, lr: float | None = None
+    trainer: Training, batch: Data, steps: int = 500, target: float | None = None, lr: float | None = None
 ) -> Overfit:
     """Train on one batch until its loss is at most `target`. A model that cannot learn it has a bug, or a wrong rate.
 
-    The model is in evaluation mode, so that nothing is dropped at random, but for its norms. Callbacks are not called,
-    and the scheduler is not stepped.
+    Norms are in training mode; the rest of the model is in evaluation mode, so that nothing is dropped at random.
+    Callbacks are not called, and the scheduler does not step. Afterwards the trainer is as before.
 
-    A single sample has no variance for batch norm in training, and repeated it would be normalised to zeros, so that
-    nothing ahead of the norm could be learnt: there the norms are in evaluation mode too. It is given twice, which
-    changes no mean, for those that have no statistics of their own.
+    A single sample has no variance for batch norm. Repeated, it would be normalised to zeros, and nothing before the
+    norm could be learnt; so for a single sample the norms are in evaluation mode too. It is given twice, which changes
+    no mean, for norms that have no running statistics.
 
     Args:
-        trainer: whose model, loss, optimizer and clipping are used, from where they stand.
+        trainer: its model, loss, optimizer and clipping are used, in their current state.
         batch: (x, y), as for `Trainer.fit`.
-        steps: at most so many.
-        target: by default a twentieth of the way from the least loss (0, or what label smoothing leaves) to log C for
-            labels, and a twentieth of the first loss for other targets.
-        lr: the learning rate; by default that of the optimizer now, which a warm-up may have made tiny.
+        steps: the largest number of steps.
+        target: for labels, by default a twentieth of the way from the lowest possible loss (0, or what label smoothing
+            leaves) to log C; for other targets a twentieth of the first loss.
+        lr: the learning rate; by default the current one of the optimizer, which a warm-up may have made tiny.
 
     Raises:
-        TypeError, ValueError, IndexError: as by `Trainer.fit`, or an optimizer that cannot be put back.
+        TypeError, ValueError, IndexError: as in `Trainer.fit`, or the optimizer's state cannot be restored.
     """
     steps = positive_integer("steps", steps)
     x, y = checked("batch", batch)
@@ -118,18 +117,18 @@ def overfit_one_batch(
     if samples == 1:
         x, y = np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)
     with untouched(trainer), _certain(model, samples > 1):
-        batches = prepare(model, trainer.loss, trainer.metrics, (x, y), None, len(x), 1, trainer.seed).batches
+        batches = prepare(trainer, (x, y), batch_size=len(x), window=1).batches
         for group in trainer.optimizer.param_groups if lr is not None else ():
-            group["lr"] = lr  # type: ignore[index]
+            group["lr"] = lr
         before = {name: p.data.copy() for name, p in model.named_parameters()}
         losses: list[float] = []
         for _ in range(steps + 1):
-            loss, logits, _ = trainer.forward_backward(batches, 0)
+            loss, logits, _ = forward_backward(trainer, batches, 0)
             losses.append(loss)
             target = _target(trainer.loss, logits, y, loss) if target is None else target
             if not loss > target or len(losses) > steps:
                 break
-            trainer.update()
+            update(trainer)
         idle = [
             name
             for name, p in model.named_parameters()
@@ -139,31 +138,34 @@ def overfit_one_batch(
 
 
 def overfit_one_sample(
-    trainer: "Trainer", data: Data, steps: int = 500, target: float | None = None, lr: float | None = None
+    trainer: Training, data: Data, steps: int = 500, target: float | None = None, lr: float | None = None
 ) -> Overfit:
-    """`overfit_one_batch` with the first sample of `data`."""
+    """Run `overfit_one_batch` with the first sample of `data`."""
     x, y = checked("data", data)
     return overfit_one_batch(trainer, (x[:1], y[:1]), steps, target, lr)
 
 
 def learning_ladder(
-    trainer: "Trainer",
+    trainer: Training,
     data: Data,
     sizes: Sequence[int] = (1, 4, 16, 64),
     steps: int = 500,
     target: float | None = None,
     lr: float | None = None,
 ) -> Ladder:
-    """`overfit_one_batch` with more and more samples, up to the first size that cannot be learnt by heart.
+    """Run `overfit_one_batch` with more and more samples, up to the first size that cannot be learnt by heart.
 
-    Every rung begins with the model as it is, and has the samples of the one below. They are drawn at random, always
-    the same ones, since the first samples of a file are often of one class.
+    Every rung starts from the model as it is, and contains the samples of the rung below. They are drawn at random,
+    always the same ones, since the first samples of a file often have one class.
 
     Args:
+        trainer: as in `overfit_one_batch`.
         data: (x, y).
-        sizes: positive, growing; those beyond the data are left out, but one rung is the data then.
+        sizes: numbers of samples, > 0, growing; a size beyond the data stands for all samples.
+        steps, target, lr: as in `overfit_one_batch`.
 
-    The other arguments, and errors, are as for `overfit_one_batch`.
+    Raises:
+        TypeError, ValueError, IndexError: as in `overfit_one_batch`, or the sizes do not grow.
     """
     x, y = checked("data", data)
     sizes = [positive_integer("sizes", size) for size in sizes]
@@ -181,7 +183,7 @@ def learning_ladder(
 
 @contextmanager
 def _certain(model: Module, several: bool) -> Iterator[None]:
-    """Evaluation mode, but for norms where there are several samples."""
+    """Put the model into evaluation mode, except for its norms if there are several samples."""
     with in_mode(model, training=False):
         for module in model.modules():
             module.training = several and isinstance(module, Norm)

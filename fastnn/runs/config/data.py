@@ -1,4 +1,4 @@
-"""Section [data]: where the samples come from, and which of them are for what."""
+"""Section [data]: where the samples come from, and how they are split."""
 
 import math
 import zipfile
@@ -20,13 +20,13 @@ class Data:
 
     Args:
         source: "digits", or the path of a .npz or .safetensors file with arrays x (N, ...) and y.
-        fractions: of training, validation and, if there are three, test samples; their sum is 1.
+        fractions: fractions of training, validation and, if there are three, test samples; their sum is 1.
         stratify: give each part its fraction of every class.
         normalize: begin the network with a `Normalize`, fitted to the training part.
-        seed: of which sample goes into which part.
+        seed: seed of the random split.
 
     Raises:
-        ValueError: an argument that has no meaning, or a file that is not there.
+        ValueError: an argument has no meaning, or the file does not exist.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class Data:
         self.normalize, self.seed = normalize, integer("seed", seed, end=2**64, want="an integer in [0, 2^64)")
 
     def load(self) -> tuple[Pair, Pair, Pair | None]:
-        """The training, validation and test parts: x (n, features) float32, and y: (n,) int64 or (n, C) float32.
+        """Return the training, validation and test parts: x (n, features) float32, y (n,) int64 or (n, C) float32.
 
         Raises:
             ImportError: a package that the source needs is not installed.
             OSError: the file cannot be read.
-            ValueError: it holds no such arrays, NaN, infinity, a number beyond float32, or too few samples.
+            ValueError: it does not contain such arrays, or NaN, infinity, numbers beyond float32, too few samples.
         """
         x, y = _digits() if self.source == "digits" else self._read()
-        # Ahead of the split, so that a row that is refused is the file's.
+        # Before the split, so that errors name rows of the file.
         x = _as_float32("x", x).reshape(len(x), -1)
         y = _as_float32("y", y) if y.dtype.kind == "f" else y.astype(np.int64)
         if len(self.fractions) == 2:
@@ -89,7 +89,7 @@ class Data:
 
 
 def _as_float32(name: str, array: Any) -> Array:
-    """In C order, refused where it is not finite, before or afterwards."""
+    """Convert an array to float32 in C order; raise ValueError unless it is finite before and afterwards."""
     finite(name, array)
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(array, np.float32)

@@ -1,4 +1,4 @@
-"""A file as a description of a training, every mistake of it found before anything is loaded."""
+"""Reads a file that describes a training, and finds all mistakes before anything is loaded."""
 
 import inspect
 import tomllib
@@ -12,17 +12,19 @@ import numpy as np
 
 from fastnn import nn, optim
 from fastnn._checks import positive_integer
-from fastnn.config.data import Data
-from fastnn.config.network import Network, build_layers, read_network
-from fastnn.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
 from fastnn.optim import lr_scheduler
 from fastnn.random import Generator, default_generator
-from fastnn.training import EarlyStopping, ModelCheckpoint, Trainer
-from fastnn.training.monitoring import check_monitor
+from fastnn.runs.config.data import Data
+from fastnn.runs.config.network import Network, build_layers, read_network
+from fastnn.runs.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
+from fastnn.training.callbacks.saving import ModelCheckpoint
+from fastnn.training.callbacks.stopping import EarlyStopping
+from fastnn.training.checks import check_monitor
+from fastnn.training.trainer import Trainer
 
 SECTIONS = ("data", "network", "optimizer", "scheduler", "loss", "training")
 FILLED = ("total_steps", "T_max", "max_lr")
-"""What a schedule need not be told: the steps of the whole training, and the optimizer's rate."""
+"""Options of schedulers that may be left out: the steps of the whole training, and the optimizer's learning rate."""
 FIND = "find"
 
 OPTIMIZERS = {name: item for name in optim.__all__ if isinstance(item := getattr(optim, name), type)
@@ -38,13 +40,13 @@ class Config:
     """A training as a file describes it.
 
     Attributes:
-        text: the file's.
-        data: not loaded yet.
-        network: how weights begin.
-        layers, optimizer, loss: to be built.
+        text: the text of the file.
+        data: the data, not loaded yet.
+        network: the rule and seed of the initial weights.
+        layers, optimizer, loss: parts to build.
         scheduler: the same, or None.
-        finds_lr: whether the optimizer's rate is to be what `Trainer.lr_find` suggests.
-        callbacks: EarlyStopping, if asked for, and ModelCheckpoint, which is still to be told its directory.
+        finds_lr: whether the learning rate is the one that `Trainer.lr_find` suggests.
+        callbacks: EarlyStopping, if the file has its table, and ModelCheckpoint, whose directory is given later.
         trainer: arguments of `Trainer`.
         fit: arguments of `Trainer.fit`.
     """
@@ -62,18 +64,14 @@ class Config:
     fit: dict[str, Any]
 
     def steps(self, samples: int) -> int:
-        """How often the schedule steps in all."""
+        """Return how often the scheduler steps in the whole training."""
         epochs = int(self.fit.get("epochs", 1))
         batches = -(-samples // self.fit.get("batch_size", 32))
         windows = -(-batches // self.trainer.get("accumulate_grad_batches", 1))
         return epochs if self.trainer.get("scheduler_interval") == "epoch" else epochs * windows
 
     def check_schedule(self, samples: int) -> None:
-        """Refuse a schedule that ends before the training.
-
-        Raises:
-            ConfigError: it does.
-        """
+        """Raise ConfigError if the scheduler ends before the training."""
         if self.scheduler is None or self.scheduler.make is not lr_scheduler.OneCycleLR:  # others go on for ever
             return
         steps = self.steps(samples)
@@ -82,17 +80,13 @@ class Config:
                                "leave it out and it is that"])  # fmt: skip
 
     def check_weight(self, classes: int) -> None:
-        """Refuse weights of other classes than the model has.
-
-        Raises:
-            ConfigError: there are more or fewer.
-        """
+        """Raise ConfigError unless the loss has a weight for each class of the model, or no weights."""
         weight = self.loss.options.get("weight")
         if weight is not None and len(weight) != classes:
             raise ConfigError([f"loss.weight: got {len(weight)} weights, want {classes}, one for each class"])
 
     def build_scheduler(self, optimizer: Any, steps: int) -> Any:
-        """The schedule over an optimizer whose rate is final; None without one."""
+        """Build the scheduler, or return None without one; the optimizer must have its final learning rate."""
         if self.scheduler is None:
             return None
         known = inspect.signature(self.scheduler.make).parameters
@@ -101,10 +95,10 @@ class Config:
 
 
 def read(path: str | Path) -> Config:
-    """The training that a TOML file describes.
+    """Read the TOML file that describes a training.
 
     Raises:
-        ConfigError: it cannot be read, or describes none; all mistakes that can be told at once.
+        ConfigError: it cannot be read, or does not describe a training; with all mistakes that were found.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -118,7 +112,7 @@ def read(path: str | Path) -> Config:
 
 
 def parse(text: str) -> Config:
-    """The training that a text in TOML describes; errors as of `read`."""
+    """Parse a text in TOML that describes a training; errors as in `read`."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -140,24 +134,24 @@ def parse(text: str) -> Config:
 
 
 def training_keys() -> dict[str, Key]:
-    """The keys of the section [training], but for the tables in it."""
+    """Return the keys of the section [training], without its tables."""
     fit = {name: key for name, key in keys(Trainer.fit).items() if name in FIT}
     return fit | keys(Trainer, "optimizer", "scheduler", seed=int)
 
 
 def callback_keys() -> dict[str, tuple[Any, dict[str, Key]]]:
-    """The tables of the section [training], with the class and the keys of each."""
+    """Return the tables of the section [training], with the class and the keys of each."""
     classes = {"early_stopping": EarlyStopping, "checkpoint": ModelCheckpoint}
     return {name: (made, keys(made, "directory")) for name, made in classes.items()}
 
 
 def optimizer_keys(made: Callable[..., Any]) -> dict[str, Key]:
-    """The keys of the section [optimizer] beside name, for a class."""
+    """Return the keys of the section [optimizer] for a class, besides name."""
     return keys(made, "params", "generator", lr=float | Literal["find"])
 
 
 def scheduler_keys(made: Callable[..., Any]) -> dict[str, Key]:
-    """The keys of the section [scheduler] beside name, for a class."""
+    """Return the keys of the section [scheduler] for a class, besides name."""
     found = keys(made, "optimizer", "last_epoch", "epochs", "steps_per_epoch")
     return {name: key._replace(required=key.required and name not in FILLED) for name, key in found.items()}
 
@@ -186,7 +180,7 @@ def _described(text: str, sections: Mapping[str, Table], problems: list[str]) ->
         if name in rest or name == "checkpoint":
             place = f"training.{name}"
             callbacks.append(Part(place, made, checked(rest.pop(name, {}), place, known, problems)))
-    # The tables are known too, so that a name like theirs is told which one it is like.
+    # The tables are known keys too, so that a misspelt name of one gets the right suggestion.
     known = training_keys() | {name: Key("a table", dict) for name in tables}
     trainer = {"seed": 0} | checked(rest, "training", known, problems)
     fit = {name: trainer.pop(name) for name in FIT if name in trainer}
@@ -201,11 +195,7 @@ def _named(place: str, table: Table, names: Mapping[str, Any], known: Callable[[
 
 
 def _try(config: Config) -> None:
-    """Build all of it in a small size, and refuse what that refuses.
-
-    Raises:
-        ConfigError: with every part's first mistake.
-    """
+    """Build everything in a small size, and raise ConfigError with the first mistake of each part."""
     problems: list[str] = []
 
     def tried(build: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

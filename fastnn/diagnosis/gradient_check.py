@@ -1,4 +1,4 @@
-"""Every gradient of a model against differences of its loss."""
+"""Compares the gradients of a model with differences of its loss."""
 
 import copy
 import math
@@ -18,9 +18,9 @@ from fastnn.training.checks import Data, checked
 from fastnn.training.losses import Loss
 
 ZERO = 1e-5
-"""Errors are told against this share of the loss, at least: rounding alone makes differences of 1e-10 of it."""
+"""Errors are relative to this fraction of the loss at least: rounding alone makes differences of 1e-10 of it."""
 NEAR = 0.01
-"""Where a difference is wrong, the loss may have a kink within eps; this much nearer there is none, or it is at it."""
+"""If a difference is wrong, the loss may have a kink within eps; within NEAR * eps it has none, or one at 0."""
 
 
 Entry = tuple[float, tuple[int, ...], float, float]
@@ -29,13 +29,13 @@ Entry = tuple[float, tuple[int, ...], float, float]
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """Whether backward does what forward says.
+    """Whether the gradients of a model agree with differences of its loss.
 
     Attributes:
-        errors: the largest relative error of each parameter's entries that were tried, by name in the order of
-            `named_parameters`, after "x", that of the input.
-        worst, error, place: the largest error of all, of which parameter it is, and of which entry.
-        computed, measured: the gradient there, by backward and by differences.
+        errors: the largest relative error among the entries that were tried, by name: "x" for the input, then the
+            parameters in the order of `named_parameters`.
+        worst, error, place: the name with the largest error of all, that error, and the entry.
+        computed, measured: the gradient of that entry, by backward and by differences.
         tolerance: the error that is allowed.
     """
 
@@ -54,7 +54,7 @@ class GradientCheck:
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """What has an error above the tolerance, in the order of `errors`."""
+        """The names with an error above the tolerance, in the order of `errors`."""
         return tuple(name for name, error in self.errors.items() if error > self.tolerance)
 
     def __str__(self) -> str:
@@ -71,20 +71,20 @@ def check_gradients(
 ) -> GradientCheck:
     """Compare gradients with central differences, (f(p + eps) - f(p - eps)) / 2 eps, in float64.
 
-    It is a float64 copy of model and loss that is run, in the mode of each of its modules; its generators begin at the
-    same place every time, so that dropout drops the same. Where the loss has a kink, as ReLU has at 0, any slope
+    The check runs a float64 copy of model and loss, each module in its current mode. Its generators start at the same
+    place every time, so that dropout drops the same elements. If the loss has a kink, as ReLU has at 0, any slope
     between those of its two sides is right.
 
     Args:
-        model, loss: as for `Trainer`. Parameters, buffers and arrays that are the loss's attributes become float64.
-        batch: (x, y); few samples, since the model is run twice for every entry.
-        samples: entries of each parameter, and of x: the one with the largest gradient and some at random, always the
-            same.
-        eps: > 0.
-        tolerance: relative error that is allowed.
+        model, loss: as for `Trainer`. Parameters, buffers and arrays among the attributes of the loss become float64.
+        batch: (x, y) with few samples, since the model runs twice for every entry.
+        samples: how many entries of each parameter, and of x, to try: the one with the largest gradient, and some at
+            random, always the same ones.
+        eps: the shift of an entry, > 0.
+        tolerance: the relative error that is allowed.
 
     Raises:
-        TypeError, ValueError: batch is no such pair, NaN or infinity in it, or a number that is not positive.
+        TypeError, ValueError: batch is no such pair or has NaN or infinity in it, or a number is not positive.
     """
     x, y = checked("batch", batch)
     samples = positive_integer("samples", samples)
@@ -109,7 +109,7 @@ def check_gradients(
 
 
 def _gradients(model: Module, loss: Loss, x: Array, y: Any) -> tuple[float, list[tuple[str, tuple[Array, Array]]]]:
-    """The loss, and the arrays that it depends on, by name, each with its gradient."""
+    """Return the loss, and by name the arrays that it depends on, each with its gradient."""
     with kept(model):
         model.zero_grad()
         logits, backward = model(x)
@@ -122,7 +122,7 @@ def _gradients(model: Module, loss: Loss, x: Array, y: Any) -> tuple[float, list
 
 
 def in_float64(part: Any) -> Any:
-    """A copy of a module, or of a loss, whose parameters and arrays of floats are float64; what is shared stays so."""
+    """Copy a module or a loss with parameters and arrays in float64; what is shared is shared in the copy too."""
     is_module = isinstance(part, Module)
     arrays: Any = part.state_dict().values() if is_module else getattr(part, "__dict__", {}).values()
     memo: dict[int, Any] = {
@@ -136,7 +136,7 @@ def in_float64(part: Any) -> Any:
 def _largest(
     cost: Callable[[], float], array: Array, gradient: Array, samples: int, eps: float, tolerance: float, size: float
 ) -> Entry:
-    """The worst of the entry with the largest gradient and some others."""
+    """Try the entry with the largest gradient and some others, and return the worst."""
     drawn = permutation(gradient.size, Generator(0))[: samples - 1]
     places = [int(np.abs(gradient).argmax()), *drawn.tolist()]
     return max(
@@ -148,7 +148,7 @@ def _largest(
 def _entry(
     cost: Callable[[], float], array: Array, i: int, computed: float, eps: float, tolerance: float, zero: float
 ) -> Entry:
-    """One entry; errors are relative to `zero` at least."""
+    """Compare one entry; its error is relative to `zero` at least."""
     value = array.flat[i]
 
     def at(shift: float) -> float:

@@ -1,4 +1,4 @@
-"""Section [network]: layers one after the other, each told only what the one before it does not say."""
+"""Section [network]: a list of layers; each gets the size of its input from the layer before it."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastnn import init, nn
-from fastnn.config.options import ConfigError, Part, Table, checked, chosen, is_complete, keys
 from fastnn.data import Normalize
 from fastnn.nn.activation import Activation
 from fastnn.nn.norm import Norm
+from fastnn.runs.config.options import ConfigError, Part, Table, checked, chosen, is_complete, keys
 
 WIDTHS = ("in_features", "num_features", "normalized_shape")
-"""What a layer calls the size of its input, which the one before it says."""
+"""The arguments of layers for the size of their input, which the layer before determines."""
 OUT = "out_features"
 
 LAYERS = {name: item for name in nn.__all__ if isinstance(item := getattr(nn, name), type)
@@ -22,13 +22,13 @@ LAYERS = {name: item for name in nn.__all__ if isinstance(item := getattr(nn, na
 
 
 class Network:
-    """What stands in the section beside the layers.
+    """The section, with `layers` in its long form.
 
     Args:
-        layers: tables, each with the `type` and the options of a class of `fastnn.nn`. Sizes of inputs are those that
-            come, `out` stands for `out_features`, and the last `out` may be left out: it is the number of classes.
+        layers: tables, each with the `type` and the options of a class of `fastnn.nn`. Sizes of inputs are never given;
+            `out` stands for `out_features`, and may be left out of the last table: it is the number of classes.
         init: a rule of `fastnn.init.initialize`.
-        seed: of the initial weights; by default the training's.
+        seed: seed of the initial weights; by default that of the training.
     """
 
     def __init__(self, layers: Sequence[dict[str, Any]], init: str = "auto", seed: int | None = None) -> None:
@@ -36,12 +36,12 @@ class Network:
 
 
 class Short:
-    """The short form of `layers`: after each hidden size the norm, the activation and the dropout, at last a Linear.
+    """The short form of `layers`: for each hidden size Linear, norm, activation and dropout, and a Linear at the end.
 
     Args:
-        hidden: sizes.
+        hidden: sizes of the hidden layers.
         activation, norm: names of layers; no norm by default.
-        dropout: a probability; 0 leaves the layers out.
+        dropout: a probability; no dropout layers if it is 0.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Short:
         self.hidden, self.activation, self.norm, self.dropout = hidden, activation, norm, dropout
 
     def parts(self) -> Iterator[Part]:
-        """The layers, under the names of the short form."""
+        """Yield the layers, with the keys of the short form for error messages."""
         for i, size in enumerate(self.hidden):
             yield Part(f"network.hidden[{i}]", nn.Linear, {OUT: size})
             if self.norm is not None:
@@ -62,7 +62,7 @@ class Short:
 
 
 def read_network(table: Table, problems: list[str]) -> tuple[list[Part], Network]:
-    """The layers of the section and what else it says; what is wrong with it is added to the problems."""
+    """Return the layers and the other keys of the section, and add its mistakes to the problems."""
     is_short = "layers" not in table
     known = keys(Network) | keys(Short)
     other = keys(Network if is_short else Short)
@@ -84,21 +84,21 @@ def read_network(table: Table, problems: list[str]) -> tuple[list[Part], Network
 
 
 def build_layers(parts: Sequence[Part], features: int, classes: int) -> list[nn.Module]:
-    """Every layer, for samples (N, features) and logits (N, classes), having run once.
+    """Build every layer for samples (N, features) and logits (N, classes), and run it once.
 
     Raises:
-        ConfigError: a layer that cannot be, or that does not take what the one before it gives.
+        ConfigError: a layer cannot be built, or does not accept the result of the layer before it.
     """
     x = np.zeros((2, features), np.float32)
     layers = []
     for part in parts:
-        layer, x = _told_of(part, x, classes)
+        layer, x = _built(part, x, classes)
         layers.append(layer)
     return layers
 
 
 def build_model(network: Network, parts: Sequence[Part], train: tuple[Any, Any], normalize: bool) -> nn.Sequential:
-    """The model for the training part of the data, with its initial weights."""
+    """Build the model for the training part of the data, and initialise its weights."""
     x, y = train
     classes = y.shape[1] if y.ndim > 1 else 1 if y.dtype.kind == "f" else int(y.max()) + 1
     model = nn.Sequential(*build_layers(parts, x.shape[1], max(classes, 1)))
@@ -109,8 +109,8 @@ def build_model(network: Network, parts: Sequence[Part], train: tuple[Any, Any],
     return nn.Sequential(Normalize(x.shape[1]).fit(x), *model) if normalize else model
 
 
-def _told_of(part: Part, x: Any, classes: int) -> tuple[nn.Module, Any]:
-    """A layer and its result for x, with mistakes told by the names of the file."""
+def _built(part: Part, x: Any, classes: int) -> tuple[nn.Module, Any]:
+    """Build a layer and return it with its result for x; errors use the names of the file."""
     accepted = inspect.signature(part.make).parameters
     given: dict[str, Any] = {name: x.shape[1] for name in WIDTHS if name in accepted}
     if OUT in accepted:

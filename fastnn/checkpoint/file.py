@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file each, that is whole or is not there, and that cannot hold code.
+"""The checkpoint file: one safetensors file that is complete or absent, and that cannot contain code.
 
-The file's `__metadata__` has three entries: "format", the version of what follows; "state", a JSON text, see `packing`;
-and "sha256", of the whole file, computed with 64 zeros in its place. Arrays are named by their places in the state.
+Its `__metadata__` has three entries: "format", the version of the format; "state", a JSON text, see `packing`; and
+"sha256", of the whole file, computed with 64 zeros in its place. Arrays are named by their places in the state.
 """
 
 import hashlib
@@ -17,33 +17,34 @@ from typing import Any
 import numpy as np
 
 from fastnn._files import remove_parts, replace
-from fastnn.training.packing import pack, parse, unpack, views
+from fastnn._types import AnyArray
+from fastnn.checkpoint.packing import pack, parse, unpack, views
 
 SUFFIX = ".safetensors"
 VERSION = 1
 
 _HEADER_LIMIT = 3 * 2**19
-"""Bytes of a header, as of 8,000 arrays. A parsed JSON text takes up to 35 times its size, so this bounds what reading
-a file can cost."""
+"""The largest header in bytes, enough for 8,000 arrays. A parsed JSON text takes up to 35 times its size, so this
+limits the memory that reading a file can cost."""
 _NO_DIGEST = "0" * 64
 
 
 class CheckpointError(Exception):
-    """A file is no checkpoint that this version can read; the sentence says why."""
+    """A file is not a checkpoint that this version can read; the message says why."""
 
 
 def save(path: str | Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint so that, whatever happens, `path` is the old file or the new one, each of them whole.
+    """Write a checkpoint so that, whatever happens, `path` is the complete old file or the complete new one.
 
-    It is written beside it under a name that begins with a dot, and takes its place when the disk has it.
+    The new file is written beside the old one, under a name that begins with a dot, and renamed once it is on the disk.
 
     Args:
         path: ends with .safetensors; its directory exists.
         state: dicts, lists and tuples of arrays, numbers, strings and None.
 
     Raises:
-        TypeError, ValueError: a state that cannot be written, or takes a header of more than 1.5 MiB.
-        OSError: what the system says; `path` is one of the two all the same.
+        TypeError, ValueError: the state cannot be written, or needs a header of more than 1.5 MiB.
+        OSError: the system cannot write it; `path` is still one of the two files.
         ImportError: safetensors is not installed.
     """
     path = Path(path)
@@ -53,13 +54,13 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """The state that was saved.
+    """Return the state that was saved.
 
-    The file is read once, into memory that the arrays then share, and nothing in it is believed before its checksum is
-    right. That is no proof of where it comes from, so what it says is checked all the same.
+    The file is read once, into memory that the arrays then share. Its checksum is verified first; since that does not
+    prove where the file comes from, its content is checked as well.
 
     Raises:
-        CheckpointError: the file is truncated, has been changed, is no checkpoint, or one of a later version.
+        CheckpointError: the file is truncated, was changed, is not a checkpoint, or has a later version of the format.
         OSError: it cannot be read.
     """
     path = Path(path)
@@ -84,9 +85,9 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def latest(directory: str | Path) -> Path | None:
-    """The newest checkpoint of a directory that is whole, or None if there is none.
+    """Return the path of the newest intact checkpoint in a directory, or None if there is none.
 
-    A warning names each newer one that is not.
+    A warning names each newer file that is damaged.
     """
     found = []
     for path in Path(directory).glob(f"[!.]*{SUFFIX}"):
@@ -106,12 +107,10 @@ def latest(directory: str | Path) -> Path | None:
 
 
 def _encoded(state: Mapping[str, Any]) -> list[Any]:
-    """The file in pieces, so that its bytes are in memory once."""
+    """Return the file in pieces, so that its bytes are in memory only once."""
     arrays, text = pack(state)
     metadata = {"format": str(VERSION), "sha256": _NO_DIGEST, "state": text}
-    # safetensors writes the memory as it lies, so it must lie in C order; ascontiguousarray would make () to (1,).
-    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    data = memoryview(_safetensors().save(ordered, metadata))
+    data = memoryview(_safetensors().save(in_c_order(arrays), metadata))
     size = int.from_bytes(data[:8], "little")
     if size > _HEADER_LIMIT:
         raise ValueError(f"state: got {size} bytes of names and numbers, want at most {_HEADER_LIMIT}; keep long lists "
@@ -120,14 +119,20 @@ def _encoded(state: Mapping[str, Any]) -> list[Any]:
     return [data[:place], hashlib.sha256(data).hexdigest().encode(), data[place + 64 :]]
 
 
+def in_c_order(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    """Return the arrays in C order, in which safetensors must get them: it writes the memory as it lies."""
+    # ascontiguousarray would turn the shape () into (1,).
+    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
+
+
 def _digest_place(head: bytes) -> int:
-    """Where the 64 digits begin; -1 where there is no one place for them."""
+    """Return where the 64 digits begin, or -1 unless there is exactly one place for them."""
     key = b'"sha256":"'
     return head.find(key) + len(key) if head.count(key) == 1 else -1
 
 
 def _read(path: Path) -> bytearray:
-    """The bytes of a regular file; of nothing else, since a pipe or a device may have no end."""
+    """Read a regular file; nothing else, since a pipe or a device may never end."""
     with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -145,7 +150,7 @@ def _read(path: Path) -> bytearray:
 
 
 def _checked_size(path: Path, data: bytearray) -> int:
-    """Bytes of the header of a file whose checksum is right."""
+    """Return the size of the header, after verifying the checksum of the file."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
         raise _refusal(path, f"{len(data)} bytes, fewer than it says it has")
@@ -174,7 +179,7 @@ def _refusal(path: Path, what: str, remedy: str = "use the checkpoint before it"
 
 
 def _short(error: Exception) -> str:
-    """For a terminal, whatever the file made it say."""
+    """Return an error's message, short and safe to print whatever the file made it contain."""
     return ascii(f"{type(error).__name__}: {error}")[1:-1][:200]
 
 

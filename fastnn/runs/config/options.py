@@ -1,4 +1,4 @@
-"""What a table of a file may hold, read from the signature of what it stands for."""
+"""Reads the keys that a table may have from the signature of the class or function that the table configures."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,11 +20,11 @@ _SCALARS: dict[Any, tuple[str, tuple[type, ...]]] = {
 }
 _MANY = {"an integer": "integers", "a number": "numbers", "a string": "strings", "a table": "tables"}
 _OTHER: Any = object()
-"""In the place of a value of another type than is wanted."""
+"""Stands for a value of the wrong type."""
 
 
 class ConfigError(ValueError):
-    """A file describes no training.
+    """A file does not describe a training.
 
     Attributes:
         problems: a sentence for each mistake.
@@ -36,7 +36,7 @@ class ConfigError(ValueError):
 
 
 class Key(NamedTuple):
-    """What is wanted in words; a value of TOML -> the argument, or _OTHER; and whether it must be there."""
+    """The type of a key in words; a function (value in TOML) -> argument or _OTHER; and whether the key is required."""
 
     want: str
     read: Callable[[Any], Any]
@@ -44,14 +44,14 @@ class Key(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Something to be made of a table, whose mistakes are told by the table's name."""
+    """A class or function with the options from a table; its errors name the table."""
 
     place: str
     make: Callable[..., Any]
     options: dict[str, Any]
 
     def build(self, *arguments: Any, **options: Any) -> Any:
-        """`make(*arguments, **options)` with the table's own options; what it refuses is a ConfigError."""
+        """Return `make(*arguments, **options)`, with the options of the table too; its errors become ConfigErrors."""
         try:
             return self.make(*arguments, **options | self.options)
         except (IndexError, TypeError, ValueError) as error:
@@ -59,11 +59,12 @@ class Part(NamedTuple):
 
 
 def keys(target: Callable[..., Any], *hidden: str, **hints: Any) -> dict[str, Key]:
-    """The keyword arguments of a class or function that TOML has words for.
+    """Return the keyword arguments of a class or function that TOML can express.
 
     Args:
-        hidden: arguments that are given otherwise.
-        hints: other annotations than the signature's.
+        target: the class or function.
+        hidden: arguments to leave out.
+        hints: annotations that replace those of the signature.
     """
     function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
     found: dict[str, Key] = {}
@@ -78,7 +79,7 @@ def keys(target: Callable[..., Any], *hidden: str, **hints: Any) -> dict[str, Ke
 
 
 def is_complete(target: Callable[..., Any], *given: str) -> bool:
-    """Whether TOML has words for all that a call needs beside what is given."""
+    """Return whether TOML can express all arguments that a call needs besides the given ones."""
     function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
     needed = {p.name for p in inspect.signature(function).parameters.values()
               if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}  # fmt: skip
@@ -86,7 +87,7 @@ def is_complete(target: Callable[..., Any], *given: str) -> bool:
 
 
 def checked(table: Any, place: str, known: Mapping[str, Key], problems: list[str]) -> dict[str, Any]:
-    """The arguments that a table stands for; what is wrong with it is added to the problems."""
+    """Return the arguments that a table contains, and add its mistakes to the problems."""
     if not isinstance(table, dict):
         problems.append(f"{place}: got {_shown(table)}, want a table")
         return {}
@@ -108,7 +109,7 @@ Chosen = TypeVar("Chosen")
 
 
 def chosen(table: Any, place: str, key: str, names: Mapping[str, Chosen], problems: list[str]) -> Chosen | None:
-    """What the table's entry `key` is the name of; None, and a problem, where it names nothing."""
+    """Return what the table's entry `key` names; None, and a new problem, if it names nothing."""
     name = table.get(key) if isinstance(table, dict) else None
     if isinstance(name, str) and name in names:
         return names[name]
@@ -121,7 +122,7 @@ def chosen(table: Any, place: str, key: str, names: Mapping[str, Chosen], proble
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that is most alike, or all of them where none is."""
+    """Return the known name that is most similar, or a list of all if none is similar."""
     known = list(known)
     lower = {other.lower(): other for other in known}
     close = get_close_matches(name.lower(), lower, 1)
@@ -129,7 +130,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _key(hint: Any) -> Key | None:
-    """None where TOML has no words for it."""
+    """Return how TOML expresses a type, or None if it cannot."""
     origin, arguments = get_origin(hint), get_args(hint)
     if (origin or hint) in _SCALARS:
         want, types = _SCALARS[origin or hint]

@@ -1,9 +1,0 @@
-"""Files that describe a training, in TOML: `read` refuses every mistake before anything is loaded.
-
-What a table may hold is read from the signature of the class or function that it stands for.
-"""
-
-from fastnn.config.description import Config, parse, read
-from fastnn.config.options import ConfigError
-
-__all__ = ["Config", "ConfigError", "parse", "read"]

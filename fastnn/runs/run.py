@@ -1,0 +1,99 @@
+"""A training that a file describes, built and trained in a directory of its own."""
+
+import math
+from pathlib import Path
+
+from fastnn.random.generator import manual_seed
+from fastnn.runs.config.description import Config
+from fastnn.runs.config.network import build_model
+from fastnn.runs.config.options import Part
+from fastnn.runs.saved import CHECKPOINTS, FINDER, WEIGHTS, load_finder, save_finder, save_run, save_weights
+from fastnn.training.callbacks.saving import ModelCheckpoint
+from fastnn.training.checks import checked
+from fastnn.training.evaluation import in_mode
+from fastnn.training.fitting import check_classes, check_least_batch, prepare
+from fastnn.training.lr_finder import LRFinder
+from fastnn.training.trainer import Trainer
+
+
+class Run:
+    """Everything that a file describes, loaded and built, with the initial weights of its seed.
+
+    Attributes:
+        train, validation, test: (x, y) of each part of the data; test is None if there is none.
+        model, loss, optimizer: built for the data.
+        finder: the result of the learning-rate range test; None unless there was one.
+
+    Raises:
+        ConfigError, ImportError, OSError: the data cannot be loaded, or the network, scheduler or loss do not fit it.
+        IndexError, TypeError, ValueError: `Trainer.fit` would refuse them, or `Trainer.evaluate` the test part.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.train, self.validation, self.test = Part("data", config.data.load, {}).build()
+        manual_seed(config.trainer["seed"])
+        self.model = build_model(config.network, config.layers, self.train, config.data.normalize)
+        self.loss = config.loss.build()
+        self.optimizer = config.optimizer.build(self.model.parameters())
+        self.finder: LRFinder | None = None
+        self._check()
+
+    def _check(self) -> None:
+        """Raise now if something would fail later, such as the test part, which is used only after the training."""
+        trainer, (x, _) = self._trainer(), self.train
+        self.config.check_schedule(len(x))
+        self.config.check_weight(trainer.predict(x[:2]).shape[1])
+        prepare(trainer, self.train, self.validation, self._batch_size)
+        with in_mode(self.model, training=True):
+            check_least_batch(self.model, x, self._batch_size)
+        if self.test is not None:
+            check_classes("test", self.model, self.loss, checked("test", self.test))
+
+    @property
+    def _batch_size(self) -> int:
+        return int(self.config.fit.get("batch_size", 32))
+
+    def _trainer(self) -> Trainer:
+        """Return a trainer without scheduler and callbacks."""
+        return Trainer(self.model, self.loss, self.optimizer, **self.config.trainer)
+
+    def find_lr(self) -> LRFinder:
+        """Run `Trainer.lr_find` on the training part."""
+        return self._trainer().lr_find(self.train, batch_size=self._batch_size)
+
+    def set_found_lr(self) -> float:
+        """Give the optimizer the "valley" that `find_lr` suggests, and return it.
+
+        Raises:
+            ValueError: there is none.
+        """
+        self.finder = self.find_lr()
+        lr = self.finder.suggestions["valley"]
+        if math.isnan(lr):
+            raise ValueError("optimizer.lr: got 'find' and no rate at which the loss falls, want a number; look at "
+                             "python -m fastnn lr-find")  # fmt: skip
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def fit(self, directory: Path, checkpoint: Path | None = None) -> dict[str, float]:
+        """Train, from a checkpoint if one is given, write the results, and return those on the test part."""
+        config = self.config
+        if config.finds_lr and checkpoint is None:
+            print(f"learning rate {self.set_found_lr():.3g}, the valley")
+            assert self.finder is not None
+            save_finder(self.finder, directory / FINDER)
+        elif config.finds_lr:
+            self.finder = load_finder(directory / FINDER)
+        callbacks = [part.build(**{"directory": directory / CHECKPOINTS} if part.make is ModelCheckpoint else {})
+                     for part in config.callbacks]  # fmt: skip
+        scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))
+        trainer = Trainer(self.model, self.loss, self.optimizer, scheduler, callbacks=callbacks, **config.trainer)
+        trainer.fit(self.train, self.validation, resume=checkpoint, **config.fit)
+        if trainer.stopped:
+            print(trainer.stopped)
+        save_weights(self.model, directory / WEIGHTS)
+        scores = {} if self.test is None else trainer.evaluate(self.test)
+        save_run(directory, trainer, self.validation, finder=self.finder, test=scores or None)
+        return scores

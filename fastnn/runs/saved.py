@@ -1,0 +1,207 @@
+"""The files in the directory of a run, beside its checkpoints: written here, and read for a report or to resume."""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn._files import dated, replace
+from fastnn.checkpoint.file import in_c_order
+from fastnn.checkpoint.packing import pack, unpack
+from fastnn.diagnosis.inspection import inspect_layers, largest_errors
+from fastnn.functional.softmax import softmax
+from fastnn.nn.module import Module
+from fastnn.training.checks import Data, checked
+from fastnn.training.configuration import described
+from fastnn.training.history import History
+from fastnn.training.lr_finder import LRFinder, found
+from fastnn.training.trainer import Trainer
+
+HISTORY, CONFIGURATION, EVALUATION = "history.json", "configuration.json", "evaluation.npz"
+CONFIG, FINDER, CHECKPOINTS, WEIGHTS = "config.toml", "lr_find.npz", "checkpoints", "model.safetensors"
+TEXT = "$state"
+"""The name of the array that contains the JSON text of the evaluation; see `fastnn.checkpoint.packing`."""
+SAMPLES = 16
+"""How many samples, and how many of the largest errors, a run keeps."""
+INSPECTED = 256
+"""How many samples run through the layers for the histograms."""
+
+WANTED = dict.fromkeys(("labels", "probabilities", "samples", "errors"),
+                        "a validation that has labels, with a logit for each class; pass it to save_run") | {
+    "layers": "the histograms of a validation; pass it to save_run",
+    "finder": "what trainer.lr_find returned; pass it to save_run(finder=...)",
+}  # fmt: skip
+
+
+def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = None,
+             names: Sequence[str] | None = None, finder: LRFinder | None = None,
+             test: Mapping[str, float] | None = None) -> None:  # fmt: skip
+    """Write what a report needs: history.json, configuration.json and, with a validation, evaluation.npz.
+
+    The JSON is strict: NaN and infinity are null. The arrays are readable without pickle.
+
+    Args:
+        directory: made if it does not exist; it can be that of the checkpoints.
+        trainer: a trainer after `fit`. Its model is evaluated, and is afterwards as before.
+        validation: (x, y) as in `Trainer.fit`. If y has labels and the model a logit for each class, all labels and
+            probabilities, 16 samples and the 16 largest errors are kept; histograms of the layers in any case.
+        names: names of the classes.
+        finder: the result of `trainer.lr_find`, to be drawn too.
+        test: the result of `trainer.evaluate` on test data.
+
+    Raises:
+        OSError: a file cannot be written.
+        TypeError, ValueError: `Trainer.fit` would refuse the validation, or the names are not one for each class.
+    """
+    directory = Path(directory)
+    evaluation = {} if validation is None else _evaluation(trainer, validation)
+    probabilities = evaluation.get("probabilities")
+    if names is not None and probabilities is not None and len(names) != probabilities.shape[1]:
+        raise ValueError(f"names: got {len(names)}, want {probabilities.shape[1]}, one for each class")
+    if finder is not None:
+        evaluation["finder"] = vars(finder)
+    directory.mkdir(parents=True, exist_ok=True)
+    curves = {part: {k: v.tolist() for k, v in c.items()} for part, c in trainer.history.state_dict().items()}
+    replace(directory / HISTORY, _json(curves))
+    told = described(trainer) | {"epochs": trainer.epoch, "steps": trainer.step, "stopped": trainer.stopped}
+    told["test"] = None if test is None else dict(test)
+    told["names"] = None if names is None else [str(name) for name in names]
+    replace(directory / CONFIGURATION, _json(told))
+    (directory / EVALUATION).unlink(missing_ok=True)  # one of an earlier training does not belong to these curves
+    if evaluation:
+        arrays, text = pack(evaluation)
+        parts: dict[str, Any] = {TEXT: np.array(text), **arrays}
+        content = io.BytesIO()
+        np.savez_compressed(content, **parts)
+        replace(directory / EVALUATION, content.getbuffer())
+
+
+def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
+    x, labels = checked("validation", validation)
+    first = np.ascontiguousarray(x[:INSPECTED]), labels[:INSPECTED]
+    found: dict[str, Any] = {"layers": [s.state() for s in inspect_layers(trainer.model, trainer.loss, *first)]}
+    logits = trainer.predict(x)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or logits.ndim != 2 or logits.shape[1] < 2:
+        return found
+    known = np.flatnonzero((labels >= 0) & (labels < logits.shape[1]))  # the others do not count in the loss either
+    if len(known):
+        labels, probabilities = labels[known].astype(np.int64), softmax(logits[known])
+        found |= {"labels": labels, "probabilities": probabilities}
+        rows = {"samples": np.arange(min(SAMPLES, len(known))),
+                "errors": largest_errors(labels, probabilities, SAMPLES)}  # fmt: skip
+        found |= {name: {"x": x[known[chosen]], "rows": chosen} for name, chosen in rows.items()}
+    return found
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(_finite(value), indent=1, allow_nan=False) + "\n").encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def make_run(directory: Path) -> Path:
+    """Make a directory that is named by the time inside `directory`, and return its path."""
+    run = dated(directory)
+    run.mkdir(parents=True)
+    return run
+
+
+def save_weights(model: Module, path: Path) -> None:
+    """Write the state dict of a model as a safetensors file."""
+    import safetensors.numpy
+
+    replace(path, safetensors.numpy.save(in_c_order(model.state_dict())))
+
+
+def save_finder(finder: LRFinder, path: Path) -> None:
+    """Write the result of a learning-rate range test, for `load_finder`."""
+    content = io.BytesIO()
+    np.savez(content, rates=finder.rates, losses=finder.losses)
+    replace(path, content.getbuffer())
+
+
+def load_finder(path: Path) -> LRFinder | None:
+    """Return what `save_finder` wrote, or None if it cannot be read: a missing picture must not end a training."""
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as arrays:
+            return found(arrays["rates"], arrays["losses"])
+    except (EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile):
+        return None
+
+
+class Missing(Exception):
+    """A part of a run is missing; the message says which."""
+
+
+class SavedRun:
+    """The files of a run, each read when it is first asked for.
+
+    Every attribute and method raises `Missing` if its file or the part of it is not there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def _read(self, name: str, parse: Callable[[Path], Any]) -> Any:
+        try:
+            return parse(self._directory / name)
+        except FileNotFoundError:
+            raise Missing(f"{name}: got no such file, want it here; fastnn.report.save_run writes it") from None
+        except Exception as error:
+            raise Missing(f"{name}: got a file that cannot be read ({error}), want save_run's; run it again") from None
+
+    @cached_property
+    def history(self) -> History:
+        """The history of the training."""
+
+        def parse(path: Path) -> History:
+            state, history = json.loads(path.read_text()), History()
+            history.load_state_dict(
+                {part: {k: np.array(v, np.float64) for k, v in curves.items()} for part, curves in state.items()}
+            )
+            return history
+
+        history: History = self._read(HISTORY, parse)
+        return history
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """The model, the options of the training, and its results on the test data."""
+        configuration: dict[str, Any] = self._read(CONFIGURATION, lambda path: dict(json.loads(path.read_text())))
+        return configuration
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """The names of the classes; None if they have none."""
+        try:
+            return self.configuration.get("names")
+        except Missing:
+            return None
+
+    @cached_property
+    def _evaluation(self) -> dict[str, Any]:
+        def parse(path: Path) -> dict[str, Any]:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:  # np.load itself leaves it open
+                arrays = {name: file[name] for name in file.files}
+            return dict(unpack(arrays, str(arrays.pop(TEXT))))
+
+        evaluation: dict[str, Any] = self._read(EVALUATION, parse)
+        return evaluation
+
+    def evaluated(self, key: str) -> Any:
+        """Return a part of the evaluation."""
+        if key not in self._evaluation:
+            raise Missing(f"{EVALUATION}: got no {key}, want {WANTED[key]}")
+        return self._evaluation[key]

@@ -1,0 +1,76 @@
+"""What the training loop asks of an optimizer and a scheduler, and what it shows of a `Trainer`."""
+
+from collections.abc import MutableMapping, Sequence
+from typing import Any, Literal, Protocol
+
+from fastnn._types import Array
+from fastnn.nn.module import Module
+from fastnn.training.callbacks.base import Callback
+from fastnn.training.history import History
+from fastnn.training.losses import Loss
+from fastnn.training.metrics import Metric
+from fastnn.training.state import LoopState
+
+
+class Optimizer(Protocol):
+    """What the trainer asks of an optimizer; checkpoints also need `state_dict` and `load_state_dict`."""
+
+    @property
+    def param_groups(self) -> Sequence[MutableMapping[str, Any]]: ...
+    def step(self) -> object: ...
+    def zero_grad(self) -> object: ...
+
+
+class Scheduler(Protocol):
+    """What the trainer asks of a learning-rate scheduler."""
+
+    def step(self) -> object: ...
+
+
+class Training(Protocol):
+    """A `Trainer`, as the modules below it see it; `Trainer` documents each attribute."""
+
+    model: Module
+    loss: Loss
+    optimizer: Optimizer
+    scheduler: Scheduler | None
+    metrics: dict[str, Metric]
+    callbacks: tuple[Callback, ...]
+    accumulate_grad_batches: int
+    val_check_interval: float | int
+    seed: int | None
+    scheduler_interval: Literal["step", "epoch"]
+    detect_nan: bool
+    state: LoopState
+    clip_norm: float | None
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def batches(self) -> int: ...
+    @property
+    def ahead(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def logs(self) -> dict[str, float]: ...
+    @property
+    def monitors(self) -> list[str]: ...
+    @property
+    def stopped(self) -> str | None: ...
+    @property
+    def resumed(self) -> bool: ...
+    @property
+    def has_stepped(self) -> bool: ...
+    @property
+    def inputs(self) -> Array: ...
+    @property
+    def times(self) -> tuple[float, ...]: ...
+    def capture(self) -> dict[str, Any]: ...
+    def predict_proba(self, x: Array, batch_size: int = 1024) -> Array: ...

@@ -1,0 +1,82 @@
+"""Where the training loop stands."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from fastnn._types import Array
+from fastnn.training.history import History
+from fastnn.training.metrics import Meter
+
+COUNTERS = ("epoch", "batch", "step", "first_epoch", "stopped")
+"""The fields that a checkpoint stores under "loop"."""
+
+
+@dataclass(slots=True)
+class LoopState:
+    """How far the loop of a `Trainer` has come.
+
+    A checkpoint stores the fields of `COUNTERS`, `data`, `meter` and `history`. The other fields describe the current
+    fit or batch.
+
+    Attributes:
+        meter: sums the loss and the metrics of the current epoch.
+        history: the curves of all epochs, steps and validations.
+        epoch: the current or last epoch, counted from 1 over the trainer's life; 0 before the first.
+        batch: finished batches of the current epoch; 0 between epochs.
+        step: optimizer steps done.
+        first_epoch: the epoch after which the current fit began.
+        stopped: why the current or last fit ended early, else None.
+        data: seed, number of samples, batch size and intervals of the current or last fit.
+        epochs: the last epoch of the current fit.
+        batches: batches of an epoch of the current fit.
+        interval: a validation follows after so many batches.
+        validates: whether the current fit has validation data.
+        resumed: whether the current fit goes on from a checkpoint.
+        has_stepped: whether the optimizer has stepped after the last batch.
+        window_loss, window_weight: the loss of the current window of accumulation, and the weight of its samples.
+        times: of the last batch, by `time.perf_counter`: start, and end of gathering, forward, backward, optimizer.
+        inputs: x of the last batch.
+        record: the newest whole record; None while an epoch's is being measured.
+    """
+
+    meter: Meter
+    history: History = field(default_factory=History)
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    first_epoch: int = 0
+    stopped: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+    batches: int = 0
+    interval: int = 1
+    validates: bool = False
+    resumed: bool = False
+    has_stepped: bool = False
+    window_loss: float = 0.0
+    window_weight: float = 0.0
+    times: tuple[float, ...] = (0.0,) * 5
+    inputs: Array = field(default_factory=lambda: np.empty(0, np.float32))
+    record: dict[str, float] | None = field(default_factory=dict)
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """The newest record: loss and metrics so far during an epoch, the whole record at its end."""
+        return self.meter.logs() if self.record is None else self.record
+
+    @property
+    def ahead(self) -> int:
+        """The batches of the current fit that are still to do."""
+        return (self.epochs - self.epoch) * self.batches + (self.batches - self.batch if self.batch else 0)
+
+    @property
+    def counters(self) -> dict[str, int | str | None]:
+        """The fields of `COUNTERS`."""
+        return {name: getattr(self, name) for name in COUNTERS}
+
+    def assign(self, other: "LoopState") -> None:
+        """Take over every field of another state."""
+        for entry in fields(self):
+            setattr(self, entry.name, getattr(other, entry.name))
