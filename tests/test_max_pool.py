@@ -117,9 +117,7 @@ def test_any_byte_stays_within_the_plane(isa: str) -> None:
     dy = np.ones((3, 3))
     for byte in range(256):
         dx = guarded((4, 5), np.float64)
-        Functions("f64").max_pool2d_backward(
-            dx.array, dy, np.full((3, 3), byte, np.uint8), 1, 4, 5, 2, 2, 2, 2, 1, 1
-        )
+        Functions("f64").max_pool2d_backward(dx.array, dy, np.full((3, 3), byte, np.uint8), 1, 4, 5, 2, 2, 2, 2, 1, 1)
         dx.check()
         assert dx.array.sum() == 9
 
