@@ -18,7 +18,7 @@ from fastnn.random.generator import BLOCK_WORDS, RandomSource, as_generator
 
 Target = TypeVar("Target")
 
-_LIMITS = -(2**63), 2**63 + 1, "an integer that int64 holds"
+_LIMITS = -(2**64), 2**64, "an integer that int64 holds"
 
 
 def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, generator: RandomSource | None = None) -> Target:
@@ -97,9 +97,9 @@ def integers_(
         TypeError: another dtype, or limits that are no integers.
         ValueError: low >= high, or beyond int64.
     """
-    first, end = integer("low", low, *_LIMITS), integer("high", low if high is None else high, *_LIMITS)
-    first = 0 if high is None else first
-    if first >= end:
+    first = integer("low", low, *_LIMITS)
+    first, end = (0, first) if high is None else (first, integer("high", high, *_LIMITS))
+    if not -(2**63) <= first < end <= 2**63:
         raise ValueError(f"low: got the interval [{first}, {end}), want one that is not empty and within int64")
     _check_size(tensor)
     g = as_generator(generator)
