@@ -1,4 +1,7 @@
-"""Names, order and defaults of the arguments of everything public, beside a list that nobody changes by accident."""
+"""Names, order and defaults of the arguments of everything public, beside a list that nobody changes by accident.
+
+The list of fastnn.functional stands with the kernels' families.
+"""
 
 import inspect
 from collections.abc import Iterator
@@ -8,11 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernels import SIGNATURES
 
 MODULES = ("functional", "random", "init", "optim", "optim.lr_scheduler", "nn", "data", "training", "plot")
 # Those without a list of their public names.
 MORE = ("runs.train", "runs.resume", "runs.find_lr", "report.save_run", "report.write_report")
-LINES = Path(__file__).with_name("signatures.txt").read_text().splitlines()
+LINES = [
+    *(f"functional.{line}" for line in SIGNATURES),
+    *Path(__file__).with_name("signatures.txt").read_text().splitlines(),
+]
 
 
 def _default(value: Any) -> str:

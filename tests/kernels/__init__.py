@@ -25,3 +25,4 @@ def _of_all_families(table: str) -> dict[str, Any]:
 KERNELS: dict[str, Kernel] = _of_all_families("KERNELS")
 CALLS: dict[str, Call] = _of_all_families("CALLS")
 C_CASES: dict[str, Case] = _of_all_families("C_CASES")
+SIGNATURES: list[str] = [line for family in FAMILIES.values() for line in getattr(family, "SIGNATURES", ())]

@@ -91,3 +91,22 @@ def _c_activation_backward(c: Any, a: Any) -> Any:
 
 
 C_CASES = {"activation": _c_activation, "activation_backward": _c_activation_backward}
+
+SIGNATURES = (
+    "elu(x, alpha=1.0, *, out=None)",
+    "elu_backward(dy, x, alpha=1.0, *, out=None)",
+    "gelu(x, approximate='none', *, out=None)",
+    "gelu_backward(dy, x, approximate='none', *, out=None)",
+    "leaky_relu(x, negative_slope=0.01, *, out=None)",
+    "leaky_relu_backward(dy, x, negative_slope=0.01, *, out=None)",
+    "relu(x, *, out=None)",
+    "relu_backward(dy, x, *, out=None)",
+    "sigmoid(x, *, out=None)",
+    "sigmoid_backward(dy, y, *, out=None)",
+    "silu(x, *, out=None)",
+    "silu_backward(dy, x, *, out=None)",
+    "softplus(x, beta=1.0, threshold=20.0, *, out=None)",
+    "softplus_backward(dy, x, beta=1.0, threshold=20.0, *, out=None)",
+    "tanh(x, *, out=None)",
+    "tanh_backward(dy, y, *, out=None)",
+)

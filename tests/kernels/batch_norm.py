@@ -218,3 +218,10 @@ def _c_batch_norm_backward(c: Any, a: Any) -> Any:
 
 
 C_CASES = {"batch_norm": _c_batch_norm, "batch_norm_backward": _c_batch_norm_backward}
+
+SIGNATURES = (
+    "batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, "
+    "eps=1e-05, *, residual=None, activation=None, channels_last=False, unbiased=True, out=None, return_stats=False)",
+    "batch_norm_backward(dy, x, weight, mean, rstd, training=True, *, y=None, residual=False, "
+    "channels_last=False, out=None)",
+)

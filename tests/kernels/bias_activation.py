@@ -108,3 +108,9 @@ def _c_bias_activation_backward(c: Any, a: Any) -> Any:
 
 
 C_CASES = {"bias_activation": _c_bias_activation, "bias_activation_backward": _c_bias_activation_backward}
+
+SIGNATURES = (
+    "bias_activation(x, bias=None, activation='gelu', p=0.0, training=True, *, alpha=None, generator=None, "
+    "out=None, return_mask=False)",
+    "bias_activation_backward(dy, x, bias, activation='gelu', mask=None, *, alpha=None, out=None)",
+)

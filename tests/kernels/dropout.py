@@ -100,3 +100,13 @@ def _c_alpha_dropout(c: Any, a: Any) -> Any:
 
 
 C_CASES = {"dropout": _c_dropout, "dropout2d": _c_dropout2d, "alpha_dropout": _c_alpha_dropout}
+
+SIGNATURES = (
+    "DropoutMask(p, seed, stream, block, scale=None)",
+    "alpha_dropout(x, p=0.5, training=True, *, generator=None, out=None, return_mask=False)",
+    "alpha_dropout_backward(dy, mask, *, out=None)",
+    "dropout(x, p=0.5, training=True, *, inverted=True, generator=None, out=None, return_mask=False)",
+    "dropout2d(x, p=0.5, training=True, *, generator=None, out=None, return_mask=False)",
+    "dropout2d_backward(dy, mask, *, out=None)",
+    "dropout_backward(dy, mask, *, out=None)",
+)

@@ -139,3 +139,10 @@ C_CASES = {
     "dropout_add_layer_norm": _c_dropout_add_layer_norm,
     "dropout_add_layer_norm_backward": _c_dropout_add_layer_norm_backward,
 }
+
+SIGNATURES = (
+    "NormedSum(y, sum, mean, rstd, mask)",
+    "dropout_add_layer_norm(x, residual=None, normalized_shape=None, weight=None, bias=None, p=0.0, eps=1e-05, "
+    "training=True, *, generator=None, out=None, return_stats=False)",
+    "dropout_add_layer_norm_backward(dy, sum, weight, mean, rstd, mask=None, *, dsum=None, out=None)",
+)

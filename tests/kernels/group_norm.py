@@ -186,3 +186,11 @@ def _c_group_norm_backward(c: Any, a: Any) -> Any:
 
 
 C_CASES = {"group_norm": _c_group_norm, "group_norm_backward": _c_group_norm_backward}
+
+SIGNATURES = (
+    "group_norm(x, num_groups, weight=None, bias=None, eps=1e-05, *, out=None, return_stats=False)",
+    "group_norm_backward(dy, x, num_groups, weight, mean, rstd, *, out=None)",
+    "instance_norm(x, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, "
+    "momentum=0.1, eps=1e-05, *, out=None, return_stats=False)",
+    "instance_norm_backward(dy, x, weight, mean, rstd, use_input_stats=True, *, out=None)",
+)

@@ -129,3 +129,10 @@ C_CASES = {
     "rms_norm": _c_rms_norm,
     "rms_norm_backward": _c_rms_norm_backward,
 }
+
+SIGNATURES = (
+    "layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-05, *, out=None, return_stats=False)",
+    "layer_norm_backward(dy, x, weight, mean, rstd, *, out=None)",
+    "rms_norm(x, normalized_shape, weight=None, eps=None, *, out=None, return_stats=False)",
+    "rms_norm_backward(dy, x, weight, rrms, *, out=None)",
+)

@@ -178,3 +178,15 @@ C_CASES = {
     "kl_div": _c_by_element("kl_div", 40, 1, log_target=True),
     "binary_cross_entropy_with_logits": _c_binary_cross_entropy_with_logits,
 }
+
+SIGNATURES = (
+    "binary_cross_entropy_with_logits(input, target, weight=None, reduction='mean', pos_weight=None, *, "
+    "out=None, return_count=False)",
+    "huber_loss(input, target, reduction='mean', delta=1.0, *, out=None, return_count=False)",
+    "kl_div(input, target, reduction='mean', log_target=False, *, out=None, return_count=False)",
+    "l1_loss(input, target, reduction='mean', *, out=None, return_count=False)",
+    "mse_loss(input, target, reduction='mean', *, out=None, return_count=False)",
+    "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean', *, out=None, return_count=False)",
+    "softmax_cross_entropy(logits, labels, weight=None, ignore_index=-100, reduction='mean', "
+    "label_smoothing=0.0, *, out=None, return_count=False)",
+)

@@ -112,3 +112,8 @@ def _c_max_pool2d_backward(c: Any, a: Any) -> Any:
 
 
 C_CASES = {"max_pool2d": _c_max_pool2d, "max_pool2d_backward": _c_max_pool2d_backward}
+
+SIGNATURES = (
+    "max_pool2d(x, kernel_size, stride=None, padding=0, *, return_indices=False, out=None)",
+    "max_pool2d_backward(dy, indices, input_size, kernel_size, stride=None, padding=0, *, out=None)",
+)

@@ -85,3 +85,10 @@ def _c_cases(name: str) -> dict[str, Case]:
 
 
 C_CASES = _c_cases("softmax") | _c_cases("log_softmax")
+
+SIGNATURES = (
+    "log_softmax(x, dim=-1, *, out=None)",
+    "log_softmax_backward(dy, y, dim=-1, *, out=None)",
+    "softmax(x, dim=-1, *, out=None)",
+    "softmax_backward(dy, y, dim=-1, *, out=None)",
+)

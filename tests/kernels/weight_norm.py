@@ -93,3 +93,8 @@ def _c_weight_norm_backward(c: Any, a: Any) -> Any:
 
 
 C_CASES = {"weight_norm": _c_weight_norm, "weight_norm_backward": _c_weight_norm_backward}
+
+SIGNATURES = (
+    "weight_norm(v, g, dim=0, *, out=None, return_norm=False)",
+    "weight_norm_backward(dw, v, g, norm, dim=0, *, out=None)",
+)
