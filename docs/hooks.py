@@ -48,7 +48,8 @@ class Docstrings(griffe.Extension):
 def _prefer_functions_to_files(module: griffe.Module) -> None:
     """Let an exported name refer to the function, not to the file of the same name.
 
-    A package that computes its `__all__` has no exports here; it exports the functions that its files are named after.
+    Griffe sees no exports of a package that computes its `__all__`; such a package exports the functions that its files
+    are named after.
     """
     for name in module.exports or module.modules:
         file = module.members[str(name)]

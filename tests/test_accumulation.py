@@ -114,6 +114,19 @@ def test_a_sum_is_reported_as_a_mean_and_trained_as_a_sum():
     assert total.evaluate((X, Y), 7)["loss"] == pytest.approx(total.loss(total.predict(X), Y)[0] / N, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", [name for name, (_, _, weights) in TABLE.items() if not weights])
+@pytest.mark.parametrize("size", [1, 7, 45, 46])
+def test_evaluation_in_batches_is_that_of_the_whole(size, name):
+    """Whatever counts in a batch, and however much: a batch of ignored labels is none."""
+    trainer = fit(np.float64, TABLE[name], 46, 1, epochs=1)
+    options, y, _ = TABLE[name]
+    total = trainer.loss(trainer.predict(X), y)[0]
+    want = total / N if (options or {}).get("reduction") == "sum" else total
+    if name.startswith("sum, everything"):
+        want = total / WEIGHT[y[y >= 0]].sum()
+    assert trainer.evaluate((X, y), size)["loss"] == pytest.approx(want, rel=1e-12)
+
+
 def nothing(first, last):
     """Weights of 0 for the samples that the first epoch has in these places."""
     order = fastnn.random.permutation(N, fastnn.Generator(7, fastnn.training.batches.ORDER_STREAM + 1))

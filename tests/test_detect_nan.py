@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
-from fastnn.training import Callback, Trainer
+from fastnn.training import Callback, Freeze, Trainer
 
 RNG = np.random.default_rng(51)
 X = RNG.normal(size=(40, 5)).astype(np.float32)
@@ -83,6 +83,16 @@ def test_detect_nan_names_the_place(name, clip):
     if name != "gradient" or clip is None:
         assert not np.isfinite(trainer.history["loss"][0])
     assert not any(map(math.isfinite, trainer.history.steps["loss"][3:])) or (name == "gradient" and clip)
+
+
+def test_parameters_without_a_gradient_are_passed_over():
+    """Of those that have one, the nearest to the loss is named."""
+    trainer = make_trainer([Freeze("4")], detect_nan=True)
+    trainer.loss = Raw(3, scale=INF)
+    with pytest.raises(
+        FloatingPointError, match=r"^gradient at step 3: got NaN or infinity in that of 2\.0\.bias, the"
+    ):
+        fit(trainer)
 
 
 def test_what_is_fine_is_passed_with_the_same_bits():

@@ -1,5 +1,4 @@
-"""What the object files of the instruction sets hold: symbols of their own namespace alone, no start-up code, no instruction
-beyond their set.
+"""The objects of the instruction sets: only symbols of their own namespace, no start-up code, no foreign instruction.
 
 A weak symbol would be merged by the linker, which may keep the copy made for a larger instruction set; start-up code
 would run before anybody has asked what the machine can do. Either ends in SIGILL on an older CPU.

@@ -185,7 +185,7 @@ def test_two_threads_in_one_step(state_dtype: Any) -> None:
         stop.set()
         for thread in threads:
             thread.join()
-    assert set(refused) == {"optimizer: got a step while another thread's is not over, want one at a time"}
+    assert set(refused) == {"optimizer: got a step while another thread is in one, want one at a time"}
     assert optimizer.state_of(params[0])["step"] == len(done)
     np.testing.assert_allclose(params[0], -0.01 * len(done), rtol=0.1 if state_dtype else 1e-3)
 

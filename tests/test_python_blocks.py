@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support import DTYPES
 
-from fastnn import Generator, init, nn, optim
-from fastnn.data import Normalize, finite, normalize
+from fastnn import Generator, _checks, init, nn, optim
+from fastnn.data import Normalize, normalize
 from fastnn.init import orthogonal
 from fastnn.training import Trainer
 
@@ -34,7 +34,7 @@ def test_normalize(monkeypatch: pytest.MonkeyPatch, dtype: Any, shape: tuple[int
 @pytest.mark.parametrize("columns", [(), (2,), (2, 3)])
 def test_finite(monkeypatch: pytest.MonkeyPatch, columns: tuple[int, ...], value: float) -> None:
     """One bad number anywhere is found, by its place; of two the first one."""
-    monkeypatch.setattr(finite, "_ROWS", 4)
+    monkeypatch.setattr(_checks, "_ROWS", 4)
     for rows in (1, 3, 4, 5, 8, 9):
         shape = (rows, *columns)
         for at in np.ndindex(shape):
@@ -44,8 +44,8 @@ def test_finite(monkeypatch: pytest.MonkeyPatch, columns: tuple[int, ...], value
             place = f"row {at[0]}, column {', '.join(map(str, at[1:]))}" if columns else f"row {at[0]}"
             shown = "nan" if at == tuple(n - 1 for n in shape) else value
             with pytest.raises(ValueError, match=f"^x: got {shown} at {place}, want finite numbers"):
-                finite.check_finite("x", x)
-        finite.check_finite("x", np.zeros(shape))
+                _checks.finite("x", x)
+        _checks.finite("x", np.zeros(shape))
 
 
 def _upright(values: Any) -> Any:

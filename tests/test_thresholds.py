@@ -215,12 +215,35 @@ FEW = np.ones((3, 2), np.float32), np.arange(3) % 2
         ([1.0, 0.91], "it hardly moves; raise"),
         ([1.0, 1.0], "it hardly moves"),
         ([1.0, 1.001], "it diverges"),
+        ([2.0, 1.79], "it falls and is not there yet"),
+        ([2.0, 1.81], "it hardly moves; raise"),
     ],
 )
 def test_what_is_learnt(losses, says):
     verdict = overfit_one_batch(scripted(*losses), FEW, steps=4)
     assert verdict.target == pytest.approx(0.05 * LOG4) and says in verdict.advice
     assert verdict.ok is not bool(says) and verdict.steps == (4 if says else 2)
+    assert overfit_one_batch(scripted(1.0, 0.5), FEW, steps=4, target=0.5).ok  # at most
+
+
+def test_one_sample_or_several():
+    """What is said of how many; what did not change, as a tuple."""
+    one, three = (overfit_one_batch(scripted(1.0), (FEW[0][:n], FEW[1][:n]), steps=1) for n in (1, 3))
+    assert str(one).startswith("1 sample: the loss") and str(three).startswith("3 samples: the loss")
+    assert one.idle == () and one.samples == 1
+
+
+def test_norms_take_the_batchs_statistics():
+    """In training mode they do, of several samples; all else is in evaluation, where dropout drops nothing."""
+    x = 50 + 9 * np.random.default_rng(3).normal(size=(16, 4)).astype(np.float32)
+    y = np.arange(16) % 3
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.9), nn.Linear(4, 3))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=1e-3))
+    normed = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+    want = nn.CrossEntropyLoss()(model[2](normed)[0], y)[0]
+    assert overfit_one_batch(trainer, (x, y), steps=1).losses[0] == pytest.approx(want, rel=1e-4)
+    alone = nn.CrossEntropyLoss()(model[2](x[:1])[0], y[:1])[0]  # by statistics of 0 and 1
+    assert overfit_one_batch(trainer, (x[:1], y[:1]), steps=1).losses[0] == pytest.approx(alone, rel=1e-3)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])

@@ -227,6 +227,28 @@ def test_strided_data_is_as_good():
     trainer.fit((strided, Y))
 
 
+class Column(nn.Module):
+    """Takes samples that are numbers."""
+
+    def __init__(self):
+        self.layer = nn.Linear(1, 3)
+
+    def __call__(self, x):
+        y, layer_backward = self.layer(x[:, None])
+        return y, lambda dy, input_grad=True: layer_backward(dy, False)
+
+
+def test_samples_of_one_number_and_one_sample():
+    trainer = make_trainer(Column())
+    history = trainer.fit((X[:, 0].copy(), Y), (X[:1, 0].copy(), Y[:1]), batch_size=7)
+    assert len(history["val_loss"]) == 1 and trainer.predict(X[:1, 0].copy()).shape == (1, 3)
+    assert trainer.evaluate((X[:1, 0].copy(), Y[:1]))["accuracy"] in (0.0, 1.0)
+    with pytest.raises(ValueError, match=r"^x: got shape \(\), want at least one sample"):
+        trainer.predict(np.array(1, np.float32))
+    with pytest.raises(ValueError, match=r"^train y: got shape \(\), want \(50,\)"):
+        trainer.fit((X, np.array(1)))
+
+
 def spoilt(x, row, column):
     x = x.copy()
     x[row, column] = np.nan

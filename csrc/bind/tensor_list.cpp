@@ -88,7 +88,7 @@ void TensorList::check_parameters() {
     const Tensor moved = check_tensor(p.object, p.name, Access::write);
     if (moved.element != p.element || moved.shape != p.shape) {
       throw py::value_error(p.name +
-                            ": got a shape or dtype that changed since the optimizer was made, want the same; make a "
+                            ": got another shape or dtype than when the optimizer was made, want the same; make a "
                             "new optimizer");
     }
     if (moved.data == p.data) continue;

@@ -15,7 +15,7 @@ struct PoolAxis {
   struct Part {
     Index begin, end, skipped;
   };
-  constexpr Part part(Index output) const {
+  __attribute__((always_inline)) constexpr Part part(Index output) const {
     const Index begin = output * stride - padding, end = begin + window, first = begin < 0 ? 0 : begin;
     return {first, end < size ? end : size, first - begin};
   }
