@@ -145,6 +145,10 @@ def test_exporters_that_raise() -> None:
         def __dlpack__(self, **_: Any) -> Any:
             raise BufferError("sparse layout\nand more")
 
+    class Other(Tensor):
+        def __dlpack__(self, **_: Any) -> Any:
+            return 3
+
     class Negated(Tensor):
         def is_neg(self) -> bool:
             return True
@@ -152,6 +156,8 @@ def test_exporters_that_raise() -> None:
     sentence = r"^params\[0\]: got a tensor that is not plain memory \(BufferError: sparse layout\), want a dense"
     with pytest.raises(TypeError, match=sentence):
         optim.Adam([Failing(np.ones(3, np.float32))])
+    with pytest.raises(TypeError, match=r"^params\[0\]: got a tensor that is not plain memory \(ValueError: PyCapsule"):
+        optim.Adam([Other(np.ones(3, np.float32))])
     with pytest.raises(TypeError, match=r"^params\[0\]: got a tensor with a sign still to be flipped, want plain"):
         optim.Adam([Negated(np.ones(3, np.float32))])
     quick = QuickTensor(np.ones(3, np.float32))

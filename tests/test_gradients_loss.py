@@ -246,6 +246,13 @@ def test_empty() -> None:
     assert F.softmax(np.ones((2, 0))).shape == (2, 0) and F.softmax(np.ones(()))[()] == 1
 
 
+class Failing:
+    """An index that fails when it is asked for."""
+
+    def __index__(self) -> int:
+        raise RuntimeError("no index")
+
+
 X, T = np.ones((2, 3)), np.zeros(2, int)
 
 
@@ -272,6 +279,7 @@ X, T = np.ones((2, 3)), np.zeros(2, int)
             for s in (-0.1, 1.1, math.nan)
         ),
         (lambda: F.nll_loss(X, T, ignore_index=1.5), TypeError, "^ignore_index: got 1.5, want an int; .+"),
+        (lambda: F.nll_loss(X, T, ignore_index=Failing()), RuntimeError, "^no index$"),  # type: ignore[arg-type]
         (lambda: F.nll_loss(X, T, ignore_index=2**64), ValueError, "^ignore_index: got .*, want an int of 64 bits; .+"),
         (lambda: F.softmax_cross_entropy(X, X, ignore_index=1), ValueError, "^ignore_index: got 1, want a neg.*; .+"),
         (

@@ -223,3 +223,12 @@ def test_fused_functions_allocate_nothing() -> None:
     for _ in range(3):
         once()
     assert fastnn.memory_stats()["system_allocations"] == allocations
+
+
+def test_more_than_there_is() -> None:
+    """An optimizer's state, or a result, that no machine has memory for is a MemoryError, and nothing is kept of it."""
+    before = fastnn.memory_stats()["used_bytes"]
+    for shape in ((2**46,), (2**23, 2**23)):
+        with pytest.raises(MemoryError):
+            fastnn._core.empty(shape, np.dtype(np.float32))
+    assert fastnn.memory_stats()["used_bytes"] == before

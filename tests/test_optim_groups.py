@@ -93,6 +93,24 @@ def test_options_stay(name: str) -> None:
     assert optimizer.state_dict()["param_groups"][0]["initial_lr"] == 0.1
 
 
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda group: dict.__delitem__(group, "lr"), KeyError),
+        (lambda group: dict.__setitem__(group, "lr", "much"), TypeError),
+    ],
+)
+def test_the_kernels_look_at_options_too(spoil: Any, error: type[Exception]) -> None:
+    """Where somebody went around the checks of a group."""
+    params = _arrays(1)
+    optimizer = optim.SGD(params, 0.1)
+    before = params[0].copy()
+    spoil(optimizer.param_groups[0])
+    with pytest.raises(error):
+        optimizer.step(_arrays(1))
+    assert np.array_equal(params[0], before)
+
+
 def test_groups_stay() -> None:
     """Neither a group's parameters nor the list of groups can be swapped behind the kernels' back."""
     params = _arrays(2)

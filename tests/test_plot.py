@@ -171,6 +171,29 @@ def test_histogram(values: list[float], counted: int, zeros: float, broken: floa
     png(plot.distributions([layer], "gradient" if sizes else "activation", axes()).figure)
 
 
+@pytest.mark.parametrize(
+    ("values", "first", "last"),
+    [([], -1, 1), ([5.0] * 4, 5 - 5e-6, 5 + 5e-6), ([-4.0], -4 - 4e-6, -4 + 4e-6), ([1.0, 2.0], 1.001, 1.999),
+     (np.arange(-1000, 1002), -998, 999), ([0.0] * 9 + [1.0, 2.0], 1.001, 1.999)],
+)  # fmt: skip
+def test_bins_hold_all_but_a_thousandth(values: Any, first: float, last: float) -> None:
+    """60 of one width; values beyond an end count in its bin."""
+    counts = histogram(values)
+    assert np.allclose(counts.edges, np.linspace(first, last, 61), rtol=1e-12, atol=0)
+    assert counts.counts.sum() == np.count_nonzero(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "bins"),
+    [([], 0, 1), ([1.0], 0, 1), ([8.0], 7, 1), ([-10.0], 8, 1), ([0.9], -1, 1), ([1.0, 1e-11], -88, 89),
+     ([1.0, 1e-30], -95, 96), ([1e-305], -2400, 1), ([-1e305, 1.0], 2305, 96)],
+)  # fmt: skip
+def test_bins_of_sizes(values: list[float], first: int, bins: int) -> None:
+    """Eight for a factor of 10, at most 96 below the largest size; sizes are at least 1e-300 and at most 1e300."""
+    edges = histogram(values, sizes=True).edges
+    assert len(edges) == bins + 1 and np.allclose(edges, 10 ** (np.arange(first, first + bins + 1) / 8), rtol=1e-9)
+
+
 def test_histogram_sizes_share_their_edges() -> None:
     counts = histogram([1.0, 1.2, -10.0], sizes=True)
     assert np.allclose(counts.edges, 10 ** (np.arange(10) / 8)) and counts.counts.tolist() == [2, *[0] * 7, 1]

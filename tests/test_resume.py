@@ -6,6 +6,7 @@ FASTNN_TEST_CHECKPOINTS=full kills at every point of every setting in new proces
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -218,6 +219,32 @@ def test_another_training_is_refused(tmp_path, how, options, error, sentence):
     with pytest.raises(error, match=f"^{sentence}"):
         fit(trainer, resume=tmp_path, **options)
     assert all_of(trainer) == before
+
+
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_schedule_too_short_to_go_on_with(tmp_path, window, interval):
+    """What is left of an epoch counts, wherever in it the checkpoint was written."""
+    steps = -(-3 // window)
+    whole = steps if interval == "step" else 1
+
+    def trainer():
+        every_step = ModelCheckpoint(tmp_path, save_last=9, every_n_steps=1)
+        options = {"accumulate_grad_batches": window, "scheduler_interval": interval}
+        made = make(tmp_path, schedule=None, callbacks=(lambda: every_step,), **options)
+        made.scheduler = lr_scheduler.OneCycleLR(made.optimizer, 0.1, 2 * whole)
+        return made
+
+    fit(trainer())
+    for step in range(1, 2 * steps + 1):
+        source = tmp_path / f"step-{step:08}.safetensors"
+        with pytest.raises(ValueError, match=r"^scheduler: got total_steps") as refused:
+            fit(trainer(), epochs=3, resume=source)
+        done, missing = re.search(r"with (\d) of them done, want (\d) more;", str(refused.value)).groups()
+        assert int(done) + int(missing) == 3 * whole and int(done) in (step, (step - 1) // steps, step // steps)
+        again = trainer()
+        fit(again, resume=source)
+        assert again.scheduler.last_epoch == 2 * whole
 
 
 @pytest.mark.parametrize(

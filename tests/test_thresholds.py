@@ -279,6 +279,26 @@ def test_gradients_off_by_a_share(off, ok):
     assert check_gradients(plain(), loss, batch, tolerance=1.2 * off).ok
 
 
+class Chosen:
+    """The cross-entropy of some of the samples, plus a constant."""
+
+    def __init__(self, constant=0.0):
+        self.rows, self.weight, self.constant = np.array([3, 1, 0]), np.ones(CLASSES, np.float32), constant
+
+    def __call__(self, logits, labels):
+        loss, some = nn.CrossEntropyLoss(self.weight)(logits[self.rows], labels[self.rows])
+        gradient = np.zeros_like(logits)
+        gradient[self.rows] = some
+        return loss + self.constant, gradient
+
+
+@pytest.mark.parametrize("constant", [0.0, 1e8, -1e8])
+def test_gradients_beside_a_large_loss(constant):
+    """What rounding of the loss makes of differences is no error; arrays of integers stay what they are."""
+    verdict = check_gradients(plain(), Chosen(constant), (DATA[0][:6], DATA[1][:6]))
+    assert verdict.ok, str(verdict)
+
+
 class Losses:
     """A loss that says what it is told, and an optimizer that notes its rates."""
 
