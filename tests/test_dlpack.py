@@ -145,9 +145,7 @@ def test_fills(kind: str) -> None:
     random.uniform_(tensor, generator=Generator(1))
     assert same_bits(tensor.memory, random.uniform_(array, generator=Generator(1)))
     narrow = KINDS[kind](np.zeros((3, 4), np.uint16))
-    with pytest.raises(
-        TypeError, match=r"^tensor: got bfloat16, want float32 or float64; "
-    ):
+    with pytest.raises(TypeError, match=r"^tensor: got bfloat16, want float32 or float64; "):
         random.uniform_(narrow, generator=Generator(1))
     assert not narrow.memory.any()
 
