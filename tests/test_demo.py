@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from fastnn import demo
+from fastnn import demo, nn
+from fastnn.__main__ import main
 from fastnn.data import load_digits
 
 ONE_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds")
@@ -94,19 +95,60 @@ def test_command_train(tmp_path):
     assert len(sentences) == 1 and "lr_find" in sentences[0]
 
 
+def test_the_recipe():
+    """10 of 100 steps climb from a hundredth of the rate, and the rest falls along a cosine."""
+    trainer = demo.build_trainer(demo.build_model(), 100)
+    names = ["Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear", "LayerNorm", "ReLU", "Dropout", "Linear"]
+    assert [type(layer).__name__ for layer in trainer.model] == names
+    assert [layer.p for layer in trainer.model if isinstance(layer, nn.Dropout)] == [0.3, 0.3]
+    assert [p.shape for p in trainer.model.parameters() if p.data.ndim == 2] == [(256, 784), (128, 256), (10, 128)]
+    (group,) = trainer.optimizer.param_groups
+    assert type(trainer.optimizer).__name__ == "AdamW" and group["weight_decay"] == 1e-2
+    rates = trainer.scheduler.preview(101)[:, 0]
+    climb, fall = np.linspace(0.01, 1, 11), (1 + np.cos(np.pi * np.arange(1, 91) / 90)) / 2
+    assert rates == pytest.approx(3e-3 * np.concatenate([climb, fall]), abs=1e-12)
+    short = demo.build_trainer(demo.build_model(), 5).scheduler  # has one step to climb in
+    assert short.preview(2)[:, 0] == pytest.approx([3e-5, 3e-3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [((), (40, 0, "runs")), (("--epochs", "3"), (3, 0, "runs")), (("--seed", "5", "--out", "a"), (40, 5, "a"))],
+)
+def test_what_train_is_given(arguments, given, monkeypatch):
+    calls = []
+    monkeypatch.setattr(demo, "train", lambda *options: calls.append(options))
+    assert main(["train", *arguments]) == 0
+    assert calls == [given]
+
+
+def test_what_bench_is_given(monkeypatch):
+    from fastnn import benchmark
+
+    calls = []
+    monkeypatch.setattr(benchmark, "main", calls.append)
+    assert main(["bench", "--only", "relu"]) == 0
+    assert calls == [["--only", "relu"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ((), "required: command"),
         (("train", "--epochs", "0"), "got 0, want a positive integer"),
         (("train", "--speed", "9"), "unrecognized arguments: --speed 9"),
+        (("train", "--config", "a.toml", "--epochs", "1"), "--epochs, --seed: got them beside --config, want"),
+        (("train", "--config", "a.toml", "--seed", "0"), "--epochs, --seed: got them beside --config, want"),
+        (("lr-find",), "required: --config"),
+        (("resume",), "required: RUN"),
         (("report", "nowhere"), "got 'nowhere', want a directory that is there"),
         (("fly",), "invalid choice"),
     ],
 )
-def test_command_refuses(arguments, sentence):
-    result = fastnn_command(*arguments)
-    assert result.returncode == 2 and sentence in result.stderr and "Traceback" not in result.stderr
+def test_command_refuses(arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and sentence in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("package", ["mlxtend", "safetensors", "matplotlib"])

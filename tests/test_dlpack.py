@@ -10,7 +10,7 @@ from support import Array, same_bits
 from tensors import BFLOAT, CUDA, INT, KINDS, QuickTensor, Tensor, rounded, versions, widened
 from variants import NAMES, full_state, make
 
-from fastnn import optim
+from fastnn import Generator, optim, random
 from fastnn.optim import clip_grad_norm_, clip_grad_value_
 
 __all__ = ["versions"]
@@ -136,6 +136,18 @@ def test_refused(what: str, kind: str) -> None:
         assert same_bits(good.memory, before)
         optimizer.step([KINDS[kind](memory)])
     assert optimizer.state_of(good)["step"] == 2
+
+
+@OF_KIND
+def test_fills(kind: str) -> None:
+    """What has the dtype of an array is filled where it lies; bfloat16 is not drawn."""
+    tensor, array = KINDS[kind](np.zeros((3, 4), np.float32)), np.zeros((3, 4), np.float32)
+    random.uniform_(tensor, generator=Generator(1))
+    assert same_bits(tensor.memory, random.uniform_(array, generator=Generator(1)))
+    narrow = KINDS[kind](np.zeros((3, 4), np.uint16))
+    with pytest.raises(TypeError, match=r"^tensor: got bfloat16, want float32 or float64; "):
+        random.uniform_(narrow, generator=Generator(1))
+    assert not narrow.memory.any()
 
 
 def test_exporters_that_raise() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastnn import nn, optim, plot
-from fastnn._figure import new_figure, pictures, png
+from fastnn._figure import new_figure, pictures, png, rgb, short
 from fastnn.diagnosis.inspection import Histogram, LayerSignals, histogram, inspect_layers, largest_errors
 from fastnn.optim import lr_scheduler
 from fastnn.training import History
@@ -227,6 +227,19 @@ def test_pictures_of_samples(shape: Any, given: Any, wanted: Any) -> None:
         return
     images = pictures(x, given)
     assert images.shape == wanted and all((image.min(), image.max()) == (0, 1) for image in images)
+
+
+def test_brightness_of_pictures() -> None:
+    """From the least to the largest value of a sample; one value, and NaN, are black."""
+    x = np.array([[1.0, 2.0, 3.0, 5.0], [7.0] * 4, [NAN, 4.0, 2.0, 0.0]])
+    assert pictures(x).reshape(3, 4).tolist() == [[0, 0.25, 0.5, 1], [0] * 4, [0, 1, 0.5, 0]]
+    colours = pictures(np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2))
+    assert np.allclose(colours[1, 0, 1], np.array([1, 5, 9]) / 11)
+
+
+def test_short_texts_and_colours() -> None:
+    assert [short("abcd", n) for n in (5, 4, 3, 1)] == ["abcd", "abcd", "ab…", "…"]
+    assert rgb("#0033ff") == [0, 0.2, 1] and rgb("#ff6600") == [1, 0.4, 0]
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,40 @@ def test_saved_files(tmp_path: Path) -> None:
     worst = arrays["probabilities"][np.arange(55), y[5:]].argsort(kind="stable")[:16]
     assert (arrays["errors/rows"] == worst).all() and (arrays["errors/x"] == x[5:][worst]).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["configuration.json", "evaluation.npz", "history.json"]
-    save_run(tmp_path, trainer)
+    assert configuration["names"] is configuration["test"] is configuration["stopped"] is None
+    assert (configuration["epochs"], configuration["steps"]) == (2, 6)
+    save_run(tmp_path, trainer, names=[1, "b"], test={"loss": 2.0})  # of no validation, whose classes they could be
     assert not (tmp_path / "evaluation.npz").exists()  # it told of another training
+    configuration = json.loads((tmp_path / "configuration.json").read_text())
+    assert configuration["names"] == ["1", "b"] and configuration["test"] == {"loss": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "kept"),
+    [
+        (3, np.arange(30) % 3, True),
+        (2, np.arange(30) % 2, True),
+        (1, np.zeros(30, np.int64), False),
+        (3, np.zeros((30, 3), np.int64), False),
+        (3, np.zeros(30, np.float32), False),
+        (3, np.full(30, -100), False),
+        (3, np.full(30, 3), False),
+        (3, np.arange(30) % 3 * 51 - 100, True),  # 2 is the only class
+    ],
+)
+def test_what_has_labels(outputs: int, targets: Any, kept: bool, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((30, 4)).astype("f")
+    model = nn.Sequential(nn.Linear(4, outputs))
+    trainer = Trainer(model, lambda y, _: (0.0, y), optim.SGD(model.parameters(), 0.1), metrics=())
+    save_run(tmp_path, trainer, (x, targets))
+    with np.load(tmp_path / "evaluation.npz", allow_pickle=False) as file:
+        assert ("labels" in file.files) == ("samples/x" in file.files) == kept
+        if kept:
+            known = np.flatnonzero((targets >= 0) & (targets < outputs))
+            assert (file["labels"] == targets[known]).all() and (
+                file["samples/rows"] == range(min(16, len(known)))
+            ).all()
+            assert (file["samples/x"] == x[known[:16]]).all()
 
 
 EVALUATED = {"Learning-rate finder", "Confusion matrix", "Largest errors", "Samples", "Activations", "Gradients"}
