@@ -100,7 +100,7 @@ def test_command_train(tmp_path):
         ((), "required: command"),
         (("train", "--epochs", "0"), "got 0, want a positive integer"),
         (("train", "--speed", "9"), "unrecognized arguments: --speed 9"),
-        (("report", "nowhere"), "got 'nowhere', want a directory that is there"),
+        (("report", "nowhere"), "got 'nowhere', want an existing directory"),
         (("fly",), "invalid choice"),
     ],
 )
