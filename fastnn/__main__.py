@@ -46,7 +46,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     commands.add_parser("info", help="show the kernels, threads and libraries in use")
     train = commands.add_parser("train", help="train a model described in a file, or a network on handwritten digits")
     train.add_argument(
-        "--config", metavar="FILE", help="training configuration in TOML; without it, the digits (fastnn[demo])"
+        "--config", metavar="FILE", help="a configuration in TOML; without it, the digits (fastnn[demo])"
     )
     train.add_argument("--epochs", type=_positive, help="passes over the digits (default: 40)")
     train.add_argument("--seed", type=int, help="seed of the digits' weights, dropout and order (default: 0)")
@@ -54,7 +54,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     resume = commands.add_parser("resume", help="continue an interrupted run of train --config")
     resume.add_argument("config", metavar="RUN", help="directory of the run, as in runs/<time>")
     find = commands.add_parser("lr-find", help="suggest learning rates for a training described in a file")
-    find.add_argument("--config", metavar="FILE", required=True, help="training configuration in TOML")
+    find.add_argument("--config", metavar="FILE", required=True, help="a configuration in TOML")
     report = commands.add_parser("report", help="write an HTML report of a run of train (needs fastnn[plot])")
     report.add_argument("run", type=_directory, help="directory of the run, as in runs/2026-01-01_12-00-00")
     commands.add_parser("bench", help="time the kernels against NumPy; its options follow", add_help=False)
