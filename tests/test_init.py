@@ -88,7 +88,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {"constant_": (1.0,), "sparse_": (0.5,)}
 def test_empty(name: str, shape: tuple[int, ...]) -> None:
     """There is nothing to fill: most likely a wrong shape."""
     shape = (*shape, 3) if name == "dirac_" else shape
-    with pytest.raises(ValueError, match=r"^tensor: got shape \(.*\), want one element at least"):
+    with pytest.raises(ValueError, match=r"^tensor: got shape \(.*\), want at least one element"):
         getattr(init, name)(np.empty(shape), *ARGUMENTS.get(name, ()))
 
 

@@ -63,8 +63,8 @@ def batch_norm(
 ) -> Array | tuple[Array, Float64, Float64]:
     """Normalise each channel over the batch and all other axes, then add `residual`, then apply the activation.
 
-    Training uses the statistics of the batch and updates the running statistics, if given, in place: running = (1 -
-    momentum) * running + momentum * new, as in PyTorch. Evaluation uses the running statistics.
+    Training uses the batch's statistics and updates the running statistics, if given, in place:
+    running = (1 - momentum) * running + momentum * new, as in PyTorch. Evaluation uses the running statistics.
 
     Args:
         x: (N, C) or (N, C, ...); with `channels_last` (N, ..., C).

@@ -153,8 +153,7 @@ def nll_loss(
 
 
 def as_int64(labels: Any) -> Any:
-    """Return integer labels as contiguous int64; anything else is returned as it is, for the kernels' argument
-    checks."""
+    """Return integer labels as contiguous int64; anything else is returned unchanged, for the kernels' checks."""
     if not isinstance(labels, np.ndarray) or (labels.dtype == _INT64 and labels.flags.carray):
         return labels
     if labels.dtype.kind not in "iu":

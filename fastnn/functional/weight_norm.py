@@ -22,13 +22,11 @@ def weight_norm(
     """w = g * v / ||v||, with one norm per index of axis `dim`, computed over all other axes.
 
     Squares are summed in double: float32 values of any size are safe, float64 values up to 1e150. Where ||v|| is 0, w
-        is NaN, as in
-    PyTorch.
+    is NaN, as in PyTorch.
 
     Args:
         v: any shape.
-        g: of size v.shape[dim] along `dim` and 1 along other axes, as in PyTorch; with `dim=None` all sizes are 1, or
-            ().
+        g: of size v.shape[dim] along `dim` and 1 along other axes, as in PyTorch; with `dim=None` of sizes 1, or ().
         dim: an axis of v, not negative; None for one norm over all elements (-1 in PyTorch).
         out: where to write; may be `v`.
         return_norm: also return ||v||, float64, of the shape of g.
