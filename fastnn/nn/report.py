@@ -119,8 +119,7 @@ def _warnings(rows: tuple[LayerReport, ...], layers: list[Module], batch_std: fl
 
 
 def _far(rows: tuple[LayerReport, ...], what: str, order: range, start: float, anew: list[bool]) -> Iterator[str]:
-    """Yield a warning where a deviation is first far from `start`, and likewise after each norm from the norm's
-    deviation."""
+    """Warn where a deviation is first far from `start`, and after each norm where it is first far from the norm's."""
     said = set()
     for i in order:
         std = getattr(rows[i], what).std
