@@ -58,7 +58,7 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
     for label, (x, y) in curves.items():
         colour = VALIDATION if label == "validation" else TRAINING
         finite = np.isfinite(y)
-        marker = None if finite.all() and len(y) > 1 else "."  # a value between two that are missing is no line
+        marker = None if finite.all() and len(y) > 1 else "."  # a single value between missing ones would draw no line
         ax.plot(x, y, color=colour, alpha=0.4, linewidth=1, marker=marker)
         smooth = np.where(finite, 0.0, np.nan)
         smooth[finite] = _smoothed(y[finite])

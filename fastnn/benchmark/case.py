@@ -29,8 +29,7 @@ class Case(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Return the least memory traffic: each array is read once and written once, if the operation reads and writes
-        it."""
+        """Return the least memory traffic: each array is read at most once and written at most once."""
         updated, written, read = self.pattern
         return 4 * self.elements * (2 * updated + written + read)
 

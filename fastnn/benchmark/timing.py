@@ -97,8 +97,7 @@ def interleave(
 
 
 def stream_side(pattern: Pattern, n: int, dtype: npt.DTypeLike = np.float32) -> Side:
-    """Return one pass with almost no arithmetic over arrays of `n` elements, which measures the access pattern's
-    speed."""
+    """Return a pass with almost no arithmetic over arrays of `n` elements: the speed of the access pattern."""
     # Ones and not zeros: untouched zero pages all map to one page, which never leaves the cache.
     groups = [[np.ones(n, dtype) for _ in range(count)] for count in pattern]
     return lambda: _core.stream(*groups)
@@ -142,7 +141,7 @@ def main(argv: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m fastnn bench", description="A short bench; `make bench` is long.")
     parser.add_argument("--torch", action="store_true", help="time PyTorch too")
-    parser.add_argument("--threads", type=int, default=get_num_threads(), help="number of threads of fastnn and PyTorch")
+    parser.add_argument("--threads", type=int, default=get_num_threads(), help="threads of fastnn and of PyTorch")
     options = parser.parse_args(argv)
     torch = find_torch() if options.torch else None
     if options.torch and torch is None:

@@ -23,7 +23,7 @@ class InitialLoss:
         loss: the loss of the model.
         expected: the loss of a guess.
         softmax: whether the model ends with a softmax, and the loss applies another one.
-        advice: what is wrong and what to do; empty if nothing is wrong.
+        advice: the problem and its remedy; empty if there is no problem.
     """
 
     loss: float
@@ -56,7 +56,7 @@ def check_initial_loss(
         expected: the loss of a guess; by default log C for labels, otherwise the loss of a result of zeros.
 
     Raises:
-        TypeError, ValueError: batch is no such pair or has NaN or infinity in it, or the tolerance is not positive.
+        TypeError, ValueError: batch is not such a pair or contains NaN or infinity, or the tolerance is not positive.
     """
     x, y = checked("batch", batch)
     positive("tolerance", tolerance, "a finite number > 0; 0.3 allows 30 %")
@@ -71,7 +71,7 @@ def check_initial_loss(
         found = cost(logits)
         if expected is None:
             expected = math.log(logits.shape[1]) if is_classes(logits, y) else cost(np.zeros_like(logits))
-        # A loss that does not change when a constant is added to all logits has a softmax of its own.
+        # A loss that does not change when a constant is added to all logits contains a softmax.
         softmax = are_probabilities(logits) and math.isclose(found, cost(logits + 1), rel_tol=1e-4)
     return InitialLoss(found, expected, softmax, _initial_advice(found, expected, softmax, tolerance))
 

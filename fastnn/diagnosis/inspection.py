@@ -1,4 +1,4 @@
-"""Histograms of what a batch does in every layer of a model, to be kept and drawn."""
+"""Histograms of a batch's activations and gradients in every layer of a model, which can be kept and drawn."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -40,7 +40,7 @@ class Overfit:
         losses: the loss before every step; the last one is at most `target`, unless the steps ran out.
         target: the loss at which the samples count as learnt.
         idle: parameters that did not change, or had no gradient at the last step.
-        advice: what is wrong and what to do; empty if nothing is wrong.
+        advice: the problem and its remedy; empty if there is no problem.
     """
 
     samples: int

@@ -1,4 +1,4 @@
-"""`diagnose`: what is wrong with a training, from its curves, its model and a batch."""
+"""`diagnose`: finds problems of a training from its curves, its model and a batch."""
 
 import math
 from collections.abc import Iterator

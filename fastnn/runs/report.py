@@ -59,7 +59,7 @@ def write_report(directory: str | Path) -> Path:
         The path of the page.
 
     Raises:
-        NotADirectoryError: there is no such directory.
+        NotADirectoryError: the directory does not exist.
         ImportError: matplotlib is not installed.
     """
     directory = Path(directory)

@@ -1,4 +1,4 @@
-"""A training that a file describes, built and trained in a directory of its own."""
+"""A training described by a file, built and run in its own directory."""
 
 import math
 from pathlib import Path

@@ -42,7 +42,7 @@ WANTED = dict.fromkeys(("labels", "probabilities", "samples", "errors"),
 def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = None,
              names: Sequence[str] | None = None, finder: LRFinder | None = None,
              test: Mapping[str, float] | None = None) -> None:  # fmt: skip
-    """Write what a report needs: history.json, configuration.json and, with a validation, evaluation.npz.
+    """Write the files that a report needs: history.json, configuration.json and, with a validation, evaluation.npz.
 
     The JSON is strict: NaN and infinity are null. The arrays are readable without pickle.
 
@@ -146,7 +146,7 @@ class Missing(Exception):
 
 
 class SavedRun:
-    """The files of a run, each read when it is first asked for.
+    """The files of a run, each read on first access.
 
     Every attribute and method raises `Missing` if its file or the part of it is not there.
     """

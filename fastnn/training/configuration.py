@@ -1,4 +1,4 @@
-"""What a training consists of, in words: for checkpoints, which compare it on resuming, and for reports."""
+"""Describes a training in words, for checkpoints, which compare the description on resuming, and for reports."""
 
 import re
 import warnings

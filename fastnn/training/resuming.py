@@ -65,7 +65,7 @@ def restore(trainer: Training, state: Mapping[str, Any]) -> None:
 def all_or_nothing(trainer: Training) -> Iterator[list[dict[str, Any]]]:
     """If the block raises, give the trainer its attributes back, and its parts the states in the list that is yielded.
 
-    `StopTraining` is no failure.
+    `StopTraining` is not a failure.
     """
     attributes, loop, before = dict(vars(trainer)), copy.copy(trainer.state), list[dict[str, Any]]()
     try:
@@ -121,7 +121,7 @@ def resume(trainer: Training, source: str | Path, before: list[dict[str, Any]]) 
         got, want = wanted[name], state["data"][name]
         if got != want:
             raise ValueError(f"{name}: got {got}, want {want}, with which the training in {path} began; fit without "
-                             "resume to go on otherwise")  # fmt: skip
+                             "resume to continue differently")  # fmt: skip
     _compare(trainer, state)
     compare(state["configuration"], configuration(trainer))
     before.append(copy.deepcopy(capture(trainer)))

@@ -33,7 +33,7 @@ class LoopState:
         batches: batches of an epoch of the current fit.
         interval: a validation follows after so many batches.
         validates: whether the current fit has validation data.
-        resumed: whether the current fit goes on from a checkpoint.
+        resumed: whether the current fit continues from a checkpoint.
         has_stepped: whether the optimizer has stepped after the last batch.
         window_loss, window_weight: the loss of the current window of accumulation, and the weight of its samples.
         times: of the last batch, by `time.perf_counter`: start, and end of gathering, forward, backward, optimizer.

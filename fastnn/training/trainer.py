@@ -119,7 +119,7 @@ class Trainer:
 
     @property
     def history(self) -> History:
-        """What was measured, by epoch, step and validation."""
+        """The recorded values, by epoch, step and validation."""
         return self.state.history
 
     @property
@@ -140,7 +140,7 @@ class Trainer:
 
     @property
     def resumed(self) -> bool:
-        """Whether the current fit goes on from a checkpoint."""
+        """Whether the current fit continues from a checkpoint."""
         return self.state.resumed
 
     @property
@@ -169,7 +169,7 @@ class Trainer:
         verbose: Literal["auto"] | bool = "auto",
         resume: str | Path | None = None,
     ) -> History:
-        """Train, in another order every epoch, and return `history`. A second call goes on where the first ended.
+        """Train, in another order every epoch, and return `history`. A second call continues where the first ended.
 
         Args:
             train: (x, y): x (N, ...) float32 or float64; y (N,) integers, or (N, ...) targets that the loss takes.
@@ -180,7 +180,7 @@ class Trainer:
             class_weight: the same by class: {label: weight}, or an array (C,).
             verbose: print a line per epoch, and show a bar on a terminal if tqdm is installed; False is silent.
             resume: a checkpoint of `ModelCheckpoint`, a directory of them, or "latest" for that callback's own
-                directory. Training goes on from there with the same bits, or starts anew if a directory has none. All
+                directory. Training continues from there with the same bits, or starts anew if a directory has none. All
                 arguments must be those of the interrupted fit; a warning names a layer or loss with other options.
 
         Raises:
@@ -261,7 +261,7 @@ class Trainer:
         return measure(self.model, self.loss, self.metrics, data, batch_size)
 
     def predict(self, x: Array, batch_size: int = 1024) -> Array:
-        """Return the logits of x, (N, C), in evaluation mode; errors as in `fit`, but NaN in x is no error."""
+        """Return the logits of x, (N, C), in evaluation mode; errors as in `fit`, but x may contain NaN."""
         checks.check_samples("x", x)
         batch_size = positive_integer("batch_size", batch_size)
         with in_mode(self.model, training=False):

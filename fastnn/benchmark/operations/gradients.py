@@ -26,8 +26,7 @@ def sum_squares(n: int, torch: Any) -> Case:
 
 @operation("scaled gradient")
 def scale(n: int, torch: Any) -> Case:
-    """The gradient times a number, in place, as in `clip_grad_norm_`; the number is -1, so that magnitudes stay the
-    same."""
+    """The gradient times a number, in place, as in `clip_grad_norm_`; it is -1, so that magnitudes stay the same."""
     ours, theirs = normal_array(n), normal_array(n)
 
     def fastnn_side() -> AnyArray:

@@ -73,7 +73,7 @@ class Data:
             raise
         except KeyError:
             raise ValueError(f"source: got {sorted(arrays)} in {path}, want arrays x and y") from None
-        except Exception as error:  # safetensors has a class of its own, zlib and NumPy have several
+        except Exception as error:  # safetensors has its own exception class, zlib and NumPy have several
             raise ValueError(f"source: got a file {path} that cannot be read ({error}), want arrays x and y") from None
         for name, array in (("x", x), ("y", y)):
             if array.dtype.kind not in "biuf" or array.ndim == 0 or array.size == 0:

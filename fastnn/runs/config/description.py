@@ -72,7 +72,7 @@ class Config:
 
     def check_schedule(self, samples: int) -> None:
         """Raise ConfigError if the scheduler ends before the training."""
-        if self.scheduler is None or self.scheduler.make is not lr_scheduler.OneCycleLR:  # others go on for ever
+        if self.scheduler is None or self.scheduler.make is not lr_scheduler.OneCycleLR:  # other schedules have no end
             return
         steps = self.steps(samples)
         if (total := self.scheduler.options.get("total_steps", steps)) < steps:

@@ -31,7 +31,8 @@ class TensorBoard(Callback):
     activations; "predictions", a picture after every epoch; and at the end the hyperparameters with the last record.
 
     The file is closed after each event, so that an interrupted training leaves complete events, and neither a thread
-    nor an open file. If writing fails during the training, a warning says so, and the training goes on without it.
+    nor an open file. If writing fails during the training, a warning is given, and the training continues without
+    TensorBoard.
 
     Args:
         log_dir: the directory of all runs; made if it does not exist.
@@ -58,7 +59,7 @@ class TensorBoard(Callback):
         self._file: Path | None = None
 
     def on_fit_start(self, trainer: Training) -> None:
-        """Begin a file; in the directory of a resumed run TensorBoard then drops what came after the checkpoint."""
+        """Begin a file; in the directory of a resumed run TensorBoard then drops the events after the checkpoint."""
         try:
             self._summary = importlib.import_module("tensorboardX.summary")
             self._proto = importlib.import_module("tensorboardX.proto.summary_pb2")
@@ -124,7 +125,7 @@ class TensorBoard(Callback):
         except Exception as error:
             path, self._file = self._file, None
             warnings.warn(f"{path}: got {type(error).__name__} ({error}), want to write what TensorBoard shows; "
-                          "training goes on without it", stacklevel=2)  # fmt: skip
+                          "training continues without it", stacklevel=2)  # fmt: skip
 
     def _scalars(self, part: str, values: Mapping[str, float], step: int) -> None:
         found = [value for name, v in values.items() for value in self._summary.scalar(f"{part}/{name}", v).value]
