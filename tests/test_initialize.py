@@ -148,7 +148,7 @@ def test_refusals() -> None:
     for function in (init.initialize, lambda m: init.report(m, np.ones((2, 3)))):
         with pytest.raises(TypeError, match=r"^model: got int, want a fastnn.nn.Module"):
             function(3)
-    with pytest.raises(ValueError, match=r"^batch: got shape \(0, 3\), want one sample"):
+    with pytest.raises(ValueError, match=r"^batch: got shape \(0, 3\), want at least one sample"):
         init.report(model, np.ones((0, 3), np.float32))
     with pytest.raises(ValueError, match=r"^model: got a model without layers"):
         init.report(nn.Sequential(), np.ones((2, 3), np.float32))

@@ -36,7 +36,7 @@ class CheckpointError(Exception):
 def save(path: str | Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint so that, whatever happens, `path` is the complete old file or the complete new one.
 
-    The new file is written beside the old one, under a name that begins with a dot, and renamed once it is on the disk.
+    The new file is written in the same directory, under a name with a leading dot, and renamed once it is on the disk.
 
     Args:
         path: ends with .safetensors; its directory exists.
@@ -120,7 +120,7 @@ def _encoded(state: Mapping[str, Any]) -> list[Any]:
 
 
 def in_c_order(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
-    """Return the arrays in C order, in which safetensors must get them: it writes the memory as it lies."""
+    """Return the arrays in C order, which safetensors requires, since it writes their memory unchanged."""
     # ascontiguousarray would turn the shape () into (1,).
     return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 

@@ -29,7 +29,7 @@ Entry = tuple[float, tuple[int, ...], float, float]
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """Whether the gradients of a model agree with differences of its loss.
+    """The comparison of a model's gradients with finite differences of its loss.
 
     Attributes:
         errors: the largest relative error among the entries that were tried, by name: "x" for the input, then the
@@ -78,8 +78,8 @@ def check_gradients(
     Args:
         model, loss: as for `Trainer`. Parameters, buffers and arrays among the attributes of the loss become float64.
         batch: (x, y) with few samples, since the model runs twice for every entry.
-        samples: how many entries of each parameter, and of x, to try: the one with the largest gradient, and some at
-            random, always the same ones.
+        samples: number of entries of each parameter and of x to test: the one with the largest gradient, and random
+            ones, always the same.
         eps: the shift of an entry, > 0.
         tolerance: the relative error that is allowed.
 

@@ -26,7 +26,7 @@ class Data:
         seed: seed of the random split.
 
     Raises:
-        ValueError: an argument has no meaning, or the file does not exist.
+        ValueError: an argument is invalid, or the file does not exist.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Data:
         if source != "digits" and Path(source).suffix not in _READERS:
             raise ValueError(f"source: got {source!r}, want 'digits' or a path that ends with {' or '.join(_READERS)}")
         if source != "digits" and not Path(source).is_file():
-            raise ValueError(f"source: got {source!r}, want a file that is there; paths begin where the command runs")
+            raise ValueError(f"source: got {source!r}, want an existing file; check the path and the working directory")
         positive = all(fraction > 0 for fraction in fractions)
         if len(fractions) not in (2, 3) or not positive or not math.isclose(sum(fractions), 1, rel_tol=1e-12):
             raise ValueError(f"fractions: got {fractions}, want two or three positive numbers whose sum is 1")

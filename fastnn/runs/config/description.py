@@ -98,7 +98,7 @@ def read(path: str | Path) -> Config:
     """Read the TOML file that describes a training.
 
     Raises:
-        ConfigError: it cannot be read, or does not describe a training; with all mistakes that were found.
+        ConfigError: the file cannot be read, or does not describe a training; it lists all mistakes that were found.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

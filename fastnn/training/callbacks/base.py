@@ -49,4 +49,4 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict()` returned."""
+        """Continue from a `state_dict()`."""

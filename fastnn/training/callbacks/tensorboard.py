@@ -35,14 +35,14 @@ class TensorBoard(Callback):
     TensorBoard.
 
     Args:
-        log_dir: the directory of all runs; made if it does not exist.
-        histograms_every: optimizer steps between two sets of histograms; None for none. Activations are those of the
-            current batch: the model runs once more for them, and is then as before.
+        log_dir: the directory of all runs; created if it does not exist.
+        histograms_every: optimizer steps between two sets of histograms; None for no histograms. For activations of the
+            current batch the model runs once more; its state is then restored.
         pictures: (x, labels), a few samples to draw with their predictions; x as in `fastnn.plot.predictions`.
         run: the name of this run's directory in log_dir; None for the time at which it begins.
 
     Raises:
-        ValueError, TypeError: an argument has no meaning.
+        ValueError, TypeError: an argument is invalid.
         ImportError: at the start of a fit, tensorboardX is not installed, or, with pictures, matplotlib is not.
         OSError: at the start of a fit, the directory cannot be written.
     """
@@ -117,14 +117,14 @@ class TensorBoard(Callback):
         self.run = state["run"]
 
     def _try(self, write: Callable[[], None]) -> None:
-        """Write, and warn if that fails: neither a full disk nor anything else here may end a training."""
+        """Write, and warn if that fails, since neither a full disk nor another failure here may end a training."""
         if self._file is None:
             return
         try:
             write()
         except Exception as error:
             path, self._file = self._file, None
-            warnings.warn(f"{path}: got {type(error).__name__} ({error}), want to write what TensorBoard shows; "
+            warnings.warn(f"{path}: got {type(error).__name__} ({error}), want to write events for TensorBoard; "
                           "training continues without it", stacklevel=2)  # fmt: skip
 
     def _scalars(self, part: str, values: Mapping[str, float], step: int) -> None:
