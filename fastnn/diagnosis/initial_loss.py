@@ -82,10 +82,10 @@ def _initial_advice(loss: float, expected: float, softmax: bool, tolerance: floa
     if not math.isfinite(loss):
         return "look for NaN or infinity in the parameters, and at the size of the input with fastnn.init.report"
     if loss > expected * (1 + tolerance):
-        return ("the model is sure of what it cannot know; make the last layer's weights smaller, scale the input to "
-                "mean 0 and deviation 1, or see that the loss is a mean over samples")  # fmt: skip
+        return ("the model is too confident; make the last layer's weights smaller, scale the input to "
+                "mean 0 and deviation 1, or check that the loss is a mean over samples")  # fmt: skip
     if loss < expected * (1 - tolerance):
-        return ("the model knows what it was not taught; see that the labels are no part of the input, that the loss "
+        return ("the model is better than a guess; check that the labels are not part of the input, that the loss "
                 "does not divide too often, and that the model is untrained")  # fmt: skip
     return ""
 

@@ -211,5 +211,5 @@ def _overfit_advice(losses: Sequence[float], target: float, idle: Sequence[str])
     if idle:
         return (f"it hardly moves, and {', '.join(idle)} not at all: no gradient reaches it, the optimizer does not "
                 "hold it, or the learning rate is lost in rounding; look for dead units with init.report")  # fmt: skip
-    return ("it hardly moves; raise the learning rate, see that labels and loss are what they should be, or try "
+    return ("it hardly moves; raise the learning rate, check that labels and loss are right, or try "
             "check_gradients")  # fmt: skip

@@ -29,8 +29,9 @@ class Run(NamedTuple):
 class ReduceLROnPlateau(LRScheduler):
     """Multiplies the current rates by `factor` when a metric has not improved for more than `patience` steps.
 
-    A metric that is NaN or infinite is no improvement. If the best value is negative, a relative improvement must
-    exceed it by threshold * |best|; torch compares with best * (1 - threshold) for "min", which is worse than the best.
+    A metric that is NaN or infinite does not count as an improvement. If the best value is negative, a relative
+    improvement must exceed it by threshold * |best|; torch compares with best * (1 - threshold) for "min", which is
+    worse than the best.
 
     Args:
         mode: "min" or "max": whether lower or higher metrics are better.
