@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 try:
     from fastnn import _core
 except ImportError as error:
-    if error.name != "fastnn":  # the kernels are there, but cannot be loaded
+    if error.name != "fastnn":  # the compiled kernels exist, but cannot be loaded
         raise
     raise ImportError(
-        f"fastnn: got the sources in {__path__[0]}, which have no kernels compiled for this Python and hide an "
-        "installed fastnn, want that; start Python in another folder, or with -P (PYTHONSAFEPATH=1), or "
-        "compile them with pip install -e .",
-        name="fastnn",  # so that python -m fastnn prints the sentence alone
+        f"fastnn: {__path__[0]} holds the package's sources without kernels compiled for this Python and hides an "
+        "installed fastnn; run Python in another folder or with -P (PYTHONSAFEPATH=1), or compile the kernels with "
+        "pip install -e .",
+        name="fastnn",  # so that python -m fastnn prints this message alone
     ) from None
 
 from fastnn import functional, init, nn, optim, random
@@ -59,7 +59,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`Trainer` and the modules that the kernels alone do not need, imported when they are first asked for."""
+    """Import `Trainer`, or a module that the kernels do not need, when it is first accessed."""
     from importlib import import_module
 
     if name == "Trainer":
@@ -67,7 +67,7 @@ def __getattr__(name: str) -> Any:
     if name in _modules():
         try:
             return import_module(f"fastnn.{name}")
-        except ImportError as error:  # of a package that it needs; hasattr and help go on then
+        except ImportError as error:  # a package that it needs is missing; hasattr and help then still work
             raise AttributeError(str(error)) from error
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 

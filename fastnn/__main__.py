@@ -9,7 +9,7 @@ import fastnn
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 1 for what fails, 2 for what is asked for wrongly."""
+    """Run one command and return the exit status: 1 if it fails, 2 for wrong arguments."""
     options, rest = _parse(arguments)
     try:
         if options.command == "info":
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             benchmark.main(rest)
     except ImportError as error:
         sentence = str(error)
-        if error.name is not None:  # raised by an import statement, whose message names no remedy
+        if error.name is not None:  # raised by an import statement, whose message has no remedy
             sentence = f"{error.name}: got no such package, want it here; run pip install 'fastnn[demo]'"
         print(f"fastnn: {sentence}", file=sys.stderr)
         return 1
@@ -43,19 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(prog="python -m fastnn", description=fastnn.__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    commands.add_parser("info", help="which kernels, threads and libraries are in use")
-    train = commands.add_parser("train", help="train what a file describes, or a network on handwritten digits")
-    train.add_argument("--config", metavar="FILE", help="a training in TOML; without it, the digits (fastnn[demo])")
+    commands.add_parser("info", help="show the kernels, threads and libraries in use")
+    train = commands.add_parser("train", help="train a model described in a file, or a network on handwritten digits")
+    train.add_argument(
+        "--config", metavar="FILE", help="a configuration in TOML; without it, the digits (fastnn[demo])"
+    )
     train.add_argument("--epochs", type=_positive, help="passes over the digits (default: 40)")
-    train.add_argument("--seed", type=int, help="of the digits' weights, dropout and order (default: 0)")
-    train.add_argument("--out", default="runs", metavar="DIR", help="where the results go (default: %(default)s)")
-    resume = commands.add_parser("resume", help="go on with a run of train --config that was interrupted")
-    resume.add_argument("config", metavar="RUN", help="its directory, as in runs/<time>")
-    find = commands.add_parser("lr-find", help="learning rates to begin with, for what a file describes")
-    find.add_argument("--config", metavar="FILE", required=True, help="a training in TOML")
-    report = commands.add_parser("report", help="draw a run that train left as one HTML page (needs fastnn[plot])")
-    report.add_argument("run", type=_directory, help="its directory, as in runs/2026-01-01_12-00-00")
-    commands.add_parser("bench", help="time the kernels beside NumPy; its options follow", add_help=False)
+    train.add_argument("--seed", type=int, help="seed of the digits' weights, dropout and order (default: 0)")
+    train.add_argument("--out", default="runs", metavar="DIR", help="directory for the results (default: %(default)s)")
+    resume = commands.add_parser("resume", help="continue an interrupted run of train --config")
+    resume.add_argument("config", metavar="RUN", help="directory of the run, as in runs/<time>")
+    find = commands.add_parser("lr-find", help="suggest learning rates for a training described in a file")
+    find.add_argument("--config", metavar="FILE", required=True, help="a configuration in TOML")
+    report = commands.add_parser("report", help="write an HTML report of a run of train (needs fastnn[plot])")
+    report.add_argument("run", type=_directory, help="directory of the run, as in runs/2026-01-01_12-00-00")
+    commands.add_parser("bench", help="time the kernels against NumPy; its options follow", add_help=False)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "bench":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -66,7 +68,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
 
 def _directory(text: str) -> Path:
     if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"got {text!r}, want a directory that is there")
+        raise argparse.ArgumentTypeError(f"got {text!r}, want an existing directory")
     return Path(text)
 
 

@@ -1,4 +1,4 @@
-"""What PyTorch's autograd must be told."""
+"""Reports writes into tensors to PyTorch's autograd."""
 
 import sys
 from collections.abc import Sequence
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def count_writes(tensors: Sequence[Any]) -> None:
-    """Tell autograd that tensors of torch were written, so that a backward which needs their old values raises."""
+    """Tell autograd that torch tensors were written to, so that a backward pass that needs their old values raises."""
     sys.modules["torch"].autograd.graph.increment_version(tensors)

@@ -26,7 +26,7 @@ class Better:
         self.min_delta = min_delta
 
     def __call__(self, value: float, best: float | None) -> bool:
-        """Compare `value` with `best`, which is None or NaN in the beginning."""
+        """Return whether `value` is better than `best`, which is None or NaN at first."""
         if not math.isfinite(value):
             return False
         return best is None or math.isnan(best) or self.sign * value > self.sign * best + self.min_delta

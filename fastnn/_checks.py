@@ -1,7 +1,7 @@
-"""Argument checks, each written once. Sentences name the argument, what came, what is wanted, and the remedy.
+"""Argument checks, each written once. Messages name the argument, the value received, the wanted one and a remedy.
 
-A check takes the argument's name and value and returns the value, as an int or a float where it is a number. `want`
-replaces what the sentence asks for, so that it can end with a remedy of its own.
+A check takes an argument's name and value and returns the value, converted to int or float if it is a number. `want`
+replaces the part of the message after "want", so that a caller can add its own remedy.
 """
 
 import math
@@ -15,18 +15,19 @@ import numpy.typing as npt
 from fastnn._types import FLOATS, AnyArray, Array
 
 FLOAT32_MAX = 3.4028234663852886e38
-_ROWS = 4096  # at a time, so that the mask of `finite` needs little memory
+_ROWS = 4096  # rows that `finite` checks at a time, so that its mask needs little memory
 
 
 class NotAnInteger(TypeError, ValueError):
-    """An argument is no integer. It is also a ValueError, for callers who catch all bad sizes and counts as that."""
+    """Raised for an argument that is not an integer; a ValueError too, which callers catch for bad sizes and counts."""
 
 
 def integer(name: str, value: Any, least: int = 0, end: int = 2**63, want: str = "") -> int:
-    """An integer in [least, end): Python's, NumPy's, or any other object with `__index__`, but no bool.
+    """Return an integer in [least, end) as an int; Python's, NumPy's or another with `__index__`, but not a bool.
 
     Raises:
-        NotAnInteger, ValueError: it is no integer; it is out of range.
+        NotAnInteger: the value is not an integer.
+        ValueError: it is out of range.
     """
     if type(value) is int and least <= value < end:  # nearly every call
         return value
@@ -43,26 +44,26 @@ def integer(name: str, value: Any, least: int = 0, end: int = 2**63, want: str =
 
 
 def positive_integer(name: str, value: Any, remedy: str = "1 is the least") -> int:
-    """An integer >= 1; errors of `integer`."""
+    """Return an integer >= 1; raises like `integer`."""
     return integer(name, value, 1, want=f"a positive integer; {remedy}")
 
 
 def axis_size(name: str, value: Any) -> int:
-    """The size of an axis: an integer >= 1; errors of `integer`."""
+    """Return the size of an axis, an integer >= 1; raises like `integer`."""
     return positive_integer(name, value, "it is the size of an axis")
 
 
 def axis_sizes(name: str, value: Any) -> tuple[int, ...]:
-    """A shape: the size of one axis, or a sequence of sizes; errors of `integer`."""
+    """Return a shape, given as the size of one axis or a sequence of sizes; raises like `integer`."""
     return tuple(axis_size(name, size) for size in ((value,) if np.ndim(value) == 0 else value))
 
 
 def number(name: str, value: Any, want: str = "a real number") -> float:
-    """A real number, or any other object with `__index__`, but no bool.
+    """Return a real number, or any other object with `__index__` but not a bool, as a float.
 
     Raises:
-        TypeError: it is none.
-        ValueError: an integer that no double can hold.
+        TypeError: the value is not a number.
+        ValueError: an integer is too large for a double.
     """
     if isinstance(value, bool):
         raise TypeError(f"{name}: got {value!r}, want {want}")
@@ -75,7 +76,7 @@ def number(name: str, value: Any, want: str = "a real number") -> float:
 
 
 def not_negative(name: str, value: Any, want: str = "a finite number >= 0") -> float:
-    """A finite number >= 0, within what float32 holds; TypeError and ValueError otherwise, as in those below."""
+    """Return a finite number >= 0 in the range of float32; raises TypeError and ValueError, as do the checks below."""
     result = number(name, value)
     if not 0 <= result < math.inf:
         raise ValueError(f"{name}: got {value!r}, want {want}")
@@ -85,7 +86,7 @@ def not_negative(name: str, value: Any, want: str = "a finite number >= 0") -> f
 
 
 def positive(name: str, value: Any, want: str = "a finite number > 0") -> float:
-    """A finite number > 0, within what float32 holds."""
+    """Return a finite number > 0 in the range of float32."""
     result = not_negative(name, value, want)
     if result == 0:
         raise ValueError(f"{name}: got {value!r}, want {want}")
@@ -93,7 +94,7 @@ def positive(name: str, value: Any, want: str = "a finite number > 0") -> float:
 
 
 def fraction(name: str, value: Any, want: str = "a number in [0, 1]") -> float:
-    """A number in [0, 1]."""
+    """Return a number in [0, 1]."""
     result = number(name, value)
     if not 0 <= result <= 1:
         raise ValueError(f"{name}: got {value!r}, want {want}")
@@ -101,7 +102,7 @@ def fraction(name: str, value: Any, want: str = "a number in [0, 1]") -> float:
 
 
 def positive_fraction(name: str, value: Any) -> float:
-    """A number in (0, 1]."""
+    """Return a number in (0, 1]."""
     result = fraction(name, value)
     if result == 0:
         raise ValueError(f"{name}: got {value!r}, want a number in (0, 1]")
@@ -109,7 +110,7 @@ def positive_fraction(name: str, value: Any) -> float:
 
 
 def below_one(name: str, value: Any, want: str = "a number in [0, 1)") -> float:
-    """A number in [0, 1)."""
+    """Return a number in [0, 1)."""
     result = not_negative(name, value, want)
     if result >= 1:
         raise ValueError(f"{name}: got {value!r}, want {want}")
@@ -117,10 +118,10 @@ def below_one(name: str, value: Any, want: str = "a number in [0, 1)") -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False.
+    """Return True or False.
 
     Raises:
-        TypeError: something else.
+        TypeError: the value is something else.
     """
     if not isinstance(value, bool):
         raise TypeError(f"{name}: got {value!r}, want True or False")
@@ -128,10 +129,10 @@ def flag(name: str, value: Any) -> bool:
 
 
 def float_dtype(dtype: npt.DTypeLike) -> np.dtype[np.floating]:
-    """`dtype` as a native NumPy dtype.
+    """Return `dtype` as a native NumPy dtype.
 
     Raises:
-        TypeError: neither float32 nor float64.
+        TypeError: the dtype is neither float32 nor float64.
     """
     result: np.dtype[Any] = np.dtype(dtype)
     if result not in FLOATS:
@@ -140,13 +141,13 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[np.floating]:
 
 
 def not_array(name: str, value: Any, want: object, remedy: str = "convert it with np.asarray") -> TypeError:
-    """The error for a value that is no array, or one of another dtype than `want` says."""
+    """Return the error for a value that is not an array, or whose dtype is not the one that `want` names."""
     got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
     return TypeError(f"{name}: got {got}, want a {want} array; {remedy}")
 
 
 def finite(name: str, x: Array) -> None:
-    """Raise ValueError with the place of the first sample that is NaN or infinite."""
+    """Raise ValueError if x has a non-finite element; the message gives the place of the first one."""
     for start in range(0, len(x), _ROWS):
         is_finite = np.isfinite(x[start : start + _ROWS])
         if not is_finite.all():
@@ -162,7 +163,7 @@ def samples(name: str, x: AnyArray) -> None:
 
 
 def pair(name: str, data: Any) -> tuple[Any, Any]:
-    """A tuple of two: (x, y).
+    """Return the two items of a tuple (x, y).
 
     Raises:
         TypeError: something else.

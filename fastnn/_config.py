@@ -1,4 +1,4 @@
-"""Which code runs: instruction set, threads, versions."""
+"""Reports and sets the code that runs: instruction set, threads, versions."""
 
 import platform
 import sys
@@ -12,12 +12,12 @@ from fastnn._checks import integer
 
 
 def isa() -> str:
-    """The instruction set that the kernels use now: base, avx2 or avx512."""
+    """Return the instruction set that the kernels use now: base, avx2 or avx512."""
     return _core.isa()
 
 
 def supported_isas() -> tuple[str, ...]:
-    """The instruction sets that this machine can run, from the plainest to the best."""
+    """Return the instruction sets that this machine can run, from the most basic to the fastest."""
     return _core.supported_isas()
 
 
@@ -25,21 +25,21 @@ def use_isa(name: str) -> None:
     """Use another instruction set from now on; results keep their bits. FASTNN_ISA does the same at import.
 
     Raises:
-        ValueError: one that this machine cannot run; the sentence names those it can.
+        ValueError: this machine cannot run that instruction set; the message lists those it can run.
     """
     _core.use_isa(name)
 
 
 def get_num_threads() -> int:
-    """How many threads a large kernel uses, the caller's included."""
+    """Return the number of threads that a large kernel uses, including the caller's."""
     return _core.get_num_threads()
 
 
 def set_num_threads(n: int) -> None:
     """Use `n` threads from now on; results keep their bits.
 
-    The default is the least of the CPUs that the process may use, its cgroup's quota, and FASTNN_NUM_THREADS or else
-    OMP_NUM_THREADS.
+    The default is the smallest of three numbers: the CPUs that the process may use, its cgroup's quota, and
+    FASTNN_NUM_THREADS or, if that is not set, OMP_NUM_THREADS.
 
     `threadpoolctl.threadpool_limits` limits this number too, for user_api "fastnn" or for all, once
     `register_threadpoolctl` has been called.
@@ -51,21 +51,20 @@ def set_num_threads(n: int) -> None:
 
 
 def get_include() -> str:
-    """The folder of `fastnn.h`, for those who build against the C or the Cython API."""
+    """Return the folder of `fastnn.h`, for builds against the C or the Cython API."""
     return str(Path(__file__).parent / "include")
 
 
 def get_cmake_dir() -> str:
-    """The folder of `fastnnConfig.cmake`: -Dfastnn_DIR of a CMake build that asks for find_package(fastnn CONFIG)."""
+    """Return the folder of `fastnnConfig.cmake`: -Dfastnn_DIR in a CMake build with find_package(fastnn CONFIG)."""
     return str(Path(__file__).parent / "cmake")
 
 
 def register_threadpoolctl() -> None:
-    """Have threadpoolctl's `threadpool_info` list fastnn, and `threadpool_limits` limit it, as user_api "fastnn".
+    """Register fastnn with threadpoolctl, whose `threadpool_info` and `threadpool_limits` then know user_api "fastnn".
 
-    Importing fastnn does this where threadpoolctl has been imported before, by you or by scikit-learn. It neither
-    imports threadpoolctl nor waits for it, so where that may come later, call this: then the order does not matter. A
-    second call changes nothing.
+    Importing fastnn does this if threadpoolctl has already been imported, by you or by scikit-learn. If threadpoolctl
+    may be imported later, call this function. A second call changes nothing.
 
     Raises:
         ImportError: threadpoolctl is missing, or older than 3.2.
@@ -81,7 +80,7 @@ if hasattr(sys.modules.get("threadpoolctl"), "register"):
 
 
 def show_config() -> dict[str, Any]:
-    """What a bug report needs: versions, instruction sets, threads, the BLAS of numpy.matmul, how this was built."""
+    """Return the facts for a bug report: versions, instruction sets, threads, numpy.matmul's BLAS, build."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     build = _core.build_info()
     return {

@@ -1,4 +1,4 @@
-"""The compiled kernels. Arrays are C-contiguous float32 or float64; everything is checked here, once."""
+"""The compiled kernels. Arrays are C-contiguous float32 or float64; the kernels check all arguments."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

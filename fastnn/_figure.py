@@ -59,7 +59,7 @@ class LayerCounts(Protocol):
 
 
 def axes(ax: "Axes | None", width: float, height: float) -> "Axes":
-    """Return `ax`, or new axes of pyplot in a figure of so many inches."""
+    """Return `ax`, or new pyplot axes in a figure of the given width and height in inches."""
     if ax is not None:
         return ax
     try:
@@ -101,7 +101,7 @@ def pictures(x: npt.NDArray[Any], shape: tuple[int, ...] | None = None) -> npt.N
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return a figure of so many inches that pyplot does not know, to be written rather than shown."""
+    """Return a figure of the given size in inches that is not registered with pyplot, to be written and not shown."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -120,7 +120,7 @@ def png(figure: "Figure") -> bytes:
 
 
 def plain(ax: "Axes", grid: Literal["x", "y"] = "y") -> None:
-    """Draw a grid in one direction, and no frame."""
+    """Draw a grid in one direction and remove the frame."""
     ax.grid(axis=grid, color=GRID)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

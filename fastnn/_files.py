@@ -1,7 +1,7 @@
-"""The one way to write a file: `path` is the old file or the new one, each of them whole, whatever happens.
+"""Writes files atomically: whatever happens, `path` holds the complete old file or the complete new one.
 
-A file is written beside its place, under its name with a dot before it and the process's number behind it, and renamed
-when the disk has it.
+A file is first written in the same directory, as its name with a leading dot and the process's number at the end, and
+is renamed once it is on the disk.
 """
 
 import errno
@@ -13,14 +13,14 @@ from pathlib import Path
 
 
 def replace(path: Path, *pieces: bytes | memoryview) -> None:
-    """Replace a file, or make it; where that fails, no part of the new one is left.
+    """Replace or create a file; if that fails, nothing of the new file is left behind.
 
     Args:
-        path: its directory exists.
-        pieces: the content, in pieces where it would otherwise be in memory twice.
+        path: the file; its directory must exist.
+        pieces: the content, in several pieces so that no second copy in memory is needed to join them.
 
     Raises:
-        OSError: what the system says; `path` is one of the two all the same.
+        OSError: the operating system reports a failure; `path` still holds the old file or the new one.
     """
     remove_parts(path.parent, glob.escape(path.name))
     part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -30,7 +30,7 @@ def replace(path: Path, *pieces: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
             written, size = os.fstat(file.fileno()).st_size, sum(map(len, pieces))
-            if written != size:  # file systems that lose bytes without an error have been met
+            if written != size:  # some file systems lose bytes without an error
                 raise OSError(errno.EIO, f"{written} of {size} bytes written", str(part))
         os.replace(part, path)
     except BaseException:
@@ -41,7 +41,7 @@ def replace(path: Path, *pieces: bytes | memoryview) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Write the names in a directory to the disk."""
+    """Flush a directory's entries to the disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -50,7 +50,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def remove_parts(directory: Path, names: str) -> None:
-    """Delete the unfinished files of processes that were killed in `replace`; those of running processes stay.
+    """Delete the unfinished files of processes that were killed in `replace`; files of running processes stay.
 
     Args:
         names: a pattern of the names of the finished files, as in `Path.glob`.
@@ -64,16 +64,16 @@ def remove_parts(directory: Path, names: str) -> None:
 
 def _is_alive(process: int) -> bool:
     try:
-        os.kill(process, 0)  # sends nothing
+        os.kill(process, 0)  # signal 0 is only a test, nothing is sent
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass
-    return process > 0  # 0 is the own group
+    return process > 0  # 0 is this process's own group
 
 
 def dated(directory: Path) -> Path:
-    """Return a path in a directory that is named by the time and does not exist yet."""
+    """Return a path in a directory that is named after the current time and does not exist yet."""
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     names = (stamp, *(f"{stamp}_{i}" for i in range(2, 100)))
     return next(directory / name for name in names if not (directory / name).exists())

@@ -12,13 +12,13 @@ class Parameter:
     """An array that is trained, and its gradient.
 
     Args:
-        data: C-contiguous, writable float32 or float64, any shape. It is used as it is, not copied.
+        data: a C-contiguous, writable float32 or float64 array of any shape. It is used without a copy.
 
     Raises:
-        TypeError: data is no such array.
+        TypeError: data is not a float32 or float64 array.
         ValueError: it is strided or read-only.
 
-    Optimizers hold the memory of `data`, so it can be written (`p.data[...] = 0`, `p.data *= 2`), never replaced.
+    Optimizers hold the memory of `data`, so it can be written to (`p.data[...] = 0`, `p.data *= 2`), but not replaced.
     """
 
     __slots__ = ("_data", "_grad", "_memory")
@@ -30,24 +30,24 @@ class Parameter:
             layout = "a strided array" if data.flags.writeable else "a read-only array"
             raise ValueError(f"data: got {layout}, want a C-contiguous, writable one; pass np.array(data, order='C')")
         self._data = data
-        self._grad: Array | None = None  # None or _memory, so that an optimizer finds it in one look
+        self._grad: Array | None = None  # None or _memory, so that an optimizer reads one attribute
         self._memory: Array | None = None
 
     @property
     def data(self) -> Array:
-        """The values, always the same array."""
+        """The values; always the same array."""
         return self._data
 
     @data.setter
     def data(self, value: Array) -> None:
         if value is not self._data:  # `p.data *= 2` assigns the same array again
-            raise AttributeError("data: got another array, want the same one for good; write p.data[...] = values")
+            raise AttributeError("data: got another array, want the same one as before; write p.data[...] = values")
 
     @property
     def grad(self) -> Array | None:
         """The gradient, in the shape and dtype of `data`; None before the first backward after `zero_grad()`.
 
-        It is always the same array, so after `zero_grad()` the next backward writes into what was handed out here.
+        It is always the same array: after `zero_grad()` the next backward writes into the array that was returned here.
         Assigned values are copied into it.
         """
         return self._grad
@@ -80,8 +80,8 @@ class Parameter:
         """Add a gradient; the first one after `zero_grad()` is written straight into the gradient's memory.
 
         Args:
-            compute: called once with an array of the parameter's shape and dtype, which it fills with the
-                gradient. What the array held before means nothing.
+            compute: called once with an array of the parameter's shape and dtype, which it fills with the gradient. The
+                array's earlier content is arbitrary.
         """
         if self._grad is None:
             buffer = self._buffer()
@@ -93,7 +93,7 @@ class Parameter:
             self._grad += out
 
     def zero_grad(self) -> None:
-        """Forget the gradient: `grad` reads None until the next one is written. Costs no pass over memory."""
+        """Discard the gradient: `grad` is None until the next one is written. This needs no pass over memory."""
         self._grad = None
 
     def _buffer(self) -> Array:

@@ -1,4 +1,4 @@
-"""fastnn's thread count as threadpoolctl sees it; importing this module registers it. See `register_threadpoolctl`."""
+"""Registers fastnn's thread count with threadpoolctl when it is imported; see `register_threadpoolctl`."""
 
 from threadpoolctl import LibController, register
 
@@ -6,7 +6,7 @@ from fastnn import _core
 
 
 class FastnnController(LibController):
-    """The module is found by its file's name and, since other packages have a _core too, by its symbols."""
+    """threadpoolctl finds the module by its file name and, since other packages have a _core too, by its symbols."""
 
     user_api = "fastnn"
     internal_api = "fastnn"

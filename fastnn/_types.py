@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.floating]
-"""Numbers that the kernels compute with: float32 or float64."""
+"""An array of the dtypes that the kernels compute with: float32 or float64."""
 AnyArray = npt.NDArray[Any]
 """An array of any dtype."""
 Float64 = npt.NDArray[np.float64]

@@ -35,7 +35,7 @@ __all__ = ["confusion_matrix", "distributions", "learning_curves", "lr_finder", 
 PARTS = 25
 """Curves are smoothed over 2 / PARTS of their length."""
 COUNTS, NUMBERS = 12, 30
-"""A confusion matrix of up to so many classes shows counts and shares, and up to so many only counts."""
+"""The largest numbers of classes for which a confusion matrix shows counts and shares, and only counts."""
 
 
 def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", ax: "Axes | None" = None) -> "Axes":
@@ -58,7 +58,7 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
     for label, (x, y) in curves.items():
         colour = VALIDATION if label == "validation" else TRAINING
         finite = np.isfinite(y)
-        marker = None if finite.all() and len(y) > 1 else "."  # a value between two that are missing is no line
+        marker = None if finite.all() and len(y) > 1 else "."  # a single value between missing ones would draw no line
         ax.plot(x, y, color=colour, alpha=0.4, linewidth=1, marker=marker)
         smooth = np.where(finite, 0.0, np.nan)
         smooth[finite] = _smoothed(y[finite])
@@ -132,7 +132,7 @@ def confusion_matrix(labels: npt.NDArray[Any], predictions: npt.NDArray[Any], na
         names: names of the classes; None for their numbers.
 
     Raises:
-        ValueError: the shapes are others, there are no samples, or a class has no name.
+        ValueError: a shape is wrong, there are no samples, or a class has no name.
         TypeError: labels or predictions are not integers.
     """
     counts = _confusions(np.asarray(labels), np.asarray(predictions), names)
@@ -217,7 +217,7 @@ def predictions(x: npt.NDArray[Any], labels: npt.NDArray[Any], probabilities: np
         names: names of the classes; None for their numbers.
 
     Raises:
-        ValueError: the samples are no such pictures, or there are none.
+        ValueError: the samples are not such pictures, or there are none.
     """
     images = pictures(x, shape)
     guesses = probabilities.argmax(axis=1)

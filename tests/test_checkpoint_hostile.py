@@ -44,14 +44,14 @@ def test_every_byte(room):
 HEADERS = {
     "newer": (described(STATE_A, entry(), format="2"), "got version 2 of the .* install a version of fastnn"),
     "much newer": (described(STATE_A, {"what": 1}, format="12"), "version 12 of the format"),
-    **{f"format {text!r}": (described(STATE_A, entry(), format=text), "header that is no checkpoint's")
+    **{f"format {text!r}": (described(STATE_A, entry(), format=text), "header that is not a checkpoint's")
        for text in ("0", "-1", "1.0", "", " 1", "01", "\u0661", "1_0", "9" * 5000, None, 1, [])},
-    **{f"dtype {dtype!r}": (described(STATE_A, entry(dtype)), "content that is no checkpoint's")
+    **{f"dtype {dtype!r}": (described(STATE_A, entry(dtype)), "content that is not a checkpoint's")
        for dtype in ("BF16", "F8_E5M2", "C64", "O", "f4", "", None, 3, ["F32"], {}, "F64", "U8")},
-    **{f"shape {shape!r:.40}": (described(STATE_A, entry(shape=shape)), "content that is no checkpoint's")
+    **{f"shape {shape!r:.40}": (described(STATE_A, entry(shape=shape)), "content that is not a checkpoint's")
        for shape in ([3], [-2], [-1, -2], [2.0], ["2"], [True, 2], 2, "2", None, {}, {"2": 1}, [[2]], [BIG, 2],
                      [2**64 + 2], [2**32, 2**32, 2], [1] * 100 + [2], [0, BIG], [10**400], [2, None], [2**62, 4, 2])},
-    **{f"offsets {offsets!r}": (described(STATE_A, entry(offsets=offsets)), "content that is no checkpoint's")
+    **{f"offsets {offsets!r}": (described(STATE_A, entry(offsets=offsets)), "content that is not a checkpoint's")
        for offsets in ([8, 16], [0, 7], [8, 0], [-8, 0], [0, 2**64 + 8], [0.0, 8.0], [0], [0, 8, 8], "08", None, {},
                        [False, 8], {"0": 0, "8": 8}, [[0], [8]])},
     "overlap": (described('[{"$array":"a"},{"$array":"b"}]', entry() | {"b": entry()["a"]}), "content"),
@@ -116,8 +116,8 @@ def test_what_is_no_file(room):
     (place / "nothing.safetensors").symlink_to(place / "missing")
     (place / "itself.safetensors").symlink_to(place / "itself.safetensors")
     for name, error, sentence in (
-        ("pipe", CheckpointError, "got what is no regular file"),
-        ("zero", CheckpointError, "got what is no regular file"),
+        ("pipe", CheckpointError, "got something other than a regular file"),
+        ("zero", CheckpointError, "got something other than a regular file"),
         ("empty", CheckpointError, "got 0 bytes"),
         ("folder", IsADirectoryError, "Is a"),
         ("nothing", FileNotFoundError, "No such"),
@@ -155,7 +155,7 @@ for call, path in ((load_checkpoint, "{room}/huge.safetensors"), (latest, "{room
     except (CheckpointError, UserWarning) as error:
         print(error)
 """).splitlines()  # fmt: skip
-    assert all("got 8796093022208 bytes, more than there is memory for" in line for line in found) and len(found) == 2
+    assert all("got 8796093022208 bytes, which do not fit into memory" in line for line in found) and len(found) == 2
     assert found[1].endswith("; there is none before it")
 
 

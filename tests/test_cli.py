@@ -225,7 +225,7 @@ def test_interrupted_behind_a_checkpoint(file, tmp_path, capsys, monkeypatch):
         patched.setattr("fastnn.runs.run.save_run", interrupt)
         assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
         run = run_of(tmp_path / "runs")
-        sentence = f"fastnn: interrupted; python -m fastnn resume {run} goes on from the run's newest checkpoint\n"
+        sentence = f"fastnn: interrupted; python -m fastnn resume {run} continues from the run's newest checkpoint\n"
         assert capsys.readouterr().err == sentence
         assert main(["resume", str(run)]) == 1
         assert capsys.readouterr().err == sentence

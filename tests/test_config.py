@@ -45,7 +45,7 @@ BAD = {
     "scheduler.step_size: got nothing, want an integer": ("OneCycleLR", "StepLR"),
     "scheduler.table: got {'x': 2}, want a table of numbers by step": ('"OneCycleLR"', '"ManualLR"\ntable = {x = 2}'),
     "data.source: got nothing, want a string": ('source = "SOURCE"', ""),
-    "data.source: got 'no.npz', want a file that is there": ("SOURCE", "no.npz"),
+    "data.source: got 'no.npz', want an existing file": ("SOURCE", "no.npz"),
     "data.source: got 'digts', want 'digits' or a path that ends with .npz or .safetensors": ("SOURCE", "digts"),
     "data.fractions: got [0.6, 0.2], want two or three positive numbers whose sum is 1": ("0.2, 0.2", "0.2"),
     "data.stratify: got 1, want true or false": ("[data]", "[data]\nstratify = 1"),

@@ -270,7 +270,7 @@ def test_no_learner_of_an_earlier_fold():
         lambda fold: make_trainer(model=nn.Sequential(fitted, nn.Linear(4, 2))),
     ]
     for make in leaks:
-        with pytest.raises(ValueError, match=r"make_model: got for fold [12] what an earlier fold has trained"):
+        with pytest.raises(ValueError, match=r"make_model: got a model for fold [12] that an earlier fold has trained"):
             cross_validate(make, (X, LABELS), 3)
 
 

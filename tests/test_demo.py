@@ -141,7 +141,7 @@ def test_what_bench_is_given(monkeypatch):
         (("train", "--config", "a.toml", "--seed", "0"), "--epochs, --seed: got them beside --config, want"),
         (("lr-find",), "required: --config"),
         (("resume",), "required: RUN"),
-        (("report", "nowhere"), "got 'nowhere', want a directory that is there"),
+        (("report", "nowhere"), "got 'nowhere', want an existing directory"),
         (("fly",), "invalid choice"),
     ],
 )

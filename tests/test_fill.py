@@ -243,9 +243,9 @@ def test_empty() -> None:
     """Refused, and no number taken; but a permutation of nothing is one."""
     g = Generator(1)
     for fill in FILLS:
-        with pytest.raises(ValueError, match=r"^tensor: got shape \(0, 3\), want one element at least"):
+        with pytest.raises(ValueError, match=r"^tensor: got shape \(0, 3\), want at least one element"):
             fill(np.empty((0, 3)), generator=g)
-    with pytest.raises(ValueError, match=r"^tensor: got shape \(0,\), want one element at least"):
+    with pytest.raises(ValueError, match=r"^tensor: got shape \(0,\), want at least one element"):
         random.integers_(np.empty(0, np.int64), 5, generator=g)
     assert random.permutation(0, g).shape == (0,) and g.offset == 0
 

@@ -36,9 +36,10 @@ def test_sources_that_hide_the_package(sources: Path, arguments: tuple[str, ...]
     done = python(sources, "-ES", *arguments)
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and "circular" not in done.stderr
-    assert f"fastnn: got the sources in {sources / 'fastnn'}, which have no kernels compiled for this Python" in last
+    assert f"fastnn: {sources / 'fastnn'} holds the package's sources without kernels compiled for this Python" in last
     assert (
-        "start Python in another folder, or with -P (PYTHONSAFEPATH=1), or compile them with pip install -e ." in last
+        "run Python in another folder or with -P (PYTHONSAFEPATH=1), or compile the kernels with pip install -e ."
+        in last
     )
     assert arguments[0] == "-c" or len(done.stderr.splitlines()) == 1
 

@@ -88,7 +88,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {"constant_": (1.0,), "sparse_": (0.5,)}
 def test_empty(name: str, shape: tuple[int, ...]) -> None:
     """There is nothing to fill: most likely a wrong shape."""
     shape = (*shape, 3) if name == "dirac_" else shape
-    with pytest.raises(ValueError, match=r"^tensor: got shape \(.*\), want one element at least"):
+    with pytest.raises(ValueError, match=r"^tensor: got shape \(.*\), want at least one element"):
         getattr(init, name)(np.empty(shape), *ARGUMENTS.get(name, ()))
 
 
@@ -114,5 +114,5 @@ def test_refusals(name: str, args: tuple[Any, ...], sentence: str) -> None:
 @pytest.mark.parametrize("name", ["xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"])
 def test_one_dimension_has_no_fan(name: str) -> None:
     """A vector is refused by its shape."""
-    with pytest.raises(ValueError, match=r"^tensor: got shape \(5,\), want two dimensions"):
+    with pytest.raises(ValueError, match=r"^tensor: got shape \(5,\), want at least two dimensions"):
         getattr(init, name)(np.empty(5))

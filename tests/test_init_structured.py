@@ -125,8 +125,8 @@ def test_sparse_generator() -> None:
 
 GROUPS = "^groups: got {}, want a positive integer that divides the 6 output channels"
 REFUSALS: list[tuple[str, tuple[int, ...], tuple[Any, ...], str]] = [
-    ("constant_", (3,), (1e39,), r"^val: got 1e\+39, want what the tensor's dtype can hold; use float64"),
-    ("constant_", (3,), (-1e39,), r"^val: got -1e\+39, want what the tensor's dtype can hold; use float64"),
+    ("constant_", (3,), (1e39,), r"^val: got 1e\+39, want a number that the tensor's dtype can hold; use float64"),
+    ("constant_", (3,), (-1e39,), r"^val: got -1e\+39, want a number that the tensor's dtype can hold; use float64"),
     ("eye_", (3,), (), r"^tensor: got shape \(3,\), want two dimensions; reshape"),
     ("eye_", (3, 3, 1), (), r"^tensor: got shape \(3, 3, 1\), want two dimensions; reshape"),
     ("dirac_", (3, 3), (), r"^tensor: got shape \(3, 3\), want \(out, in, \.\.\.\) with one to three kernel"),

@@ -143,14 +143,14 @@ def test_refusals() -> None:
     before = _weights(model)
     with pytest.raises(ValueError, match=r"^rule: got 'best', want one of auto, he, .*orthogonal"):
         init.initialize(model, "best")
-    with pytest.raises(ValueError, match=r"^model: got one without parameters"):
+    with pytest.raises(ValueError, match=r"^model: got a model without parameters"):
         init.initialize(nn.ReLU())
     for function in (init.initialize, lambda m: init.report(m, np.ones((2, 3)))):
         with pytest.raises(TypeError, match=r"^model: got int, want a fastnn.nn.Module"):
             function(3)
-    with pytest.raises(ValueError, match=r"^batch: got shape \(0, 3\), want one sample"):
+    with pytest.raises(ValueError, match=r"^batch: got shape \(0, 3\), want at least one sample"):
         init.report(model, np.ones((0, 3), np.float32))
-    with pytest.raises(ValueError, match=r"^model: got one without layers"):
+    with pytest.raises(ValueError, match=r"^model: got a model without layers"):
         init.report(nn.Sequential(), np.ones((2, 3), np.float32))
     with pytest.raises(ValueError, match=r"^dy: got "):
         init.report(model, np.ones((2, 3), np.float32), np.ones((2, 4), np.float32))

@@ -116,7 +116,7 @@ def test_groups_stay() -> None:
     params = _arrays(2)
     optimizer = optim.Adam([{"params": params[:1]}, {"params": params[1:]}])
     before = everything(optimizer, params)
-    with pytest.raises(TypeError, match=r"^params: got other ones, want .*; .+"):
+    with pytest.raises(TypeError, match=r"^params: got other parameters, want .*; .+"):
         optimizer.param_groups[0]["params"] = params[1:]
     groups = list(optimizer.param_groups)
     for others in (groups[:1], groups[::-1], [*groups, groups[0]], [dict(groups[0]), groups[1]]):

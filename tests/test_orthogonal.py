@@ -148,8 +148,8 @@ def read_only() -> Array:
 
 
 REFUSALS: dict[str, tuple[Array, Any, type[Exception], str]] = {
-    "vector": (np.zeros(5), 1.0, ValueError, r"^tensor: got shape \(5,\), want two dimensions at least; reshape"),
-    "number": (np.zeros(()), 1.0, ValueError, r"^tensor: got shape \(\), want two dimensions at least; reshape"),
+    "vector": (np.zeros(5), 1.0, ValueError, r"^tensor: got shape \(5,\), want at least two dimensions; reshape"),
+    "number": (np.zeros(()), 1.0, ValueError, r"^tensor: got shape \(\), want at least two dimensions; reshape"),
     "nan": (np.zeros((3, 3)), math.nan, ValueError, "^gain: got nan, want a finite number"),
     "infinity": (np.zeros((3, 3)), -math.inf, ValueError, "^gain: got -inf, want a finite number"),
     "too large": (np.zeros((3, 3), np.float32), 1e39, ValueError, r"^gain: got 1e\+39, want .*dtype can hold"),

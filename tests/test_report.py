@@ -235,7 +235,7 @@ def test_command(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert capsys.readouterr().out.strip() == str(run / "report.html")
     with pytest.raises(SystemExit, match="2"):
         command.main(["report", str(run / "nowhere")])
-    assert "want a directory that is there" in capsys.readouterr().err
+    assert "want an existing directory" in capsys.readouterr().err
     with pytest.raises(NotADirectoryError, match=r"want one that fastnn\.report\.save_run wrote"):
         write_report(run / "nowhere")
     for package in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):

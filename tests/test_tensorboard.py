@@ -224,7 +224,7 @@ def test_a_failing_writer_costs_no_training(tmp_path: Path, fails: str, monkeypa
                 monkeypatch.setattr(board, f"_{fails}" if fails == "histogram" else "_crc", lambda *_: 1 / 0)
 
     whole = fit(trainer())
-    with pytest.warns(UserWarning, match="want to write what TensorBoard shows; training goes on without it") as seen:
+    with pytest.warns(UserWarning, match="want to write events for TensorBoard; training continues without it") as seen:
         done = fit(trainer(Fail(), board))
     assert len(seen) == 1 and (done.epoch, done.step, done.stopped) == (2, 6, None)
     assert done.history.steps == whole.history.steps

@@ -80,7 +80,7 @@ def test_attention(options: dict[str, Any]) -> None:
         _results(f, lambda f, *t: f.scaled_dot_product_attention(*t, **options), tensors) for f in (ours, theirs)
     ]
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
-    with pytest.raises(ValueError, match="attn_mask: got one beside is_causal=True"):
+    with pytest.raises(ValueError, match="attn_mask: got a mask and is_causal=True"):
         ours.scaled_dot_product_attention(*tensors, attn_mask=torch.ones(5, 6), is_causal=True)
 
 
@@ -159,7 +159,7 @@ def test_cross_entropy_after_its_graph_is_freed() -> None:
 def test_cross_entropy_of_learned_targets_is_refused() -> None:
     x, target, weight = _tensors((5, 7), (5, 7), (7,))
     for given in ((x, target), (x, target.detach(), weight), (x, LABELS, weight)):
-        with pytest.raises(TypeError, match="got one that requires a gradient, want the input alone to"):
+        with pytest.raises(TypeError, match="got a tensor that requires a gradient, want one that does not"):
             ours.cross_entropy(*given)
         with torch.no_grad():
             torch.testing.assert_close(ours.cross_entropy(*given), theirs.cross_entropy(*given))

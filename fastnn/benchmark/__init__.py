@@ -1,4 +1,4 @@
-"""Timing that can be trusted, and the short bench of `python -m fastnn bench`."""
+"""Reliable timing, and the short benchmark of `python -m fastnn bench`."""
 
 from fastnn.benchmark.timing import REST, Sample, ceiling, check, find_torch, interleave, main, stream_side
 

@@ -1,4 +1,4 @@
-"""What a benchmark is made of."""
+"""The case of a benchmark, and the registry of operations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -12,11 +12,11 @@ Arrays = Sequence[AnyArray]
 Side = Callable[[], object]
 Agree = Callable[[Arrays, Arrays], None]
 Pattern = tuple[int, int, int]
-"""How many arrays an operation updates (reads and writes), only writes, and only reads."""
+"""The numbers of arrays that an operation updates (reads and writes), only writes, and only reads."""
 
 
 class Case(NamedTuple):
-    """One operation at one size, done by several sides.
+    """One operation at one size, computed by several sides.
 
     `sides` maps "fastnn", "numpy" and, with torch, "torch" and its modes to a call; `agree(got, want)` raises
     AssertionError unless the arrays one side returned agree with those of fastnn.
@@ -29,23 +29,23 @@ class Case(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """The least traffic: each array once in and once out, as far as the operation reads and writes it."""
+        """Return the least memory traffic: each array is read at most once and written at most once."""
         updated, written, read = self.pattern
         return 4 * self.elements * (2 * updated + written + read)
 
 
 def normal_array(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Standard normal, float32."""
+    """Return standard normal values, float32."""
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
 def tensors_of(torch: Any, *arrays: AnyArray) -> list[Any]:
-    """torch tensors over the same memory."""
+    """Return torch tensors over the same memory."""
     return [torch.from_numpy(array) for array in arrays]
 
 
 def close(got: Arrays, want: Arrays) -> None:
-    """Equal to 1e-4 of the largest value."""
+    """Raise AssertionError unless arrays are equal to within 1e-4 of the largest value."""
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(np.abs(b).max()))
 
@@ -59,9 +59,9 @@ M = TypeVar("M", bound=Make)
 
 
 def operation(name: str) -> Callable[[M], M]:
-    """Register a function that makes a case, under the name that tables show.
+    """Return a decorator that registers a function that makes a case, under the name that tables show.
 
-    The function has the name of the kernel that it measures, or of the first one if there are several.
+    The function is named after the kernel that it measures, or the first one if there are several.
     """
 
     def register(make: M) -> M:

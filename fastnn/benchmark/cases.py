@@ -1,4 +1,4 @@
-"""All operations that are benchmarked: those of the modules of `fastnn.benchmark.operations`."""
+"""Imports all modules of `fastnn.benchmark.operations`, which register the operations to benchmark."""
 
 from importlib import import_module
 from pkgutil import iter_modules

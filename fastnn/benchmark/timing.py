@@ -1,7 +1,7 @@
-"""Timing that can be trusted, and the short bench of `python -m fastnn bench`.
+"""Reliable timing, and the short benchmark of `python -m fastnn bench`.
 
-`interleave` runs rivals alternately in one process, so that a machine that slows down slows down all of them.
-`ceiling` says how fast this machine can move the bytes of an operation at all. Each case of `fastnn.benchmark.cases`
+`interleave` runs rivals alternately in one process, so that a slowdown of the machine affects all of them. `ceiling`
+measures how fast this machine can move the bytes of an operation. Each case of `fastnn.benchmark.cases`
 first asserts that all its sides give the same answer; only then is it timed.
 """
 
@@ -25,7 +25,7 @@ from fastnn.benchmark.case import Case, Pattern, Side
 from fastnn.benchmark.cases import CASES
 
 REST = 0.05
-"""Seconds after which the idle threads of OpenMP and OpenBLAS, left to their defaults, no longer spin."""
+"""Seconds after which idle threads of OpenMP and OpenBLAS no longer spin, with their default settings."""
 
 SHORT = (
     "SGD, momentum",
@@ -44,13 +44,13 @@ SHORT = (
     "init.uniform_",
     "init.normal_",
 )
-"""The operations of the short bench, which `make bench` times at all sizes."""
+"""The operations of the short benchmark; `make bench` times them at all sizes."""
 
 LEAST_SAMPLE = 50e-6
-"""Seconds: a shorter sample would measure the clock and the call of the loop."""
+"""Seconds of a sample; a shorter one would measure the clock and the loop's overhead."""
 
 TURN = 1e-3
-"""Seconds for which a side runs untimed when its turn comes, and then for which its samples are taken."""
+"""Seconds for which a side runs untimed in each turn, and then for which its samples are taken."""
 
 
 class Sample(NamedTuple):
@@ -66,15 +66,15 @@ def interleave(
 ) -> dict[str, Sample]:
     """Time the sides alternately, in an order that rotates from round to round.
 
-    One sample is as many calls as fill 50 microseconds. In each round a side first runs untimed for a millisecond,
-    which brings its data back into the cache and wakes its threads, then its samples are taken for another one. A
-    side that is slower than that makes one untimed call and one sample.
+    One sample is the number of calls that fill 50 microseconds. In each round a side first runs untimed for a
+    millisecond, which brings its data back into the cache and wakes its threads, and is then sampled for another
+    millisecond. A side whose call takes longer makes one untimed call and one sample.
 
     Args:
         sides: name -> call.
-        seconds: go on with further rounds until this much time has passed.
-        rounds: but do at least so many.
-        rest: seconds to sleep before each turn, in which other libraries' waiting threads stop spinning.
+        seconds: minimum total time; rounds are added until it has passed.
+        rounds: minimum number of rounds.
+        rest: seconds to sleep before each turn, so that other libraries' waiting threads stop spinning.
     """
     repeats = {name: _repeats(side) for name, side in sides.items()}
     samples: dict[str, list[float]] = {name: [] for name in sides}
@@ -97,19 +97,19 @@ def interleave(
 
 
 def stream_side(pattern: Pattern, n: int, dtype: npt.DTypeLike = np.float32) -> Side:
-    """One fused pass with next to no arithmetic over arrays of `n` elements: the access pattern's own speed."""
+    """Return a pass with almost no arithmetic over arrays of `n` elements: the speed of the access pattern."""
     # Ones and not zeros: untouched zero pages all map to one page, which never leaves the cache.
     groups = [[np.ones(n, dtype) for _ in range(count)] for count in pattern]
     return lambda: _core.stream(*groups)
 
 
 def ceiling(updated: int, written: int, read: int, n: int, dtype: npt.DTypeLike = np.float32) -> float:
-    """Seconds this machine needs, with the present thread count, to pass once over so many arrays.
+    """Return the seconds that this machine needs, with the current thread count, for one pass over the arrays.
 
     Args:
-        updated, written, read: how many arrays are read and written, only written, only read; one of (1,0,0)
+        updated, written, read: number of arrays that are read and written, only written, only read; one of (1,0,0)
             (1,0,1) (2,0,1) (3,0,1) (0,1,0) (0,1,1) (0,1,2) (0,0,1).
-        n: elements of each.
+        n: number of elements of each array.
         dtype: float32 or float64.
     """
     return interleave({"stream": stream_side((updated, written, read), n, dtype)}, seconds=0.2)["stream"].median
@@ -126,7 +126,7 @@ def check(case: Case) -> None:
 
 
 def find_torch() -> Any:
-    """The torch module, or None where it is not installed."""
+    """Return the torch module, or None if it is not installed."""
     try:
         return importlib.import_module("torch")
     except ImportError:
@@ -137,11 +137,11 @@ def main(argv: Sequence[str]) -> None:
     """Print one line per operation, in cache and from memory; about 20 seconds, twice that with torch.
 
     Args:
-        argv: command line arguments: `--torch` times PyTorch too, where it is installed; `--threads N`.
+        argv: command line arguments: `--torch` times PyTorch too; `--threads N` sets the number of threads.
     """
     parser = argparse.ArgumentParser(prog="python -m fastnn bench", description="A short bench; `make bench` is long.")
     parser.add_argument("--torch", action="store_true", help="time PyTorch too")
-    parser.add_argument("--threads", type=int, default=get_num_threads(), help="of fastnn and of PyTorch")
+    parser.add_argument("--threads", type=int, default=get_num_threads(), help="threads of fastnn and of PyTorch")
     options = parser.parse_args(argv)
     torch = find_torch() if options.torch else None
     if options.torch and torch is None:

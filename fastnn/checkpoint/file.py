@@ -36,7 +36,7 @@ class CheckpointError(Exception):
 def save(path: str | Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint so that, whatever happens, `path` is the complete old file or the complete new one.
 
-    The new file is written beside the old one, under a name that begins with a dot, and renamed once it is on the disk.
+    The new file is written in the same directory, under a name with a leading dot, and renamed once it is on the disk.
 
     Args:
         path: ends with .safetensors; its directory exists.
@@ -71,14 +71,14 @@ def load(path: str | Path) -> dict[str, Any]:
         metadata = header.pop("__metadata__")
         version = _version(metadata["format"])
     except Exception as error:
-        raise _refusal(path, f"a header that is no checkpoint's ({_short(error)})") from None
+        raise _refusal(path, f"a header that is not a checkpoint's ({_short(error)})") from None
     if version > VERSION:
         raise _refusal(path, f"version {version} of the format",
                        f"install a version of fastnn that knows more than {VERSION}")  # fmt: skip
     try:
         state = unpack(views(header, memoryview(data)[8 + size :]), metadata["state"])
     except Exception as error:
-        raise _refusal(path, f"a content that is no checkpoint's ({_short(error)})", "use another file") from None
+        raise _refusal(path, f"content that is not a checkpoint's ({_short(error)})", "use another file") from None
     if not isinstance(state, dict):
         raise _refusal(path, f"a state of {type(state).__name__}", "use another file")
     return state
@@ -120,7 +120,7 @@ def _encoded(state: Mapping[str, Any]) -> list[Any]:
 
 
 def in_c_order(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
-    """Return the arrays in C order, in which safetensors must get them: it writes the memory as it lies."""
+    """Return the arrays in C order, which safetensors requires, since it writes their memory unchanged."""
     # ascontiguousarray would turn the shape () into (1,).
     return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
@@ -136,11 +136,11 @@ def _read(path: Path) -> bytearray:
     with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise _refusal(path, "what is no regular file")
+            raise _refusal(path, "something other than a regular file")
         try:
             data = bytearray(status.st_size)
         except MemoryError:
-            raise _refusal(path, f"{status.st_size} bytes, more than there is memory for") from None
+            raise _refusal(path, f"{status.st_size} bytes, which do not fit into memory") from None
         rest = memoryview(data)
         while rest and (count := file.readinto(rest)):
             rest = rest[count:]
@@ -153,7 +153,7 @@ def _checked_size(path: Path, data: bytearray) -> int:
     """Return the size of the header, after verifying the checksum of the file."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
-        raise _refusal(path, f"{len(data)} bytes, fewer than it says it has")
+        raise _refusal(path, f"{len(data)} bytes, fewer than its header says")
     if size > _HEADER_LIMIT:
         raise _refusal(path, f"a header of {size} bytes, more than {_HEADER_LIMIT}")
     head = bytes(data[: 8 + size])
@@ -164,7 +164,7 @@ def _checked_size(path: Path, data: bytearray) -> int:
     digest.update(_NO_DIGEST.encode())
     digest.update(memoryview(data)[place + 64 :])
     if digest.hexdigest().encode() != data[place : place + 64]:
-        raise _refusal(path, "another checksum than it says it has: it is truncated or has been changed")
+        raise _refusal(path, "a checksum that does not match its header: the file is truncated or has been changed")
     return size
 
 

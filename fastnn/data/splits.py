@@ -1,6 +1,6 @@
-"""Disjoint parts of a data set: one for training, validation and test each, or folds.
+"""Disjoint parts of a data set: training, validation and test parts, or folds.
 
-A part is chosen by the seed alone, on every machine the same.
+The parts depend only on the seed and are the same on every machine.
 """
 
 import math
@@ -16,7 +16,7 @@ from fastnn._types import AnyArray
 from fastnn.random import Generator, default_generator, permutation
 
 SPLIT_STREAM = 2**63 + 2**62 + 2**61
-"""Stream of the seed from which the samples of each part are drawn."""
+"""The seed's stream from which the samples of each part are drawn."""
 
 X = TypeVar("X", bound=np.generic)
 Y = TypeVar("Y", bound=np.generic)
@@ -32,26 +32,27 @@ def train_validation_test_split(
     stratify: bool = False,
     seed: int | None = None,
 ) -> tuple[Pair[X, Y], Pair[X, Y], Pair[X, Y]]:
-    """Copies of all samples in three parts: (x, y) to train on, (x, y) to choose by, (x, y) to judge by at the end.
+    """Return copies of all samples in three parts: (x, y) for training, for validation and for the final test.
 
-    A part has its fraction of the samples, give or take one, in the order they have in x, and is never empty.
+    Each part has its fraction of the samples to within one sample, keeps their order, and is never empty.
 
     Args:
         x: (N, ...), any dtype.
         y: (N, ...), any dtype.
-        fractions: three, of the sum 1.
-        stratify: give each part its fraction of every class too, give or take one sample. y is then (N,) of integers,
+        fractions: three fractions with sum 1.
+        stratify: give each part its fraction of every class too, to within one sample; y must then be (N,) of integers,
             bools or strings.
-        seed: of the choice; by default the one given to `fastnn.manual_seed`.
+        seed: seed of the random choice; by default the seed given to `fastnn.manual_seed`.
 
     Raises:
-        TypeError: x or y is no array, or y holds no classes to stratify by.
-        ValueError: lengths that differ, fractions that are no such numbers, too few samples, altogether or of a class.
+        TypeError: x or y is not an array, or y does not hold classes to stratify by.
+        ValueError: lengths differ, fractions are not three positive numbers with sum 1, or there are too few samples,
+            in total or of a class.
     """
     given = tuple(fractions) if np.iterable(fractions) else ()
     numbers = len(given) == 3 and all(isinstance(fraction, Real) and 0 < fraction < 1 for fraction in given)
     if not numbers or not math.isclose(sum(given), 1, rel_tol=1e-12):
-        raise ValueError(f"fractions: got {fractions}, want three positive numbers of the sum 1; try (0.6, 0.2, 0.2)")
+        raise ValueError(f"fractions: got {fractions}, want three positive numbers with sum 1; try (0.6, 0.2, 0.2)")
     train, validation, test = _parts(x, y, given, stratify, seed)
     return (x[train], y[train]), (x[validation], y[validation]), (x[test], y[test])
 
@@ -59,7 +60,7 @@ def train_validation_test_split(
 def train_test_split(
     x: npt.NDArray[X], y: npt.NDArray[Y], test_size: float = 0.2, *, stratify: bool = False, seed: int | None = None
 ) -> tuple[Pair[X, Y], Pair[X, Y]]:
-    """`train_validation_test_split` into two: (x, y) to train on, and (x, y) with the fraction `test_size`."""
+    """`train_validation_test_split` into two parts: (x, y) for training, and (x, y) with the fraction `test_size`."""
     if not (isinstance(test_size, Real) and 0 < test_size < 1):
         raise ValueError(f"test_size: got {test_size!r}, want a fraction between 0 and 1; try 0.2")
     train, test = _parts(x, y, (1 - test_size, test_size), stratify, seed)
@@ -67,7 +68,7 @@ def train_test_split(
 
 
 class _Folds:
-    """What the two have in common."""
+    """Base class of `KFold` and `StratifiedKFold`."""
 
     def __init__(self, n_splits: int = 5, shuffle: bool = True, seed: int | None = None) -> None:
         self.n_splits = check_folds("n_splits", n_splits)
@@ -80,53 +81,53 @@ class _Folds:
 
 
 class KFold(_Folds):
-    """Cut a data set into folds of equal size, give or take one sample; the arguments are those of scikit-learn.
+    """Split a data set into folds whose sizes differ by at most one sample; the arguments are those of scikit-learn.
 
     Args:
-        n_splits: how many, at least 2.
-        shuffle: draw the samples of a fold; False takes them one after the other.
-        seed: of the draw; by default the one given to `fastnn.manual_seed`.
+        n_splits: number of folds, at least 2.
+        shuffle: draw the samples of a fold at random; False takes them in order.
+        seed: seed of the random draw; by default the seed given to `fastnn.manual_seed`.
 
     Raises:
-        ValueError: n_splits below 2, a bad seed.
+        ValueError: n_splits is below 2, or the seed is out of range.
     """
 
     def split(self, x: AnyArray, y: AnyArray | None = None) -> Iterator[tuple[Indices, Indices]]:
-        """(train, validation) for every fold: the sorted indices of all other folds', and of its own samples.
+        """Yield (train, validation) for every fold: the sorted indices of the other folds' samples and of its own.
 
         Args:
             x: (N, ...).
-            y: (N, ...); nothing but its length is looked at.
+            y: (N, ...); only its length is used.
 
         Raises:
-            TypeError: x or y is no array.
-            ValueError: lengths that differ, or fewer samples than folds.
+            TypeError: x or y is not an array.
+            ValueError: lengths differ, or there are fewer samples than folds.
         """
         return self._split(x, x if y is None else y, stratify=False)
 
 
 class StratifiedKFold(_Folds):
-    """`KFold` with as many samples of a class in one fold as in any other, give or take one."""
+    """`KFold` in which the folds' numbers of samples of each class differ by at most one."""
 
     def split(self, x: AnyArray, y: AnyArray) -> Iterator[tuple[Indices, Indices]]:
         """As `KFold.split`, with y of shape (N,): integers, bools or strings.
 
         Raises:
-            TypeError: x or y is no such array.
-            ValueError: lengths that differ, or fewer samples of a class than folds.
+            TypeError: x or y is not such an array.
+            ValueError: lengths differ, or a class has fewer samples than there are folds.
         """
         return self._split(x, y, stratify=True)
 
 
 def check_folds(name: str, value: int) -> int:
-    """`value`, refused where it is no number of folds."""
+    """Return `value` if it is a valid number of folds; raise otherwise."""
     return integer(name, value, 2, want="an integer of at least 2; one fold leaves nothing to train on")
 
 
 def _parts(
     x: AnyArray, y: AnyArray, fractions: Sequence[float], stratify: bool, seed: int | None, shuffle: bool = True
 ) -> list[Indices]:
-    """The sorted indices of each part."""
+    """Return the sorted indices of each part."""
     _check_samples(x, y)
     classes = _classes(y) if stratify else np.zeros(len(x), np.int64)
     names, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
@@ -145,13 +146,13 @@ def _parts(
 
 
 def _sizes(counts: Indices, fractions: npt.NDArray[np.float64]) -> Indices:
-    """How many samples of each class each part gets, (classes, parts)."""
+    """Return the number of samples of each class that each part gets, (classes, parts)."""
     sizes = np.floor(np.round(counts[:, None] * fractions, 9)).astype(np.int64)
     seen, given = 0, np.zeros(len(fractions), np.int64)
     for row, count in zip(sizes, counts, strict=True):
         seen, given = seen + count, given + row
-        # What is left goes to those that are owed most over all classes so far: with two or three parts, or equal
-        # ones, none is then ever a whole sample off.
+        # The remaining samples go to the parts with the largest deficit over all classes so far: with two or three
+        # parts, or equal ones, no part is then ever off by a whole sample.
         owed = (given - seen * fractions).argsort(kind="stable")[: count - row.sum()]
         row[owed] += 1
         given[owed] += 1

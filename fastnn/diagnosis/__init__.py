@@ -1,4 +1,4 @@
-"""Finds what is wrong with a model or its training: checks to make before a long training, and symptoms of one."""
+"""Finds problems of a model or its training: checks to run before a long training, and symptoms in its results."""
 
 from fastnn.diagnosis.catalogue import Symptom
 from fastnn.diagnosis.gradient_check import GradientCheck, check_gradients

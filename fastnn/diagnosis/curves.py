@@ -24,7 +24,7 @@ LEAST_EPOCHS = 3
 DIVERGED = 1.5
 """A loss has diverged if it rose to this many times its start, beyond the spread of batches, and did not come back."""
 LOST = 0.5
-"""It has also diverged if it lost this fraction of what it had gained."""
+"""It has also diverged if it lost this fraction of its improvement."""
 FALLEN = 0.05
 """A loss that fell by less than this fraction of its start has not fallen: the labels' frequencies give as much."""
 AT_GUESS = 0.03
@@ -143,5 +143,5 @@ def _start(loss: Float64) -> float:
 
 
 def _knows(history: History, end: float, guess: float) -> bool:
-    """Return whether the model already knows its task, as when the training of a trained model goes on."""
+    """Return whether the model already knows its task, as when the training of a trained model is continued."""
     return history.get("accuracy", [0.0])[-1] > KNOWN or end < (1 - KNOWN) * guess

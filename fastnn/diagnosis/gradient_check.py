@@ -24,12 +24,12 @@ NEAR = 0.01
 
 
 Entry = tuple[float, tuple[int, ...], float, float]
-"""Relative error, place, gradient by backward, gradient by differences."""
+"""Relative error, place, gradient from backward, gradient from finite differences."""
 
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """Whether the gradients of a model agree with differences of its loss.
+    """The comparison of a model's gradients with finite differences of its loss.
 
     Attributes:
         errors: the largest relative error among the entries that were tried, by name: "x" for the input, then the
@@ -78,13 +78,13 @@ def check_gradients(
     Args:
         model, loss: as for `Trainer`. Parameters, buffers and arrays among the attributes of the loss become float64.
         batch: (x, y) with few samples, since the model runs twice for every entry.
-        samples: how many entries of each parameter, and of x, to try: the one with the largest gradient, and some at
-            random, always the same ones.
+        samples: number of entries of each parameter and of x to test: the one with the largest gradient, and random
+            ones, always the same.
         eps: the shift of an entry, > 0.
         tolerance: the relative error that is allowed.
 
     Raises:
-        TypeError, ValueError: batch is no such pair or has NaN or infinity in it, or a number is not positive.
+        TypeError, ValueError: batch is not such a pair or contains NaN or infinity, or a number is not positive.
     """
     x, y = checked("batch", batch)
     samples = positive_integer("samples", samples)
@@ -122,7 +122,7 @@ def _gradients(model: Module, loss: Loss, x: Array, y: Any) -> tuple[float, list
 
 
 def in_float64(part: Any) -> Any:
-    """Copy a module or a loss with parameters and arrays in float64; what is shared is shared in the copy too."""
+    """Copy a module or a loss with parameters and arrays in float64; shared objects are shared in the copy too."""
     is_module = isinstance(part, Module)
     arrays: Any = part.state_dict().values() if is_module else getattr(part, "__dict__", {}).values()
     memo: dict[int, Any] = {

@@ -23,7 +23,7 @@ class InitialLoss:
         loss: the loss of the model.
         expected: the loss of a guess.
         softmax: whether the model ends with a softmax, and the loss applies another one.
-        advice: what is wrong and what to do; empty if nothing is wrong.
+        advice: the problem and its remedy; empty if there is no problem.
     """
 
     loss: float
@@ -56,7 +56,7 @@ def check_initial_loss(
         expected: the loss of a guess; by default log C for labels, otherwise the loss of a result of zeros.
 
     Raises:
-        TypeError, ValueError: batch is no such pair or has NaN or infinity in it, or the tolerance is not positive.
+        TypeError, ValueError: batch is not such a pair or contains NaN or infinity, or the tolerance is not positive.
     """
     x, y = checked("batch", batch)
     positive("tolerance", tolerance, "a finite number > 0; 0.3 allows 30 %")
@@ -71,7 +71,7 @@ def check_initial_loss(
         found = cost(logits)
         if expected is None:
             expected = math.log(logits.shape[1]) if is_classes(logits, y) else cost(np.zeros_like(logits))
-        # A loss that does not change when a constant is added to all logits has a softmax of its own.
+        # A loss that does not change when a constant is added to all logits contains a softmax.
         softmax = are_probabilities(logits) and math.isclose(found, cost(logits + 1), rel_tol=1e-4)
     return InitialLoss(found, expected, softmax, _initial_advice(found, expected, softmax, tolerance))
 
@@ -82,10 +82,10 @@ def _initial_advice(loss: float, expected: float, softmax: bool, tolerance: floa
     if not math.isfinite(loss):
         return "look for NaN or infinity in the parameters, and at the size of the input with fastnn.init.report"
     if loss > expected * (1 + tolerance):
-        return ("the model is sure of what it cannot know; make the last layer's weights smaller, scale the input to "
-                "mean 0 and deviation 1, or see that the loss is a mean over samples")  # fmt: skip
+        return ("the model is too confident; make the last layer's weights smaller, scale the input to "
+                "mean 0 and deviation 1, or check that the loss is a mean over samples")  # fmt: skip
     if loss < expected * (1 - tolerance):
-        return ("the model knows what it was not taught; see that the labels are no part of the input, that the loss "
+        return ("the model is better than a guess; check that the labels are not part of the input, that the loss "
                 "does not divide too often, and that the model is untrained")  # fmt: skip
     return ""
 

@@ -1,4 +1,4 @@
-"""Histograms of what a batch does in every layer of a model, to be kept and drawn."""
+"""Histograms of a batch's activations and gradients in every layer of a model, which can be kept and drawn."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,10 +22,10 @@ LIMITS = (1e-300, 1e300)
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many values of an array fall between edges.
+    """The numbers of values of an array between edges.
 
     Attributes:
-        edges: (B + 1,) float64, rising.
+        edges: (B + 1,) float64, increasing.
         counts: (B,) int64; values beyond the first or last edge count in the bin there. Zeros, NaN and infinity are not
             counted.
         zeros, broken: the fractions of values that are 0, and that are not finite.
@@ -52,7 +52,7 @@ class LayerSignals:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "LayerSignals":
-        """Return the object whose `state()` this is."""
+        """Return the object with the given `state()`."""
         return cls(state["name"], state["layer"], *(Histogram(**state[what]) for what in ("activation", "gradient")))
 
 
@@ -60,7 +60,7 @@ def inspect_layers(model: Module, loss: Loss, x: Array, labels: Any) -> tuple[La
     """Run a batch forward and backward in evaluation mode, and return histograms of every layer.
 
     Args:
-        model: a `Sequential` is looked into; any other module is one layer. The model is afterwards as before.
+        model: a `Sequential` is expanded; any other module is one layer. The model's state is restored.
         loss: as for `Trainer`.
         x: (N, ...), N > 0.
         labels: labels or targets for the loss.

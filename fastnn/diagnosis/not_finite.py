@@ -17,7 +17,7 @@ def first_not_finite(history: History, loss: Float64) -> str | None:
     """Describe the first loss that is NaN or infinite; None if there is none.
 
     Args:
-        history: of the training.
+        history: the history of the training.
         loss: the loss of every step.
     """
     means = np.array(history.get("loss", ()), np.float64)
@@ -52,7 +52,7 @@ def _weightless(loss: Float64, means: Float64) -> npt.NDArray[np.bool_]:
 
 
 def source_afterwards(model: Module, x: Array) -> str:
-    """Return the `source` in a model that was trained further: NaN spreads, until nothing tells where it began."""
+    """Return the `source` in a model that was trained further: NaN spreads until its origin is no longer visible."""
     broken = (key for key, p in model.named_parameters() if not np.isfinite(p.data).all())
     layers = {key.rpartition(".")[0] for key in broken}
     if len(layers) < 2:

@@ -33,14 +33,14 @@ MOVED = 0.1
 
 @dataclass(frozen=True)
 class Overfit:
-    """Whether a model has learnt a few samples by heart.
+    """The result of a test whether a model can learn a few samples by heart.
 
     Attributes:
         samples: the number of samples.
         losses: the loss before every step; the last one is at most `target`, unless the steps ran out.
         target: the loss at which the samples count as learnt.
         idle: parameters that did not change, or had no gradient at the last step.
-        advice: what is wrong and what to do; empty if nothing is wrong.
+        advice: the problem and its remedy; empty if there is no problem.
     """
 
     samples: int
@@ -67,7 +67,7 @@ class Overfit:
 
 @dataclass(frozen=True)
 class Ladder:
-    """How many samples a model can learn by heart.
+    """The result of a test how many samples a model can learn by heart.
 
     Attributes:
         rungs: a result for each size up to the first that fails, smallest first.
@@ -94,11 +94,11 @@ def overfit_one_batch(
     """Train on one batch until its loss is at most `target`. A model that cannot learn it has a bug, or a wrong rate.
 
     Norms are in training mode; the rest of the model is in evaluation mode, so that nothing is dropped at random.
-    Callbacks are not called, and the scheduler does not step. Afterwards the trainer is as before.
+    Callbacks are not called, and the scheduler does not step. The trainer's state is restored afterwards.
 
     A single sample has no variance for batch norm. Repeated, it would be normalised to zeros, and nothing before the
-    norm could be learnt; so for a single sample the norms are in evaluation mode too. It is given twice, which changes
-    no mean, for norms that have no running statistics.
+    norm could be learnt; so for a single sample the norms are in evaluation mode too. The sample is passed twice, which
+    changes no mean, for norms without running statistics.
 
     Args:
         trainer: its model, loss, optimizer and clipping are used, in their current state.
@@ -155,8 +155,8 @@ def learning_ladder(
 ) -> Ladder:
     """Run `overfit_one_batch` with more and more samples, up to the first size that cannot be learnt by heart.
 
-    Every rung starts from the model as it is, and contains the samples of the rung below. They are drawn at random,
-    always the same ones, since the first samples of a file often have one class.
+    Every rung starts from the model's current state, and contains the samples of the rung below. They are drawn at
+    random, always the same ones, since the first samples of a file often have one class.
 
     Args:
         trainer: as in `overfit_one_batch`.
@@ -170,7 +170,7 @@ def learning_ladder(
     x, y = checked("data", data)
     sizes = [positive_integer("sizes", size) for size in sizes]
     if not sizes or sizes != sorted(set(sizes)):
-        raise ValueError(f"sizes: got {tuple(sizes)}, want growing numbers, one at least; sort them")
+        raise ValueError(f"sizes: got {tuple(sizes)}, want at least one number, in increasing order; sort them")
     order = permutation(len(x), Generator(0))
     rungs: list[Overfit] = []
     for size in sorted({min(size, len(x)) for size in sizes}):
@@ -211,5 +211,5 @@ def _overfit_advice(losses: Sequence[float], target: float, idle: Sequence[str])
     if idle:
         return (f"it hardly moves, and {', '.join(idle)} not at all: no gradient reaches it, the optimizer does not "
                 "hold it, or the learning rate is lost in rounding; look for dead units with init.report")  # fmt: skip
-    return ("it hardly moves; raise the learning rate, see that labels and loss are what they should be, or try "
+    return ("it hardly moves; raise the learning rate, check that labels and loss are right, or try "
             "check_gradients")  # fmt: skip

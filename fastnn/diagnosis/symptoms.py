@@ -1,4 +1,4 @@
-"""`diagnose`: what is wrong with a training, from its curves, its model and a batch."""
+"""`diagnose`: finds problems of a training from its curves, its model and a batch."""
 
 import math
 from collections.abc import Iterator
@@ -33,9 +33,9 @@ def diagnose(
         history: the history of one training; curves need more than 20 steps, or 3 epochs.
         classes: the number of classes C, to recognise log C as the loss of a guess; by default the number of columns
             in the model's result for `batch`.
-        model, batch: both or neither: the trained model, and (x, y). They tell more about a symptom: the layer that NaN
-            comes from if only one has it, dead units, a signal that vanishes, an input of the wrong scale. The model is
-            afterwards as before.
+        model, batch: both or neither: the trained model, and (x, y). They add detail to a symptom: the layer that NaN
+            comes from if only one has it, dead units, a signal that vanishes, an input of the wrong scale. The model's
+            state is restored.
 
     Returns:
         The symptoms, those of the loss first; an empty list for a healthy training. Their names: NaN or infinity,

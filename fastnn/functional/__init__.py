@@ -1,11 +1,11 @@
 """Fused operations, forward and backward, over NumPy arrays.
 
-Arrays are C-contiguous, native float32 or float64, and all of one call share a dtype. Anything else is refused
-with a sentence that names the argument and the remedy; nothing is copied behind the caller's back. `out=` takes
-the result's shape and dtype and may be the input itself, never a part of it.
+Arrays are C-contiguous, native float32 or float64, and all arrays of a call have the same dtype. Anything else raises
+an error that names the argument and the remedy; no array is copied silently. `out=` must have the result's shape and
+dtype; it may be the input itself, but not a part of it.
 
-Raises (everywhere): TypeError for what is not such an array, ValueError for a wrong shape, memory layout,
-read-only target, overlap or an option outside its range.
+All functions raise TypeError for any other type or dtype, and ValueError for a wrong shape or memory layout, a
+read-only output, overlapping arrays or an option outside its range.
 """
 # ruff: noqa: F403 - the `__all__` of a module is the one place that exports its functions
 

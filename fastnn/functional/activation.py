@@ -1,7 +1,7 @@
 """Activations, forward and backward, under PyTorch's names.
 
-`x` may be of any shape, `out` may be `x`; backward takes what forward took, and its `out` may be `dy` (or `x`). Options
-are finite numbers. Sources of the formulas: csrc/steps/activation.h.
+`x` may have any shape and `out` may be `x`. Backward functions take the same `x` and options as forward, and their
+`out` may be `dy` or `x`. Options are finite numbers. Sources of the formulas: csrc/steps/activation.h.
 """
 
 from fastnn import _core
@@ -69,7 +69,7 @@ def _gelu(approximate: str) -> str:
 
 
 def gelu(x: Array, approximate: str = "none", *, out: Array | None = None) -> Array:
-    """x * Phi(x), Phi being the standard normal distribution; in float64 its negative tail keeps its relative accuracy.
+    """x * Phi(x), where Phi is the standard normal CDF; in float64 the negative tail keeps its relative accuracy.
 
     Args:
         x: any shape.
@@ -120,7 +120,7 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0, *, out: Array
     Args:
         x: any shape.
         beta: > 0.
-        threshold: where the straight part begins.
+        threshold: the value of beta * x from which the function is linear.
         out: where to write; may be `x`.
     """
     return _core.activation(x, "softplus", beta, threshold, out)

@@ -63,28 +63,28 @@ def batch_norm(
 ) -> Array | tuple[Array, Float64, Float64]:
     """Normalise each channel over the batch and all other axes, then add `residual`, then apply the activation.
 
-    In training the statistics are the batch's own, and the running ones, if given, are updated in place:
-    running = (1 - momentum) * running + momentum * new, as in PyTorch. Otherwise the running ones are used.
+    Training uses the batch's statistics and updates the running statistics, if given, in place:
+    running = (1 - momentum) * running + momentum * new, as in PyTorch. Evaluation uses the running statistics.
 
     Args:
         x: (N, C) or (N, C, ...); with `channels_last` (N, ..., C).
         running_mean, running_var: (C,); needed when not training.
         weight, bias: (C,), or None for ones and zeros.
-        momentum: share of the new value, in [0, 1]. For a cumulative average pass 1 / (number of batches so far, this
-            one included), as `nn.BatchNorm2d(momentum=None)` does.
+        momentum: weight of the new value, in [0, 1]. For a cumulative average pass 1 / (number of batches so far,
+            including this one), as `nn.BatchNorm2d(momentum=None)` does.
         eps: finite, >= 0, added to the variance.
-        residual: like x, added to the norm's result in the same pass.
+        residual: an array like x, added to the normalised result in the same pass.
         activation: "relu" makes y = max(norm + residual, 0) in the same pass.
-        channels_last: whether channels are the last axis.
-        unbiased: whether the running variance divides by one less than the number of values, as in PyTorch, or by that
-            number, as in ONNX and Keras. In y the variance is always biased.
+        channels_last: whether the last axis holds the channels.
+        unbiased: whether the running variance divides by the number of values minus one, as in PyTorch, or by the
+            number of values, as in ONNX and Keras. y always uses the biased variance.
         out: where to write; may be `x` or `residual`.
         return_stats: also return the mean and rstd = 1 / sqrt(var + eps) that were used, float64, (C,).
 
     Raises:
-        ValueError: also for one value per channel in training, which has no variance.
+        ValueError: as for all functions, and for training with one value per channel, which has no variance.
 
-    An empty batch leaves the running statistics alone.
+    An empty batch does not change the running statistics.
 
     Source: S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, algorithms 1 and 2.
     """
@@ -136,17 +136,17 @@ def batch_norm_backward(
     channels_last: bool = False,
     out: Array | None = None,
 ) -> tuple[Array, Array, Array] | tuple[Array, Array, Array, Array]:
-    """dx, dweight, dbias of `batch_norm`, and the gradient by `residual` where that is asked for.
+    """Return dx, dweight and dbias of `batch_norm`, and with `residual` the gradient with respect to the residual.
 
     Args:
-        dy, x: the shape of the forward call.
+        dy, x: arrays of the shape of the forward call's x.
         weight: as in forward.
-        mean, rstd: what forward returned with `return_stats=True`.
+        mean, rstd: as returned by forward with `return_stats=True`.
         training: as in forward.
-        y: what forward returned, where it had an activation; None otherwise.
-        residual: whether forward had one; then its gradient, an array like x, comes as a fourth result.
+        y: the result of forward if it had an activation; None otherwise.
+        residual: whether forward had a residual; if so, its gradient, an array like x, is returned as a fourth result.
         channels_last: as in forward.
-        out: where dx goes; may be `dy`, `x` or `y`.
+        out: where to write dx; may be `dy`, `x` or `y`.
     """
     dx, dweight, dbias, dresidual = _core.batch_norm_backward(
         dy, x, weight, mean, rstd, training, y, residual, channels_last, out

@@ -50,21 +50,21 @@ def bias_activation(
     out: Array | None = None,
     return_mask: bool = False,
 ) -> Array | tuple[Array, DropoutMask]:
-    """y = dropout(activation(x + bias), p): the bits of these functions one after the other, in one pass over memory.
+    """y = dropout(activation(x + bias), p) in one pass over memory, with the bits of the separate functions.
 
     Args:
         x: (..., C).
         bias: (C,), or None for none.
         activation: identity, relu, leaky_relu, elu, gelu, gelu_tanh, silu, sigmoid, tanh or softplus.
-        p: probability of dropping, in [0, 1]; with 0 no bits are drawn.
+        p: probability of dropping, in [0, 1]; 0 draws no random bits.
         training: False drops nothing.
-        alpha: negative_slope of leaky_relu, alpha of elu, beta of softplus; their default if None.
-        generator: where the bits come from; the default generator if None.
+        alpha: negative_slope of leaky_relu, alpha of elu or beta of softplus; None for their default.
+        generator: source of the random bits; None for the default generator.
         out: where to write; may be `x`.
-        return_mask: also return what `bias_activation_backward` needs.
+        return_mask: also return the mask that `bias_activation_backward` needs.
 
     Raises:
-        ValueError: also for another activation, or an alpha for one that has none.
+        ValueError: as for all functions, and for an unknown activation, or an alpha for an activation without one.
     """
     y, mask = drawn(
         generator, p, training, np.size(x), None,
@@ -83,13 +83,13 @@ def bias_activation_backward(
     alpha: float | None = None,
     out: Array | None = None,
 ) -> tuple[Array, Array | None]:
-    """dx and dbias of `bias_activation`; dbias is None without a bias.
+    """Return dx and dbias of `bias_activation`; dbias is None without a bias.
 
     Args:
-        dy, x: the shape of the forward call.
+        dy, x: arrays of the shape of the forward call's x.
         bias, activation, alpha: as in forward.
-        mask: what forward returned with `return_mask=True`; None if nothing was dropped.
-        out: where dx goes; may be `dy` or `x`.
+        mask: the mask that forward returned with `return_mask=True`; None if nothing was dropped.
+        out: where to write dx; may be `dy` or `x`.
     """
     drop = (0.0, 0, 0, 0) if mask is None else mask[:4]
     return _core.bias_activation_backward(dy, x, bias, activation, alpha, *drop, out)

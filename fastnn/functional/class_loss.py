@@ -1,4 +1,4 @@
-"""Losses over classes and their gradients, in one call."""
+"""Losses over classes; each call returns the loss and its gradient."""
 
 from typing import Any, Literal, overload
 
@@ -61,34 +61,33 @@ def softmax_cross_entropy(
     out: Array | None = None,
     return_count: bool = False,
 ) -> tuple[Any, ...]:
-    """-sum over classes of weight * target * log softmax(logits), and its gradient by the logits.
+    """Return -sum over classes of weight * target * log softmax(logits), and its gradient with respect to the logits.
 
-    The target is one at the label, or the probabilities given; with `label_smoothing` s it becomes (1 - s) of that
-    and s / C in every class.
+    The target is one-hot for labels, or the given probabilities; `label_smoothing` s makes it (1 - s) * target + s / C.
 
     Args:
         logits: (N, C).
-        labels: (N,) integers in [0, C), of any integer dtype and layout (what is not contiguous int64 is converted);
-            or probabilities, (N, C) of the logits' dtype, whose sum is not asked for.
+        labels: (N,) integers in [0, C), of any integer dtype and layout (converted unless they are contiguous int64);
+            or probabilities, (N, C) of the logits' dtype, whose sum is not checked.
         weight: (C,), or None for ones.
-        ignore_index: a label, in [0, C) or not, whose rows do not count: no loss, and a gradient of zeros whatever the
-            logits are. Negative with probabilities.
-        reduction: "mean" divides by the weights of the labels that count, with probabilities by N; "sum"; or "none",
-            with the gradient of the sum.
+        ignore_index: a label, in [0, C) or not, whose rows do not count: their loss is 0 and their gradient zeros,
+            whatever the logits are. Must be negative with probabilities.
+        reduction: "mean" divides the sum by the weights of the labels that count, or by N for probabilities; "sum"; or
+            "none", which returns each row's loss and the gradient of their sum.
         label_smoothing: in [0, 1].
-        out: where the gradient goes; may be `logits`.
+        out: where to write the gradient; may be `logits`.
         return_count: also return the number of rows that count.
 
     Returns:
-        loss: a float; with "none" (N,) of the logits' dtype. The mean over no row, or none that counts, is NaN, and
-            its gradient zeros.
+        loss: a float; with "none" an array (N,) of the logits' dtype. If there are no rows that count, the mean is NaN
+            and its gradient zeros.
         dlogits: (N, C).
-        count: with `return_count`.
+        count: the number of rows that count, only with `return_count`.
 
-    A class that is no part of a target adds nothing, also where its logit is -infinity, where PyTorch has NaN.
+    A class whose target is 0 adds nothing, even if its logit is -infinity, where PyTorch returns NaN.
 
     Raises:
-        IndexError: a label outside [0, C) that is not `ignore_index`.
+        IndexError: a label is outside [0, C) and not `ignore_index`.
 
     Source: I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3; smoothing: C. Szegedy et al., "Rethinking the
     Inception architecture for computer vision", CVPR 2016, section 7.
@@ -140,25 +139,25 @@ def nll_loss(
     out: Array | None = None,
     return_count: bool = False,
 ) -> tuple[Any, ...]:
-    """-weight[target] * input[target] of each row, and its gradient by the input.
+    """Return -weight[target] * input[target], reduced over the rows, and its gradient with respect to the input.
 
     Args:
         input: (N, C), logarithms of probabilities.
         target: (N,), labels as in `softmax_cross_entropy`.
-        out: where the gradient goes; may be `input`.
+        out: where to write the gradient; may be `input`.
 
-    The other arguments, what is returned and what is raised are as in `softmax_cross_entropy`.
+    The other arguments, results and errors are those of `softmax_cross_entropy`.
     """
     done = _core.nll_loss(input, as_int64(target), weight, ignore_index, reduction, out)
     return done if return_count else done[:2]
 
 
 def as_int64(labels: Any) -> Any:
-    """Labels of any integer dtype and layout as the kernels read them; whatever else this is, the border refuses it."""
+    """Return integer labels as contiguous int64; anything else is returned unchanged, for the kernels' checks."""
     if not isinstance(labels, np.ndarray) or (labels.dtype == _INT64 and labels.flags.carray):
         return labels
     if labels.dtype.kind not in "iu":
         return labels
     if labels.dtype.kind == "u" and labels.dtype.itemsize == 8:
-        labels = np.minimum(labels, np.uint64(2**63 - 1))  # what int64 cannot hold must not become a negative label
+        labels = np.minimum(labels, np.uint64(2**63 - 1))  # labels too large for int64 must not become negative
     return np.require(labels, np.int64, ("C", "A"))

@@ -21,9 +21,9 @@ __all__ = [
 
 
 class DropoutMask(NamedTuple):
-    """All that backward needs to draw a dropout mask again: no mask is ever stored.
+    """The values from which backward draws a dropout mask again, so that no mask is stored.
 
-    `scale` multiplies what stays; None stands for 1 / (1 - p).
+    `scale` multiplies the kept elements; None stands for 1 / (1 - p).
     """
 
     p: float
@@ -65,32 +65,32 @@ def dropout(
     out: Array | None = None,
     return_mask: bool = False,
 ) -> Array | tuple[Array, DropoutMask]:
-    """Set each element to 0 with probability `p`, multiply the others by 1 / (1 - p).
+    """Set each element to 0 with probability `p` and multiply the others by 1 / (1 - p).
 
     An element is dropped when its 16 random bits are below p * 2**16, rounded to the nearest integer; so the
-    probability is `p` to within 2**-17. A dropped value is exactly 0, also where x is NaN or infinite.
+    probability is `p` to within 2**-17. A dropped value is exactly 0, even if x is NaN or infinite.
 
     Args:
         x: any shape.
         p: probability of dropping, in [0, 1].
         training: False copies x unchanged.
-        inverted: False is the form of older texts: in training what stays is left as it is, and otherwise everything is
-            multiplied by 1 - p.
-        generator: where the bits come from; the default generator if None.
+        inverted: False selects the original form: training does not scale the kept elements, and evaluation multiplies
+            all elements by 1 - p.
+        generator: source of the random bits; None for the default generator.
         out: where to write; may be `x`.
-        return_mask: also return what `dropout_backward` needs.
+        return_mask: also return the mask that `dropout_backward` needs.
 
     Source: N. Srivastava et al., "Dropout", JMLR 15 (2014), section 10 for the form that needs no work at inference.
     """
     scale = None if inverted else 1.0
     if not (training or inverted):
-        scale = 1 - p if 0 <= p <= 1 else None  # what is no probability is refused by name below
+        scale = 1 - p if 0 <= p <= 1 else None  # the kernel raises for any other p
     y, mask = drawn(generator, p, training, np.size(x), scale, lambda mask: _core.dropout(x, *mask, 0, "x", out))
     return (y, mask) if return_mask else y
 
 
 def dropout_backward(dy: Array, mask: DropoutMask, *, out: Array | None = None) -> Array:
-    """dx = dy times what `dropout` multiplied the element by, or 0 where it was dropped. `out` may be `dy`."""
+    """dx = dy times the factor of `dropout` for kept elements, 0 for dropped ones. `out` may be `dy`."""
     return _core.dropout(dy, *mask, 0, "dy", out)
 
 
@@ -123,7 +123,7 @@ def dropout2d(
     out: Array | None = None,
     return_mask: bool = False,
 ) -> Array | tuple[Array, DropoutMask]:
-    """Dropout of whole channels: all elements of x[n, c] share their fate.
+    """Drop whole channels: the elements of each x[n, c] are all dropped or all kept.
 
     Args:
         x: (N, C) or (N, C, ...), as images are (N, C, H, W).
@@ -170,7 +170,7 @@ def alpha_dropout(
     out: Array | None = None,
     return_mask: bool = False,
 ) -> Array | tuple[Array, DropoutMask]:
-    """Dropout that keeps mean and variance of activations that have mean 0 and variance 1, for networks of SELU.
+    """Dropout for SELU networks: keeps the mean and variance of activations with mean 0 and variance 1.
 
     With alpha = -1.7580993408473766, the limit of SELU, a = ((1 - p) (1 + p alpha**2))**-0.5 and b = -a p alpha, an
     element becomes a x + b, or a alpha + b where it is dropped. p = 1 gives zeros, as in PyTorch.
@@ -200,11 +200,11 @@ def drawn(
     scale: float | None,
     run: Callable[[DropoutMask], Any],
 ) -> tuple[Any, DropoutMask]:
-    """run(mask) with a fresh mask for so many elements; what it does not use, since it raises, is given back.
+    """Return run(mask) with a fresh mask for `elements` elements; if run raises, the random bits are given back.
 
     Args:
-        p: of the mask; 0 stands in for it where `training` is False, but what is no probability is left for the
-            border to refuse.
+        p: the mask's probability; 0 is used instead if `training` is False, but an invalid p is passed on to the
+            kernel, which raises.
     """
     p = p if training or not 0 <= p <= 1 else 0.0
     g, words = as_generator(generator), -(-elements // 2) if p else 0

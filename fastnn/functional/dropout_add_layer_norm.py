@@ -15,9 +15,9 @@ __all__ = ["NormedSum", "dropout_add_layer_norm", "dropout_add_layer_norm_backwa
 
 
 class NormedSum(NamedTuple):
-    """What `dropout_add_layer_norm` gives, and its backward needs.
+    """The results of `dropout_add_layer_norm`, which its backward needs.
 
-    `sum` is residual + dropout(x), `y` its norm, `mean` and `rstd` are the norm's statistics, float64 of shape (...).
+    `sum` is residual + dropout(x), `y` is its layer norm; `mean` and `rstd` are statistics, float64 of shape (...).
     """
 
     y: Array
@@ -73,21 +73,21 @@ def dropout_add_layer_norm(
 ) -> Array | NormedSum:
     """y = layer_norm(residual + dropout(x, p), normalized_shape, weight, bias), in one pass; each part is optional.
 
-    x is what a sublayer gave and residual what went into it. In a post-norm block (A. Vaswani et al., NIPS 2017) y goes
-    on; in a pre-norm block (R. Xiong et al., ICML 2020) `sum` goes on, and y is the next sublayer's input.
+    x is a sublayer's output and residual its input. In a post-norm block (A. Vaswani et al., NIPS 2017) y is passed on;
+    in a pre-norm block (R. Xiong et al., ICML 2020) `sum` is passed on and y is the next sublayer's input.
 
     Args:
         x: (..., *normalized_shape).
-        residual: like x, or None for zeros.
-        normalized_shape: as for `layer_norm`; None leaves the norm out, so that y is the sum.
-        weight, bias: as for `layer_norm`; of the last axis' size, and unused, where there is no norm.
-        p: probability of dropping, as for `dropout`, whose mask it is; 0 leaves dropout out.
+        residual: an array like x, or None for zeros.
+        normalized_shape: as for `layer_norm`; None omits the norm, so that y is the sum.
+        weight, bias: as for `layer_norm`; without a norm they have the last axis's size and are not used.
+        p: probability of dropping, with the same mask as `dropout`; 0 omits dropout.
         eps: finite, >= 0, added to the variance.
-        training: False leaves dropout out.
-        generator: where the mask's bits come from; the default generator if None.
-        out: where y goes; may be `x` or `residual`.
-        return_stats: return y with all that backward needs. Without residual and dropout `sum` is x itself, which `out`
-            must not be then; without a norm mean and rstd are zeros.
+        training: False omits dropout.
+        generator: source of the mask's random bits; None for the default generator.
+        out: where to write y; may be `x` or `residual`.
+        return_stats: return a `NormedSum`, which backward needs. Without residual and dropout, `sum` is x itself, and
+            `out` must then not be x; without a norm, mean and rstd are zeros.
     """
     shape = None if normalized_shape is None else trailing(normalized_shape)
     (y, total, mean, rstd), mask = drawn(
@@ -108,14 +108,16 @@ def dropout_add_layer_norm_backward(
     dsum: Array | None = None,
     out: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """dx, dresidual, dweight, dbias of `dropout_add_layer_norm` with a norm; without one, dx is `dropout_backward(dy)`.
+    """Return dx, dresidual, dweight and dbias of `dropout_add_layer_norm` with a norm.
+
+    Without a norm, dx is `dropout_backward(dy)`.
 
     Args:
-        dy, sum: the shape of the forward call's x.
+        dy, sum: arrays of the shape of the forward call's x.
         weight: as in forward.
-        mean, rstd, mask: what forward returned with `return_stats=True`.
-        dsum: the gradient that came for `sum` itself, in a pre-norm block; None for zeros.
-        out: where dresidual goes; may be `dy` or `sum`. Where nothing was dropped dx is that very array.
+        mean, rstd, mask: as returned by forward with `return_stats=True`.
+        dsum: the gradient with respect to `sum` in a pre-norm block; None for zeros.
+        out: where to write dresidual; may be `dy` or `sum`. If nothing was dropped, dx is the same array.
     """
     drop = (0.0, 0, 0, 0) if mask is None else mask[:4]
     return _core.dropout_add_layer_norm_backward(dy, sum, weight, mean, rstd, *drop, dsum, out)

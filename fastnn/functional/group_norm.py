@@ -1,4 +1,4 @@
-"""Norms of each sample over groups of its channels, or over each of them."""
+"""Group norm and instance norm, forward and backward."""
 
 from typing import Literal, overload
 
@@ -42,7 +42,7 @@ def group_norm(
 ) -> Array | tuple[Array, Float64, Float64]:
     """Normalise each sample over groups of C / num_groups neighbouring channels and all trailing axes.
 
-    A group of one value has no variance and gives the bias, whatever the batch (PyTorch refuses it in a batch of one).
+    A group of one value has no variance and gives the bias, for any batch size (PyTorch raises for a batch of one).
 
     Args:
         x: (N, C) or (N, C, ...).
@@ -68,13 +68,13 @@ def group_norm_backward(
     *,
     out: Array | None = None,
 ) -> tuple[Array, Array, Array]:
-    """dx, dweight, dbias of `group_norm`.
+    """Return dx, dweight, dbias of `group_norm`.
 
     Args:
-        dy, x: the shape of the forward call.
+        dy, x: arrays of the shape of the forward call's x.
         num_groups, weight: as in forward.
-        mean, rstd: what forward returned with `return_stats=True`.
-        out: where dx goes; may be `dy` or `x`.
+        mean, rstd: as returned by forward with `return_stats=True`.
+        out: where to write dx; may be `dy` or `x`.
     """
     return _core.group_norm_backward(dy, x, num_groups, weight, mean, rstd, out)
 
@@ -123,23 +123,23 @@ def instance_norm(
     """Normalise each channel of each sample over all trailing axes.
 
     The running statistics, if given, are updated in place as in PyTorch: running = (1 - momentum) * running +
-    momentum * new, where new is the mean over the batch, of the means and of the unbiased variances. With
-    `use_input_stats=False` they are read instead, and this is `batch_norm` in evaluation.
+    momentum * new, where new is the batch average of the means and of the unbiased variances. With
+    `use_input_stats=False` the running statistics are used instead, as by `batch_norm` in evaluation.
 
     Args:
         x: (N, C) or (N, C, ...).
-        running_mean, running_var: (C,); both or neither, and needed with `use_input_stats=False`.
+        running_mean, running_var: (C,); both or neither; required with `use_input_stats=False`.
         weight, bias: (C,), or None for ones and zeros.
-        momentum: share of the new value, in [0, 1].
-        eps: finite, >= 0, added to the variance, which is biased in y.
+        momentum: weight of the new value, in [0, 1].
+        eps: finite, >= 0, added to the variance; y uses the biased variance.
         out: where to write; may be `x`.
-        return_stats: also return the mean and rstd = 1 / sqrt(var + eps) that were used, float64: (N, C), or (C,)
-            with `use_input_stats=False`.
+        return_stats: also return the mean and rstd = 1 / sqrt(var + eps) that were used, float64, of shape (N, C), or
+            (C,) with `use_input_stats=False`.
 
     Raises:
-        ValueError: also for one value per instance with `use_input_stats`, which has no variance.
+        ValueError: as for all functions, and for one value per instance with `use_input_stats`, which has no variance.
 
-    An empty x leaves the running statistics alone.
+    An empty x does not change the running statistics.
 
     Source: D. Ulyanov, A. Vedaldi, V. Lempitsky, "Instance Normalization", 2016, equation 3.
     """
@@ -162,13 +162,13 @@ def instance_norm_backward(
     *,
     out: Array | None = None,
 ) -> tuple[Array, Array, Array]:
-    """dx, dweight, dbias of `instance_norm`.
+    """Return dx, dweight, dbias of `instance_norm`.
 
     Args:
-        dy, x: the shape of the forward call.
+        dy, x: arrays of the shape of the forward call's x.
         weight, use_input_stats: as in forward.
-        mean, rstd: what forward returned with `return_stats=True`.
-        out: where dx goes; may be `dy` or `x`.
+        mean, rstd: as returned by forward with `return_stats=True`.
+        out: where to write dx; may be `dy` or `x`.
     """
     if use_input_stats:
         return _core.instance_norm_backward(dy, x, weight, mean, rstd, out)

@@ -1,4 +1,4 @@
-"""Norms over the trailing axes of each sample."""
+"""Layer norm and RMS norm over the trailing axes of each sample, forward and backward."""
 
 from collections.abc import Sequence
 from typing import Literal, cast, overload
@@ -44,9 +44,9 @@ def layer_norm(
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Float64, Float64]:
-    """y = (x - mean) / sqrt(var + eps) * weight + bias over the trailing `normalized_shape`.
+    """Layer norm y = (x - mean) / sqrt(var + eps) * weight + bias over the trailing `normalized_shape`.
 
-    The variance is biased and taken in two passes. Statistics are float64 for either dtype.
+    The variance is biased and computed in two passes. The statistics are float64 for both dtypes.
 
     Args:
         x: (..., *normalized_shape).
@@ -66,13 +66,13 @@ def layer_norm(
 def layer_norm_backward(
     dy: Array, x: Array, weight: Array | None, mean: Float64, rstd: Float64, *, out: Array | None = None
 ) -> tuple[Array, Array, Array]:
-    """dx, dweight, dbias of `layer_norm`.
+    """Return dx, dweight, dbias of `layer_norm`.
 
     Args:
-        dy, x: the shape of the forward call.
+        dy, x: arrays of the shape of the forward call's x.
         weight: as in forward.
-        mean, rstd: what forward returned with `return_stats=True`.
-        out: where dx goes; may be `dy` or `x`.
+        mean, rstd: as returned by forward with `return_stats=True`.
+        out: where to write dx; may be `dy` or `x`.
     """
     return _core.layer_norm_backward(dy, x, weight, mean, rstd, False, out)
 
@@ -106,12 +106,12 @@ def rms_norm(
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Float64]:
-    """y = x / sqrt(mean(x**2) + eps) * weight over the trailing `normalized_shape`.
+    """RMS norm y = x / sqrt(mean(x**2) + eps) * weight over the trailing `normalized_shape`.
 
     Args:
         x: (..., *normalized_shape).
         normalized_shape, weight, out: as for `layer_norm`.
-        eps: finite, >= 0, added to the mean square; None is the distance from 1 to the next number of x's dtype.
+        eps: finite, >= 0, added to the mean square; None for the machine epsilon of x's dtype.
         return_stats: also return rrms = 1 / sqrt(mean(x**2) + eps), float64, of shape (...).
 
     Source: B. Zhang, R. Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019, equation 4.
@@ -125,13 +125,13 @@ def rms_norm(
 def rms_norm_backward(
     dy: Array, x: Array, weight: Array | None, rrms: Float64, *, out: Array | None = None
 ) -> tuple[Array, Array]:
-    """dx, dweight of `rms_norm`; arguments as in `layer_norm_backward`, rrms as forward returned it."""
+    """Return dx and dweight of `rms_norm`; arguments as in `layer_norm_backward`, with rrms as returned by forward."""
     dx, dweight, _ = _core.layer_norm_backward(dy, x, weight, None, rrms, True, out)
     return dx, dweight
 
 
 def trailing(normalized_shape: int | Sequence[int]) -> Sequence[int]:
-    """A shape, of a shape or the size of one axis."""
+    """Return a shape, given as a shape or as the size of one axis."""
     if type(normalized_shape) is int:  # the two usual types first, at a tenth of what np.ndim takes
         return (normalized_shape,)
     if isinstance(normalized_shape, tuple) or np.ndim(normalized_shape):

@@ -1,8 +1,8 @@
-"""Losses element by element and their gradients, in one call.
+"""Elementwise losses; each call returns the loss and its gradient.
 
-All take an input of any shape and a target of the same shape (nothing is broadcast), and return the loss, the gradient
-by the input, and with `return_count=True` the number of elements. The loss is summed in float64, in an order that
-depends on the size alone. The mean over no element is NaN, the sum 0.
+All functions take an input of any shape and a target of the same shape (without broadcasting), and return the loss, its
+gradient with respect to the input and, with `return_count=True`, the number of elements. The loss is summed in float64,
+in an order that depends only on the size. For an empty input the mean is NaN and the sum 0.
 """
 
 from typing import Any, Literal, overload
@@ -41,12 +41,12 @@ def mse_loss(
     out: Array | None = None,
     return_count: bool = False,
 ) -> tuple[Any, ...]:
-    """(input - target)^2, and its gradient.
+    """Return the loss (input - target)^2 and its gradient.
 
     Args:
-        input, target: any shape, the same.
+        input, target: arrays of the same shape.
         reduction: "mean" over all elements, or "sum".
-        out: where the gradient goes; may be `input`.
+        out: where to write the gradient; may be `input`.
         return_count: also return the number of elements.
     """
     done = _core.mse_loss(input, target, reduction, out)
@@ -79,7 +79,7 @@ def l1_loss(
     out: Array | None = None,
     return_count: bool = False,
 ) -> tuple[Any, ...]:
-    """|input - target|, and its gradient, 0 where they are equal; arguments as in `mse_loss`."""
+    """Return the loss |input - target| and its gradient, 0 where they are equal; arguments as in `mse_loss`."""
     done = _core.l1_loss(input, target, reduction, out)
     return done if return_count else done[:2]
 
@@ -113,7 +113,7 @@ def huber_loss(
     out: Array | None = None,
     return_count: bool = False,
 ) -> tuple[Any, ...]:
-    """With d = input - target, d^2 / 2 where |d| < delta, else delta * (|d| - delta / 2); and its gradient.
+    """Return the loss, d^2 / 2 where |d| < delta, else delta * (|d| - delta / 2), and its gradient; d = input - target.
 
     Args:
         delta: finite, > 0.
@@ -155,15 +155,15 @@ def kl_div(
     out: Array | None = None,
     return_count: bool = False,
 ) -> tuple[Any, ...]:
-    """target * (ln target - input), and its gradient: how far e^input is from the distribution `target`.
+    """Return the divergence target * (ln target - input) of e^input from the distribution `target`, and its gradient.
 
-    Where the target is 0 it adds nothing, also where the input is -infinity (PyTorch has NaN there).
+    Elements whose target is 0 add nothing, even if the input is -infinity (PyTorch returns NaN there).
 
     Args:
         input: logarithms of probabilities.
-        target: probabilities, or with `log_target` their logarithms.
-        reduction: "mean" over all elements; "sum"; or "batchmean", the sum over the length of the first axis, which is
-            the mathematical divergence, and 0 for an empty batch.
+        target: probabilities, or their logarithms with `log_target`.
+        reduction: "mean" over all elements; "sum"; or "batchmean", the sum divided by the length of the first axis,
+            which is the mathematical divergence; it is 0 for an empty batch.
 
     The other arguments are as in `mse_loss`.
 
@@ -205,12 +205,12 @@ def binary_cross_entropy_with_logits(
     out: Array | None = None,
     return_count: bool = False,
 ) -> tuple[Any, ...]:
-    """-(pos_weight * target * ln s + (1 - target) * ln(1 - s)) * weight with s = sigmoid(input), and its gradient.
+    """The loss -(pos_weight * target * ln s + (1 - target) * ln(1 - s)) * weight, s = sigmoid(input), and its gradient.
 
     Args:
-        target: probabilities of the positive class, in [0, 1], which is not asked for.
-        weight, pos_weight: of the input's shape or its last axes, as (C,) for (N, C); None for ones.
-        reduction: "mean" over all elements, whatever they weigh, or "sum".
+        target: probabilities of the positive class, in [0, 1]; the range is not checked.
+        weight, pos_weight: the input's shape or its trailing axes, as (C,) for (N, C); None for ones.
+        reduction: "mean", the sum divided by the number of elements regardless of their weights, or "sum".
 
     The other arguments are as in `mse_loss`.
     """

@@ -18,7 +18,7 @@ Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 def pooling(kernel_size: Pair, stride: Pair | None, padding: Pair) -> Sizes:
-    """All three for height and width. Raises ValueError by the name of what is no such size."""
+    """Return kernel size, stride and padding, each for height and width. Raises ValueError, which names the bad one."""
     kernel = _pair("kernel_size", kernel_size, 1)
     return kernel, kernel if stride is None else _pair("stride", stride, 1), _pair("padding", padding, 0)
 
@@ -61,21 +61,22 @@ def max_pool2d(
     return_indices: bool = False,
     out: Array | None = None,
 ) -> Array | tuple[Array, Places]:
-    """The largest element of each window; NaN where a window holds one.
+    """Return the largest element of each window; NaN if the window contains NaN.
 
-    Windows that do not fit are left out: there are (size + 2 * padding - kernel_size) // stride + 1 along an axis.
+    Windows must fit completely: there are (size + 2 * padding - kernel_size) // stride + 1 of them along an axis.
 
     Args:
         x: (..., H, W), H and W not 0.
-        kernel_size: of the window; an integer, or two for height and width, as the next ones.
-        stride: from window to window; kernel_size if None.
-        padding: how far windows reach beyond the plane, where they hold nothing; at most half of kernel_size.
-        return_indices: also return where in its window each element was found, uint8, counted row by row; the first of
-            equal ones, as in PyTorch (whose indices count in the plane). A window has 255 elements at most then.
-        out: where to write y, of shape (..., outputs along H, outputs along W); apart from x.
+        kernel_size: the window's size; an integer, or two for height and width, as for stride and padding.
+        stride: distance between windows; None for kernel_size.
+        padding: how far windows extend beyond the plane, where they have no elements; at most half of kernel_size.
+        return_indices: also return the position of each maximum within its window, uint8, counted row by row; the first
+            one of equal elements, as in PyTorch (whose indices count in the plane). Windows then have at most 255
+            elements.
+        out: where to write y, of shape (..., outputs along H, outputs along W); must not overlap x.
 
     Raises:
-        ValueError: no window fits, or a size is out of its range.
+        ValueError: no window fits, or a size is out of range.
 
     Source: D. Scherer et al., "Evaluation of pooling operations in convolutional architectures", ICANN 2010.
     """
@@ -93,13 +94,13 @@ def max_pool2d_backward(
     *,
     out: Array | None = None,
 ) -> Array:
-    """dx: each dy added where its element was found, in the order of the windows; 0 elsewhere.
+    """Return dx: each dy is added at the position of its maximum, in the order of the windows; other elements are 0.
 
     Args:
-        dy: the shape of y.
-        indices: what `max_pool2d` returned with `return_indices=True`.
+        dy: an array of the shape of y.
+        indices: as returned by `max_pool2d` with `return_indices=True`.
         input_size: the shape of x.
         kernel_size, stride, padding: as in forward.
-        out: where to write dx, of shape `input_size`; apart from dy.
+        out: where to write dx, of shape `input_size`; must not overlap dy.
     """
     return _core.max_pool2d_backward(dy, indices, tuple(input_size), *pooling(kernel_size, stride, padding), out)

@@ -1,7 +1,7 @@
 """Weight initialisation, in place: every function fills its target in the caller's memory and returns it.
 
 A target is a C-contiguous float32 or float64 NumPy array, a `fastnn.nn.Parameter`, or a CPU tensor of PyTorch. Names,
-arguments and defaults are those of `torch.nn.init`; he_ is another name of kaiming_, and glorot_ of xavier_.
+arguments and defaults are those of `torch.nn.init`; he_ is an alias of kaiming_, and glorot_ of xavier_.
 """
 
 from fastnn.init.orthogonal import orthogonal_

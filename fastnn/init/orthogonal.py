@@ -15,27 +15,29 @@ from fastnn.random import RandomSource
 from fastnn.random.fill import Target, as_array, normal_
 
 _BLOCK = 128  # reflections applied together
-_TILE = (256, 1024)  # of a product that is added: it stays in a core's cache
+_TILE = (256, 1024)  # tile of an added product, small enough for a core's cache
 
 
 def orthogonal_(tensor: Target, gain: float = 1.0, generator: RandomSource | None = None) -> Target:
     """Fill with gain times a matrix whose rows or columns, whichever are fewer, are orthonormal.
 
-    The matrix has Haar's distribution, that is: no direction is preferred. Its random numbers are the same everywhere;
-    the products are those of NumPy's BLAS, so the last bits may differ between machines and thread counts.
+    The matrix follows the Haar distribution: no direction is preferred. Its random numbers are the same everywhere, but
+    the products are computed by NumPy's BLAS, so the last bits may differ between machines and thread counts.
 
     Args:
-        tensor: (rows, ...), two dimensions at least, float32 or float64; all dimensions but the first are seen as one.
+        tensor: (rows, ...), at least two dimensions, float32 or float64; all dimensions but the first are treated as
+            one.
         gain: a factor, of either sign.
-        generator: where rows * columns normal values are drawn from in one draw.
+        generator: source of the rows * columns normal values, which are drawn at once.
 
     Raises:
-        TypeError, ValueError: tensor is no such array, is strided or read-only, or has fewer than two dimensions.
+        TypeError, ValueError: tensor is not float32 or float64, is strided or read-only, or has fewer than two
+            dimensions.
         ValueError: gain is not finite in the tensor's dtype.
     """
     data = as_array(tensor)
     if data.ndim < 2:
-        raise ValueError(f"tensor: got shape {data.shape}, want two dimensions at least; reshape it to (rows, columns)")
+        raise ValueError(f"tensor: got shape {data.shape}, want at least two dimensions; reshape it to (rows, columns)")
     with np.errstate(over="ignore", invalid="ignore"):
         factor = np.float64(gain).astype(data.dtype)
     if not np.isfinite(factor):
@@ -49,9 +51,9 @@ def orthogonal_(tensor: Target, gain: float = 1.0, generator: RandomSource | Non
 
 
 def _orthonormal_columns(q: Array) -> None:
-    """Replace normals by the first n columns of H_0 H_1 ... H_(n-1) D, in place.
+    """Replace normal values by the first n columns of H_0 H_1 ... H_(n-1) D, in place.
 
-    H_k reflects rows k..m-1 so that H_k D_k e_k is column k of the normals from row k on, divided by its length.
+    H_k reflects rows k..m-1 so that H_k D_k e_k is column k of the normal values from row k on, divided by its length.
 
     Args:
         q: (m, n), m >= n > 0, either row-major or column-major.
@@ -60,7 +62,7 @@ def _orthonormal_columns(q: Array) -> None:
     reflectors = np.empty_like(q[:, :_BLOCK])
     products = np.empty((2, min(_BLOCK, n), n), q.dtype)
     tile = np.empty(min(_TILE[0], m) * min(_TILE[1], m), q.dtype)
-    for begin in reversed(range(0, n, _BLOCK)):  # from the last to the first, so that what a block meets is small
+    for begin in reversed(range(0, n, _BLOCK)):  # backwards, so that a block is applied to few columns
         end = min(begin + _BLOCK, n)
         v = reflectors[: m - begin, : end - begin]
         np.copyto(v, q[begin:, begin:end])
@@ -81,15 +83,15 @@ def _orthonormal_columns(q: Array) -> None:
 
 
 def _compact_wy(v: Array) -> tuple[Array, Array]:
-    """Turn b columns of normals into reflectors, in place, and return T with H_0 ... H_(b-1) = I - V T V^T.
+    """Turn b columns of normal values into reflectors, in place, and return T with H_0 ... H_(b-1) = I - V T V^T.
 
     Args:
-        v: (m, b), m >= b. What lies above the diagonal is set to zero; each element of the diagonal grows by the length
-            of its column, away from zero, so that nothing cancels. A column of zeros becomes a unit vector.
+        v: (m, b), m >= b. Elements above the diagonal are set to zero; each diagonal element moves away from zero by
+            the length of its column, so that nothing cancels. A column of zeros becomes a unit vector.
 
     Returns:
         T: (b, b) float64, upper triangular: its inverse is that of V^T V with the diagonal halved.
-        signs: (b,) float64, of the diagonal; H_k e_k is -signs[k] times column k, normalised.
+        signs: (b,) float64, the signs of the diagonal; H_k e_k is -signs[k] times column k, normalised.
     """
     b = v.shape[1]
     v[:b] = np.tril(v[:b])
@@ -101,7 +103,7 @@ def _compact_wy(v: Array) -> tuple[Array, Array]:
     diagonal = np.einsum("ii->i", v[:b])
     diagonal += (signs * lengths).astype(v.dtype)
 
-    # V^T V follows from that of the normals; T has to fit V as it was rounded, so `shift` is what was really added
+    # V^T V follows from that of the normal values; T must fit V as rounded, so `shift` is the amount really added
     shift = diagonal - head.diagonal()
     cross = shift[:, None] * head
     gram += cross + cross.T + np.diag(shift**2)
@@ -110,7 +112,7 @@ def _compact_wy(v: Array) -> tuple[Array, Array]:
 
 
 def _upper_inverse(a: Array) -> Array:
-    """The inverse of an upper triangular matrix: of [[A, B], [0, C]] it is [[A^-1, -A^-1 B C^-1], [0, C^-1]]."""
+    """Return the inverse of an upper triangular matrix; of [[A, B], [0, C]] it is [[A^-1, -A^-1 B C^-1], [0, C^-1]]."""
     half = len(a) // 2
     if half < 8:
         return np.linalg.inv(a)
@@ -122,7 +124,7 @@ def _upper_inverse(a: Array) -> Array:
 
 
 def _add_product(c: Array, a: Array, b: Array, tile: Array) -> None:
-    """c += a @ b, through `tile`, a flat buffer that is large enough for a tile of c."""
+    """Compute c += a @ b through `tile`, a flat buffer that is large enough for a tile of c."""
     if c.strides[0] < c.strides[1]:
         c, a, b = c.T, b.T, a.T
     for i in range(0, c.shape[0], _TILE[0]):

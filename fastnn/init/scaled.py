@@ -1,4 +1,4 @@
-"""Fills whose scale follows from a tensor's shape and from the function behind the layer.
+"""Fills whose scale depends on a tensor's shape and on the activation after the layer.
 
 Sources: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2; X. Glorot, Y. Bengio,
 "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010, section 4.2.
@@ -14,14 +14,14 @@ _GAINS = dict.fromkeys((*_LINEAR, "sigmoid"), 1.0) | {"tanh": 5 / 3, "relu": mat
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which a standard deviation of sqrt(1 / fan) is multiplied ahead of `nonlinearity`.
+    """Return the factor for a standard deviation of sqrt(1 / fan) in a layer before `nonlinearity`.
 
     Args:
         nonlinearity: linear, conv1d ... conv_transpose3d, sigmoid, tanh, relu, selu or leaky_relu.
-        param: the negative slope of leaky_relu; 0.01 if None.
+        param: the negative slope of leaky_relu; None for 0.01.
 
     Raises:
-        ValueError: an unknown name; the sentence lists those there are.
+        ValueError: the name is unknown; the message lists the known ones.
     """
     if nonlinearity == "leaky_relu":
         return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
@@ -31,13 +31,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def xavier_uniform_(tensor: Target, gain: float = 1.0, generator: RandomSource | None = None) -> Target:
-    """Uniform in +-gain * sqrt(6 / (fan_in + fan_out))."""
+    """Fill with uniform values in +-gain * sqrt(6 / (fan_in + fan_out))."""
     bound = math.sqrt(3) * gain * _xavier_std(tensor)
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Target, gain: float = 1.0, generator: RandomSource | None = None) -> Target:
-    """Normal with standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    """Fill with normal values of standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
     return normal_(tensor, 0.0, gain * _xavier_std(tensor), generator)
 
 
@@ -48,13 +48,13 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: RandomSource | None = None,
 ) -> Target:
-    """Uniform in +-gain * sqrt(3 / fan).
+    """Fill with uniform values in +-gain * sqrt(3 / fan).
 
     Args:
-        tensor: (out, in) or (out, in, ...), two dimensions at least.
+        tensor: (out, in) or (out, in, ...), at least two dimensions.
         a: the negative slope, for leaky_relu.
-        mode: fan_in keeps the forward signal's size, fan_out the backward one's.
-        nonlinearity: what follows the layer, see `calculate_gain`.
+        mode: "fan_in" keeps the scale of the forward signal, "fan_out" that of the gradients.
+        nonlinearity: the activation after the layer, see `calculate_gain`.
     """
     bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
@@ -67,12 +67,12 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: RandomSource | None = None,
 ) -> Target:
-    """Normal with standard deviation gain / sqrt(fan); arguments as in `kaiming_uniform_`."""
+    """Fill with normal values of standard deviation gain / sqrt(fan); arguments as in `kaiming_uniform_`."""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
 def lecun_uniform_(tensor: Target, generator: RandomSource | None = None) -> Target:
-    """Uniform in +-sqrt(3 / fan_in).
+    """Fill with uniform values in +-sqrt(3 / fan_in).
 
     Source: Y. LeCun et al., "Efficient BackProp", in: Neural Networks: Tricks of the Trade, 1998, section 4.6.
     """
@@ -80,7 +80,7 @@ def lecun_uniform_(tensor: Target, generator: RandomSource | None = None) -> Tar
 
 
 def lecun_normal_(tensor: Target, generator: RandomSource | None = None) -> Target:
-    """Normal with standard deviation 1 / sqrt(fan_in); source of `lecun_uniform_`."""
+    """Fill with normal values of standard deviation 1 / sqrt(fan_in); same source as `lecun_uniform_`."""
     return kaiming_normal_(tensor, nonlinearity="linear", generator=generator)
 
 
@@ -91,7 +91,7 @@ he_uniform_, he_normal_ = kaiming_uniform_, kaiming_normal_
 def _fans(tensor: object) -> tuple[int, int]:
     shape = as_array(tensor).shape
     if len(shape) < 2:
-        raise ValueError(f"tensor: got shape {shape}, want two dimensions at least: fan in and out are not defined")
+        raise ValueError(f"tensor: got shape {shape}, want at least two dimensions, since fan_in and fan_out need them")
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 

@@ -13,33 +13,33 @@ def constant_(tensor: Target, val: float) -> Target:
     """Fill with `val`, which may be infinite or NaN.
 
     Raises:
-        TypeError, ValueError: tensor is no C-contiguous, writable float32 or float64 array.
+        TypeError, ValueError: tensor is not a C-contiguous, writable float32 or float64 array.
         ValueError: val is finite, but too large for the tensor's dtype.
     """
     data, value = as_array(tensor), float(val)
     with np.errstate(over="ignore", invalid="ignore"):
         fits = bool(np.isfinite(np.float64(value).astype(data.dtype)))
     if math.isfinite(value) and not fits:
-        raise ValueError(f"val: got {val!r}, want what the tensor's dtype can hold; use float64")
+        raise ValueError(f"val: got {val!r}, want a number that the tensor's dtype can hold; use float64")
     data.fill(value)
     return tensor
 
 
 def ones_(tensor: Target) -> Target:
-    """Fill with 1; errors of `constant_`."""
+    """Fill with 1; raises like `constant_`."""
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Target) -> Target:
-    """Fill with 0; errors of `constant_`."""
+    """Fill with 0; raises like `constant_`."""
     return constant_(tensor, 0.0)
 
 
 def eye_(tensor: Target) -> Target:
-    """Fill with the identity: (rows, columns), ones where both are equal and zeros elsewhere.
+    """Fill a (rows, columns) tensor with the identity: ones on the diagonal and zeros elsewhere.
 
     Raises:
-        TypeError, ValueError: tensor is no such array as `constant_` wants, or has not exactly two dimensions.
+        TypeError, ValueError: as `constant_`, and if tensor does not have exactly two dimensions.
     """
     data = as_array(tensor)
     _want_matrix(data.shape)
@@ -49,14 +49,15 @@ def eye_(tensor: Target) -> Target:
 
 
 def dirac_(tensor: Target, groups: int = 1) -> Target:
-    """Fill a convolution's weight so that it hands on its input: output channel d of a group is input channel d.
+    """Fill a convolution's weight so that it passes its input on: output channel d of a group is input channel d.
 
     Args:
-        tensor: (out, in / groups, ...) with one to three dimensions of a kernel, whose element at size // 2 becomes 1.
-        groups: the convolution's; out must be a multiple of it. Channels beyond the smaller count are zeros.
+        tensor: (out, in / groups, ...) with one to three kernel dimensions; the kernel's element at size // 2 becomes
+            1.
+        groups: the number of groups, a divisor of out. Channels beyond the smaller count are zeros.
 
     Raises:
-        TypeError, ValueError: tensor is no such array as `constant_` wants, or has not three to five dimensions.
+        TypeError, ValueError: as `constant_`, and if tensor does not have three to five dimensions.
         ValueError: groups is not a positive integer that divides out.
     """
     data = as_array(tensor)
@@ -74,20 +75,20 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
 
 
 def sparse_(tensor: Target, sparsity: float, std: float = 0.01, generator: RandomSource | None = None) -> Target:
-    """Fill each column with zeros in ceil(sparsity * rows) places, and with normal values of mean 0 elsewhere.
+    """Fill each column with zeros at ceil(sparsity * rows) places, and with normal values of mean 0 elsewhere.
 
-    Source: J. Martens, "Deep learning via Hessian-free optimization", ICML 2010, on random initialization. The places
-    are those of the smallest of one uniform number per element, so every choice of places is equally likely.
+    Source: J. Martens, "Deep learning via Hessian-free optimization", ICML 2010, on random initialization. One uniform
+    number per element is drawn, and the smallest ones give the places, so all choices are equally likely.
 
     Args:
         tensor: (rows, columns).
         sparsity: the fraction of zeros, in [0, 1].
         std: the standard deviation of the normal values.
-        generator: where one normal and one uniform float64 number per element are drawn from, in this order.
+        generator: source of one normal and one uniform float64 number per element, in this order.
 
     Raises:
-        TypeError, ValueError: tensor is no such array as `constant_` wants, or has not exactly two dimensions.
-        ValueError: sparsity outside [0, 1], std not finite or negative.
+        TypeError, ValueError: as `constant_`, and if tensor does not have exactly two dimensions.
+        ValueError: sparsity is outside [0, 1], or std is not finite or is negative.
     """
     data = as_array(tensor)
     _want_matrix(data.shape)

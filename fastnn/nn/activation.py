@@ -1,4 +1,4 @@
-"""Activations as layers, for any shape; formulas and errors are those of `fastnn.functional`, bad options' at once."""
+"""Activation layers for any shape; formulas and errors are those of `fastnn.functional`. Constructors check options."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from fastnn.nn.module import Backward, Module
 
 
 class Activation(Module):
-    """Base of the layers that work element by element.
+    """Base class of the elementwise layers.
 
     Attributes:
-        nonlinearity: for `fastnn.init.calculate_gain`, the gain that suits the layer ahead, and that gain's parameter.
+        nonlinearity: arguments of `fastnn.init.calculate_gain` for the layer before the activation.
     """
 
     nonlinearity: tuple[str, float | None] = ("relu", None)
@@ -28,11 +28,11 @@ class Activation(Module):
         return y, backward
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
-        """y, and dx as a function of dy."""
+        """Return y, and a function that computes dx from dy."""
         raise NotImplementedError
 
     def _check(self) -> None:
-        """Have bad options refused now, by the border's sentences."""
+        """Run on no elements, so that the kernel's argument checks raise for bad options at construction."""
         self._run(np.zeros(1))
 
 

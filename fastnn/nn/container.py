@@ -11,13 +11,12 @@ class Sequential(Module):
     """Run layers one after the other; the closure runs their closures in reverse.
 
     Args:
-        layers: in the order they run. Indexing, slicing, `len` and iteration give them back.
+        layers: the layers in the order they run. Indexing, slicing, `len` and iteration access them.
 
     Raises:
-        TypeError: an argument is no Module.
+        TypeError: an argument is not a Module.
 
-    With `backward(dy, input_grad=False)`, the setting of training, layers ahead of the first one with parameters
-    are not gone through at all.
+    `backward(dy, input_grad=False)`, which training uses, skips the layers before the first one with parameters.
     """
 
     def __init__(self, *layers: Module) -> None:
@@ -27,7 +26,7 @@ class Sequential(Module):
         self._layers = layers
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
-        """x: what the first layer takes; y: what the last one returns."""
+        """Return the result of the last layer and the closure; x is the input of the first layer."""
         layers = self._layers
         backwards: list[Backward] = []
         for layer in layers:

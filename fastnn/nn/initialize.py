@@ -1,4 +1,4 @@
-"""Initialise all parameters of a model, each by its layer and by the activation after it."""
+"""Initialises all parameters of a model according to their layers and the activations after them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -45,21 +45,23 @@ RULES: dict[str, Fill] = {
 def initialize(model: Model, rule: str = "auto", seed: RandomSource | None = None) -> Model:
     """Set every weight and bias of a model, and return the model.
 
-    Weights, which are parameters of two dimensions or more, are normal. With "auto" those ahead of ReLU and its kin
-    (leaky with its slope, ELU, GELU, SiLU, Softplus) are He's, of fan_in; those ahead of tanh and sigmoid are Xavier's
-    with `calculate_gain`; those ahead of nothing, as the last layer's, are Xavier's with gain 1, which keeps logits and
-    gradients small alike. Norms and dropout in between are looked through. Biases become 0, the weights of norms 1,
-    their running statistics what they are in a new layer. Other parameters of one dimension are left alone.
+    Weights, the parameters with two or more dimensions, get normal values. With "auto", weights before ReLU and similar
+    activations (leaky ReLU with its slope, ELU, GELU, SiLU, Softplus) get He initialisation with fan_in; weights before
+    tanh and sigmoid get Xavier initialisation with `calculate_gain`; weights before no activation, as in the last
+    layer, get Xavier initialisation with gain 1, which keeps both logits and gradients small. Norms and dropout in
+    between are ignored. Biases become 0, weights of norms 1, and their running statistics those of a new layer. Other
+    one-dimensional parameters are not changed.
 
     Args:
-        model: a `fastnn.nn.Module`. "Ahead of" is in the order in which modules are members of it.
-        rule: "auto", or one for all weights: "he" or "kaiming" (for ReLU), "xavier" or "glorot", "lecun", "orthogonal".
-        seed: where the numbers come from: each weight has a stream of its own, spawned by its place among the weights,
-            so that another shape of one changes no other. None spawns from the default generator.
+        model: a `fastnn.nn.Module`. "Before" refers to the order of its members.
+        rule: "auto", or one rule for all weights: "he" or "kaiming" (for ReLU), "xavier" or "glorot", "lecun",
+            "orthogonal".
+        seed: source of the numbers: each weight gets its own stream, spawned by its position among the weights, so that
+            changing the shape of one weight changes no other. None spawns from the default generator.
 
     Raises:
-        TypeError: model is no Module.
-        ValueError: an unknown rule, or a model without parameters.
+        TypeError: model is not a Module.
+        ValueError: the rule is unknown, or the model has no parameters.
 
     Sources: K. He et al., ICCV 2015, section 2.2; X. Glorot, Y. Bengio, AISTATS 2010, section 4.2; for "orthogonal"
     A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", ICLR 2014.
@@ -69,10 +71,10 @@ def initialize(model: Model, rule: str = "auto", seed: RandomSource | None = Non
     if rule not in RULES:
         raise ValueError(f"rule: got {rule!r}, want one of {', '.join(RULES)}")
     if not any(True for _ in model.parameters()):
-        raise ValueError("model: got one without parameters, want at least one layer that has some")
+        raise ValueError("model: got a model without parameters, want at least one layer with parameters")
     modules = list(_walk(model))
     weights = [(i, p) for i, module in enumerate(modules) for p in _weights(module)]
-    places = {id(p): (i, p) for i, p in reversed(weights)}  # a shared weight is where it comes first
+    places = {id(p): (i, p) for i, p in reversed(weights)}  # a shared weight counts at its first position
     first = [place for place in weights if places[id(place[1])] == place]
     for (i, weight), generator in zip(first, as_generator(seed).spawn(len(first)), strict=True):
         RULES[rule](weight, generator, _activation_after(modules, i))
@@ -86,7 +88,7 @@ def _own(module: Module) -> Iterator[tuple[str, Parameter]]:
 
 
 def _walk(module: Module) -> Iterator[Module]:
-    """Parents first, and what is shared in each of its places."""
+    """Yield the modules of a tree, parents first; shared modules come once per position."""
     yield module
     for _, child in module.named_children():
         yield from _walk(child)

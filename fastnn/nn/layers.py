@@ -17,16 +17,16 @@ from fastnn.random.fill import uniform_
 
 
 class Linear(Module):
-    """y = x @ weight.T + bias, through the BLAS that NumPy carries.
+    """y = x @ weight.T + bias, computed by NumPy's BLAS.
 
     Args:
-        in_features, out_features: positive.
-        bias: False leaves the bias out.
-        dtype: float32 or float64, of the parameters and of all x.
-        generator: where the initial values come from; the default generator if None.
+        in_features, out_features: positive integers.
+        bias: False omits the bias.
+        dtype: dtype of the parameters and of x, float32 or float64.
+        generator: source of the initial values; None for the default generator.
 
     Attributes:
-        weight: (out_features, in_features), uniform in +-1 / sqrt(in_features) at first, as in PyTorch.
+        weight: (out_features, in_features), initially uniform in +-1 / sqrt(in_features), as in PyTorch.
         bias: (out_features,) in the same range, or None.
     """
 
@@ -53,7 +53,7 @@ class Linear(Module):
         """x: (..., in_features), y: (..., out_features).
 
         Raises:
-            TypeError: x is no array of the layer's dtype.
+            TypeError: x is not an array of the layer's dtype.
             ValueError: its last dimension is not in_features.
         """
         weight, bias = self.weight, self.bias
@@ -88,13 +88,13 @@ class Dropout(Module):
     """In training, set each element to 0 with probability `p` and multiply the others by 1 / (1 - p).
 
     Args:
-        p: in [0, 1].
-        generator: where the mask's bits come from; the default generator if None.
+        p: probability of dropping, in [0, 1].
+        generator: source of the mask's random bits; None for the default generator.
 
     Raises:
-        ValueError: p outside [0, 1] or NaN.
+        ValueError: p is NaN or outside [0, 1].
 
-    In evaluation y is x itself and dx is dy itself. The mask is not stored: see `fastnn.functional.dropout`.
+    In evaluation y is x itself and dx is dy itself. The mask is not stored, see `fastnn.functional.dropout`.
     """
 
     def __init__(self, p: float = 0.5, *, generator: RandomSource | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Losses: called with what the network says and what is right, they return the loss and its gradient."""
+"""Losses: called with the network's output and the target, they return the loss and its gradient."""
 
 from typing import Literal
 
@@ -19,8 +19,8 @@ class CrossEntropyLoss:
         label_smoothing: in [0, 1].
 
     Raises:
-        ValueError: an option outside its range.
-        TypeError: an ignore_index that is no integer.
+        ValueError: an option is out of range.
+        TypeError: ignore_index is not an integer.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class CrossEntropyLoss:
     ) -> None:
         if reduction not in ("mean", "sum"):
             raise ValueError(
-                f"reduction: got {reduction!r}, want 'mean' or 'sum', since a layer's gradient is one loss's"
+                f"reduction: got {reduction!r}, want 'mean' or 'sum', since the gradient is that of one number"
             )
         self.weight = weight
         self.ignore_index = ignore_index
@@ -40,31 +40,31 @@ class CrossEntropyLoss:
         self.label_smoothing = label_smoothing
 
     def __call__(self, logits: Array, labels: Labels | Array) -> tuple[float, Array]:
-        """The loss, and its gradient by the logits.
+        """Return the loss and its gradient with respect to the logits.
 
         Args:
             logits: (N, C), float32 or float64.
             labels: (N,), integers in [0, C); or probabilities, (N, C).
 
         Returns:
-            loss: the mean over nothing is NaN.
-            dlogits: (N, C), to be given to the model's backward.
+            loss: a float; NaN for the mean if there are no rows that count.
+            dlogits: (N, C), the argument of the model's backward.
 
         Raises:
-            IndexError: a label outside [0, C) that is not `ignore_index`.
+            IndexError: a label is outside [0, C) and not `ignore_index`.
         """
         return F.softmax_cross_entropy(
             logits, labels, self.weight, self.ignore_index, self.reduction, self.label_smoothing
         )
 
     def each(self, logits: Array, labels: Labels | Array) -> tuple[Array, Array]:
-        """The loss of every sample, (N,), and the gradient of their sum; arguments as of a call."""
+        """Return the loss of every sample, (N,), and the gradient of their sum; arguments as for a call."""
         return F.softmax_cross_entropy(
             logits, labels, self.weight, self.ignore_index, reduction="none", label_smoothing=self.label_smoothing
         )
 
     def counts(self, labels: Labels | Array) -> npt.NDArray[np.float64] | None:
-        """What every sample counts in the mean, (N,): the weight of its label, 0 for `ignore_index`; None for ones."""
+        """Return each sample's weight in the mean, (N,): its label's weight, or 0 for `ignore_index`; None for ones."""
         if labels.ndim != 1:
             return None
         ignored = labels == self.ignore_index

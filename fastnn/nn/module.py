@@ -11,50 +11,50 @@ from fastnn._types import AnyArray, Array
 
 
 class Backward(Protocol):
-    """What a layer call returns beside its result: it adds to the parameters' gradients and returns dx.
+    """The closure that a layer call returns with its result: it adds to the parameters' gradients and returns dx.
 
     Args:
-        dy: gradient of the loss by the layer's result; the result's shape and dtype. It is never written to.
-        input_grad: False where nobody needs dx; its computation is then left out where it can be.
+        dy: gradient of the loss with respect to the layer's result, of the result's shape and dtype; never written to.
+        input_grad: False if dx is not needed; its computation is then skipped where possible.
 
     Returns:
-        dx, the shape of the layer's input, or None with `input_grad=False`. A layer that changes nothing (dropout
-            in evaluation) returns dy itself.
+        dx, of the shape of the layer's input, or None with `input_grad=False`. A layer that changes nothing (dropout in
+            evaluation) returns dy itself.
     """
 
     def __call__(self, dy: Array, input_grad: bool = True) -> Array | None: ...
 
 
 class LoadResult(NamedTuple):
-    """The keys that `Module.load_state_dict(strict=False)` left alone."""
+    """The keys that `Module.load_state_dict(strict=False)` skipped."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
 
 
 class Module:
-    """Base of all layers. `y, backward = layer(x)` runs it, `dx = backward(dy)` goes back.
+    """Base class of all layers: `y, backward = layer(x)` runs a layer forward, `dx = backward(dy)` backward.
 
-    Attributes say what a module is made of, in the order they were assigned: a `Parameter` is trained, an ndarray
-    is a buffer (saved with the state, not trained), a `Module` is a child. Lists and tuples of these count too.
-    `training` tells layers that behave differently in evaluation; `train()` and `eval()` set it for the whole tree.
+    The members of a module are its attributes, in the order they were assigned: a `Parameter` is trained, an ndarray is
+    a buffer (saved with the state, not trained), a `Module` is a child. Lists and tuples of these count too. `training`
+    tells layers that behave differently in evaluation; `train()` and `eval()` set it for the whole tree.
     """
 
     training: bool = True
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
-        """The result for `x` and the closure that goes back from it. It owns all it needs: the module keeps nothing.
+        """Return the result for `x` and its backward closure, which owns all that it needs: the module keeps nothing.
 
-        Until the closure has run, neither x nor the result may be changed by the caller.
+        The caller must not change x or the result until the closure has run.
         """
         raise NotImplementedError(f"{type(self).__name__}: define __call__(self, x) to return (y, backward)")
 
     def parameters(self) -> Iterator[Parameter]:
-        """Every parameter of the tree, once each."""
+        """Yield every parameter of the tree once."""
         return (parameter for _, parameter in self.named_parameters())
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter with its state_dict key; a shared one comes once, under its first name."""
+        """Yield every parameter with its state_dict key; a shared one comes once, under its first name."""
         seen: set[int] = set()
         for name, value in self._walk(""):
             if isinstance(value, Parameter) and id(value) not in seen:
@@ -62,11 +62,11 @@ class Module:
                 yield name, value
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules directly below this one."""
+        """Yield the names and modules directly below this one."""
         return ((name, value) for name, value in self._members() if isinstance(value, Module))
 
     def modules(self) -> Iterator["Module"]:
-        """This module and all below it, parents first, once each."""
+        """Yield this module and all modules below it once each, parents first."""
         pending: list[Module] = [self]
         seen: set[int] = set()
         while pending:
@@ -87,27 +87,27 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget every parameter's gradient."""
+        """Discard the gradients of all parameters."""
         for parameter in self.parameters():
             parameter.zero_grad()
 
     def state_dict(self) -> dict[str, AnyArray]:
-        """Parameters and buffers by name, as in PyTorch ("0.weight", "1.running_mean").
+        """Return parameters and buffers by name, as in PyTorch ("0.weight", "1.running_mean").
 
-        The arrays are the live ones, not copies: training goes on changing them.
+        The arrays are not copies: further training changes them.
         """
         return {name: value.data if isinstance(value, Parameter) else value for name, value in self._walk("")}
 
     def load_state_dict(self, state: Mapping[str, AnyArray], strict: bool = True) -> LoadResult:
-        """Copy `state` into the module's own memory, all of it or nothing.
+        """Copy `state` into the module's own memory: all of it, or nothing if it raises.
 
         Args:
             state: arrays by name, as `state_dict()` returns them.
-            strict: False lets keys be missing or unexpected; those are returned.
+            strict: False allows missing and unexpected keys, which are returned.
 
         Raises:
-            TypeError: a value is no array or of another dtype than the module's.
-            ValueError: missing or unexpected keys (strict), or a wrong shape.
+            TypeError: a value is not an array of the module's dtype.
+            ValueError: keys are missing or unexpected (strict), or a shape is wrong.
         """
         own = self.state_dict()
         result = LoadResult([key for key in own if key not in state], [key for key in state if key not in own])
@@ -142,7 +142,7 @@ class Module:
                 yield from child._walk(f"{prefix}{name}.")
 
     def _options(self) -> str:
-        """What stands in the brackets of `repr`."""
+        """Return the text between the parentheses of `repr`."""
         return ""
 
     def __repr__(self) -> str:

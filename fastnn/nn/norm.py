@@ -22,7 +22,7 @@ class Norm(Module):
 
 
 class _BatchNorm(Norm):
-    """What the two have in common."""
+    """Base class of the batch norms."""
 
     _layouts: tuple[str, ...] = ()
 
@@ -50,8 +50,8 @@ class _BatchNorm(Norm):
         """x and y: (N, C, ...).
 
         Raises:
-            TypeError: x is no array of the layer's dtype.
-            ValueError: a wrong shape, or one value per channel in training, which has no variance.
+            TypeError: x is not an array of the layer's dtype.
+            ValueError: x has a wrong shape, or one value per channel in training, which has no variance.
         """
         if isinstance(x, np.ndarray) and (x.ndim not in map(len, self._layouts) or x.shape[1] != self.num_features):
             want = " or ".join(f"({', '.join(layout)})" for layout in self._layouts)
@@ -91,14 +91,15 @@ class BatchNorm1d(_BatchNorm):
     Args:
         num_features: number of channels C.
         eps: finite, >= 0, added to the variance.
-        momentum: share of the new value in the running statistics, in [0, 1]; None gives all batches so far the same.
-        affine: False leaves weight and bias out.
-        track_running_stats: False keeps no running statistics; the batch's own serve in evaluation too.
-        dtype: float32 or float64, of the parameters and of all x.
+        momentum: weight of the new value in the running statistics, in [0, 1]; None averages all batches so far
+            equally.
+        affine: False omits weight and bias.
+        track_running_stats: False keeps no running statistics; evaluation then uses the batch's statistics too.
+        dtype: dtype of the parameters and of x, float32 or float64.
 
     Attributes:
-        weight, bias: (C,), ones and zeros at first, or None.
-        running_mean, running_var: (C,), zeros and ones at first, or None. The variance is unbiased, as in PyTorch.
+        weight, bias: (C,), initially ones and zeros, or None.
+        running_mean, running_var: (C,), initially zeros and ones, or None. The variance is unbiased, as in PyTorch.
         num_batches_tracked: int64, shape (); the number of training calls so far, or None.
     """
 
@@ -117,12 +118,12 @@ class LayerNorm(Norm):
     Args:
         normalized_shape: the trailing shape; an int for one axis.
         eps: finite, >= 0, added to the variance.
-        elementwise_affine: False leaves weight and bias out.
-        bias: False leaves the bias out.
-        dtype: float32 or float64, of the parameters and of all x.
+        elementwise_affine: False omits weight and bias.
+        bias: False omits the bias.
+        dtype: dtype of the parameters and of x, float32 or float64.
 
     Attributes:
-        weight, bias: normalized_shape, ones and zeros at first, or None.
+        weight, bias: of shape normalized_shape, initially ones and zeros, or None.
     """
 
     def __init__(
@@ -144,8 +145,8 @@ class LayerNorm(Norm):
         """x and y: (..., *normalized_shape).
 
         Raises:
-            TypeError: x is no array of the layer's dtype.
-            ValueError: its trailing shape is another.
+            TypeError: x is not an array of the layer's dtype.
+            ValueError: its trailing shape is not normalized_shape.
         """
         weight, bias = self.weight, self.bias
         scale = None if weight is None else weight.data

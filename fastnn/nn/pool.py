@@ -12,17 +12,17 @@ class MaxPool2d(Module):
     """The largest element of each window; see `fastnn.functional.max_pool2d`.
 
     Args:
-        kernel_size: of the window, 255 elements at most; an integer, or two for height and width, as the next ones.
-        stride: from window to window; kernel_size if None.
-        padding: how far windows reach beyond the image; at most half of kernel_size.
+        kernel_size: the window's size, an integer, or two for height and width, as for stride; at most 255 elements.
+        stride: distance between windows; None for kernel_size.
+        padding: how far windows extend beyond the image; at most half of kernel_size.
 
     Raises:
-        ValueError: a size out of its range.
+        ValueError: a size is out of range.
     """
 
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
         self.kernel_size, self.stride, self.padding = pooling(kernel_size, stride, padding)
-        self(np.zeros((0, *self.kernel_size)))  # has the rest refused now, by the border's sentences
+        self(np.zeros((0, *self.kernel_size)))  # on no images, so that the kernel's argument checks raise now
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """x: (..., H, W)."""

@@ -1,4 +1,4 @@
-"""How a model changes a signal before it is trained: whether the signal explodes, vanishes, or dies."""
+"""Reports how an untrained model changes a signal: whether the signal explodes, vanishes, or dies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from fastnn.nn.tracing import leaves, signals
 from fastnn.random import Generator, normal_
 
 FAR = 100.0
-"""A signal has vanished or exploded if its deviation is smaller or larger by this factor than where it came from."""
+"""A signal has vanished or exploded if its standard deviation changes by more than this factor from its start."""
 DEAD = 0.5
-"""The share of dead units that a warning is given from."""
+"""The share of dead units from which on a warning is given."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Report:
     """The layers in the order they run; iterate over them, or print the whole.
 
     Attributes:
-        warnings: a sentence for what looks wrong: where a deviation is first 100 times smaller or larger than that of
-            the batch (for gradients: of dy), or than that behind the last norm on the way, which sets the size anew;
-            where something is not finite; and where half of the units of an activation are dead.
+        warnings: a sentence for each problem: the first layer whose standard deviation is 100 times smaller or larger
+            than that of the batch (for gradients: of dy), or than that after the last norm on the way, which sets a new
+            scale; non-finite values; and activations with at least half of their units dead.
     """
 
     layers: tuple[LayerReport, ...]
@@ -70,23 +70,23 @@ class Report:
 
 
 def report(model: Module, batch: Array, dy: Array | None = None) -> Report:
-    """Run a batch forward and backward once, and report on each layer. Afterwards the model is as before.
+    """Run a batch forward and backward once, and report on each layer. The model's state is restored afterwards.
 
     Args:
-        model: a `fastnn.nn.Module`. Sequentials are looked into; any other module is one layer.
-        batch: (N, ...), what the model takes, N > 0.
-        dy: gradient of the loss with respect to the model's result; standard normal numbers, always the same, if None.
+        model: a `fastnn.nn.Module`. Sequentials are expanded; any other module is one layer.
+        batch: (N, ...), an input of the model, N > 0.
+        dy: gradient of the loss with respect to the model's result; None for standard normal numbers, always the same.
 
     Raises:
-        TypeError: model is no Module.
-        ValueError: an empty batch, a model without layers, or what the model refuses.
+        TypeError: model is not a Module.
+        ValueError: the batch is empty, the model has no layers, or the model raises it.
     """
     if not isinstance(model, Module):
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module")
     if np.size(batch) == 0:
-        raise ValueError(f"batch: got shape {np.shape(batch)}, want one sample at least")
+        raise ValueError(f"batch: got shape {np.shape(batch)}, want at least one sample")
     if next(leaves(model), None) is None:
-        raise ValueError("model: got one without layers, want one at least")
+        raise ValueError("model: got a model without layers, want at least one layer")
 
     def gradient(y: Array) -> Array:
         return normal_(np.empty_like(y, order="C"), generator=Generator(0)) if dy is None else dy
@@ -111,7 +111,7 @@ def _warnings(rows: tuple[LayerReport, ...], layers: list[Module], batch_std: fl
     order = range(len(rows))
     norms = [isinstance(layer, Norm) for layer in layers]
     yield from _far(rows, "activation", order, batch_std, norms)
-    # A gradient has passed the norm of the layer behind it.
+    # A gradient has passed through the norm of the layer after it.
     yield from _far(rows, "gradient", order[::-1], rows[-1].gradient.std, [*norms[1:], False])
     for row, layer in zip(rows, layers, strict=True):
         if hasattr(layer, "nonlinearity") and row.activation.dead >= DEAD:
@@ -119,7 +119,7 @@ def _warnings(rows: tuple[LayerReport, ...], layers: list[Module], batch_std: fl
 
 
 def _far(rows: tuple[LayerReport, ...], what: str, order: range, start: float, anew: list[bool]) -> Iterator[str]:
-    """The first layers on the way that are far from `start`; from those on that set the size anew, far from them."""
+    """Warn where a deviation is first far from `start`, and after each norm where it is first far from the norm's."""
     said = set()
     for i in order:
         std = getattr(rows[i], what).std

@@ -1,4 +1,4 @@
-"""Running a model layer by layer, and putting back what that changes."""
+"""Runs a model layer by layer, and restores the state that this changes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,15 +17,16 @@ T = TypeVar("T")
 def signals(
     model: Module, batch: Array, gradient: Callable[[Array], Array], look: Callable[[str, str, Array], T]
 ) -> list[tuple[str, Module, T, T]]:
-    """Run a batch forward and backward, and look at every layer's result and the gradient with respect to it.
+    """Run a batch forward and backward, and call `look` on every layer's result and the gradient with respect to it.
 
     Args:
         gradient: computes the gradient of the loss with respect to the model's result from that result.
-        look: ("activation" or "gradient", the layer's name, the array) -> what to keep; the array may change later.
+        look: function of ("activation" or "gradient", the layer's name, the array) that returns the value to keep; the
+            array may change later.
 
     Returns:
-        (name, layer, the value of `look` for its result, and for the gradient), in the order they run. The model is as
-        before afterwards.
+        (name, layer, the value of `look` for the layer's result, and for the gradient) per layer, in the order they
+        run. The model's state is restored.
     """
     layers = list(leaves(model))
     with kept(model):
@@ -43,7 +44,7 @@ def signals(
 
 
 def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
-    """Layers in the order they run, with their names; Sequentials are looked into, any other module is one layer."""
+    """Yield names and layers in the order they run; Sequentials are expanded, any other module is one layer."""
     if not isinstance(module, Sequential):
         yield name, module
         return
@@ -53,7 +54,7 @@ def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
 
 @contextmanager
 def kept(model: Module) -> Iterator[None]:
-    """Put back what running a model changes: buffers, gradients, modes, and where generators stand."""
+    """Restore the state that running a model changes: buffers, gradients, modes, and generators' positions."""
     parameters = list(model.parameters())
     gradients = [None if p.grad is None else p.grad.copy() for p in parameters]
     trained = {id(p.data) for p in parameters}

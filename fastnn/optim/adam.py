@@ -12,24 +12,24 @@ from fastnn.optim.state import Layout
 class Adam(Optimizer):
     """Adam, with L2 regularisation.
 
-    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
-    of steps: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
-    theta -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps).
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
+    steps: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, theta -= lr / (1 - beta1^t) * m / (sqrt(v) /
+    sqrt(1 - beta2^t) + eps).
 
     Args:
         params: see `Optimizer`.
         lr: finite, >= 0.
         betas: decay rates of m and v, in [0, 1).
-        eps: finite, >= 0; outside the root and after the bias correction, as in PyTorch.
+        eps: finite, >= 0; added outside the root and after the bias correction, as in PyTorch.
         weight_decay: finite, >= 0.
-        amsgrad: divide by the root of the largest v so far.
-        maximize: climb instead of descend.
-        foreach, capturable, fused: kept for PyTorch's sake, without effect.
-        differentiable: only False.
+        amsgrad: divide by the square root of the largest v so far.
+        maximize: maximise the objective.
+        foreach, capturable, fused: accepted for compatibility with PyTorch, without effect.
+        differentiable: must be False.
         extras: see `fastnn.optim.options.Extras`.
-        decoupled_weight_decay: True makes it `AdamW`.
+        decoupled_weight_decay: True for the rule of `AdamW`.
 
-    State: "exp_avg" (m), "exp_avg_sq" (v) and with amsgrad "max_exp_avg_sq", the shape of their parameter.
+    State: "exp_avg" (m), "exp_avg_sq" (v) and, with amsgrad, "max_exp_avg_sq", of the parameter's shape.
 
     Sources: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1; S. Reddi et al.,
     "On the convergence of Adam and beyond", ICLR 2018, algorithm 2.
@@ -78,7 +78,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: theta shrinks by lr * weight_decay of itself, and g stays the gradient.
+    """Adam with decoupled weight decay: theta is multiplied by 1 - lr * weight_decay, and g is the gradient alone.
 
     Arguments and state are those of `Adam`.
 

@@ -12,22 +12,21 @@ from fastnn.optim.state import Layout
 class Adamax(Optimizer):
     """Adam scaled by the largest gradient instead of the root of a mean square.
 
-    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
-    of steps: m = beta1 m + (1 - beta1) g, u = max(beta2 u, |g| + eps),
-    theta -= lr / (1 - beta1^t) * m / u.
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
+    steps: m = beta1 m + (1 - beta1) g, u = max(beta2 u, |g| + eps), theta -= lr / (1 - beta1^t) * m / u.
 
     Args:
         params: see `Optimizer`.
         lr: finite, >= 0.
         betas: decay rates of m and u, in [0, 1).
-        eps: finite, >= 0; inside the maximum, as in PyTorch.
+        eps: finite, >= 0; added inside the maximum, as in PyTorch.
         weight_decay: finite, >= 0.
-        maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect.
-        differentiable: only False.
+        maximize: maximise the objective.
+        foreach, capturable: accepted for compatibility with PyTorch, without effect.
+        differentiable: must be False.
         extras: see `fastnn.optim.options.Extras`.
 
-    State: "exp_avg" (m) and "exp_inf" (u), the shape of their parameter.
+    State: "exp_avg" (m) and "exp_inf" (u), of the parameter's shape.
 
     Source: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 2.
     """
@@ -68,10 +67,9 @@ class Adamax(Optimizer):
 class NAdam(Optimizer):
     """Adam with Nesterov momentum.
 
-    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
-    of steps: m and v as in `Adam`, mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2),
-    theta -= lr ((1 - mu_t) / (1 - mu_1 ... mu_t) g + mu_(t+1) / (1 - mu_1 ... mu_(t+1)) m)
-    / (sqrt(v) / sqrt(1 - beta2^t) + eps).
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
+    steps: m and v as in `Adam`, mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2), theta -= lr ((1 - mu_t) / (1 - mu_1 ...
+    mu_t) g + mu_(t+1) / (1 - mu_1 ... mu_(t+1)) m) / (sqrt(v) / sqrt(1 - beta2^t) + eps).
 
     Args:
         params: see `Optimizer`.
@@ -79,14 +77,14 @@ class NAdam(Optimizer):
         betas: decay rates of m and v, in [0, 1).
         eps: finite, >= 0.
         weight_decay: finite, >= 0.
-        momentum_decay: how fast mu_t grows to beta1; finite, >= 0.
-        decoupled_weight_decay: theta shrinks by lr * weight_decay of itself, and g stays the gradient.
-        maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect.
-        differentiable: only False.
+        momentum_decay: speed at which mu_t grows to beta1; finite, >= 0.
+        decoupled_weight_decay: multiply theta by 1 - lr * weight_decay; g is then the gradient alone.
+        maximize: maximise the objective.
+        foreach, capturable: accepted for compatibility with PyTorch, without effect.
+        differentiable: must be False.
         extras: see `fastnn.optim.options.Extras`.
 
-    State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter; a state dict has "mu_product" too.
+    State: "exp_avg" (m) and "exp_avg_sq" (v), of the parameter's shape; a state dict has "mu_product" too.
 
     Source: T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
     """
@@ -129,27 +127,26 @@ class NAdam(Optimizer):
 
 
 class RAdam(Optimizer):
-    """Adam that goes by momentum alone until the variance of its scale is known: rectified Adam.
+    """Rectified Adam: uses momentum alone until the variance of the adaptive rate can be computed.
 
-    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
-    of steps: m and v as in `Adam`, rho = 2 / (1 - beta2) - 1,
-    rho_t = rho - 2 t beta2^t / (1 - beta2^t). Where rho_t > 5,
-    r = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)) and
-    theta -= lr r / (1 - beta1^t) * m sqrt(1 - beta2^t) / (sqrt(v) + eps); else theta -= lr / (1 - beta1^t) * m.
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
+    steps: m and v as in `Adam`, rho = 2 / (1 - beta2) - 1, rho_t = rho - 2 t beta2^t / (1 - beta2^t). Where rho_t > 5,
+    r = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)) and theta -= lr r / (1 - beta1^t) * m sqrt(1 -
+    beta2^t) / (sqrt(v) + eps); else theta -= lr / (1 - beta1^t) * m.
 
     Args:
         params: see `Optimizer`.
         lr: finite, >= 0.
         betas: decay rates of m and v, in [0, 1).
-        eps: finite, >= 0; ahead of the bias correction, as in PyTorch.
+        eps: finite, >= 0; added before the bias correction, as in PyTorch.
         weight_decay: finite, >= 0.
-        decoupled_weight_decay: theta shrinks by lr * weight_decay of itself, and g stays the gradient.
-        maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect.
-        differentiable: only False.
+        decoupled_weight_decay: multiply theta by 1 - lr * weight_decay; g is then the gradient alone.
+        maximize: maximise the objective.
+        foreach, capturable: accepted for compatibility with PyTorch, without effect.
+        differentiable: must be False.
         extras: see `fastnn.optim.options.Extras`.
 
-    State: "exp_avg" (m) and "exp_avg_sq" (v), the shape of their parameter.
+    State: "exp_avg" (m) and "exp_avg_sq" (v), of the parameter's shape.
 
     Source: L. Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
     """

@@ -1,4 +1,4 @@
-"""Rates that adapt to each element: Adagrad, Adadelta, RMSprop."""
+"""Optimizers with a learning rate per element: Adagrad, Adadelta, RMSprop."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
@@ -10,22 +10,22 @@ from fastnn.optim.state import Layout
 
 
 class Adagrad(Optimizer):
-    """Each element's steps shrink with the root of the sum of its squared gradients.
+    """Adagrad: divides each element's step by the root of the sum of its squared gradients.
 
-    With g the gradient plus weight_decay * theta (its negative first, if `maximize`) and t the parameter's own count
-    of steps: sum += g^2, theta -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum) + eps).
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
+    steps: sum += g^2, theta -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum) + eps).
 
     Args:
         params: see `Optimizer`.
         lr, lr_decay, weight_decay: finite, >= 0.
-        initial_accumulator_value: what sum begins with; finite, >= 0.
+        initial_accumulator_value: the initial value of sum; finite, >= 0.
         eps: finite, >= 0.
-        maximize: climb instead of descend.
-        foreach, fused: kept for PyTorch's sake, without effect.
-        differentiable: only False.
+        maximize: maximise the objective.
+        foreach, fused: accepted for compatibility with PyTorch, without effect.
+        differentiable: must be False.
         extras: see `fastnn.optim.options.Extras`.
 
-    State: "sum", the shape of its parameter.
+    State: "sum", of the parameter's shape.
 
     Source: J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic
     optimization", JMLR 12 (2011), figure 1, diagonal.
@@ -71,27 +71,27 @@ class Adagrad(Optimizer):
 
 
 AdaGrad = Adagrad
-"""`Adagrad`, in the spelling of the paper."""
+"""`Adagrad` in the paper's spelling."""
 
 
 class Adadelta(Optimizer):
-    """Steps in the units of the parameter: scaled by the root mean square of past steps over that of gradients.
+    """Adadelta: scales steps by the ratio of the root mean squares of past steps and of gradients.
 
-    With g the gradient plus weight_decay * theta (its negative first, if `maximize`): s = rho s + (1 - rho) g^2,
-    d = sqrt(a + eps) / sqrt(s + eps) g, a = rho a + (1 - rho) d^2, theta -= lr d.
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta: s = rho s + (1 - rho) g^2, d = sqrt(a
+    + eps) / sqrt(s + eps) g, a = rho a + (1 - rho) d^2, theta -= lr d.
 
     Args:
         params: see `Optimizer`.
         lr: finite, >= 0.
         rho: decay rate of both means, in [0, 1].
-        eps: finite, >= 0; inside the roots.
+        eps: finite, >= 0; added inside the roots.
         weight_decay: finite, >= 0.
-        maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect.
-        differentiable: only False.
+        maximize: maximise the objective.
+        foreach, capturable: accepted for compatibility with PyTorch, without effect.
+        differentiable: must be False.
         extras: see `fastnn.optim.options.Extras`.
 
-    State: "square_avg" (s) and "acc_delta" (a), the shape of their parameter.
+    State: "square_avg" (s) and "acc_delta" (a), of the parameter's shape.
 
     Source: M. D. Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1.
     """
@@ -130,25 +130,25 @@ class Adadelta(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Steps scaled by the root of a decaying mean of squared gradients.
+    """RMSprop: divides steps by the root of a decaying mean of squared gradients.
 
-    With g the gradient plus weight_decay * theta (its negative first, if `maximize`): s = alpha s + (1 - alpha) g^2,
-    h = g / (sqrt(s) + eps) and theta -= lr h; with momentum, b = momentum b + h and theta -= lr b. Centered, a mean
-    gradient a = alpha a + (1 - alpha) g is kept too, and the root is that of s - a^2, or of 0 where that is less.
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta: s = alpha s + (1 - alpha) g^2, h = g /
+    (sqrt(s) + eps) and theta -= lr h; with momentum, b = momentum b + h and theta -= lr b. With `centered`, a mean
+    gradient a = alpha a + (1 - alpha) g is kept too, and s - a^2, or 0 if that is negative, replaces s in h.
 
     Args:
         params: see `Optimizer`.
         lr: finite, >= 0.
         alpha: decay rate of the means, in [0, 1].
-        eps: finite, >= 0; outside the root.
+        eps: finite, >= 0; added outside the root.
         weight_decay, momentum: finite, >= 0.
-        centered: divide by an estimate of the standard deviation; not with `state_dtype`.
-        maximize: climb instead of descend.
-        foreach, capturable: kept for PyTorch's sake, without effect.
-        differentiable: only False.
+        centered: divide by an estimate of the standard deviation; not available with `state_dtype`.
+        maximize: maximise the objective.
+        foreach, capturable: accepted for compatibility with PyTorch, without effect.
+        differentiable: must be False.
         extras: see `fastnn.optim.options.Extras`.
 
-    State: "square_avg" (s), with momentum "momentum_buffer" (b), centered "grad_avg" (a), the shape of their parameter.
+    State: "square_avg" (s), "momentum_buffer" (b) with momentum, "grad_avg" (a) if centered, of the parameter's shape.
 
     Sources: T. Tieleman, G. Hinton, "Lecture 6.5, RMSProp", Coursera, 2012; A. Graves, "Generating sequences with
     recurrent neural networks", 2013, equations 38 to 45.
@@ -192,7 +192,7 @@ class RMSprop(Optimizer):
     def _agree(self, options: Mapping[str, Any]) -> None:
         if options["centered"] and self.state_dtype is not None:
             raise ValueError(
-                f"centered: got True, want False with state_dtype={self.state_dtype!r}; keep state in full"
+                f"centered: got True, want False with state_dtype={self.state_dtype!r}; use state_dtype=None"
             )
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:

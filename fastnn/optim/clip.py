@@ -19,26 +19,26 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> float:
-    """Scale all gradients so that the norm of all of them together is at most `max_norm`.
+    """Scale all gradients so that their total norm is at most `max_norm`.
 
-    The factor is max_norm / (norm + 1e-6), as in PyTorch. Where the norm is NaN or infinite, no gradient is touched:
+    The factor is max_norm / (norm + 1e-6), as in PyTorch. If the norm is NaN or infinite, no gradient is changed:
     scaling would spread the NaN to all of them.
 
     Args:
-        parameters: one or many `fastnn.nn.Parameter` or torch tensors, whose `grad` is scaled, None passed over; or
-            NumPy arrays, which are gradients themselves. A gradient that comes twice counts once.
-        max_norm: >= 0; infinity only measures.
-        norm_type: p of the p-norm, > 0; math.inf for the largest magnitude. 2 takes one pass to measure and at most one
-            to scale, others go through NumPy.
-        error_if_nonfinite: raise for a norm that is NaN or infinite.
-        foreach: kept for PyTorch's sake, without effect.
+        parameters: one or several `fastnn.nn.Parameter` or torch tensors, whose `grad` is scaled unless it is None; or
+            NumPy arrays, which are the gradients themselves. A gradient that is listed twice counts once.
+        max_norm: >= 0; infinity only computes the norm.
+        norm_type: p of the p-norm, > 0; math.inf for the largest magnitude. 2 takes one pass for the norm and at most
+            one for scaling; other values are computed by NumPy.
+        error_if_nonfinite: raise if the norm is NaN or infinite.
+        foreach: accepted for compatibility with PyTorch, without effect.
 
     Returns:
-        The norm before clipping; 0 without gradients.
+        The norm before clipping; 0 if there are no gradients.
 
     Raises:
-        ValueError: an argument outside its range.
-        FloatingPointError: a norm that is not finite, with `error_if_nonfinite`.
+        ValueError: an argument is out of range.
+        FloatingPointError: the norm is not finite, with `error_if_nonfinite`.
 
     Source: R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013,
     algorithm 1.
@@ -61,12 +61,12 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
-    """Move every gradient element into [-clip_value, clip_value]; NaN stays NaN.
+    """Clamp every gradient element to [-clip_value, clip_value]; NaN stays NaN.
 
     Args:
         parameters: as in `clip_grad_norm_`.
         clip_value: >= 0.
-        foreach: kept for PyTorch's sake, without effect.
+        foreach: accepted for compatibility with PyTorch, without effect.
     """
     limit = _at_least_zero("clip_value", clip_value)
     _core.clamp(*_gradients(parameters), -limit, limit)
@@ -93,7 +93,7 @@ def _norm(grads: list[Any], names: list[str], p: float) -> float:
     largest = float(np.max([part.max() for part in parts if part.size], initial=0.0))
     if largest == 0 or math.isinf(p) or not math.isfinite(largest):
         return largest
-    total = sum(float(np.sum((part / largest) ** p)) for part in parts)  # of shares of 1, whose powers do not overflow
+    total = sum(float(np.sum((part / largest) ** p)) for part in parts)  # of ratios <= 1, whose powers do not overflow
     try:
         return float(largest * total ** (1 / p))
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Parameter groups that follow a rule."""
+"""Parameter groups with and without weight decay."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from fastnn._checks import not_negative
 
 
 def no_decay_groups(model: Any, weight_decay: float = 1e-2) -> list[dict[str, Any]]:
-    """The named parameters of `model` in two groups: matrices and filters decay, biases and norms' scales do not.
+    """Return the model's named parameters in two groups: matrices and filters decay, biases and norms' scales do not.
 
-    What has fewer than two dimensions does not decay, as is usual for transformers and convolutional networks.
+    Parameters with fewer than two dimensions do not decay, as is usual for transformers and convolutional networks.
 
     Args:
         model: a `fastnn.nn.Module` or a torch module.
-        weight_decay: of the first group; finite, >= 0.
+        weight_decay: weight decay of the first group; finite, >= 0.
 
     Returns:
-        Groups to be given to an optimizer; one that would be empty is left out.
+        The groups for an optimizer, without empty ones.
     """
     rates = {True: not_negative("weight_decay", weight_decay), False: 0.0}
     named = list(model.named_parameters())

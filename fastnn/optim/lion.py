@@ -10,20 +10,21 @@ from fastnn.optim.state import Layout
 
 
 class Lion(Optimizer):
-    """Steps of one size for every element, in the direction of the sign of a momentum.
+    """Lion: steps of the same size for every element, in the direction of the sign of a momentum.
 
-    With g the gradient (its negative, if `maximize`): theta -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay theta),
-    then m = beta2 m + (1 - beta2) g. Usual is a third to a tenth of AdamW's learning rate, and as much more decay.
+    Let g be the gradient (its negative if `maximize`): theta -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay
+    theta), then m = beta2 m + (1 - beta2) g. Usual values are a learning rate three to ten times smaller than AdamW's
+    and a weight decay larger by that factor.
 
     Args:
         params: see `Optimizer`.
         lr: finite, >= 0.
-        betas: of the step's mixture and of m, in [0, 1).
+        betas: decay rates in the step and of m, in [0, 1).
         weight_decay: finite, >= 0; decoupled.
-        maximize: climb instead of descend.
+        maximize: maximise the objective.
         extras: see `fastnn.optim.options.Extras`.
 
-    State: "exp_avg" (m), the shape of its parameter.
+    State: "exp_avg" (m), of the parameter's shape.
 
     Source: X. Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
     """

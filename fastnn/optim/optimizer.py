@@ -20,31 +20,30 @@ Gradients = Sequence[Any]
 
 
 class Optimizer:
-    """Steps parameters in place.
+    """Base class of the optimizers, which update parameters in place.
 
     Args:
         params: an iterable of `fastnn.nn.Parameter`, of C-contiguous, writable float32 or float64 NumPy arrays, or of
-            dense CPU tensors of PyTorch (float32, float64, or bfloat16 with its state in float32), which are stepped
-            where they lie; of (name, parameter) pairs; or of dicts with such a list under "params" and options of
-            their own.
-        options: those of groups that do not set them, by the names of `fastnn.optim.options.CHECKS`.
+            dense CPU tensors of PyTorch (float32, float64, or bfloat16 with its state in float32), which are updated in
+            place; of (name, parameter) pairs; or of dicts with such a list under "params" and the group's own options.
+        options: default options of the groups, by the names of `fastnn.optim.options.CHECKS`.
         extras: see `Extras`.
 
     Attributes:
-        param_groups: one dict per group; options may be set between steps, and are checked then.
+        param_groups: one dict per group; options may be set between steps and are then checked.
         clip_grad_norm, zero_grad_after_step, error_if_nonfinite: as given; may be set between steps.
         last_grad_norm: the gradients' norm that the last step with `clip_grad_norm` found, or None.
-        skipped_steps: how many steps were skipped for a norm that was not finite.
+        skipped_steps: number of steps that were skipped since the norm was not finite.
 
     Raises:
-        TypeError, ValueError: a parameter that the kernels cannot step in place, is listed twice or shares memory with
-            another one; an option that has no meaning. Nothing is written before all of that has been checked.
+        TypeError, ValueError: a parameter cannot be updated in place, is listed twice or shares memory with another
+            one, or an option is invalid. All of this is checked before anything is written.
     """
 
     rule: ClassVar[type["_core._Stepper"]]
     """The compiled stepper."""
     layout: ClassVar[Layout]
-    """What is kept for each parameter."""
+    """The layout of each parameter's state."""
 
     def __init__(self, params: Iterable[Any], options: Mapping[str, Any], **extras: Any) -> None:
         unknown = extras.keys() - Extras.__annotations__.keys()
@@ -81,11 +80,11 @@ class Optimizer:
 
     @property
     def state_dtype(self) -> StateDtype | None:
-        """The format that state is kept in; it cannot be changed."""
+        """The format in which state is kept; it cannot be changed."""
         return self._state_dtype
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
-        """Add a dict with parameters under "params" and options of their own; where it is refused, nothing changes."""
+        """Add a dict with parameters under "params" and their options; if it is invalid, nothing changes."""
         if not isinstance(param_group, Mapping) or "params" not in param_group:
             raise TypeError(f"param_group: got a {type(param_group).__name__} without 'params', want a dict with it")
         before, groups = dict(vars(self)), self.param_groups
@@ -95,20 +94,20 @@ class Optimizer:
         except BaseException:
             vars(self).update(before)
             raise
-        fresh, self.param_groups = self.param_groups, groups  # the same list as ever, for those who hold it
+        fresh, self.param_groups = self.param_groups, groups  # the same list object, since others may hold it
         self._keep(fresh)
 
     def step(self, grads: Gradients | None = None, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
         Args:
-            grads: gradients in the order of all parameters, None for one to be left alone; by default each
-                parameter's own `grad`. A callable is taken for the closure, as in PyTorch.
-            closure: called first; it computes the gradients and returns the loss, which is then returned.
+            grads: gradients in the order of all parameters, None for a parameter to skip; by default each parameter's
+                own `grad`. A callable is taken as the closure, as in PyTorch.
+            closure: called first; it computes the gradients and returns the loss, which `step` returns.
 
         Raises:
-            TypeError, ValueError: a gradient of another shape or dtype than its parameter, or overlapping one; no
-                parameter of any group has been changed then.
+            TypeError, ValueError: a gradient differs from its parameter in shape or dtype, or overlaps a parameter; no
+                parameter of any group has then been changed.
             FloatingPointError: the norm is not finite, and `error_if_nonfinite`.
         """
         if callable(grads):
@@ -117,7 +116,7 @@ class Optimizer:
         groups = self.param_groups
         if [*map(id, groups)] != self._kept:
             raise ValueError(
-                "param_groups: got groups replaced, moved or taken away, want the optimizer's own in their order; set "
+                "param_groups: got groups replaced, moved or taken away, want the optimizer's own, in order; set "
                 "options in them, or call add_param_group"
             )
         if self._built != [self._needed(group) for group in groups]:
@@ -140,10 +139,10 @@ class Optimizer:
         return loss
 
     def zero_grad(self, set_to_none: bool = False) -> None:
-        """Forget the gradients of all parameters that have them.
+        """Discard the gradients of all parameters.
 
-        For a `fastnn.nn.Parameter` that costs no pass over memory: the next backward writes instead of adding. The
-        gradient of a torch tensor is zeroed, or dropped with `set_to_none`.
+        For a `fastnn.nn.Parameter` this needs no pass over memory: the next backward writes instead of adding. The
+        gradient of a torch tensor is zeroed, or set to None with `set_to_none`.
         """
         for p in self._params:
             if isinstance(p, Parameter):
@@ -155,24 +154,24 @@ class Optimizer:
                     zero(p.grad)
 
     def state_of(self, param: Any) -> dict[str, Any]:
-        """What the optimizer keeps for one parameter: "step", an int, and its arrays by PyTorch's names.
+        """Return the state of one parameter: "step", an int, and its arrays by PyTorch's names.
 
         Raises:
-            KeyError: not a parameter of this optimizer.
+            KeyError: param is not a parameter of this optimizer.
         """
         for i, state in enumerate(self._states.each):
             if state.param is param:
                 return {"step": int(self._states.steps[i])} | {k: s.read() for k, s in state.arrays.items()}
-        raise KeyError("param: got an object that is no parameter of this optimizer")
+        raise KeyError("param: got an object that is not a parameter of this optimizer")
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed training needs, in PyTorch's layout.
+        """Return all state that a resumed training needs, in PyTorch's layout.
 
         Returns:
-            "state": for each parameter, by its number, what PyTorch would have there; arrays in float32 or float64
-                whatever they are kept in, torch tensors where the parameter is one. Those kept as they are share
-                memory with the optimizer. "param_groups": the options, with the parameters' numbers and, if they
-                have any, names. "generator": with coded state, where the random rounding is.
+            "state": for each parameter, by its number, PyTorch's entries; arrays in float32 or float64 regardless of
+                `state_dtype`, or torch tensors if the parameter is one. Arrays of uncoded state share memory with the
+                optimizer. "param_groups": the options, with the parameters' numbers and, if they have any, names.
+                "generator": the state of the generator that rounds, only with coded state.
         """
         result = saved(self.param_groups, self._states)
         if self.state_dtype is not None and self._generator is not None:
@@ -180,24 +179,24 @@ class Optimizer:
         return result
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """Take over options and state from `state_dict()`, of this library or of PyTorch: all of it or nothing.
+        """Load options and state from a `state_dict()` of this library or of PyTorch: all, or nothing if it raises.
 
-        Parameters are matched by name where both sides have names, else by position.
+        Parameters are matched by name if both sides have names, else by position.
 
         Args:
-            strict: False allows a parameter without an entry, as PyTorch leaves out those that never had a gradient:
-                its state begins anew; and a group without some option, which then keeps its value.
+            strict: False allows a parameter without an entry, whose state then starts anew (PyTorch omits parameters
+                that never had a gradient), and a group without some option, which then keeps its value.
 
         Raises:
-            TypeError, ValueError, KeyError: a missing or unknown entry, another number of parameters, a wrong shape or
-                dtype, an option that has no meaning. Nothing has changed then.
+            TypeError, ValueError, KeyError: an entry is missing or unknown, the number of parameters differs, a shape
+                or dtype is wrong, or an option is invalid. Nothing has then been changed.
         """
         groups = checked_groups(state_dict, self.param_groups, strict, type(self).__name__)
         entries = checked_entries(state_dict, groups, self._states, self._needed, strict)
         generator = None if self._generator is None else _restored(state_dict.get("generator"))
         self._build(groups)
         if self._generator is not None and generator is not None:
-            self._generator.state = generator.state  # the object may be others' too
+            self._generator.state = generator.state  # the generator may be shared
         self._keep(groups)
         for group, indices in members(groups):
             for i in indices:
@@ -250,15 +249,15 @@ class Optimizer:
         self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
-        """The kinds of state that a group's options ask for."""
+        """Return the kinds of state that a group's options need."""
         return tuple(self.layout.kinds)
 
     def _initial(self, group: ParamGroup) -> float:
-        """The value that state begins with."""
+        """Return the initial value of state."""
         return 0.0
 
     def _agree(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError where options do not fit together."""
+        """Raise ValueError if options are incompatible."""
 
     def _keep(self, groups: Sequence[ParamGroup]) -> None:
         self.param_groups[:] = groups
@@ -266,7 +265,7 @@ class Optimizer:
 
 
 def _generator(given: RandomSource | None, state_dtype: StateDtype | None) -> Generator | None:
-    """What rounds the state; no rounding, no generator."""
+    """Return the generator that rounds coded state; None if the state is not coded."""
     chosen = None if given is None else as_generator(given)
     if state_dtype is None:
         return None
@@ -274,7 +273,7 @@ def _generator(given: RandomSource | None, state_dtype: StateDtype | None) -> Ge
 
 
 def _restored(saved: Any) -> Generator | None:
-    """The generator of a state dict, if it has one."""
+    """Return the generator of a state dict, if it has one."""
     if saved is None:
         return None
     if not isinstance(saved, Mapping):

@@ -14,19 +14,19 @@ Agree = Callable[[Mapping[str, Any]], None]
 
 
 def choice(name: str, value: Any) -> bool | None:
-    """True, False, or None, with which PyTorch leaves the choice to itself. It has no effect here."""
+    """Return True, False, or None, by which PyTorch makes its own choice. The value has no effect here."""
     return None if value is None else flag(name, value)
 
 
 def never(name: str, value: Any) -> bool:
-    """False: what this library does not do."""
+    """Return False; raise for True, which this library does not support."""
     if flag(name, value):
         raise ValueError(f"{name}: got True, want False, since no step here can be differentiated; use torch.optim")
     return False
 
 
 def betas(name: str, value: Any) -> tuple[float, float]:
-    """Two decay rates in [0, 1)."""
+    """Return two decay rates in [0, 1)."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{name}: got {value!r}, want a pair of numbers in [0, 1)")
     first, second = number(name, value[0]), number(name, value[1])
@@ -36,7 +36,7 @@ def betas(name: str, value: Any) -> tuple[float, float]:
 
 
 def state_dtype(name: str, value: Any) -> StateDtype | None:
-    """The format that state is kept in."""
+    """Return the format in which state is kept."""
     if value is None or value == "bfloat16" or value == "int8":
         return value  # type: ignore[no-any-return]
     raise ValueError(f"{name}: got {value!r}, want None, 'bfloat16' or 'int8'")
@@ -64,20 +64,20 @@ CHECKS: dict[str, Check] = {
     "capturable": flag,
     "differentiable": never,
 }
-"""Every option that an optimizer here has, and what checks it."""
+"""Every option of an optimizer, and the function that checks it."""
 
 
 class Extras(TypedDict, total=False):
-    """The arguments that every optimizer has beside PyTorch's.
+    """The arguments that every optimizer has in addition to PyTorch's.
 
     Attributes:
         state_dtype: "bfloat16" or "int8" keeps the state of float32 parameters in 2 bytes or 1 (with a float32 scale
-            for every 64), rounded at random so that no small change is lost on average. Needs float32 parameters.
-        clip_grad_norm: finite, >= 0: gradients are scaled as `clip_grad_norm_` would, within the step.
-        zero_grad_after_step: the step ends with the gradients zeroed, as `zero_grad()` would.
-        error_if_nonfinite: with `clip_grad_norm`, a norm that is NaN or infinite raises; else the step is skipped and
-            counted in `skipped_steps`.
-        generator: of the random rounding; by default one that `fastnn.manual_seed` determines.
+            for every 64), rounded at random so that small changes are kept on average. Requires float32 parameters.
+        clip_grad_norm: finite, >= 0: the step scales the gradients as `clip_grad_norm_` does.
+        zero_grad_after_step: the step zeroes the gradients at its end, as `zero_grad()` does.
+        error_if_nonfinite: with `clip_grad_norm`, raise if the norm is NaN or infinite; otherwise such a step is
+            skipped and counted in `skipped_steps`.
+        generator: source of the random rounding; by default one that `fastnn.manual_seed` determines.
     """
 
     state_dtype: StateDtype | None
@@ -92,17 +92,17 @@ def _limit(name: str, value: Any) -> float | None:
 
 
 SETTINGS: dict[str, Check] = {"clip_grad_norm": _limit, "zero_grad_after_step": flag, "error_if_nonfinite": flag}
-"""Every extra that may be set between steps, and what checks it."""
+"""Every extra that may be set between steps, and the function that checks it."""
 
 
 class ParamGroup(dict[str, Any]):
-    """A dict of "params" and options; setting an option checks it and changes nothing where it is refused.
+    """A dict of "params" and options; setting an option checks it first and changes nothing if it is invalid.
 
     Args:
-        params: the parameters of the group; they stay.
+        params: the parameters of the group, which cannot be replaced.
         options: the value of every option.
         checks: for each option a function (name, value) -> value, which raises TypeError or ValueError.
-        agree: raises ValueError where options that pass their own checks do not fit together.
+        agree: raises ValueError if options that pass their own checks are incompatible.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class ParamGroup(dict[str, Any]):
         self.update(options)
 
     def renewed(self, options: Mapping[str, Any]) -> "ParamGroup":
-        """A group of the same parameters and checks with other options."""
+        """Return a group of the same parameters and checks with other options."""
         return ParamGroup(self["params"], options, self.checks, self._agree)
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -123,7 +123,7 @@ class ParamGroup(dict[str, Any]):
         """Set several options; all are checked before any is set."""
         fresh = {name: self.checks.get(name, _unchecked)(name, value) for name, value in dict(*args, **kwargs).items()}
         if "params" in fresh:
-            raise TypeError("params: got other ones, want the group's own for good; use add_param_group")
+            raise TypeError("params: got other parameters, want the group's own; use add_param_group")
         self._agree({**self, **fresh})
         super().update(fresh)
 
@@ -135,7 +135,7 @@ class ParamGroup(dict[str, Any]):
         return self
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        """As `dict.setdefault`, checked."""
+        """Like `dict.setdefault`, with checks."""
         if name not in self:
             self[name] = default
         return self[name]
@@ -149,7 +149,7 @@ class ParamGroup(dict[str, Any]):
 
 
 def _unpickled(items: Mapping[str, Any], checks: Mapping[str, Check], agree: Agree) -> ParamGroup:
-    """A group as it was. It is not checked again: `agree` may be a method of an optimizer that is not yet complete."""
+    """Return an unpickled group, without checks: `agree` may be a method of an optimizer that is not yet complete."""
     group = ParamGroup((), {}, {}, lambda _: None)
     dict.update(group, items)
     group.checks, group._agree = checks, agree

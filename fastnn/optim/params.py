@@ -1,4 +1,4 @@
-"""What an optimizer may be given as parameters and gradients."""
+"""Reads and checks the parameters and gradients passed to an optimizer."""
 
 import math
 from collections import Counter
@@ -11,7 +11,7 @@ from fastnn._parameter import Parameter
 
 
 def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
-    """What an optimizer is given, as a list of groups."""
+    """Return an optimizer's `params` argument as a list of groups."""
     if (
         not isinstance(params, Iterable)
         or isinstance(params, str | bytes | np.ndarray)
@@ -20,7 +20,7 @@ def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
         raise TypeError(f"params: got {type(params).__name__}, want a list of parameters or of groups; [parameter]")
     entries = [params] if isinstance(params, dict) else list(params)
     if not entries:
-        raise ValueError("params: got an empty list, want one parameter at least")
+        raise ValueError("params: got an empty list, want at least one parameter")
     if not isinstance(entries[0], dict):
         return [{"params": entries}]
     for entry in entries:
@@ -30,7 +30,7 @@ def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
 
 
 def as_named(group: Mapping[str, Any], offset: int) -> tuple[list[str], list[Any], bool]:
-    """The names and parameters of a group, and whether the names were given; `offset` numbers those without."""
+    """Return a group's names, parameters and whether names were given; if not, they are numbered from `offset`."""
     params = group["params"]
     single = isinstance(params, np.ndarray | Parameter) or is_torch(params)
     if not single and not isinstance(params, Iterable):
@@ -54,29 +54,29 @@ def as_named(group: Mapping[str, Any], offset: int) -> tuple[list[str], list[Any
         raise ValueError("params: got some parameters with names and some without, want all or none of a group named")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"params: got the names {twice} twice, want a name of its own for each parameter of a group")
+        raise ValueError(f"params: got the names {twice} twice, want a different name for each parameter of a group")
     return names, tensors, any(named)
 
 
 def is_torch(value: Any) -> bool:
-    """Whether it behaves as a tensor of torch."""
+    """Return whether a value behaves like a torch tensor."""
     return hasattr(value, "__dlpack__") and hasattr(value, "detach")
 
 
 def tensor_of(param: Any) -> Any:
-    """What the kernels step."""
+    """Return the array or tensor that the kernels update."""
     return param.data if isinstance(param, Parameter) else param
 
 
 def checked_grad(param: Any) -> Any:
-    """A parameter's own gradient; TypeError for an array, which has none."""
+    """Return a parameter's own gradient; raise TypeError for an array, which has none."""
     if isinstance(param, np.ndarray):
-        raise TypeError("grads: got none, want one per parameter, since NumPy arrays carry no gradient; step(grads)")
+        raise TypeError("grads: got none, want one per parameter, since NumPy arrays have no gradient; step(grads)")
     return param.grad
 
 
 def check_norm(norm: float) -> None:
-    """Raise FloatingPointError for gradients whose norm is NaN or infinite."""
+    """Raise FloatingPointError if the norm of the gradients is NaN or infinite."""
     if not math.isfinite(norm):
         raise FloatingPointError(f"grads: got a norm of {norm}, want a finite one; look for NaN in the model")
 

@@ -10,25 +10,25 @@ from fastnn.optim.state import Layout
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked for.
+    """Stochastic gradient descent with optional momentum.
 
-    With g the gradient plus weight_decay * theta (its negative first, if `maximize`):
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta:
     b = momentum * b + (1 - dampening) * g, in the first step b = g, and theta -= lr * b; or, with `nesterov`,
     theta -= lr * (g + momentum * b). Without momentum, theta -= lr * g and no state is kept.
 
     Args:
         params: see `Optimizer`.
         lr, momentum, dampening, weight_decay: finite, >= 0.
-        nesterov: needs momentum and no dampening.
-        maximize: climb instead of descend.
-        foreach, fused: kept for PyTorch's sake, without effect.
-        differentiable: only False.
+        nesterov: Nesterov momentum; requires momentum > 0 and dampening = 0.
+        maximize: maximise the objective.
+        foreach, fused: accepted for compatibility with PyTorch, without effect.
+        differentiable: must be False.
         extras: see `fastnn.optim.options.Extras`.
 
-    State: "momentum_buffer", the shape of its parameter, once there is momentum; None in a state dict until a step.
+    State: with momentum "momentum_buffer" (b), of the parameter's shape; None in a state dict before the first step.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, with
-    the velocity free of the learning rate, as PyTorch has it.
+    the learning rate outside of the velocity, as in PyTorch.
     """
 
     layout = Layout({"momentum_buffer": True}, counts_steps=False, none_at_first=True)

@@ -1,4 +1,4 @@
-"""The state that an optimizer keeps for its parameters, and the format of it."""
+"""The state that an optimizer keeps for its parameters, and its formats."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -15,12 +15,12 @@ StateDtype = Literal["bfloat16", "int8"]
 
 
 class Stored:
-    """One array of state: float32 or float64 as it is, or coded. Its first content means nothing; `write` sets it.
+    """One array of state, float32, float64 or coded. Its content is undefined until `write` sets it.
 
     Args:
-        shape, dtype: of its values.
+        shape, dtype: shape and dtype of the values.
         state_dtype: "bfloat16" or "int8" for float32 values, None to keep them as they are.
-        is_signed: False for values that are never negative, which gives int8 another bit for its exponent.
+        is_signed: False for values that are never negative, which gives int8 one more bit for the exponent.
     """
 
     def __init__(
@@ -31,18 +31,18 @@ class Stored:
         self.scales: AnyArray | None = None
         if state_dtype is not None:
             dtype = np.dtype(np.uint8 if state_dtype == "int8" else np.uint16)
-        # In huge pages, without which one thread takes a fifth longer for a step from memory.
+        # Huge pages: without them a step from memory takes one thread a fifth longer.
         self.array = _core.empty(shape, dtype)
         if state_dtype == "int8":
             blocks = -(-self.array.size // _core.SCALE_ELEMENTS)
             self.scales = _core.empty((blocks,), np.dtype(np.float32))
 
     def read(self) -> AnyArray:
-        """The values; where they are not coded, the array itself."""
+        """Return the values; if they are not coded, the array itself."""
         return _core.decode_state(self.array, self.scales, self.is_signed) if self.coded else self.array
 
     def write(self, values: AnyArray | float) -> None:
-        """Replace the values, by one for all or by an array; those of `read` are kept exactly."""
+        """Set the values, to one number or to an array; values returned by `read` are stored exactly."""
         if self.coded:
             values = np.broadcast_to(np.float32(values), self.array.shape)
             _core.encode_state(values, self.array, self.scales, self.is_signed)
@@ -51,7 +51,7 @@ class Stored:
 
 
 class ParamState:
-    """One parameter, the tensor that is stepped, and the arrays of its state by their names."""
+    """One parameter, the tensor that is updated, and the arrays of its state by name."""
 
     def __init__(self, name: str, param: Any) -> None:
         self.name, self.param = name, param
@@ -63,14 +63,14 @@ class ParamState:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which state an optimizer keeps for each parameter, and how a state dict presents it.
+    """The kinds of state that an optimizer keeps for each parameter, and their form in a state dict.
 
     Attributes:
-        kinds: the names of the arrays, as PyTorch has them, each with whether it can be negative.
+        kinds: PyTorch's names of the arrays, each with whether its values can be negative.
         counts_steps: whether a state dict has a "step" for each parameter.
-        memory_name: what a state dict calls the number that the rule keeps for each parameter.
-        none_at_first: the rule's number is 1 until the first step of a parameter; its arrays are None in a state dict
-            until then, as in PyTorch.
+        memory_name: the name, in a state dict, of the number that the rule keeps for each parameter.
+        none_at_first: whether a parameter's number is 1 until its first step, and its arrays None in a state dict until
+            then, as in PyTorch.
     """
 
     kinds: Mapping[str, bool]
@@ -84,7 +84,7 @@ class States:
 
     Attributes:
         each: a `ParamState` per parameter.
-        steps: int64, the steps of each parameter so far.
+        steps: int64, number of steps of each parameter so far.
         memory: float64, the number that the rule keeps for each parameter.
     """
 
@@ -94,10 +94,10 @@ class States:
         self.steps, self.memory = np.zeros(0, np.int64), np.ones(0)
 
     def extended(self, names: Sequence[str], params: Sequence[Any]) -> "States":
-        """These and further parameters; the object itself stays as it is.
+        """Return the state of these and further parameters; the object itself does not change.
 
         Raises:
-            TypeError: a parameter that the kernels cannot step, or whose state cannot be kept in `state_dtype`.
+            TypeError: the kernels cannot update a parameter, or its state cannot be kept in `state_dtype`.
         """
         more = [ParamState(name, param) for name, param in zip(names, params, strict=True)]
         for state in more:
@@ -120,7 +120,7 @@ class States:
                 own.arrays[kind].write(initial)
 
     def columns(self) -> list[tuple[list[Any], list[Any], bool]]:
-        """For each kind, the arrays of all parameters, their scales, and whether it can be negative."""
+        """Return for each kind the arrays of all parameters, their scales, and whether values can be negative."""
         result = []
         for kind, is_signed in self.layout.kinds.items():
             kept = [state.arrays.get(kind) for state in self.each]
@@ -128,7 +128,7 @@ class States:
         return result
 
     def entry(self, i: int) -> dict[str, Any]:
-        """Parameter i in a state dict, with all the state that it has, even where its options no longer need it."""
+        """Return parameter i's entry in a state dict, with all its state, even if its options no longer need it."""
         layout = self.layout
         entry: dict[str, Any] = {"step": int(self.steps[i])} if layout.counts_steps else {}
         if layout.memory_name is not None:
@@ -137,10 +137,10 @@ class States:
         return dict.fromkeys(entry) if layout.none_at_first and self.memory[i] else entry
 
     def write(self, i: int, entry: Mapping[str, Any], initial: float) -> None:
-        """Set the state of parameter i from a checked entry; what is not in it begins anew, with `initial`."""
+        """Set the state of parameter i from a checked entry; missing arrays start anew with `initial`."""
         own, layout = self.each[i], self.layout
         kinds = entry.keys() & layout.kinds.keys()
-        self.add_arrays(i, kinds, initial)  # the options of the moment may not need them, those to come may
+        self.add_arrays(i, kinds, initial)  # the current options may not need them, later ones may
         self.steps[i] = int(entry.get("step", 0))
         self.memory[i] = float(not kinds) if layout.none_at_first else entry.get(layout.memory_name or "", 1.0)
         for kind, stored in own.arrays.items():

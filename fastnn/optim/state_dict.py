@@ -1,4 +1,4 @@
-"""The state of an optimizer on its way to a file and back, in PyTorch's layout. Nothing here changes an optimizer."""
+"""Writes and checks state dicts of optimizers in PyTorch's layout. No function here changes an optimizer."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ Entry = Mapping[str, Any]
 
 
 def members(groups: Iterable[ParamGroup]) -> Iterator[tuple[ParamGroup, range]]:
-    """Every group with the indices of its parameters among those of all groups."""
+    """Yield every group with the indices of its parameters among those of all groups."""
     first = 0
     for group in groups:
         yield group, range(first, first + len(group["params"]))
@@ -23,7 +23,7 @@ def members(groups: Iterable[ParamGroup]) -> Iterator[tuple[ParamGroup, range]]:
 
 
 def saved(groups: Iterable[ParamGroup], states: States) -> dict[str, Any]:
-    """ "state" and "param_groups" of a state dict."""
+    """Return "state" and "param_groups" of a state dict."""
     state, options = {}, []
     for group, indices in members(groups):
         options.append({k: v for k, v in group.items() if k != "params"} | {"params": [*indices]})
@@ -34,13 +34,13 @@ def saved(groups: Iterable[ParamGroup], states: States) -> dict[str, Any]:
 
 
 def checked_groups(state_dict: Any, groups: Sequence[ParamGroup], strict: bool, name: str) -> list[ParamGroup]:
-    """New groups of the same parameters with the options of a state dict.
+    """Return new groups of the same parameters with the options of a state dict.
 
     Args:
-        name: of the optimizer's class.
+        name: name of the optimizer's class.
 
     Raises:
-        TypeError, ValueError: this is no state dict, has other groups, or a group misses an option (strict).
+        TypeError, ValueError: the argument is not a state dict, its groups differ, or a group lacks an option (strict).
     """
     for key, kind in (("param_groups", Sequence), ("state", Mapping)):
         if not isinstance(state_dict, Mapping) or not isinstance(state_dict.get(key), kind):
@@ -59,7 +59,7 @@ def _checked_group(options: Mapping[str, Any], group: ParamGroup, strict: bool, 
     missing = [k for k in group.checks if k not in options]
     if missing and strict:
         raise ValueError(
-            f"param_groups: got a group without {missing}, want one saved by {name}; strict=False keeps what is here"
+            f"param_groups: got a group without {missing}, want one saved by {name}; strict=False keeps the values"
         )
     values = {k: v.item() if hasattr(v, "detach") else v for k, v in options.items() if k != "params"}
     own = {k: group[k] for k in (*missing, "param_names") if k in group}
@@ -73,14 +73,14 @@ def checked_entries(
     needed: Callable[[ParamGroup], tuple[str, ...]],
     strict: bool,
 ) -> list[Entry]:
-    """The entry of every parameter in the optimizer's order, {} where its state begins anew.
+    """Return the entry of every parameter in the optimizer's order, {} if its state starts anew.
 
     Args:
         groups: as `checked_groups` returned them.
-        needed: the kinds of state that the options of a group ask for.
+        needed: the kinds of state that the options of a group need.
 
     Raises:
-        TypeError, ValueError: a missing or unknown entry, or one that does not fit its parameter.
+        TypeError, ValueError: an entry is missing, unknown, or does not fit its parameter.
     """
     state = state_dict["state"]
     ids = [_matched(s, group.get("param_names")) for s, group in zip(state_dict["param_groups"], groups, strict=True)]
@@ -121,11 +121,11 @@ def _checked_entry(entry: Any, states: States, i: int, needed: tuple[str, ...]) 
 
 
 def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
-    """An array or a torch tensor as an array of this shape and dtype; bfloat16 is widened, nothing else is converted.
+    """Return an array or torch tensor as an array of this shape and dtype; only bfloat16 is converted.
 
     Raises:
-        TypeError: no array, or another dtype.
-        ValueError: another shape.
+        TypeError: the value is not an array, or has another dtype.
+        ValueError: it has another shape.
     """
     if hasattr(value, "detach"):
         value = value.detach().cpu()
@@ -138,10 +138,10 @@ def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
 
 
 def _as_number(name: str, value: Any) -> float:
-    """A number or a one-element array or tensor as a float.
+    """Return a number or a one-element array or tensor as a float.
 
     Raises:
-        TypeError: anything else.
+        TypeError: the value is something else.
     """
     try:
         return float(value)
@@ -150,7 +150,7 @@ def _as_number(name: str, value: Any) -> float:
 
 
 def _as_torch(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry of a state dict in torch's types, arrays sharing their memory, for parameters that are torch's."""
+    """Return an entry with torch's types, for parameters that are torch tensors; tensors share the arrays' memory."""
     torch = sys.modules["torch"]
 
     def tensor(value: Any) -> Any:
@@ -162,9 +162,9 @@ def _as_torch(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_keys(name: str, got: Iterable[str], want: Sequence[str], may: Iterable[str] = ()) -> None:
-    """Raise ValueError unless `got` has every key of `want`, and no other ones but those of `may`.
+    """Raise ValueError unless `got` has every key of `want` and no other keys except those in `may`.
 
-    The sentence names the keys that are missing and those that are unknown.
+    The message lists the missing and the unknown keys.
     """
     found = set(got)
     missing, unknown = [k for k in want if k not in found], sorted(found - set(want) - set(may))
@@ -173,10 +173,10 @@ def _check_keys(name: str, got: Iterable[str], want: Sequence[str], may: Iterabl
 
 
 def _matched(saved: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]:
-    """The saved ids of a group's parameters in the order of `names`, by name where both have names, else by position.
+    """Return the saved ids of a group's parameters in the order of `names`; by position unless both have names.
 
     Raises:
-        ValueError: another number of parameters, or another set of names.
+        ValueError: the number of parameters or the set of names differs.
     """
     ids = list(saved["params"])
     saved_names = saved.get("param_names")

@@ -1,8 +1,9 @@
-"""Fills of a tensor with random numbers, in place.
+"""Functions that fill a tensor with random numbers, in place.
 
-A tensor is a C-contiguous NumPy array of float32 or float64 (for `integers_` of int64), a `fastnn.nn.Parameter`, or a
-CPU tensor of PyTorch; not empty. Every function fills it in the caller's memory and returns it. `generator` is where
-the numbers come from: a `fastnn.Generator`, NumPy's, an integer seed, or None for the default one.
+A tensor is a C-contiguous NumPy array of float32 or float64 (of int64 for `integers_`), a `fastnn.nn.Parameter`, or a
+CPU tensor of PyTorch; it must not be empty. Every function fills it in the caller's memory and returns it. `generator`
+is the source of the numbers: a `fastnn.Generator`, a NumPy generator, an integer seed, or None for the default
+generator.
 """
 
 from collections.abc import Callable
@@ -22,23 +23,23 @@ _LIMITS = -(2**64), 2**64, "an integer that int64 holds"
 
 
 def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, generator: RandomSource | None = None) -> Target:
-    """Fill with values uniform in [a, b); b itself never comes out unless a == b.
+    """Fill with uniform values in [a, b); b itself is never drawn unless a == b.
 
-    They are a + (b - a) u, u a multiple of 2**-24, in float64 of 2**-53.
+    The values are a + (b - a) u, where u is a multiple of 2**-24, or of 2**-53 in float64.
 
     Raises:
-        ValueError: a or b not finite, or a > b.
+        ValueError: a or b is not finite, or a > b.
     """
     return _fill(_core.uniform, tensor, generator, a, b)
 
 
 def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0, generator: RandomSource | None = None) -> Target:
-    """Fill with normal values, by the transform of G. Box and M. Muller, Ann. Math. Stat. 29 (1958).
+    """Fill with normal values, using the transform of G. Box and M. Muller, Ann. Math. Stat. 29 (1958).
 
-    The largest is 5.77 standard deviations off the mean, in float64 8.57.
+    The largest value is 5.77 standard deviations from the mean, or 8.57 in float64.
 
     Raises:
-        ValueError: mean not finite, or std not finite or negative.
+        ValueError: mean is not finite, or std is not finite or is negative.
     """
     return _fill(_core.normal, tensor, generator, mean, std)
 
@@ -51,13 +52,14 @@ def trunc_normal_(
     b: float = 2.0,
     generator: RandomSource | None = None,
 ) -> Target:
-    """Fill with values of a normal distribution that is cut off outside [a, b].
+    """Fill with values of a normal distribution truncated to [a, b].
 
-    Nothing is drawn twice: the distribution function is inverted, so a value stems from one uniform one of 31 (float64:
-    53) bits. Right also where [a, b] lies far out in a tail, and where it is narrow. a and b may be infinite.
+    No value is drawn again: each one is the inverse of the distribution function at a uniform value of 31 bits (53 in
+    float64). This is accurate even if [a, b] is narrow or far out in a tail. a and b may be infinite.
 
     Raises:
-        ValueError: mean or std not finite, std negative, a > b, NaN; or std == 0 with mean outside [a, b].
+        ValueError: mean or std is not finite, std is negative, a > b, a or b is NaN, or std == 0 with mean outside [a,
+            b].
 
     Source: L. Devroye, "Non-uniform random variate generation", 1986, II.2.1; `csrc/steps/quantile.h`.
     """
@@ -65,19 +67,19 @@ def trunc_normal_(
 
 
 def bernoulli_(tensor: Target, p: float = 0.5, generator: RandomSource | None = None) -> Target:
-    """Fill with 1 where a uniform value of [0, 1) is below p, else 0: p is kept to 2**-24, in float64 to 2**-53.
+    """Fill with 1 where a uniform value in [0, 1) is below p, else 0; p is exact to 2**-24, or to 2**-53 in float64.
 
     Raises:
-        ValueError: p outside [0, 1].
+        ValueError: p is outside [0, 1].
     """
     return _fill(_core.bernoulli, tensor, generator, p)
 
 
 def exponential_(tensor: Target, lambd: float = 1.0, generator: RandomSource | None = None) -> Target:
-    """Fill with exponential values of mean 1 / lambd: -ln(u) / lambd, u in (0, 1].
+    """Fill with exponential values of mean 1 / lambd: -ln(u) / lambd with u in (0, 1].
 
     Raises:
-        ValueError: lambd not positive or not finite.
+        ValueError: lambd is not positive or not finite.
     """
     return _fill(_core.exponential, tensor, generator, lambd)
 
@@ -88,14 +90,14 @@ def integers_(
     high: SupportsIndex | None = None,
     generator: RandomSource | None = None,
 ) -> npt.NDArray[np.int64]:
-    """Fill an int64 array with integers uniform in [low, high); in [0, low) without high.
+    """Fill an int64 array with uniform integers in [low, high), or in [0, low) if high is not given.
 
-    They are low + floor((high - low) w / 2**64), w of 64 bits: no value is more likely than another by more than
-    (high - low) / 2**64 of its likelihood.
+    The values are low + floor((high - low) w / 2**64), where w has 64 bits: the probabilities of two values differ by
+    at most (high - low) / 2**64, relatively.
 
     Raises:
-        TypeError: another dtype, or limits that are no integers.
-        ValueError: low >= high, or beyond int64.
+        TypeError: the dtype is not int64, or a limit is not an integer.
+        ValueError: low >= high, or a limit is out of the range of int64.
     """
     first = integer("low", low, *_LIMITS)
     first, end = (0, first) if high is None else (first, integer("high", high, *_LIMITS))
@@ -108,28 +110,28 @@ def integers_(
 
 
 def permutation(n: SupportsIndex, generator: RandomSource | None = None) -> npt.NDArray[np.int64]:
-    """The numbers below n in a random order, (n,) int64.
+    """Return the numbers 0 to n - 1 in a random order, (n,) int64.
 
-    Each gets a random bucket, and each bucket is shuffled: C. R. Rao (1961), M. Sandelius, J. Royal Stat. Soc. B 24
-    (1962); R. Durstenfeld, Comm. ACM 7 (1964), algorithm 235, inside of a bucket. The order is the same for any number
-    of threads.
+    Each number is put into a random bucket, and each bucket is shuffled: C. R. Rao (1961), M. Sandelius, J. Royal Stat.
+    Soc. B 24 (1962); within a bucket R. Durstenfeld, Comm. ACM 7 (1964), algorithm 235. The order is the same for any
+    number of threads.
 
     Raises:
-        TypeError: n is no integer.
+        TypeError: n is not an integer.
         ValueError: n < 0.
     """
     count = integer("n", n, want="an integer in [0, 2**63)")
     g = as_generator(generator)
-    words = 2 * -(-count // BLOCK_WORDS) * BLOCK_WORDS  # one for the bucket, one for the exchange
+    words = 2 * -(-count // BLOCK_WORDS) * BLOCK_WORDS  # one for the bucket, one for the shuffle
     return g.draw(words, lambda at: _core.permutation(count, g.seed, g.stream, at))
 
 
 def as_array(tensor: Any) -> npt.NDArray[np.floating]:
-    """The writable array that lies in the memory of a tensor.
+    """Return a writable array over the memory of a tensor.
 
     Raises:
-        TypeError: no float32 or float64 array, or not in the CPU's memory.
-        ValueError: strided, read-only, or empty: what should be filled has most likely got a wrong shape.
+        TypeError: the tensor is not float32 or float64, or not in the CPU's memory.
+        ValueError: it is strided, read-only, or empty: an empty tensor to be filled most likely has a wrong shape.
     """
     is_parameter = not isinstance(tensor, np.ndarray) and isinstance(getattr(tensor, "data", None), np.ndarray)
     data = _core.writable(tensor.data if is_parameter else tensor, "tensor")
@@ -141,7 +143,7 @@ def as_array(tensor: Any) -> npt.NDArray[np.floating]:
 
 def _check_size(data: npt.NDArray[Any]) -> None:
     if np.size(data) == 0:
-        raise ValueError(f"tensor: got shape {np.shape(data)}, want one element at least")
+        raise ValueError(f"tensor: got shape {np.shape(data)}, want at least one element")
 
 
 def _fill(kernel: Callable[..., None], tensor: Target, generator: RandomSource | None, *options: float) -> Target:

@@ -1,4 +1,4 @@
-"""Where in a random stream the next numbers are drawn."""
+"""Generators: positions in random streams."""
 
 import os
 import threading
@@ -14,12 +14,12 @@ from fastnn._checks import integer
 Result = TypeVar("Result")
 
 BLOCK_WORDS = 64
-"""32-bit words in a block: 16 consecutive Philox counters of four words each."""
+"""Number of 32-bit words in a block: 16 consecutive Philox counters of four words each."""
 
 _CHILDREN = ((1, 2**32), (2**32, 2**16), (2**48, 2**15))
-"""Of a stream below 1, 2**32, 2**48: its child i is that stream + (i + 1) * the first number; i + 1 < the second."""
+"""(factor, limit) of streams below 1, 2**32, 2**48: child i of a stream is stream + (i + 1) * factor; i + 1 < limit."""
 
-_LOCK = threading.Lock()  # one for all, so that a generator can be copied and pickled
+_LOCK = threading.Lock()  # one lock for all generators, so that a generator can be copied and pickled
 
 
 def _renew_lock() -> None:
@@ -27,7 +27,7 @@ def _renew_lock() -> None:
     _LOCK = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_renew_lock)  # the thread that held it stays with the parent
+os.register_at_fork(after_in_child=_renew_lock)  # the thread that held the lock exists only in the parent
 
 
 def _word64(name: str, value: Any) -> int:
@@ -39,21 +39,21 @@ def _next_block(offset: int) -> int:
 
 
 class Generator:
-    """A position in one random stream.
+    """A position in a random stream.
 
-    Every draw begins at `offset` and leaves it at the next multiple of 64, so no two draws share a word.
+    Every draw begins at `offset` and moves it to the next multiple of 64, so no two draws share a word.
 
     Args:
-        seed: any integer in [0, 2**64): the Philox key.
-        stream: any integer in [0, 2**64); two streams of a seed never overlap.
+        seed: the Philox key, an integer in [0, 2**64).
+        stream: an integer in [0, 2**64); the streams of a seed never overlap.
 
     Attributes:
         seed, stream: as given.
-        offset: 32-bit words of the stream that are behind it, in [0, 2**64).
-        spawned: how many generators it has spawned.
+        offset: position in the stream in 32-bit words, in [0, 2**64).
+        spawned: number of generators that it has spawned.
 
     Raises:
-        ValueError: seed or stream outside that range.
+        ValueError: seed or stream is out of range.
     """
 
     __slots__ = ("offset", "seed", "spawned", "stream")
@@ -66,18 +66,18 @@ class Generator:
 
     @property
     def state(self) -> dict[str, int]:
-        """All there is to it: seed, stream, offset, spawned. Assigning restores it, all or nothing.
+        """The complete state: seed, stream, offset, spawned. Assigning restores all of it, or nothing if it raises.
 
         Raises (on assignment):
-            TypeError: no mapping.
-            ValueError: other keys, or a value that is no integer in [0, 2**64).
+            TypeError: the value is not a mapping.
+            ValueError: the keys are wrong, or a value is not an integer in [0, 2**64).
         """
         return {name: getattr(self, name) for name in ("seed", "stream", "offset", "spawned")}
 
     @state.setter
     def state(self, state: Mapping[str, SupportsIndex]) -> None:
         if not isinstance(state, Mapping):
-            raise TypeError(f"state: got {type(state).__name__}, want a mapping as `state` gives; save it again")
+            raise TypeError(f"state: got {type(state).__name__}, want a mapping as returned by `state`; save it again")
         missing, unknown = ([k for k in a if k not in b] for a, b in ((self.state, state), (state, self.state)))
         if missing or unknown:
             raise ValueError(f"state: got keys without {missing} and with unknown {unknown}, want {[*self.state]}")
@@ -87,33 +87,34 @@ class Generator:
                 setattr(self, name, value)
 
     def spawn(self, n: SupportsIndex) -> list["Generator"]:
-        """Generators of streams that nobody else has: for workers, layers, epochs.
+        """Return n generators with streams that no other generator has: for workers, layers, epochs.
 
-        They are streams of the same seed, numbered: those of a fresh `Generator(seed)` are its streams 1, 2, 3 ...
-        A generator, what it spawns and what these spawn never overlap. The root has room for 2**32 - 1 of them, each
-        of these for 2**16 - 1, and those for 2**15 - 1.
+        Their streams have the same seed and are numbered: a fresh `Generator(seed)` spawns streams 1, 2, 3 ... A
+        generator, its children and their children never overlap. The root can spawn 2**32 - 1 generators, each of these
+        2**16 - 1, and each of those 2**15 - 1.
 
         Raises:
-            ValueError: n < 0, or no room for so many.
+            ValueError: n < 0, or the generator cannot spawn n more.
         """
         n = _word64("n", n)
         step, room = next(((s, r) for s, r in _CHILDREN if self.stream < s), (0, 1))
         with _LOCK:
             first = self.spawned + 1
             if self.spawned + n >= room:
-                raise ValueError(f"n: got {n}, want at most {room - first}, for which stream {self.stream} has room; "
-                                 "spawn from a generator nearer to the root")  # fmt: skip
+                raise ValueError(f"n: got {n}, want at most {room - first}, as many as stream {self.stream} can spawn; "
+                                 "spawn from a generator closer to the root")  # fmt: skip
             self.spawned += n
         return [Generator(self.seed, self.stream + i * step) for i in range(first, first + n)]
 
     def advance(self, n: SupportsIndex) -> "Generator":
-        """Go on by n words, as if they had been drawn, and return the generator.
+        """Move forward by n words, as if they had been drawn, and return the generator.
 
-        A value takes one word in float32, two in float64 and in integers. So a part of an array can be filled as it
-        would be with the whole: element i of a float32 array after `advance(i)`.
+        A float32 value takes one word, a float64 value or an integer takes two. So a part of an array can get the
+        values that it has when the whole array is filled: after `advance(i)`, those of a float32 array from element i
+        on.
 
         Raises:
-            ValueError: n < 0, or the stream's end at 2**64 words.
+            ValueError: n < 0, or the new position is beyond the stream's end at 2**64 words.
         """
         n = _word64("n", n)
         with _LOCK:
@@ -121,9 +122,9 @@ class Generator:
         return self
 
     def random_raw(self, n: SupportsIndex) -> npt.NDArray[np.uint32]:
-        """The next n words of the stream, (n,).
+        """Return the next n words of the stream, (n,).
 
-        Word 64 b + 16 w + lane is word w of what Philox makes of the counter 16 b + lane; the counter's upper half is
+        Word 64 b + 16 w + lane is word w of Philox's output for the counter 16 b + lane; the counter's upper half is
         the stream, the key is the seed.
 
         Raises:
@@ -139,7 +140,7 @@ class Generator:
         return self.draw(n, run, 1)
 
     def draw(self, words: int, run: Callable[[int], Result], align: int = BLOCK_WORDS) -> Result:
-        """run(offset) of `words` fresh words, see `reserve`; they are given back if it raises."""
+        """Reserve `words` words, see `reserve`, and return run(offset); if run raises, the words are given back."""
         offset = self.reserve(words, align)
         try:
             return run(offset)
@@ -148,10 +149,10 @@ class Generator:
             raise
 
     def reserve(self, words: int, align: int = BLOCK_WORDS) -> int:
-        """Take `words` words, the first of which has an offset that `align` divides, and return that offset.
+        """Reserve `words` words from an offset that is a multiple of `align`, and return that offset.
 
         Raises:
-            ValueError: words < 0, or the stream's end at 2**64 words.
+            ValueError: words < 0, or they reach beyond the stream's end at 2**64 words.
         """
         words, align = integer("words", words), integer("align", align, 1)
         with _LOCK:
@@ -161,7 +162,7 @@ class Generator:
         return first
 
     def give_back(self, first: int, words: int) -> None:
-        """Undo a `reserve(words)` that returned `first` and was not used, unless somebody has drawn since."""
+        """Undo an unused `reserve(words)` that returned `first`, unless more words have been reserved since."""
         with _LOCK:
             if words and self.offset == _next_block(first + words):
                 self.offset = first
@@ -170,12 +171,12 @@ class Generator:
         return f"Generator(seed={self.seed}, stream={self.stream}, offset={self.offset})"
 
 
-# In quotes, since NumPy imports its module when it is first asked for, which takes longer than all of this package.
+# In quotes, since NumPy imports numpy.random on first access, which takes longer than importing all of this package.
 RandomSource = Union[Generator, "np.random.Generator", SupportsIndex]
-"""What a function takes for its generator: an integer is the seed of a fresh one; NumPy's gives such a seed."""
+"""Types of a `generator` argument: an integer is the seed of a new generator; a NumPy generator draws such a seed."""
 
 default_generator = Generator(int.from_bytes(os.urandom(8), "little"))
-"""Used wherever no generator is given; seeded by the operating system until `manual_seed`."""
+"""The generator that is used where none is given; seeded by the operating system until `manual_seed` is called."""
 
 
 def manual_seed(seed: SupportsIndex) -> Generator:
@@ -185,11 +186,11 @@ def manual_seed(seed: SupportsIndex) -> Generator:
 
 
 def as_generator(generator: RandomSource | None) -> Generator:
-    """The generator that an argument stands for; None is the default one.
+    """Return the generator that an argument stands for; None is the default generator.
 
     Raises:
-        TypeError: something else.
-        ValueError: an integer outside [0, 2**64).
+        TypeError: the argument has another type.
+        ValueError: an integer is outside [0, 2**64).
     """
     if generator is None:
         return default_generator

@@ -1,4 +1,4 @@
-"""Trainings that a file describes, each in a directory of its own, and what `python -m fastnn` does with them."""
+"""Trainings described by a file, each in its own directory, and the commands of `python -m fastnn` for them."""
 
 from fastnn.runs.commands import find_lr, main, resume, train
 from fastnn.runs.run import Run

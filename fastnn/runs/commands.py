@@ -23,7 +23,7 @@ from fastnn.training.lr_finder import LRFinder
 
 
 def train(path: str | Path, directory: str | Path = "runs") -> Path:
-    """Train what a file describes, print a line per epoch and the result, and return the directory of the run.
+    """Run the training that a file describes, print a line per epoch and the result, and return the run's directory.
 
     Args:
         path: the file.
@@ -114,7 +114,7 @@ def _told_of_resume(directory: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         if not any((directory / CHECKPOINTS).glob(f"[!.]*{SUFFIX}")):
             raise
-        sentence = f"python -m fastnn resume {directory} goes on from the run's newest checkpoint"
+        sentence = f"python -m fastnn resume {directory} continues from the run's newest checkpoint"
         raise KeyboardInterrupt(sentence) from None
 
 

@@ -51,20 +51,20 @@ _PAGE = """<!doctype html>
 
 
 def write_report(directory: str | Path) -> Path:
-    """Draw what `save_run` wrote into a directory as report.html, one page that needs no other file and no network.
+    """Draw the files of `save_run` in a directory as report.html, one page that needs no other file and no network.
 
-    Parts that cannot be read or drawn are left out, and a sentence on the page says why.
+    Parts that cannot be read or drawn are omitted, and a sentence on the page gives the reason.
 
     Returns:
         The path of the page.
 
     Raises:
-        NotADirectoryError: there is no such directory.
+        NotADirectoryError: the directory does not exist.
         ImportError: matplotlib is not installed.
     """
     directory = Path(directory)
     if not directory.is_dir():
-        raise NotADirectoryError(f"directory: got {directory}, want one that fastnn.report.save_run wrote")
+        raise NotADirectoryError(f"directory: got {directory}, want a directory written by fastnn.report.save_run")
     new_figure(1, 1)  # raises without matplotlib, since every part would be missing
     run, title = SavedRun(directory), html.escape(directory.resolve().name)
     body = "\n".join(f"<h2>{name}</h2>\n{_part(draw, run)}" for name, draw in _PARTS.items())
@@ -128,7 +128,7 @@ def _rate(run: SavedRun) -> str:
 def _finder(run: SavedRun) -> str:
     finder = LRFinder(**run.evaluated("finder"))
     return _picture(
-        "Training's loss while the rate grows from step to step, and what that suggests.",
+        "Training loss while the rate grows from step to step, and the rates that it suggests.",
         6,
         3.5,
         lambda ax: plot.lr_finder(finder, ax),
@@ -182,8 +182,8 @@ def _configuration(run: SavedRun) -> str:
 
 
 _SIGNALS = {
-    "activation": "What comes out of every layer for some of the validation; each height is its own.",
-    "gradient": "The sizes of the gradients of the loss by that; smaller towards the first layer means vanishing.",
+    "activation": "Activations of every layer for some validation samples; each histogram has its own scale.",
+    "gradient": "Absolute gradients with respect to these; smaller ones towards the first layer mean vanishing.",
 }
 _PARTS: dict[str, Callable[[SavedRun], str]] = {
     "Metrics": _metrics,

@@ -1,4 +1,4 @@
-"""A training that a file describes, built and trained in a directory of its own."""
+"""A training described by a file, built and run in its own directory."""
 
 import math
 from pathlib import Path
@@ -26,7 +26,8 @@ class Run:
 
     Raises:
         ConfigError, ImportError, OSError: the data cannot be loaded, or the network, scheduler or loss do not fit it.
-        IndexError, TypeError, ValueError: `Trainer.fit` would refuse them, or `Trainer.evaluate` the test part.
+        IndexError, TypeError, ValueError: the data is invalid for `Trainer.fit`, or the test part for
+            `Trainer.evaluate`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -63,10 +64,10 @@ class Run:
         return self._trainer().lr_find(self.train, batch_size=self._batch_size)
 
     def set_found_lr(self) -> float:
-        """Give the optimizer the "valley" that `find_lr` suggests, and return it.
+        """Set the optimizer's rate to the "valley" that `find_lr` suggests, and return it.
 
         Raises:
-            ValueError: there is none.
+            ValueError: `find_lr` suggests none.
         """
         self.finder = self.find_lr()
         lr = self.finder.suggestions["valley"]

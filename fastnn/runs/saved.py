@@ -42,13 +42,13 @@ WANTED = dict.fromkeys(("labels", "probabilities", "samples", "errors"),
 def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = None,
              names: Sequence[str] | None = None, finder: LRFinder | None = None,
              test: Mapping[str, float] | None = None) -> None:  # fmt: skip
-    """Write what a report needs: history.json, configuration.json and, with a validation, evaluation.npz.
+    """Write the files that a report needs: history.json, configuration.json and, with a validation, evaluation.npz.
 
     The JSON is strict: NaN and infinity are null. The arrays are readable without pickle.
 
     Args:
-        directory: made if it does not exist; it can be that of the checkpoints.
-        trainer: a trainer after `fit`. Its model is evaluated, and is afterwards as before.
+        directory: created if it does not exist; it may be that of the checkpoints.
+        trainer: a trainer after `fit`. Its model is evaluated, and its state restored.
         validation: (x, y) as in `Trainer.fit`. If y has labels and the model a logit for each class, all labels and
             probabilities, 16 samples and the 16 largest errors are kept; histograms of the layers in any case.
         names: names of the classes.
@@ -57,7 +57,7 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
 
     Raises:
         OSError: a file cannot be written.
-        TypeError, ValueError: `Trainer.fit` would refuse the validation, or the names are not one for each class.
+        TypeError, ValueError: the validation is invalid for `Trainer.fit`, or there is not one name for each class.
     """
     directory = Path(directory)
     evaluation = {} if validation is None else _evaluation(trainer, validation)
@@ -133,7 +133,7 @@ def save_finder(finder: LRFinder, path: Path) -> None:
 
 
 def load_finder(path: Path) -> LRFinder | None:
-    """Return what `save_finder` wrote, or None if it cannot be read: a missing picture must not end a training."""
+    """Return the result of `save_finder`, or None if it cannot be read: a missing picture must not end a training."""
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             return found(arrays["rates"], arrays["losses"])
@@ -146,9 +146,9 @@ class Missing(Exception):
 
 
 class SavedRun:
-    """The files of a run, each read when it is first asked for.
+    """The files of a run, each read on first access.
 
-    Every attribute and method raises `Missing` if its file or the part of it is not there.
+    Every attribute and method raises `Missing` if its file or its part of the file is missing.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -1,7 +1,7 @@
 """fastnn inside a PyTorch program: optimizers, modules and functions over torch's CPU tensors.
 
-Needs PyTorch, which is imported with this module and nowhere else in the package. Tensors are looked at where they lie;
-nothing is copied but what is strided. Gradients flow through torch's autograd, once: a second derivative is refused.
+Requires PyTorch, which only this module imports. Tensors are used in place; only strided ones are copied. Gradients
+flow through torch's autograd; second derivatives raise an error.
 """
 
 try:

@@ -17,14 +17,14 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def array(tensor: Tensor | None) -> AnyArray | None:
-    """The array that lies in the memory of a contiguous tensor."""
+    """Return an array over the memory of a contiguous tensor."""
     return None if tensor is None else tensor.detach().numpy()
 
 
 def fits(*tensors: Tensor | None) -> bool:
-    """Whether the kernels can take these tensors: plain ones in the CPU's memory, all of float32 or all of float64.
+    """Return whether the kernels can use these tensors: plain CPU tensors, all float32 or all float64.
 
-    False for nested tensors and subclasses of torch.Tensor, and where a call is not to be computed but transformed:
+    False for nested tensors and subclasses of torch.Tensor, and where a call is not computed but traced or transformed:
     under torch.compile, torch.func, torch.jit.trace, make_fx, and any other dispatch mode of torch.
     """
     if torch.compiler.is_compiling():
@@ -41,12 +41,12 @@ def fits(*tensors: Tensor | None) -> bool:
 
 
 def fits_products(*tensors: Tensor | None) -> bool:
-    """Whether these tensors fit, and torch's own products of them, which autocast narrows, will too."""
+    """Return whether these tensors fit and autocast will not narrow the dtype of their products."""
     return fits(*tensors) and not torch.is_autocast_enabled("cpu")
 
 
 def check(*tensors: Tensor | None) -> None:
-    """Raise TypeError for tensors that do not fit."""
+    """Raise TypeError for tensors that the kernels cannot use."""
     if not fits(*tensors):
         given = [t for t in tensors if t is not None]
         got = [f"{'' if type(t) in _PLAIN else f'{type(t).__name__} of '}{t.dtype} on {t.device}" for t in given]
@@ -57,7 +57,7 @@ def check(*tensors: Tensor | None) -> None:
 
 
 def check_products(*tensors: Tensor | None) -> None:
-    """Raise TypeError for tensors that do not fit, or whose products autocast would narrow."""
+    """Raise TypeError for tensors that do not fit, or whose products autocast would compute in a narrower dtype."""
     check(*tensors)
     if torch.is_autocast_enabled("cpu"):
         got = next(t.dtype for t in tensors if t is not None)
@@ -65,20 +65,20 @@ def check_products(*tensors: Tensor | None) -> None:
 
 
 def keeps_graph() -> bool:
-    """Whether the backward that is running leaves its graph for another one."""
+    """Return whether the running backward keeps its graph for another one."""
     asked = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)  # not in every torch
     return asked is None or bool(asked())
 
 
 def fused(name: str, run: Run, *inputs: Tensor | None) -> Any:
-    """An operation on tensors, whose gradients torch's autograd will find.
+    """Run an operation on tensors so that torch's autograd can compute its gradients.
 
     Args:
-        name: what the sentence about second derivatives calls it.
-        run: takes the inputs as arrays, None for None, and returns the result; which of the inputs, and behind them the
-            result, its gradients need, by position; and a function of dy and those that returns the gradient of every
-            input, None for those without. That function must hold none of them itself, since autograd could not see
-            then whether they have changed.
+        name: the operation's name in the error about second derivatives.
+        run: takes the inputs as arrays, None for None, and returns three things: the result; the positions of the
+            inputs (followed by the result) that the gradients need; and a function of dy and these arrays that returns
+            the gradient of every input, or None. That function must not hold the arrays itself, since autograd could
+            then not detect that they have changed.
         inputs: contiguous tensors.
     """
     return _Fused.apply(name, run, *inputs)
@@ -106,7 +106,7 @@ class _Fused(Function):
 
 
 class _Once(Function):
-    """Stands between a gradient and whoever wants to differentiate it: the kernels have no second derivative."""
+    """Raises when a gradient is differentiated again, since the kernels have no second derivative."""
 
     @staticmethod
     def forward(ctx: Any, name: str, dy: Tensor, *grads: Tensor) -> tuple[Tensor, ...]:

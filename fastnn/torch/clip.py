@@ -17,7 +17,7 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """See `fastnn.optim.clip_grad_norm_`; the norm is a tensor without axes, of the gradients' dtype as torch's."""
+    """See `fastnn.optim.clip_grad_norm_`; the norm is a 0-dimensional tensor of the gradients' dtype, as in torch."""
     params = _listed(parameters)
     norm = optim.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
     grads = [p.grad for p in params if p.grad is not None]

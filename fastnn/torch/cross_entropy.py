@@ -1,4 +1,4 @@
-"""Cross-entropy for torch, whose gradient is found along with the loss."""
+"""Cross-entropy for torch; forward computes the gradient together with the loss."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from fastnn.torch.autograd import Ran, array, check, fused, keeps_graph
 
 
 def learns(*tensors: Tensor | None) -> bool:
-    """Whether autograd will want a gradient of one of these."""
+    """Return whether autograd needs a gradient of one of these tensors."""
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
@@ -24,22 +24,22 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """See `fastnn.functional.softmax_cross_entropy`; the gradient is found along with the loss.
+    """See `fastnn.functional.softmax_cross_entropy`; the gradient is computed together with the loss.
 
     Args:
         input: (C,), (N, C) or (N, C, d1, ...), logits.
-        target: labels, int64, the input's shape without C; or probabilities of its shape and dtype.
-        weight, ignore_index, reduction, label_smoothing: as there.
+        target: labels, int64, of the input's shape without C; or probabilities of its shape and dtype.
+        weight, ignore_index, reduction, label_smoothing: as in `softmax_cross_entropy`.
 
     Raises:
-        TypeError: target or weight requires a gradient, which is not found here.
+        TypeError: target or weight requires a gradient, which is not computed here.
     """
     floating = target.is_floating_point()
     check(input, weight, target if floating else None)
     for name, tensor in (("target", target), ("weight", weight)):
         if learns(tensor):
             raise TypeError(
-                f"{name}: got one that requires a gradient, want the input alone to; use torch's own function"
+                f"{name}: got a tensor that requires a gradient, want one that does not; use torch's own function"
             )
     axis = min(input.dim() - 1, 1)
     rows = input.movedim(axis, -1)
@@ -60,9 +60,9 @@ def cross_entropy(
 
 
 def _handed_out(ready: list[Tensor], factor: Tensor) -> Tensor:
-    """The gradient times one number, or one for every row.
+    """Return the gradient times one number, or one number per row.
 
-    What is returned may be written by whoever gets it, so only the last backward gets the tensor itself.
+    The caller may write to the returned tensor, so only the last backward gets the tensor itself.
     """
     if keeps_graph():
         return ready[0] * factor

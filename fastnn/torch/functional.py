@@ -1,9 +1,9 @@
 """Fused operations under the names and arguments of torch.nn.functional.
 
-Tensors are on the CPU, all of float32 or all of float64; anything else raises TypeError, and so do transforms such as
-torch.func.vmap. (The modules of `fastnn.torch.nn` leave that to torch.) Random numbers come from torch's default
-generator: `torch.manual_seed` determines them, and what restores its state draws the same mask again, as activation
-checkpointing does.
+Tensors are on the CPU, all float32 or all float64; anything else raises TypeError, and so do transforms such as
+torch.func.vmap. (The modules of `fastnn.torch.nn` use torch's functions then.) Random numbers come from torch's default
+generator: `torch.manual_seed` determines them, and restoring its state, as activation checkpointing does, draws the
+same mask again.
 """
 
 import math
@@ -25,7 +25,7 @@ Backward = Callable[..., tuple[AnyArray, AnyArray, AnyArray | None]]
 
 
 def _seed() -> int:
-    """Fresh for every call, and torch's to determine."""
+    """Draw a new seed from torch's default generator."""
     return int(torch.randint(2**63 - 1, ()))
 
 
@@ -38,7 +38,7 @@ def _norm(
     bias: Tensor | None,
     *needed: int,
 ) -> Tensor:
-    """A norm of which forward(x, w, b) gives y, mean and rstd, and backward(dy, x, w, mean, rstd) three gradients."""
+    """Run a norm: forward(x, w, b) returns y, mean and rstd, backward(dy, x, w, mean, rstd) returns three gradients."""
 
     def run(x: AnyArray, w: AnyArray | None, b: AnyArray | None) -> Ran:
         y, mean, rstd = forward(x, w, b)
@@ -117,10 +117,10 @@ def batch_norm(
 ) -> Tensor:
     """See `fastnn.functional.batch_norm`; the order of arguments is torch's.
 
-    Images may be channels_last; the result and the gradient are then, too.
+    Images may be channels_last; the result and the gradient then are too.
 
     Args:
-        activation: "relu" puts a ReLU behind the norm, in the same pass.
+        activation: "relu" applies a ReLU after the norm, in the same pass.
     """
     check(input, running_mean, running_var, weight, bias)
     last = input.dim() == 4 and not input.is_contiguous() and input.is_contiguous(memory_format=torch.channels_last)
@@ -141,7 +141,7 @@ def batch_norm(
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """See `fastnn.functional.dropout`. Without training, or with p = 0, it is the input itself, as in torch."""
+    """See `fastnn.functional.dropout`. Without training, or with p = 0, the result is the input itself, as in torch."""
     check(input)
     if 0 <= p <= 1 and not (training and p > 0):
         return input
@@ -201,25 +201,26 @@ def scaled_dot_product_attention(
     *,
     scale: float | None = None,
 ) -> Tensor:
-    """dropout(softmax(scale * query @ key.T + mask)) @ value, of torch's products and fused softmax and dropout.
+    """dropout(softmax(scale * query @ key.T + mask)) @ value, from torch's products and fused softmax and dropout.
 
-    For training with dropout, where torch has no fused form on the CPU; without dropout torch's own is the better one.
+    This is for training with dropout, which torch does not fuse on the CPU; without dropout, torch's function is
+    faster.
 
     Args:
         query: (..., L, E). key: (..., S, E). value: (..., S, V).
-        attn_mask: broadcast to (..., L, S); a bool one is True where attention may look, another one is added.
+        attn_mask: broadcast to (..., L, S); a bool mask is True for positions that take part, a float mask is added.
         dropout_p: in [0, 1].
-        is_causal: position i looks at those up to i; without attn_mask.
+        is_causal: position i attends to positions up to i; not together with attn_mask.
         scale: 1 / sqrt(E) by default.
 
-    A row of which nothing may be looked at is NaN, where torch has zeros.
+        A fully masked row gives NaN, where torch gives zeros.
 
     Source: A. Vaswani et al., "Attention is all you need", NIPS 2017, equation 1.
     """
     check_products(query, key, value)
     if is_causal:
         if attn_mask is not None:
-            raise ValueError("attn_mask: got one beside is_causal=True, want either")
+            raise ValueError("attn_mask: got a mask and is_causal=True, want one of the two")
         attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = torch.matmul(query * factor, key.transpose(-2, -1))
@@ -231,7 +232,7 @@ def scaled_dot_product_attention(
 
 
 def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, approximate: str = "none") -> Tensor:
-    """gelu(input @ weight.T + bias): torch's product, then bias and activation in one pass, and so their gradients.
+    """gelu(input @ weight.T + bias): torch's product, then bias and activation in one pass; the gradients likewise.
 
     Args:
         input: (..., in).

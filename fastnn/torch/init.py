@@ -1,6 +1,6 @@
 """The functions of `fastnn.init` over torch's tensors: names, arguments and defaults are those of torch.nn.init.
 
-The numbers are determined by torch's generator, the default one or the one given, of which each call draws a seed.
+Each call draws a seed from torch's generator, the default one or the one given, which determines the numbers.
 """
 
 import functools

@@ -1,7 +1,8 @@
-"""Modules of torch.nn whose passes are fused: subclasses with the same arguments, parameters, buffers and state dicts.
+"""Fused modules of torch.nn: subclasses with the same arguments, parameters, buffers and state dicts.
 
-A module hands what the kernels cannot take to its base class: tensors on other devices, of other dtypes, of subclasses
-of torch.Tensor, and everything under torch.compile, torch.func's transforms and, where it holds a product, autocast.
+A module calls its base class for inputs that the kernels cannot use: tensors on other devices, of other dtypes or of
+subclasses of torch.Tensor, and everything under torch.compile, torch.func's transforms and, for modules with a product,
+autocast.
 """
 
 import math
@@ -16,7 +17,7 @@ from fastnn.torch.cross_entropy import learns
 
 
 class Dropout(nn.Dropout):
-    """torch.nn.Dropout with a mask that is drawn in parallel and never stored. In place it is torch's own."""
+    """torch.nn.Dropout with a mask drawn in parallel and never stored. With inplace=True it runs torch's code."""
 
     def forward(self, input: Tensor) -> Tensor:
         """As torch.nn.Dropout."""
@@ -56,7 +57,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class _FusedBatchNorm:
-    """What the batch norms share, ahead of their class of torch.nn."""
+    """Mixin of the batch norms, placed before their class of torch.nn."""
 
     activation: ClassVar[Literal["relu"] | None] = None
 
@@ -88,13 +89,13 @@ class BatchNorm2d(_FusedBatchNorm, nn.BatchNorm2d):
 
 
 class BatchNormReLU1d(BatchNorm1d):
-    """torch.nn.BatchNorm1d and torch.nn.ReLU behind it, in one pass."""
+    """torch.nn.BatchNorm1d followed by torch.nn.ReLU, in one pass."""
 
     activation = "relu"
 
 
 class BatchNormReLU2d(BatchNorm2d):
-    """torch.nn.BatchNorm2d and torch.nn.ReLU behind it, in one pass."""
+    """torch.nn.BatchNorm2d followed by torch.nn.ReLU, in one pass."""
 
     activation = "relu"
 
@@ -108,7 +109,7 @@ class GELU(nn.GELU):
 
 
 class SiLU(nn.SiLU):
-    """torch.nn.SiLU; see `fastnn.functional.silu`. In place it is torch's own."""
+    """torch.nn.SiLU; see `fastnn.functional.silu`. With inplace=True it runs torch's code."""
 
     def forward(self, input: Tensor) -> Tensor:
         """As torch.nn.SiLU."""
@@ -118,8 +119,8 @@ class SiLU(nn.SiLU):
 class MaxPool2d(nn.MaxPool2d):
     """torch.nn.MaxPool2d; see `fastnn.functional.max_pool2d`.
 
-    With return_indices, ceil_mode, dilation, windows of more than 255 elements or images that are channels_last it is
-    torch's own.
+    It runs torch's code with return_indices, ceil_mode, dilation, windows of more than 255 elements or channels_last
+    images.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ def _both(size: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 class LinearGELU(nn.Linear):
-    """torch.nn.Linear and torch.nn.GELU behind it, with bias and activation in one pass.
+    """torch.nn.Linear followed by torch.nn.GELU, with bias and activation in one pass.
 
     Args:
         in_features, out_features, bias, device, dtype: as for torch.nn.Linear.
@@ -165,7 +166,7 @@ class LinearGELU(nn.Linear):
         return F.linear_gelu(input, self.weight, self.bias, self.approximate)
 
     def extra_repr(self) -> str:
-        """Its arguments."""
+        """Return the arguments for repr."""
         return f"{super().extra_repr()}, approximate={self.approximate!r}"
 
 
@@ -173,8 +174,8 @@ class MultiheadAttention(nn.MultiheadAttention):
     """torch.nn.MultiheadAttention that trains with fused softmax and dropout; see
     `fastnn.torch.functional.scaled_dot_product_attention`.
 
-    So it does with dropout, need_weights=False and, if any, an attn_mask (L, S) that leaves every row something. All
-    else is torch's own, evaluation too.
+    This applies to training with dropout, need_weights=False and, if any, an attn_mask (L, S) that masks no row fully.
+    Everything else, including evaluation, runs torch's code.
     """
 
     def forward(
@@ -197,7 +198,7 @@ class MultiheadAttention(nn.MultiheadAttention):
             return torchs
         q, k, v = self._heads(query, key, value)
         if attn_mask is not None and attn_mask.dtype == torch.bool:
-            attn_mask = ~attn_mask  # torch's two masks mean the opposite
+            attn_mask = ~attn_mask  # True means the opposite in torch's two masks
         y = F.scaled_dot_product_attention(q, k, v, attn_mask, self.dropout)  # (N, H, L, D)
         y = y.transpose(1, 2) if self.batch_first else y.permute(2, 0, 1, 3)
         return nn.functional.linear(y.flatten(2), self.out_proj.weight, self.out_proj.bias), None
@@ -214,7 +215,7 @@ class MultiheadAttention(nn.MultiheadAttention):
         )
 
     def _heads(self, *inputs: Tensor) -> list[Tensor]:
-        """Projected query, key and value, (N, H, length, D)."""
+        """Return the projected query, key and value, (N, H, length, D)."""
         weight, bias = self.in_proj_weight, self.in_proj_bias
         if all(t is inputs[0] for t in inputs):
             projected = nn.functional.linear(inputs[0], weight, bias).chunk(3, -1)
@@ -234,9 +235,9 @@ def _leaves_something(mask: Tensor | None) -> bool:
 
 
 class CrossEntropyLoss(nn.CrossEntropyLoss):
-    """torch.nn.CrossEntropyLoss with its gradient found along with the loss.
+    """torch.nn.CrossEntropyLoss that computes the gradient together with the loss.
 
-    Where weight or probabilities require a gradient it is torch's own.
+    If weight or probabilities require a gradient, it runs torch's code.
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

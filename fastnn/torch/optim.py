@@ -1,4 +1,4 @@
-"""The optimizers of `fastnn.optim` as torch.optim.Optimizer, for schedulers, hooks and trainers that ask for one."""
+"""The optimizers of `fastnn.optim` as torch.optim.Optimizer, for schedulers, hooks and trainers that require one."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -10,21 +10,21 @@ from fastnn import optim
 
 
 class Optimizer(torch.optim.Optimizer):
-    """An optimizer of `fastnn.optim`, whose arguments it takes, over torch's CPU tensors.
+    """Base class: an optimizer of `fastnn.optim`, with the same arguments, over torch's CPU tensors.
 
     Attributes:
         fused: the optimizer of `fastnn.optim` that does the work.
-        param_groups: its groups: options are checked when they are set.
-        state: for each parameter its state, as in `state_dict()`; tensors share memory with the optimizer's own.
+        param_groups: the optimizer's groups; options are checked when they are set.
+        state: the state of each parameter, as in `state_dict()`; tensors share memory with the optimizer's state.
 
     Raises:
-        TypeError, ValueError: as the optimizer of `fastnn.optim`.
+        TypeError, ValueError: as in the optimizer of `fastnn.optim`.
     """
 
     rule: ClassVar[type[optim.Optimizer]]
 
     def __init_subclass__(cls, rule: type[optim.Optimizer] | None = None) -> None:
-        if rule is None:  # a subclass of one of those below, as trainers make them
+        if rule is None:  # a subclass of a class below, as made by trainers
             return
         cls.rule = rule
         cls.__doc__ = f"`fastnn.optim.{rule.__name__}` for PyTorch: see there for its arguments, and `Optimizer`."
@@ -50,11 +50,11 @@ class Optimizer(torch.optim.Optimizer):
 
     @state.setter
     def state(self, value: Mapping[torch.Tensor, Any]) -> None:
-        if value:  # what torch's own constructor sets is empty
+        if value:  # torch's own constructor sets an empty one
             raise TypeError("state: got a new one, want the optimizer's own; use load_state_dict")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As in torch; where it is refused, nothing changes."""
+        """Add a group, as in torch; if it is invalid, nothing changes."""
         if self.param_groups is getattr(self.fused, "param_groups", None):
             self.fused.add_param_group(param_group)
         else:
@@ -64,7 +64,7 @@ class Optimizer(torch.optim.Optimizer):
         """Update every parameter that has a gradient.
 
         Args:
-            closure: called first, with gradients enabled; computes them and returns the loss, which is returned.
+            closure: called first, with gradients enabled; it computes them and returns the loss, which `step` returns.
         """
         loss = None
         if closure is not None:
@@ -74,7 +74,7 @@ class Optimizer(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """As in torch; see `fastnn.optim.Optimizer.state_dict`."""
+        """Return the state, as in torch; see `fastnn.optim.Optimizer.state_dict`."""
         for before in self._optimizer_state_dict_pre_hooks.values():
             before(self)
         state_dict = self.fused.state_dict()
@@ -84,12 +84,12 @@ class Optimizer(torch.optim.Optimizer):
         return state_dict
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over all of a state dict, of fastnn's or torch's optimizer of that name, or nothing.
+        """Load a state dict of fastnn's or torch's optimizer of the same name: all of it, or nothing if it raises.
 
-        A parameter that has no entry, since it had no gradient yet, begins anew.
+        A parameter without an entry, because it had no gradient yet, starts anew.
 
         Raises:
-            TypeError, ValueError, KeyError: as `fastnn.optim.Optimizer.load_state_dict`.
+            TypeError, ValueError, KeyError: as in `fastnn.optim.Optimizer.load_state_dict`.
         """
         for before in self._optimizer_load_state_dict_pre_hooks.values():
             changed = before(self, state_dict)

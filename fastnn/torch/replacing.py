@@ -1,4 +1,4 @@
-"""Fused modules in place of torch's own."""
+"""Replaces torch's modules by fused ones."""
 
 import itertools
 from collections import Counter
@@ -40,24 +40,25 @@ _FUSED: dict[tuple[type[theirs.Module], type[theirs.Module]], type[theirs.Module
 
 
 def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
-    """Change the modules within `model`, and `model` itself, that have a fused twin in `fastnn.torch.nn`.
+    """Replace the modules of `model`, and `model` itself, that have a fused version in `fastnn.torch.nn`.
 
     They stay the same objects, with their parameters, buffers, hooks and names; only their class changes, to a subclass
-    of the former one. So state dicts are loadable both ways, and optimizers keep their parameters. Modules of other
-    classes, subclasses of torch's among them, stay as they are; so do those that work in place, and those whose forward
-    was set on the object, as adapters do.
+    of the former one. So state dicts can be loaded both ways, and optimizers keep their parameters. Modules of other
+    classes, including subclasses of torch's, are not changed; nor are modules that work in place, and modules whose
+    forward was set on the object, as adapters do.
 
     Args:
-        model: a torch.nn.Module; a loss is one, too.
-        fuse: also make one of two neighbours in a torch.nn.Sequential, batch norm with ReLU and Linear with GELU: the
-            first of them then returns what the second did, which becomes a torch.nn.Identity. Not where either has
-            hooks, a forward of its own, or stands in the model twice. Only the Sequential may call them.
+        model: a torch.nn.Module; this includes losses.
+        fuse: also fuse two neighbours in a torch.nn.Sequential, batch norm with ReLU and Linear with GELU: the first
+            one then returns the result of both, and the second one becomes a torch.nn.Identity. Modules that have
+            hooks, a forward set on the object, or occur twice in the model are not fused. Only the Sequential may call
+            the fused modules.
 
     Returns:
-        What was changed, in the order of `model.named_modules()`.
+        The replacements, in the order of `model.named_modules()`.
 
     Raises:
-        TypeError: `model` is no module.
+        TypeError: `model` is not a module.
     """
     if not isinstance(model, theirs.Module):
         raise TypeError(f"model: got {type(model).__name__}, want a torch.nn.Module")

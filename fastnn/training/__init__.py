@@ -69,7 +69,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `fastnn.diagnosis` when one of its names is asked for: its modules need this package to be complete."""
+    """Import `fastnn.diagnosis` on first access of one of its names: its modules need this package to be complete."""
     if name not in __all__:
         raise AttributeError(f"module 'fastnn.training' has no attribute {name!r}")
     from fastnn import diagnosis

@@ -44,8 +44,8 @@ class Batches:
 
     Args:
         x, y: N samples and their labels or targets.
-        size: samples of a batch; the last batch of an epoch has those that are left over.
-        window: batches of a window; the last window likewise.
+        size: samples of a batch; the last batch of an epoch has the remaining ones.
+        window: batches of a window; the last window has the remaining ones.
         weights: (N,), the factor of the loss of every sample, or None for ones.
         counts: (N,), the weight of every sample in the loss's own mean, or None for ones.
     """
@@ -57,7 +57,7 @@ class Batches:
         self._size, self._window = size, window
         self._shares = counts if weights is None else weights if counts is None else weights * counts
         self._order: npt.NDArray[np.int64] = np.arange(len(x))
-        # Closures need x until backward has run and no longer, so one batch's memory serves for all.
+        # Closures need x only until backward has run, so all batches share the same memory.
         self._memory = _core.empty((min(size, len(x)), *x.shape[1:]), x.dtype)
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ def sample_weights(y: Any, sample_weight: Any = None, class_weight: Mapping[int,
         class_weight: the weight of each class: an array (C,), or a mapping from labels, with 1 for other labels.
 
     Raises:
-        ValueError: a shape or range is wrong, or there is a class_weight but y are no labels.
+        ValueError: a shape or range is wrong, or there is a class_weight but y does not hold labels.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -134,7 +134,7 @@ def _by_class(y: Any, class_weight: Mapping[int, float] | Any) -> Mapping[int, f
     if isinstance(class_weight, Mapping):
         unknown = sorted(set(class_weight) - set(np.unique(y).tolist()))
         if unknown:
-            raise ValueError(f"class_weight: got weights of {unknown}, want labels that are there")
+            raise ValueError(f"class_weight: got weights of {unknown}, want labels that occur in y")
         return class_weight
     array = np.asarray(class_weight, np.float64)
     if array.ndim != 1 or len(array) <= y.max():

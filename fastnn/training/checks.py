@@ -56,7 +56,7 @@ def check_labels(name: str, y: Any, logits: Array, ignore_index: int | None) -> 
 
 
 def validation_interval(value: float | int, batches: int) -> int:
-    """Return after how many batches to validate: `value` batches, or that share of an epoch.
+    """Return the number of batches between validations: `value` batches, or that fraction of an epoch.
 
     Raises:
         ValueError: `value` is neither an integer >= 1 nor a float in (0, 1].
@@ -90,7 +90,7 @@ def check_parts(model: Module, optimizer: Any, scheduler: Any, interval: str) ->
         raise ValueError("scheduler: got one of another optimizer, want one of the trainer's; build it with that")
     if any(isinstance(member, ReduceLROnPlateau) for member in getattr(scheduler, "schedulers", ())):
         raise ValueError(f"scheduler: got {type(scheduler).__name__} with a ReduceLROnPlateau in it, want that by "
-                         "itself: nobody would give it a metric")  # fmt: skip
+                         "itself, since it would get no metric here")  # fmt: skip
     if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "min":
         raise ValueError("scheduler: got ReduceLROnPlateau with mode='max', want 'min': the metric is the loss")
     if interval not in ("step", "epoch"):

@@ -1,4 +1,4 @@
-"""What a training consists of, in words: for checkpoints, which compare it on resuming, and for reports."""
+"""Describes a training in words, for checkpoints, which compare the description on resuming, and for reports."""
 
 import re
 import warnings
@@ -27,11 +27,11 @@ def described(trainer: Training) -> dict[str, Any]:
 def compare(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Compare the configurations of a checkpoint and of the trainer that resumes it.
 
-    Layers, losses and metrics must be the same. They may have other options, which can be intended: the first of these
+    Layers, losses and metrics must be the same. Their options may differ, which can be intended; the first difference
     causes a warning.
 
     Raises:
-        ValueError: a layer, the loss or a metric is another one.
+        ValueError: a layer, the loss or a metric differs.
     """
     warned = False
     for part in ("model", "loss", "metrics"):
@@ -54,5 +54,5 @@ def _options(group: Mapping[str, Any]) -> dict[str, Any]:
 def _lines(part: Any) -> list[str]:
     """Return a line for each layer, without the addresses and modules of objects that have no repr of their own."""
     text = re.sub(r"<(?:[\w.<>]+\.)?(\w+) object at 0x[0-9a-f]+>", r"\1", str(part))
-    lines = re.sub(r"\n\s*(?![\s()])", " ", text).splitlines()  # the further lines of an array are no layers
+    lines = re.sub(r"\n\s*(?![\s()])", " ", text).splitlines()  # further lines of an array are not layers
     return [line.strip() for line in lines if line.strip() != ")"]

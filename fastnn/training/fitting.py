@@ -81,6 +81,6 @@ def check_least_batch(model: Module, x: Any, batch_size: int) -> None:
 
 
 def _check_metrics(metrics: Mapping[str, Any], y: Any) -> None:
-    """Raise ValueError if the accuracy is to be measured on targets that are no labels."""
+    """Raise ValueError if the accuracy is to be measured on targets that are not labels."""
     if "accuracy" in metrics and y.dtype in FLOATS and np.ndim(y) < 2:
         raise ValueError(f"metrics: got 'accuracy' for targets of {y.dtype}, want it for labels; pass metrics=()")

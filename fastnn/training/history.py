@@ -48,7 +48,7 @@ class History(dict[str, list[float]]):
 
         Args:
             name: one of `steps`.
-            share: how much of the average remains at every step, in [0, 1).
+            share: the fraction of the average that remains at every step, in [0, 1).
 
         Source: D. Kingma, J. Ba, ICLR 2015, section 3.
         """

@@ -1,4 +1,4 @@
-"""What a batch does in every layer of a model, in numbers that can be kept and drawn."""
+"""Statistics of a batch in every layer of a model, which can be kept and drawn."""
 
 from fastnn.diagnosis.inspection import (
     Histogram,

@@ -17,16 +17,16 @@ from fastnn.training.schedule import step_scheduler, steps_by_epoch
 from fastnn.training.step import forward_backward, update
 
 VALIDATION_BATCH = 1024
-"""Samples of a batch of the validation, at least: without backward there is memory for more than in training."""
+"""Least number of samples in a validation batch: without backward there is memory for more than in training."""
 
 
 class Loop:
     """Trains for one call of `fit`, and calls the hooks of the callbacks.
 
-    Everything that changes while it runs is in the trainer's `LoopState`; the loop holds what stays the same.
+    The trainer's `LoopState` holds everything that changes during the run; the loop holds the rest.
 
     Args:
-        trainer: whose model is trained.
+        trainer: the trainer whose model is trained.
         fit: the data of the fit.
         verbose: add a `ProgressBar` unless there is one among the callbacks.
     """
@@ -94,7 +94,7 @@ class Loop:
         self.call("on_epoch_end")
 
     def _run_batches(self) -> None:
-        """Train on the batches that the epoch has left, with the validations within it."""
+        """Train on the remaining batches of the epoch, with the validations within it."""
         state = self.state
         done = state.batch
         for batch in range(state.batch, state.batches):
@@ -150,7 +150,7 @@ class Loop:
 
 
 def _hooks(callbacks: Iterable[Callback], verbose: bool) -> dict[str, list[Callable[[Any], None]]]:
-    """The methods to call at each hook: those that the callbacks define themselves."""
+    """Return the methods to call at each hook: those that the callbacks define themselves."""
     ordered = [*callbacks]
     if verbose and not any(isinstance(callback, ProgressBar) for callback in ordered):
         ordered.append(ProgressBar())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SMOOTHING = 0.9
 DIVERGED = 4.0
-"""The test ends when the smoothed loss is this many times its minimum, or as far above a minimum that is negative."""
+"""The test ends when the smoothed loss is this many times its minimum, or equally far above a negative minimum."""
 
 
 @dataclass(frozen=True)

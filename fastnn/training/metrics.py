@@ -16,11 +16,12 @@ Metric = Callable[[Array, Any], float]
 def accuracy(logits: Array, labels: Any) -> float:
     """Return the fraction of rows of logits (N, C) whose maximum is at the label.
 
-    Of several equal maxima the first counts. A row with NaN is wrong, and one whose label is not a class.
+    Of several equal maxima the first counts. A row with NaN counts as wrong, and so does one whose label is not a
+    class.
 
     Args:
         logits: (N, C).
-        labels: (N,) integers, or (N, C) probabilities, of which the largest is the label.
+        labels: (N,) integers, or (N, C) probabilities, whose largest entry gives the label.
     """
     labels = as_int64(labels if labels.ndim == 1 else labels.argmax(axis=1))
     return _core.count_correct(np.ascontiguousarray(logits), labels) / len(labels)
@@ -44,7 +45,7 @@ def named(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
             raise TypeError(f"metrics: got {type(metric).__name__}, want names or functions (logits, labels)")
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
         if name.startswith("val_"):
-            raise ValueError(f"metrics: got {name!r}, want a name without 'val_', which those of the validation have")
+            raise ValueError(f"metrics: got {name!r}, want a name without 'val_', which marks validation metrics")
         if name in result or name in ("loss", "lr", "seconds"):
             raise ValueError(f"metrics: got {name!r} twice, want each name of the history once; give the function "
                              "another __name__")  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the training loop asks of an optimizer and a scheduler, and what it shows of a `Trainer`."""
+"""Protocols: the optimizer and scheduler that the training loop needs, and the `Trainer` as callbacks see it."""
 
 from collections.abc import MutableMapping, Sequence
 from typing import Any, Literal, Protocol
@@ -13,7 +13,7 @@ from fastnn.training.state import LoopState
 
 
 class Optimizer(Protocol):
-    """What the trainer asks of an optimizer; checkpoints also need `state_dict` and `load_state_dict`."""
+    """The optimizer that a trainer needs; checkpoints also need `state_dict` and `load_state_dict`."""
 
     @property
     def param_groups(self) -> Sequence[MutableMapping[str, Any]]: ...
@@ -22,7 +22,7 @@ class Optimizer(Protocol):
 
 
 class Scheduler(Protocol):
-    """What the trainer asks of a learning-rate scheduler."""
+    """The learning-rate scheduler that a trainer needs."""
 
     def step(self) -> object: ...
 

@@ -24,7 +24,7 @@ SAME = ("seed", "samples", "batch_size", "accumulate_grad_batches", "val_check_i
 
 
 def capture(trainer: Training) -> dict[str, Any]:
-    """Return the state of a trainer between two optimizer steps; the arrays are the live ones.
+    """Return the state of a trainer between two optimizer steps; the arrays are not copies.
 
     Raises:
         TypeError: the optimizer or the scheduler has no `state_dict`.
@@ -49,7 +49,7 @@ def capture(trainer: Training) -> dict[str, Any]:
 
 
 def restore(trainer: Training, state: Mapping[str, Any]) -> None:
-    """Put back all of a state, or nothing of it.
+    """Restore a state: all of it, or nothing if it raises.
 
     Raises:
         ValueError, TypeError, KeyError: the trainer consists of other parts; the message names the first.
@@ -63,9 +63,9 @@ def restore(trainer: Training, state: Mapping[str, Any]) -> None:
 
 @contextmanager
 def all_or_nothing(trainer: Training) -> Iterator[list[dict[str, Any]]]:
-    """If the block raises, give the trainer its attributes back, and its parts the states in the list that is yielded.
+    """If the block raises, restore the trainer's attributes, and its parts from the states in the yielded list.
 
-    `StopTraining` is no failure.
+    `StopTraining` is not a failure.
     """
     attributes, loop, before = dict(vars(trainer)), copy.copy(trainer.state), list[dict[str, Any]]()
     try:
@@ -82,9 +82,9 @@ def all_or_nothing(trainer: Training) -> Iterator[list[dict[str, Any]]]:
 
 @contextmanager
 def untouched(trainer: Training) -> Iterator[None]:
-    """Put back what training inside the block changes: all that `capture` returns, and gradients and modes.
+    """Restore the state that training inside the block changes: all that `capture` returns, gradients and modes.
 
-    NaN and infinity raise nothing inside the block, since divergence is one of the possible answers.
+    NaN and infinity do not raise inside the block, since divergence is a valid outcome.
     """
     before, detects = copy.deepcopy(capture(trainer)), trainer.detect_nan
     with kept(trainer.model), np.errstate(all="ignore"):
@@ -102,7 +102,7 @@ def resume(trainer: Training, source: str | Path, before: list[dict[str, Any]]) 
     Args:
         source: a file; a directory, for its newest file; or "latest", for the directory of the `ModelCheckpoint` among
             the callbacks.
-        before: gets the trainer's state before anything of it changes.
+        before: the trainer's state is appended before anything of it changes.
 
     Raises:
         ValueError: the checkpoint is of another training; the message names the first difference.
@@ -113,7 +113,7 @@ def resume(trainer: Training, source: str | Path, before: list[dict[str, Any]]) 
         return False
     state = load(path)
     if not _is_training(state):
-        raise CheckpointError(f"{path}: got a state of no training, want one of ModelCheckpoint; use another file")
+        raise CheckpointError(f"{path}: got a state that is not a training's, want ModelCheckpoint's; use another file")
     wanted = dict(trainer.state.data)
     if trainer.seed is None:
         wanted["seed"] = state["data"]["seed"]
@@ -121,7 +121,7 @@ def resume(trainer: Training, source: str | Path, before: list[dict[str, Any]]) 
         got, want = wanted[name], state["data"][name]
         if got != want:
             raise ValueError(f"{name}: got {got}, want {want}, with which the training in {path} began; fit without "
-                             "resume to go on otherwise")  # fmt: skip
+                             "resume to continue differently")  # fmt: skip
     _compare(trainer, state)
     compare(state["configuration"], configuration(trainer))
     before.append(copy.deepcopy(capture(trainer)))

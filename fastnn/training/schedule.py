@@ -1,4 +1,4 @@
-"""How the training loop steps a learning-rate scheduler, and the one-cycle policy in its place."""
+"""Steps the learning-rate scheduler of the training loop, or replaces it by the one-cycle policy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from fastnn.training.protocols import Training
 
 
 def steps_by_epoch(trainer: Training) -> bool:
-    """Whether the scheduler steps after every epoch, and not after every optimizer step."""
+    """Return whether the scheduler steps after every epoch, and not after every optimizer step."""
     return trainer.scheduler_interval == "epoch" or isinstance(trainer.scheduler, ReduceLROnPlateau)
 
 
@@ -41,7 +41,7 @@ def check_schedule(trainer: Training) -> None:
 
 @contextmanager
 def one_cycle(trainer: Training, max_lr: float, steps: int) -> Iterator[None]:
-    """Inside the block a `OneCycleLR` over so many steps takes the scheduler's place; then all options are put back."""
+    """Replace the scheduler by a `OneCycleLR` over `steps` steps inside the block; then restore all options."""
     schedule = trainer.scheduler, trainer.scheduler_interval
     before = [dict(group) for group in trainer.optimizer.param_groups]
     has_momentum = any("momentum" in group or "betas" in group for group in before)

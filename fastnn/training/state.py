@@ -31,14 +31,15 @@ class LoopState:
         data: seed, number of samples, batch size and intervals of the current or last fit.
         epochs: the last epoch of the current fit.
         batches: batches of an epoch of the current fit.
-        interval: a validation follows after so many batches.
+        interval: number of batches between validations.
         validates: whether the current fit has validation data.
-        resumed: whether the current fit goes on from a checkpoint.
+        resumed: whether the current fit continues from a checkpoint.
         has_stepped: whether the optimizer has stepped after the last batch.
         window_loss, window_weight: the loss of the current window of accumulation, and the weight of its samples.
-        times: of the last batch, by `time.perf_counter`: start, and end of gathering, forward, backward, optimizer.
+        times: `time.perf_counter` for the last batch: at its start, and after gathering, forward, backward and
+            optimizer.
         inputs: x of the last batch.
-        record: the newest whole record; None while an epoch's is being measured.
+        record: the newest complete record; None while an epoch's is being measured.
     """
 
     meter: Meter
@@ -77,6 +78,6 @@ class LoopState:
         return {name: getattr(self, name) for name in COUNTERS}
 
     def assign(self, other: "LoopState") -> None:
-        """Take over every field of another state."""
+        """Copy every field of another state."""
         for entry in fields(self):
             setattr(self, entry.name, getattr(other, entry.name))

@@ -30,9 +30,9 @@ class Trainer:
     """Trains a model on arrays in memory.
 
     Args:
-        model: (N, ...) -> logits (N, C), or whatever the loss takes.
+        model: (N, ...) -> logits (N, C), or another result that the loss accepts.
         loss: (logits, labels) -> (loss averaged over the batch, dlogits).
-        optimizer: over the model's parameters.
+        optimizer: an optimizer of the model's parameters.
         scheduler: stepped after every optimizer step; `ReduceLROnPlateau` after every epoch, with val_loss if there is
             validation data, else with loss.
         metrics: "accuracy", functions (logits, labels) -> mean over the batch, or both.
@@ -40,7 +40,7 @@ class Trainer:
         gradient_clip_val: limits the norm of all gradients at every step. If the optimizer is one of this package, it
             clips within its own pass: `clip_grad_norm` is set. No step is made if the norm is NaN or infinite.
         accumulate_grad_batches: batches of one optimizer step; the gradient is the mean over all their samples.
-        val_check_interval: validate within an epoch too, after so many batches, or after that share of the epoch.
+        val_check_interval: also validate within an epoch, after this number of batches or this fraction of the epoch.
         seed: seed of the order of samples, together with the number of the epoch; by default the seed given to
             `fastnn.manual_seed`, which thereby determines everything.
         scheduler_interval: "epoch" steps the scheduler after every epoch, which is common with PyTorch, and not after
@@ -48,10 +48,10 @@ class Trainer:
         detect_nan: check every loss and gradient, and raise FloatingPointError if one is NaN or infinite; the message
             names the step and the first layer. This costs a pass over the gradients.
 
-    The arguments are attributes too, but for gradient_clip_val.
+    All arguments except gradient_clip_val are also attributes.
 
     Raises:
-        TypeError, ValueError: an argument has no meaning, or the scheduler belongs to another optimizer.
+        TypeError, ValueError: an argument is invalid, or the scheduler belongs to another optimizer.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Trainer:
 
     @property
     def history(self) -> History:
-        """What was measured, by epoch, step and validation."""
+        """The recorded values, by epoch, step and validation."""
         return self.state.history
 
     @property
@@ -135,12 +135,12 @@ class Trainer:
 
     @property
     def stopped(self) -> str | None:
-        """Why the current or last fit ended early, else None."""
+        """The reason why the current or last fit ended early, else None."""
         return self.state.stopped
 
     @property
     def resumed(self) -> bool:
-        """Whether the current fit goes on from a checkpoint."""
+        """Whether the current fit continues from a checkpoint."""
         return self.state.resumed
 
     @property
@@ -155,7 +155,7 @@ class Trainer:
 
     @property
     def times(self) -> tuple[float, ...]:
-        """Of the last batch, by `time.perf_counter`: its start, and the end of gathering, forward, backward, update."""
+        """`time.perf_counter` for the last batch: at its start, and after gathering, forward, backward and update."""
         return self.state.times
 
     def fit(
@@ -169,26 +169,26 @@ class Trainer:
         verbose: Literal["auto"] | bool = "auto",
         resume: str | Path | None = None,
     ) -> History:
-        """Train, in another order every epoch, and return `history`. A second call goes on where the first ended.
+        """Train, in another order every epoch, and return `history`. A second call continues where the first ended.
 
         Args:
             train: (x, y): x (N, ...) float32 or float64; y (N,) integers, or (N, ...) targets that the loss takes.
             validation: (x, y) to evaluate after every epoch.
-            epochs: how many.
-            batch_size: the last batch of an epoch has the samples that are left over.
+            epochs: number of epochs.
+            batch_size: samples of a batch; the last batch of an epoch has the remaining ones.
             sample_weight: (N,), the weight of each sample in the mean of the loss; the metrics are not weighted.
-            class_weight: the same by class: {label: weight}, or an array (C,).
+            class_weight: the weight of each class: {label: weight}, or an array (C,).
             verbose: print a line per epoch, and show a bar on a terminal if tqdm is installed; False is silent.
             resume: a checkpoint of `ModelCheckpoint`, a directory of them, or "latest" for that callback's own
-                directory. Training goes on from there with the same bits, or starts anew if a directory has none. All
+                directory. Training continues from there with the same bits, or starts anew if a directory has none. All
                 arguments must be those of the interrupted fit; a warning names a layer or loss with other options.
 
         Raises:
-            TypeError: train or validation are no such arrays, or the loss cannot weight samples.
-            ValueError: no samples, x and y of different lengths, NaN or infinity, epochs or batch_size not positive, a
-                scheduler that ends before the training, a batch that the model refuses in training, a model that is
-                not the checkpoint's. Nothing has changed then.
-            IndexError: a label outside the classes.
+            TypeError: train or validation are not such arrays, or the loss cannot weight samples.
+            ValueError: there are no samples, lengths of x and y differ, data has NaN or infinity, epochs or batch_size
+                is not positive, the scheduler ends before the training, the model raises for a batch in training mode,
+                or the model is not the checkpoint's. Nothing has then been changed.
+            IndexError: a label is outside the classes.
             CheckpointError: the file to resume from is damaged, or not a checkpoint.
             OSError: it cannot be read.
         """
@@ -215,7 +215,7 @@ class Trainer:
 
     def fit_one_cycle(self, train: Data, validation: Data | None = None, epochs: int = 1, max_lr: float | None = None,
                       batch_size: int = 32, **options: Any) -> History:  # fmt: skip
-        """`fit` with a `OneCycleLR` over all its steps in the scheduler's place, which is put back afterwards.
+        """Run `fit` with a `OneCycleLR` over all its steps instead of the scheduler, which is restored afterwards.
 
         Args:
             max_lr: the largest learning rate of the cycle; None takes the "valley" that `lr_find` suggests.
@@ -234,19 +234,19 @@ class Trainer:
                 batch_size: int = 32) -> lr_finder.LRFinder:  # fmt: skip
         """Train for up to `num_it` steps while the learning rate grows from start_lr to end_lr; see `LRFinder`.
 
-        Afterwards model, optimizer and generators are as before, even if the loss diverges or the test is interrupted.
+        Model, optimizer and generators are restored afterwards, even if the loss diverges or the test is interrupted.
         """
         return lr_finder.lr_find(self, prepare(self, train, batch_size=batch_size), start_lr, end_lr, num_it)
 
     def capture(self) -> dict[str, Any]:
-        """Return the state of the whole training, for `fastnn.training.save_checkpoint`; between two optimizer steps.
+        """Return the state of the whole training between two optimizer steps, for `fastnn.training.save_checkpoint`.
 
-        The arrays are the live ones.
+        The arrays are not copies.
         """
         return resuming.capture(self)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back all that `capture` returned, or nothing of it.
+        """Restore the state that `capture` returned: all of it, or nothing if it raises.
 
         Raises:
             ValueError, TypeError, KeyError: the trainer consists of other parts; the message names the first.
@@ -261,7 +261,7 @@ class Trainer:
         return measure(self.model, self.loss, self.metrics, data, batch_size)
 
     def predict(self, x: Array, batch_size: int = 1024) -> Array:
-        """Return the logits of x, (N, C), in evaluation mode; errors as in `fit`, but NaN in x is no error."""
+        """Return the logits of x, (N, C), in evaluation mode; errors as in `fit`, but x may contain NaN."""
         checks.check_samples("x", x)
         batch_size = positive_integer("batch_size", batch_size)
         with in_mode(self.model, training=False):

@@ -44,7 +44,7 @@ def bias_activation(n: int, torch: Any) -> Case:
 
 @operation("bias + tanh backward")
 def bias_activation_backward(n: int, torch: Any) -> Case:
-    """dx and dbias of rows of 512. The others take the gradient from the output, which they have kept."""
+    """dx and dbias of rows of 512. The other sides compute the gradient from the output, which they have kept."""
     x, dy, bias = normal_array(n // 512, 512), normal_array(n // 512, 512, seed=1), normal_array(512, seed=2)
     y = np.tanh(x + bias)
 

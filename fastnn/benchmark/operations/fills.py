@@ -44,7 +44,7 @@ def normal(n: int, torch: Any) -> Case:
 
 @operation("init.trunc_normal_")
 def trunc_normal(n: int, torch: Any) -> Case:
-    """Normal values, cut at two standard deviations; NumPy draws those beyond again."""
+    """Normal values, truncated at two standard deviations; NumPy redraws values beyond them."""
     ours, theirs, rng = np.ones(n, np.float32), np.ones(n, np.float32), np.random.default_rng(0)
 
     def numpy_side() -> AnyArray:

@@ -26,7 +26,7 @@ def sum_squares(n: int, torch: Any) -> Case:
 
 @operation("scaled gradient")
 def scale(n: int, torch: Any) -> Case:
-    """The gradient times a number, in place, as `clip_grad_norm_` multiplies it; -1, so that it keeps its size."""
+    """The gradient times a number, in place, as in `clip_grad_norm_`; it is -1, so that magnitudes stay the same."""
     ours, theirs = normal_array(n), normal_array(n)
 
     def fastnn_side() -> AnyArray:
@@ -45,7 +45,7 @@ def scale(n: int, torch: Any) -> Case:
 
 @operation("clip_grad_value_")
 def clamp(n: int, torch: Any) -> Case:
-    """Elements moved into [-1, 1], in place."""
+    """Elements clamped to [-1, 1], in place."""
     ours, theirs = normal_array(n), normal_array(n)
 
     def fastnn_side() -> AnyArray:

@@ -1,4 +1,4 @@
-"""Norms. `norm`, `norm_backward` and `track` are what a NumPy user writes, over any axes."""
+"""Norms. `norm`, `norm_backward` and `track` are written as by a NumPy user, over any axes."""
 
 from functools import partial
 from typing import Any

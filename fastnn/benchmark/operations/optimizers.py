@@ -17,7 +17,7 @@ Step = Callable[[], None]
 
 
 def sgd(params: Arrays, grads: Arrays, options: Mapping[str, Any]) -> Step:
-    """Steps with lr = 1e-3, in place; so do all of these."""
+    """Steps with lr = 1e-3, in place, as in all functions below."""
     momentum = options.get("momentum", 0.0)
     buffers = [np.zeros_like(p) for p in params]
 
@@ -194,7 +194,7 @@ STATES = {
 """Optimizer -> arrays of state that a step reads and writes beside the parameter (SGD: with momentum)."""
 
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
-"""What PyTorch has a fused CPU kernel for."""
+"""The optimizers for which PyTorch has a fused CPU kernel."""
 
 
 def step_case(
@@ -203,8 +203,8 @@ def step_case(
     """One step of `optim.<name>` at lr 1e-3 over `tensors` parameters of `n` elements in all, or over `shapes`.
 
     Args:
-        numpy: False leaves the NumPy side out, which may take its time over a large model.
-        options: of both libraries' constructors.
+        numpy: False omits the NumPy side, which is slow for a large model.
+        options: options of both libraries' constructors.
     """
     shapes = [(n // tensors,)] * tensors if shapes is None else shapes
     values = [normal_array(*shape, seed=i) for i, shape in enumerate(shapes)]
@@ -229,7 +229,7 @@ def step_case(
 
 
 def torch_params(torch: Any, values: Iterable[Any], grads: Iterable[Any]) -> list[Any]:
-    """Leaves with these values, their gradients over the memory of `grads`."""
+    """Return torch leaves with these values, whose gradients use the memory of `grads`."""
     params = [torch.tensor(value, requires_grad=True) for value in values]
     for param, grad in zip(params, grads, strict=True):
         param.grad = torch.from_numpy(np.asarray(grad))
@@ -237,7 +237,7 @@ def torch_params(torch: Any, values: Iterable[Any], grads: Iterable[Any]) -> lis
 
 
 def stepping(optimizer: Any, result: object, *arguments: object) -> Side:
-    """One step; returns the parameters."""
+    """Return a side that makes one step and returns the parameters."""
     return lambda: (optimizer.step(*arguments), result)[1]
 
 

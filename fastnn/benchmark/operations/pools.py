@@ -1,4 +1,4 @@
-"""Pooling. The ceiling counts the larger side alone: outputs are a quarter of it."""
+"""Pooling. The ceiling counts only the larger array; the outputs are a quarter of it."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def max_pool2d(n: int, torch: Any) -> Case:
 
 @operation("max_pool2d backward")
 def max_pool2d_backward(n: int, torch: Any) -> Case:
-    """The same windows; fastnn and torch have kept the places of the largest, NumPy which elements they are."""
+    """The same windows; fastnn and torch have kept the positions of the maxima, NumPy a mask of them."""
     x, dy = normal_array(n // 4096, 1, 64, 64), normal_array(n // 4096, 1, 32, 32, seed=1)
     y, places = F.max_pool2d(x, 2, return_indices=True)
     largest = x.reshape(-1, 1, 32, 2, 32, 2) == y[:, :, :, None, :, None]

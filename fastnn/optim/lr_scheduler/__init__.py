@@ -1,9 +1,9 @@
 """Learning-rate schedules, with PyTorch's names, argument order and defaults, and three that PyTorch lacks.
 
-All but `ReduceLROnPlateau` are pure functions of the step: one resumed at any step goes on with the same bits. So where
-PyTorch's multiply the rate of the moment, these do not see what was set from outside; `last_epoch=k` sets the rates of
-step k + 1 whatever stands in the optimizer; and PyTorch's deprecated `step(epoch)` is absent. What else differs is said
-by the class.
+All but `ReduceLROnPlateau` are pure functions of the step: a schedule resumed at any step continues with the same bits.
+This leads to differences from PyTorch, whose schedules multiply the current rate: rates that are set from outside have
+no effect on later steps, `last_epoch=k` sets the rates of step k + 1 whatever the optimizer's rates are, and the
+deprecated `step(epoch)` is absent. Other differences are documented in the classes.
 """
 
 from fastnn.optim.lr_scheduler.base import LRScheduler

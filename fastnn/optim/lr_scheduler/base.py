@@ -1,4 +1,4 @@
-"""What all schedules share: base rates, the step, state, preview and plot."""
+"""The base classes of all schedules: base rates, the step, state, preview and plot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COMMON: Checks = {
 
 
 class HasGroups(Protocol):
-    """What a schedule asks of an optimizer; torch's have it too."""
+    """Protocol of a schedule's optimizer; torch's optimizers fit too."""
 
     @property
     def param_groups(self) -> Sequence[MutableMapping[str, Any]]:
@@ -32,29 +32,29 @@ class HasGroups(Protocol):
 
 
 class LRScheduler(ABC):
-    """Sets the learning rate of every group of `optimizer`: at once for step `last_epoch + 1`, then at each `step()`.
+    """Sets each group's learning rate: at construction for step `last_epoch + 1`, then at each `step()`.
 
-    A schedule of one's own defines `rate`. What sets a group's "lr" from outside lasts until the next step.
+    A custom schedule defines `rate`. A group's "lr" that is set from outside lasts until the next step.
 
     Args:
-        optimizer: its groups' rates of the moment become the base rates; a group that has "initial_lr" keeps that one.
-        last_epoch: the last step already done; -1 at the beginning. Otherwise every group must have "initial_lr".
+        optimizer: the current rates of its groups become the base rates; a group with "initial_lr" uses that.
+        last_epoch: the last completed step; -1 at the beginning. Otherwise every group must have "initial_lr".
 
     Attributes:
-        last_epoch: the step that the rates of the moment belong to.
+        last_epoch: the step of the current rates.
         base_lrs: the base rate of each group.
-        checks: the options that are attributes and part of the state, each with its check.
+        checks: the options that are attributes and part of the state, each with its check function.
 
     Raises:
-        TypeError, ValueError: an option that has no meaning, or a rate that is not a finite number >= 0, at
-            construction or a later step. The optimizer has not been changed then.
+        TypeError, ValueError: an option is invalid, or a rate is not a finite number >= 0, at construction or a later
+            step. The optimizer has then not been changed.
     """
 
     checks: ClassVar[Checks] = {}
     per_group: ClassVar[tuple[str, ...]] = ()
     """The options that are lists with one entry per group."""
     rebased: ClassVar[bool] = True
-    """Whether a SequentialLR that begins with this schedule gives it the groups' "initial_lr" of that moment."""
+    """Whether a SequentialLR that begins with this schedule gives it the groups' current "initial_lr"."""
 
     def __init__(self, optimizer: HasGroups, last_epoch: int = -1) -> None:
         self.optimizer = with_groups(optimizer)
@@ -67,35 +67,35 @@ class LRScheduler(ABC):
 
     @abstractmethod
     def rate(self, step: int, base: float) -> float:
-        """The learning rate after `step` steps of a group whose base rate is `base`.
+        """Return the learning rate after `step` steps of a group whose base rate is `base`.
 
-        Where the options differ by group, that of the first group.
+        If the options differ between groups, those of the first group are used.
         """
 
     @property
     def scales(self) -> bool:
-        """Whether rate(step, base) == base * rate(step, 1), which ChainedScheduler needs."""
+        """Return whether rate(step, base) == base * rate(step, 1), which ChainedScheduler needs."""
         return False
 
     def rates(self, step: int) -> list[float]:
-        """The learning rate of each group after `step` steps."""
+        """Return the learning rate of each group after `step` steps."""
         return [self._rate(i, step, base) for i, base in enumerate(self.base_lrs)]
 
     def step(self) -> None:
-        """Go on to the next step."""
+        """Advance to the next step."""
         self._go(self.last_epoch + 1)
 
     def get_last_lr(self) -> list[float]:
-        """The rate of each group that the last `step()` set."""
+        """Return the rate of each group that the last `step()` set."""
         return list(self._last_lr)
 
     def preview(self, n: int) -> Float64:
-        """The rates of steps 0 to n - 1, as (n, groups); nothing is changed."""
+        """Return the rates of steps 0 to n - 1, (n, groups); nothing is changed."""
         rows = [self._valid(step) for step in range(at_least(0)("n", n))]
         return np.array(rows, np.float64).reshape(n, len(self.base_lrs))
 
     def plot(self, n: int, ax: Axes | None = None) -> Axes:
-        """Draw `preview(n)` into `ax`, by default into new axes; returns them.
+        """Draw `preview(n)` into `ax`, by default into new axes, and return the axes.
 
         Raises:
             ImportError: matplotlib is not installed.
@@ -103,15 +103,15 @@ class LRScheduler(ABC):
         return draw(self.preview(n), ax)
 
     def state_dict(self) -> dict[str, Any]:
-        """The step, the rates and the options, as numbers, strings and lists of them; functions are not saved."""
+        """Return step, rates and options, as numbers, strings and lists of them; functions are not saved."""
         return {key: _copied(getattr(self, key)) for key in (*_COMMON, *self.checks)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on where `state_dict()` was called. The optimizer is left alone; the next `step()` sets its rates.
+        """Continue where `state_dict()` was called. The optimizer is not changed; the next `step()` sets its rates.
 
         Raises:
-            TypeError, ValueError: other keys than `state_dict()` has, or a value that has no meaning; nothing has been
-                changed then.
+            TypeError, ValueError: keys differ from those of `state_dict()`, or a value is invalid; nothing has then
+                been changed.
         """
         self._restore(self._read(state_dict))
 
@@ -119,7 +119,7 @@ class LRScheduler(ABC):
         vars(self).update({name: self.checks[name](name, value) for name, value in options.items()})
 
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """The checked attributes that a state stands for."""
+        """Return the checked attributes of a state."""
         if not isinstance(state, Mapping):
             raise TypeError(f"state_dict: got {type(state).__name__}, want what state_dict() returns")
         wanted = self.state_dict().keys()
@@ -132,7 +132,7 @@ class LRScheduler(ABC):
         return fresh
 
     def _agree(self, options: Mapping[str, Any]) -> None:
-        """Raise where options that pass their own checks do not fit together."""
+        """Raise if options that pass their own checks are incompatible."""
         for key in ("base_lrs", "_last_lr", *self.per_group):
             if key in options:
                 same_length(key, options[key], len(self.optimizer.param_groups))
@@ -145,7 +145,7 @@ class LRScheduler(ABC):
         for i, group in enumerate(self.optimizer.param_groups):
             if last_epoch >= 0 and "initial_lr" not in group:
                 raise ValueError(
-                    f"last_epoch: got {last_epoch} and no 'initial_lr' in param_groups[{i}], want it where a schedule "
+                    f"last_epoch: got {last_epoch} and no 'initial_lr' in param_groups[{i}], want it when a schedule "
                     f"is resumed; set it to the rate that the group began with"
                 )
             bases.append(not_negative(f"initial_lr of param_groups[{i}]", self._initial(i, group)))
@@ -155,7 +155,7 @@ class LRScheduler(ABC):
         return group.get("initial_lr", group["lr"])
 
     def _rate(self, group: int, step: int, base: float) -> float:
-        """`rate` of the group with that index."""
+        """Return `rate` of the group with this index."""
         return self.rate(step, base)
 
     def _valid(self, step: int) -> list[float]:
@@ -166,11 +166,11 @@ class LRScheduler(ABC):
         return [not_negative(f"lr of param_groups[{i}] at step {step}", rate) for i, rate in enumerate(rates)]
 
     def _go(self, step: int, metrics: SupportsFloat | None = None) -> None:
-        """Set the rates of `step`; only a schedule that is no pure function of it looks at `metrics`."""
+        """Set the rates of `step`; only ReduceLROnPlateau uses `metrics`."""
         self._take(step, self._valid(step))
 
     def _jump(self, step: int) -> None:
-        """Leave everything as if all steps up to `step` had been done."""
+        """Set the state as if all steps up to `step` had been done."""
         self._go(step)
 
     def _take(self, step: int, rates: list[float]) -> None:
@@ -182,11 +182,11 @@ class LRScheduler(ABC):
 
 
 class FactorLR(LRScheduler):
-    """A schedule that multiplies the base rate by a factor which depends on the step alone."""
+    """Base class of schedules that multiply the base rate by a factor that depends only on the step."""
 
     @abstractmethod
     def multiple(self, step: int) -> float:
-        """The factor after `step` steps."""
+        """Return the factor after `step` steps."""
 
     def rate(self, step: int, base: float) -> float:
         """See `LRScheduler`."""
@@ -199,7 +199,7 @@ class FactorLR(LRScheduler):
 
 
 def with_groups(optimizer: HasGroups) -> HasGroups:
-    """The optimizer, which has groups that have rates."""
+    """Return the optimizer; raise TypeError unless its groups have learning rates."""
     groups = getattr(optimizer, "param_groups", None)
     if not isinstance(groups, Sequence) or not all(isinstance(g, MutableMapping) and "lr" in g for g in groups):
         raise TypeError(f"optimizer: got {type(optimizer).__name__}, want an optimizer: param_groups with 'lr' in each")

@@ -1,4 +1,4 @@
-"""Checks of a schedule's options: functions (name, value) -> value that raise TypeError or ValueError."""
+"""Checks of a schedule's options: functions (name, value) -> value, which raise TypeError or ValueError."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -11,12 +11,12 @@ Checks = Mapping[str, Check]
 
 
 def at_least(least: int) -> Check:
-    """An integer >= `least` that 64 bits hold."""
+    """Return a check for an integer >= `least` that 64 bits hold."""
     return lambda name, value: integer(name, value, least)
 
 
 def choice(*allowed: str) -> Check:
-    """One of some strings."""
+    """Return a check for one of the given strings."""
 
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in allowed:
@@ -27,14 +27,14 @@ def choice(*allowed: str) -> Check:
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:
-    """Something to call."""
+    """Return a callable."""
     if not callable(value):
         raise TypeError(f"{name}: got {value!r}, want a function")
     return value  # type: ignore[no-any-return]
 
 
 def each(check: Check) -> Check:
-    """A list whose every entry passes `check`."""
+    """Return a check for a list whose entries all pass `check`."""
 
     def check_all(name: str, values: Any) -> list[Any]:
         if isinstance(values, str | bytes) or not isinstance(values, Iterable):
@@ -45,7 +45,7 @@ def each(check: Check) -> Check:
 
 
 def sorted_steps(name: str, values: Any) -> list[int]:
-    """Integers >= 0, none smaller than the one before."""
+    """Return integers >= 0 in non-decreasing order."""
     steps: list[int] = each(at_least(0))(name, values)
     if any(a > b for a, b in pairwise(steps)):
         raise ValueError(f"{name}: got {steps}, want them sorted; sorted({name})")
@@ -53,7 +53,7 @@ def sorted_steps(name: str, values: Any) -> list[int]:
 
 
 def rising_steps(name: str, values: Any) -> list[int]:
-    """Integers >= 1, each greater than the one before."""
+    """Return integers >= 1 in strictly increasing order."""
     steps: list[int] = each(at_least(1))(name, values)
     if any(a >= b for a, b in pairwise(steps)):
         raise ValueError(f"{name}: got {steps}, want each greater than the one before")
@@ -61,14 +61,14 @@ def rising_steps(name: str, values: Any) -> list[int]:
 
 
 def per_group(name: str, value: Any, count: int, check: Check) -> list[Any]:
-    """One checked value per parameter group, from a list of them or one for all."""
+    """Return one checked value per parameter group, from a list of them or one value for all."""
     if not isinstance(value, list | tuple):
         return [check(name, value)] * count
     return same_length(name, each(check)(name, value), count)
 
 
 def same_length(name: str, values: Sequence[Any], count: int) -> list[Any]:
-    """A list with one entry per parameter group."""
+    """Return a list after checking that it has one entry per parameter group."""
     if len(values) != count:
         raise ValueError(f"{name}: got {len(values)} values, want {count}, one per parameter group")
     return list(values)

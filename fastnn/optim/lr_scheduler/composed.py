@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Composed(LRScheduler):
-    """A schedule whose state has its members' states in it, under "schedulers"."""
+    """Base class of schedules whose state contains their members' states under "schedulers"."""
 
     schedulers: list[LRScheduler]
 
@@ -44,17 +44,17 @@ class Composed(LRScheduler):
 
 
 class SequentialLR(Composed):
-    """One schedule after another: the i-th begins anew, at its step 0, at `milestones[i - 1]`.
+    """Runs schedules one after another: the i-th one starts, at its step 0, at `milestones[i - 1]`.
 
-    A ReduceLROnPlateau may be among them: it begins with the base rates and no history, and takes the metrics of the
-    steps after its milestone. Schedules composed of schedules count from their own step 0 like any other; torch's are
-    a step off when they come first and raise when they do not.
+    A ReduceLROnPlateau may be among them: it starts with the base rates and no history, and uses the metrics of the
+    steps after its milestone. Composed schedules count from their own step 0 like any other; in torch they are off by
+    one step as the first member and raise elsewhere.
 
     Args:
         schedulers: schedules of the same optimizer.
-        milestones: where each but the first begins; rising, >= 1.
-        last_epoch: as in `LRScheduler`. Inside a ReduceLROnPlateau, or behind schedules made before a OneCycleLR,
-            which overwrites "initial_lr" as torch's does, resume with `load_state_dict`.
+        milestones: the first step of each schedule but the first; increasing, >= 1.
+        last_epoch: as in `LRScheduler`. Resume with `load_state_dict` instead at a step of a ReduceLROnPlateau, or if
+            schedules were made before a OneCycleLR, which overwrites "initial_lr" as in torch.
     """
 
     checks: ClassVar[Checks] = {"milestones": rising_steps}
@@ -100,18 +100,18 @@ class SequentialLR(Composed):
         return all(member.scales for member in self.schedulers)
 
     def step(self, metrics: SupportsFloat | None = None) -> None:
-        """Go on to the next step.
+        """Advance to the next step.
 
         Args:
-            metrics: what a ReduceLROnPlateau wants, if it is active; otherwise ignored.
+            metrics: the metric for a ReduceLROnPlateau, if it is active; otherwise ignored.
         """
         self._go(self.last_epoch + 1, metrics)
 
     def preview(self, n: int, metrics: Sequence[SupportsFloat] | None = None) -> Float64:
-        """The rates of steps 0 to n - 1, as (n, groups); nothing is changed.
+        """Return the rates of steps 0 to n - 1, (n, groups); nothing is changed.
 
         Args:
-            metrics: with a ReduceLROnPlateau among the schedules, what each of the n - 1 steps would be given.
+            metrics: with a ReduceLROnPlateau among the schedules, the metrics for the n - 1 steps.
         """
         if not self._plateau:
             return super().preview(n)
@@ -167,17 +167,16 @@ class SequentialLR(Composed):
             if begin > step:
                 member.last_epoch = -1
             else:
-                member._jump(min(step, end - 1) - begin)  # one that is past may have left its momentum
+                member._jump(min(step, end - 1) - begin)  # an earlier schedule may have left its momentum
         self.last_epoch, self._last_lr = step, self._active(step)[0].get_last_lr()
 
 
 class ChainedScheduler(Composed):
-    """The base rate times the factors of all schedules, which step together.
+    """Multiplies the base rate by the factors of all schedules, which step together.
 
-    Refused: a schedule that does not multiply the base rate by a factor: CyclicLR, OneCycleLR, ManualLR,
-    ReduceLROnPlateau, an eta_min other than 0. Different from torch: LambdaLR and CosineAnnealingWarmRestarts multiply
-    too, where torch's discard what the schedules before them did, and beyond the T_max of a CosineAnnealingLR the
-    others' factors remain.
+    Schedules that do not multiply the base rate by a factor raise: CyclicLR, OneCycleLR, ManualLR, ReduceLROnPlateau,
+    and an eta_min other than 0. Unlike in torch, LambdaLR and CosineAnnealingWarmRestarts multiply too (torch's discard
+    the effect of the schedules before them), and beyond the T_max of a CosineAnnealingLR the other factors remain.
 
     Args:
         schedulers: schedules of one optimizer, all at the same step.
@@ -189,8 +188,8 @@ class ChainedScheduler(Composed):
         for i, member in enumerate(self.schedulers):
             if not member.scales:
                 raise ValueError(
-                    f"schedulers[{i}]: got a {type(member).__name__} whose rate is no multiple of the base rate, want "
-                    "schedules that multiply; SequentialLR, or eta_min=0"
+                    f"schedulers[{i}]: got a {type(member).__name__} that does not multiply the base rate, want "
+                    "schedules that do; use SequentialLR, or eta_min=0"
                 )
         steps = {member.last_epoch for member in self.schedulers}
         if len(steps) > 1:
@@ -220,7 +219,7 @@ class ChainedScheduler(Composed):
 def warmup_cosine(
     optimizer: HasGroups, warmup_steps: int, total_steps: int, start_factor: float = 0.01, eta_min: float = 0.0
 ) -> LRScheduler:
-    """A straight line from start_factor * base to base, then a cosine down to `eta_min`, which holds from there on.
+    """Return a schedule: linear from start_factor * base to base, then a cosine down to `eta_min`, then constant.
 
     Args:
         warmup_steps: the step at which the rate is base, >= 0.
@@ -241,7 +240,7 @@ def warmup_cosine(
 def _members(optimizer: HasGroups | None, schedulers: Iterable[LRScheduler]) -> list[LRScheduler]:
     members = list(schedulers) if isinstance(schedulers, Iterable) else []
     if not members or not all(isinstance(member, LRScheduler) for member in members):
-        raise TypeError(f"schedulers: got {schedulers!r}, want a list of one schedule at least")
+        raise TypeError(f"schedulers: got {schedulers!r}, want a list of at least one schedule")
     optimizer = members[0].optimizer if optimizer is None else with_groups(optimizer)
     for i, member in enumerate(members):
         if member.optimizer is not optimizer:

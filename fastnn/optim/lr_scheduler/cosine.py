@@ -37,12 +37,12 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing from base to `eta_min` in `T_0` steps, then anew, each time `T_mult` times as long.
+    """Cosine annealing from base to `eta_min` in `T_0` steps, then restarts, each period `T_mult` times as long.
 
     Args:
         T_0: steps until the first restart, >= 1.
-        T_mult: >= 1.
-        eta_min: finite, >= 0.
+        T_mult: factor between the lengths of two periods, >= 1.
+        eta_min: the lowest rate, finite, >= 0.
 
     Source: I. Loshchilov, F. Hutter, "SGDR", ICLR 2017, equation 5.
     """
@@ -70,10 +70,10 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return annealed(base, self.eta_min, step, period)
 
     def step(self, epoch: float | None = None) -> None:
-        """Go on to the next step.
+        """Advance to the next step.
 
         Args:
-            epoch: go there instead; a fraction counts, and the step after it is floor(epoch) + 1.
+            epoch: the step to set instead, which may be fractional; the step after it is floor(epoch) + 1.
         """
         if epoch is None:
             super().step()
@@ -88,5 +88,5 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 def annealed(base: float, eta_min: float, step: float, half_period: int) -> float:
-    """SGDR's equation 5."""
+    """Return the rate by equation 5 of SGDR."""
     return eta_min + (base - eta_min) * (1 + math.cos(math.pi * step / half_period)) / 2

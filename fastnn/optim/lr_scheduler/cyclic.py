@@ -1,4 +1,4 @@
-"""Cycles of the learning rate, and of momentum against it."""
+"""Cycles of the learning rate, and opposite cycles of momentum."""
 
 import math
 from abc import abstractmethod
@@ -19,7 +19,7 @@ CYCLE_LISTS = ("max_lrs", "base_momentums", "max_momentums")
 
 
 class CycleLR(LRScheduler):
-    """A schedule with rates of its own for each group, which may set "momentum" or the first of "betas" too."""
+    """Base class of schedules with rates per group, which may also set "momentum" or the first of "betas"."""
 
     max_lrs: list[float]
     cycle_momentum: bool
@@ -29,10 +29,10 @@ class CycleLR(LRScheduler):
 
     @abstractmethod
     def _momentum(self, group: int, step: int) -> float:
-        """The momentum of a group after `step` steps."""
+        """Return the momentum of a group after `step` steps."""
 
     def rate(self, step: int, base: float) -> float:
-        """See `LRScheduler`; the groups' base rates do not count."""
+        """See `LRScheduler`; the groups' base rates have no effect."""
         return self._rate(0, step, base)
 
     def _set_cycle(
@@ -64,18 +64,18 @@ class CycleLR(LRScheduler):
 
 
 class CyclicLR(CycleLR):
-    """Up from `base_lr` to `max_lr` in a straight line and down again, over and over; momentum the other way.
+    """Cycles linearly from `base_lr` up to `max_lr` and down again; momentum moves in the opposite direction.
 
     Args:
-        base_lr, max_lr: finite, >= 0; one for all groups or a list.
-        step_size_up, step_size_down: steps of the way up and down, > 0; the same for both by default.
-        mode: "triangular": every cycle alike; "triangular2": each half as high as the one before; "exp_range": the
-            height shrinks by gamma ** step.
+        base_lr, max_lr: finite, >= 0; one value for all groups or a list.
+        step_size_up, step_size_down: number of steps up and down, > 0; step_size_down is step_size_up by default.
+        mode: "triangular": all cycles have the same height; "triangular2": each cycle has half the height of the one
+            before; "exp_range": the height is multiplied by gamma ** step.
         gamma: finite, >= 0.
-        scale_fn: a function that gives the height instead of `mode`; not part of the state.
-        scale_mode: what `scale_fn` is given: the "cycle", from 1, or "iterations", the step, from 0.
-        cycle_momentum: False leaves momentum alone.
-        base_momentum, max_momentum: in [0, 1); one for all groups or a list.
+        scale_fn: a function that returns the height, instead of `mode`; not part of the state.
+        scale_mode: the argument of `scale_fn`: "cycle", counted from 1, or "iterations", the step, from 0.
+        cycle_momentum: False does not change momentum.
+        base_momentum, max_momentum: in [0, 1); one value for all groups or a list.
 
     Source: L. N. Smith, "Cyclical learning rates for training neural networks", WACV 2017, section 3.
     """
@@ -138,7 +138,7 @@ class CyclicLR(CycleLR):
     def _height(self, step: int, full: float) -> float:
         total = self.step_size_up + self.step_size_down
         cycle = math.floor(1 + step / total)
-        place, peak = 1.0 + step / total - cycle, self.step_size_up / total  # both as shares of a cycle
+        place, peak = 1.0 + step / total - cycle, self.step_size_up / total  # both as fractions of a cycle
         way = place / peak if place <= peak else (place - 1) / (peak - 1)
         return full * way * self._scale(cycle, step)
 

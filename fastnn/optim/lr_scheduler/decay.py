@@ -1,4 +1,4 @@
-"""Schedules that multiply the base rate by a factor of the step: decays and warm-ups."""
+"""Schedules that multiply the base rate by a factor that depends on the step: decays and warm-ups."""
 
 import bisect
 import math
@@ -32,7 +32,7 @@ class StepLR(FactorLR):
 
 
 class MultiStepLR(FactorLR):
-    """base * gamma ** (how many of the milestones are <= step).
+    """base * gamma ** (number of milestones <= step).
 
     Args:
         milestones: sorted steps >= 0; one that is listed twice counts twice.
@@ -76,7 +76,7 @@ class ConstantLR(FactorLR):
 
 
 class LinearLR(FactorLR):
-    """base * factor, the factor going in a straight line from `start_factor` to `end_factor` in `total_iters` steps.
+    """base * factor, where the factor moves linearly from `start_factor` to `end_factor` in `total_iters` steps.
 
     Args:
         start_factor: in (0, 1].
@@ -127,7 +127,7 @@ class ExponentialLR(FactorLR):
 
 
 class PolynomialLR(FactorLR):
-    """base * (1 - step / total_iters) ** power, and what that is at `total_iters` from there on.
+    """base * (1 - step / total_iters) ** power, constant from step `total_iters` on.
 
     Args:
         total_iters: >= 1.
@@ -174,7 +174,7 @@ class InverseTimeLR(FactorLR):
 
 
 class InverseSqrtLR(FactorLR):
-    """base * min(n / warmup_steps, sqrt(warmup_steps / n)), n = step + 1: a straight way up, then a slow way down.
+    """base * min(n / warmup_steps, sqrt(warmup_steps / n)), n = step + 1: a linear rise, then a slow decay.
 
     Args:
         warmup_steps: the rate is `base` at step warmup_steps - 1; >= 1.

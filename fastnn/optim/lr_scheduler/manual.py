@@ -1,4 +1,4 @@
-"""Schedules written by hand: functions and tables."""
+"""Schedules defined by the user: functions and tables."""
 
 import bisect
 from collections.abc import Callable, Mapping, Sequence
@@ -42,10 +42,10 @@ class LambdaLR(LRScheduler):
 
 
 class ManualLR(LRScheduler):
-    """The rate of the last entry of a table whose step has come; base before the first.
+    """The rate of the last table entry whose step has been reached; base before the first one.
 
     Args:
-        table: step >= 0 -> rate, finite and >= 0; one entry at least.
+        table: step >= 0 -> rate, finite and >= 0; at least one entry.
     """
 
     checks: ClassVar[Checks] = {"epochs": sorted_steps, "values": each(not_negative)}
@@ -54,7 +54,7 @@ class ManualLR(LRScheduler):
 
     def __init__(self, optimizer: HasGroups, table: Mapping[int, float], last_epoch: int = -1) -> None:
         if not isinstance(table, Mapping) or not table:
-            raise TypeError(f"table: got {table!r}, want a dict from steps to rates, with one entry at least")
+            raise TypeError(f"table: got {table!r}, want a dict from steps to rates, with at least one entry")
         for epoch, value in table.items():
             at_least(0)("a step of table", epoch)
             not_negative(f"table[{epoch}]", value)

@@ -11,20 +11,24 @@ from fastnn.optim.lr_scheduler.cyclic import CYCLE_CHECKS, CYCLE_LISTS, CycleLR
 
 
 class OneCycleLR(CycleLR):
-    """Up from max_lr / div_factor to `max_lr`, then down to that / final_div_factor; momentum the other way.
+    """Rises from max_lr / div_factor to `max_lr`, then falls to max_lr / div_factor / final_div_factor.
 
-    Step `total_steps`, after the last one, keeps the last rate: torch goes on along the curve, below 0 if it is
+    Momentum moves in the opposite direction.
+
+    Step `total_steps`, one after the last, keeps the last rate; torch continues along the curve, below 0 if it is
     linear. Any further step raises ValueError.
 
     Args:
-        max_lr: the peak, finite, >= 0; one for all groups or a list.
+        max_lr: the peak, finite, >= 0; one value for all groups or a list.
         total_steps: >= 1; by default epochs * steps_per_epoch.
-        pct_start: the share of the steps that lead up, in [0, 1].
+        pct_start: the fraction of the steps in which the rate rises, in [0, 1].
         anneal_strategy: "cos" or "linear".
-        cycle_momentum: False leaves momentum alone.
-        base_momentum, max_momentum: at the peak and at the ends, in [0, 1); one for all groups or a list.
+        cycle_momentum: False does not change momentum.
+        base_momentum, max_momentum: momentum at the peak and at the ends, in [0, 1); one value for all groups or a
+            list.
         div_factor, final_div_factor: > 0.
-        three_phase: come down to the first rate in as many steps as up, and to the last one in those left.
+        three_phase: fall to the first rate in as many steps as the rise took, and to the last rate in the remaining
+            ones.
 
     Source: L. N. Smith, N. Topin, "Super-convergence", 2017; the two-phase form is fastai's.
     """
@@ -65,7 +69,7 @@ class OneCycleLR(CycleLR):
     ) -> None:
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
-                raise ValueError("total_steps: got None, want it or both of epochs and steps_per_epoch")
+                raise ValueError("total_steps: got None, want a number or both of epochs and steps_per_epoch")
             total_steps = at_least(1)("epochs", epochs) * at_least(1)("steps_per_epoch", steps_per_epoch)
         self._set_cycle(optimizer, max_lr, cycle_momentum, base_momentum, max_momentum)
         self._set(
@@ -105,7 +109,7 @@ class OneCycleLR(CycleLR):
         return b + (a - b) / 2.0 * (math.cos(math.pi * done) + 1)
 
     def _phases(self) -> list[tuple[float, str, str]]:
-        """The last step of each phase and what lies at its ends."""
+        """Return the last step of each phase and the names of the values at its ends."""
         up, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         if self.three_phase:
             return [(up, "first", "peak"), (2 * up, "peak", "first"), (last, "first", "last")]

@@ -1,4 +1,4 @@
-"""The schedule that looks at a metric."""
+"""The schedule that depends on a metric."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Run(NamedTuple):
-    """What has been seen and what the rates are now."""
+    """The history of the metric and the current rates."""
 
     best: float | None
     bad: int
@@ -27,20 +27,21 @@ class Run(NamedTuple):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Multiplies the rates of the moment by `factor` when a metric has not become better for `patience` steps.
+    """Multiplies the current rates by `factor` when a metric has not improved for more than `patience` steps.
 
-    A metric that is NaN or infinite is not better. Relative to a negative best, better means beyond it by
-    threshold * |best|; torch takes best * (1 - threshold) for "min" there, which is worse than the best.
+    A metric that is NaN or infinite does not count as an improvement. If the best value is negative, a relative
+    improvement must exceed it by threshold * |best|; torch compares with best * (1 - threshold) for "min", which is
+    worse than the best.
 
     Args:
-        mode: "min" or "max": which metric is better.
+        mode: "min" or "max": whether lower or higher metrics are better.
         factor: in [0, 1).
-        patience: >= 0; the rate falls at the first step beyond.
-        threshold: how much better is better: >= 0, and < 1 for "min" and "rel".
-        threshold_mode: "rel", to the best, or "abs".
-        cooldown: steps after a fall in which no step counts as bad, >= 0.
-        min_lr: no rate falls below it, >= 0; one for all groups or a list.
-        eps: a fall of no more than this is left out, >= 0.
+        patience: number of steps without improvement after which the next one reduces the rate, >= 0.
+        threshold: the smallest improvement that counts, >= 0, and < 1 for "min" and "rel".
+        threshold_mode: "rel", relative to the best value, or "abs".
+        cooldown: number of steps after a reduction in which no step counts as bad, >= 0.
+        min_lr: the lowest rate, >= 0; one value for all groups or a list.
+        eps: reductions of at most this much are skipped, >= 0.
     """
 
     checks: ClassVar[Checks] = {
@@ -98,7 +99,7 @@ class ReduceLROnPlateau(LRScheduler):
         self._keep(Run(None, 0, 0, self._now()))
 
     def rate(self, step: int, base: float) -> float:
-        """There is none.
+        """Raise TypeError: the rate does not depend on the step alone.
 
         Raises:
             TypeError: always.
@@ -106,11 +107,11 @@ class ReduceLROnPlateau(LRScheduler):
         raise TypeError("rate: got ReduceLROnPlateau, want a schedule that depends on the step alone; preview(metrics)")
 
     def step(self, metrics: SupportsFloat) -> None:  # type: ignore[override]
-        """Take the next metric into account."""
+        """Advance by one step with the next metric."""
         self._go(self.last_epoch + 1, metrics)
 
     def preview(self, metrics: Sequence[SupportsFloat]) -> Float64:  # type: ignore[override]
-        """The rates now and after each further metric, as (len(metrics) + 1, groups); nothing is changed."""
+        """Return the rates now and after each further metric, (len(metrics) + 1, groups); nothing is changed."""
         runs = [Run(self.best, self.num_bad_epochs, self.cooldown_counter, self._now())]
         for metric in metrics:
             runs.append(self.after(runs[-1], metric))
@@ -125,11 +126,11 @@ class ReduceLROnPlateau(LRScheduler):
         super().load_state_dict(state_dict)
 
     def fresh(self) -> Run:
-        """The base rates, before any metric."""
+        """Return the state with the base rates, before any metric."""
         return Run(None, 0, 0, list(self.base_lrs))
 
     def after(self, run: Run, metrics: SupportsFloat) -> Run:
-        """What one metric makes of a run."""
+        """Return the state after one more metric."""
         best, bad, cooldown, rates = run
         metric = _metric(metrics)
         if self._is_better(metric, best):
@@ -192,7 +193,7 @@ def _metric(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError("metrics: got an integer that no double can hold, want a number") from None
+        raise ValueError("metrics: got an integer too large for a double, want a number") from None
 
 
 def _finite(name: str, value: Any) -> float:

@@ -26,7 +26,7 @@ class Data:
         seed: seed of the random split.
 
     Raises:
-        ValueError: an argument has no meaning, or the file does not exist.
+        ValueError: an argument is invalid, or the file does not exist.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Data:
         if source != "digits" and Path(source).suffix not in _READERS:
             raise ValueError(f"source: got {source!r}, want 'digits' or a path that ends with {' or '.join(_READERS)}")
         if source != "digits" and not Path(source).is_file():
-            raise ValueError(f"source: got {source!r}, want a file that is there; paths begin where the command runs")
+            raise ValueError(f"source: got {source!r}, want an existing file; check the path and the working directory")
         positive = all(fraction > 0 for fraction in fractions)
         if len(fractions) not in (2, 3) or not positive or not math.isclose(sum(fractions), 1, rel_tol=1e-12):
             raise ValueError(f"fractions: got {fractions}, want two or three positive numbers whose sum is 1")
@@ -73,7 +73,7 @@ class Data:
             raise
         except KeyError:
             raise ValueError(f"source: got {sorted(arrays)} in {path}, want arrays x and y") from None
-        except Exception as error:  # safetensors has a class of its own, zlib and NumPy have several
+        except Exception as error:  # safetensors has its own exception class, zlib and NumPy have several
             raise ValueError(f"source: got a file {path} that cannot be read ({error}), want arrays x and y") from None
         for name, array in (("x", x), ("y", y)):
             if array.dtype.kind not in "biuf" or array.ndim == 0 or array.size == 0:

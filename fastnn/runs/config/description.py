@@ -72,7 +72,7 @@ class Config:
 
     def check_schedule(self, samples: int) -> None:
         """Raise ConfigError if the scheduler ends before the training."""
-        if self.scheduler is None or self.scheduler.make is not lr_scheduler.OneCycleLR:  # others go on for ever
+        if self.scheduler is None or self.scheduler.make is not lr_scheduler.OneCycleLR:  # other schedules have no end
             return
         steps = self.steps(samples)
         if (total := self.scheduler.options.get("total_steps", steps)) < steps:
@@ -98,7 +98,7 @@ def read(path: str | Path) -> Config:
     """Read the TOML file that describes a training.
 
     Raises:
-        ConfigError: it cannot be read, or does not describe a training; with all mistakes that were found.
+        ConfigError: the file cannot be read, or does not describe a training; it lists all mistakes that were found.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

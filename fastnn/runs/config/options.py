@@ -109,7 +109,7 @@ Chosen = TypeVar("Chosen")
 
 
 def chosen(table: Any, place: str, key: str, names: Mapping[str, Chosen], problems: list[str]) -> Chosen | None:
-    """Return what the table's entry `key` names; None, and a new problem, if it names nothing."""
+    """Return the object that the table's entry `key` names; if there is none, add a problem and return None."""
     name = table.get(key) if isinstance(table, dict) else None
     if isinstance(name, str) and name in names:
         return names[name]
@@ -140,7 +140,7 @@ def _key(hint: Any) -> Key | None:
         return Key(" or ".join(map(repr, words)), lambda value: value if value in words else _OTHER)
     if origin in (Union, UnionType):
         return _either([key for argument in arguments if argument is not NoneType and (key := _key(argument))])
-    if origin is get_origin(npt.NDArray[Any]):  # an alias of its own from NumPy 2.5 on
+    if origin is get_origin(npt.NDArray[Any]):  # a separate alias from NumPy 2.5 on
         numbers = _list_of(float, None)
         return numbers and Key(numbers.want, lambda v: v if (v := numbers.read(v)) is _OTHER else np.float32(v))
     if origin is tuple and arguments[-1] is not ...:

@@ -45,8 +45,8 @@ class Callback:
         """Called after every validation, also within an epoch; `trainer.logs` has the results."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed training needs: arrays, numbers, strings, None, and dicts and lists of them."""
+        """Return the state for a resumed training: arrays, numbers, strings, None, and dicts and lists of them."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict()` returned."""
+        """Continue from a `state_dict()`."""

@@ -8,9 +8,10 @@ from fastnn.training.protocols import Training
 
 
 class Freeze(Callback):
-    """Freezes parameters until an epoch: their gradients are dropped, so the optimizer skips them.
+    """Freezes parameters until an epoch: their gradients are discarded, so the optimizer skips them.
 
-    The optimizer's state for them, and weight decay, begin when they thaw. Running statistics of norms still change.
+    The optimizer's state for them, and weight decay, begin when they are unfrozen. Norms' running statistics still
+    change.
 
     Args:
         names: names of modules or parameters, as in the model's state dict: "0" stands for "0.weight" and "0.bias".
@@ -27,14 +28,14 @@ class Freeze(Callback):
 
     def on_fit_start(self, trainer: Training) -> None:
         """Find the parameters."""
-        known = {key: p for key, p in trainer.model._walk("") if isinstance(p, Parameter)}  # shared ones by any name
+        known = {key: p for key, p in trainer.model._walk("") if isinstance(p, Parameter)}  # also shared ones
         for name in self.names:
             if not any(_is_in(key, name) for key in known):
                 raise ValueError(f"names: got {name!r}, want modules or parameters among {list(known)}")
         self._frozen = [p for key, p in known.items() if any(_is_in(key, name) for name in self.names)]
 
     def on_backward_end(self, trainer: Training) -> None:
-        """Drop the gradients."""
+        """Discard the gradients."""
         if self.until is None or trainer.epoch < self.until:
             for parameter in self._frozen:
                 parameter.zero_grad()
@@ -44,8 +45,8 @@ def progressive_unfreezing(model: Module, every: int = 1) -> list[Freeze]:
     """Return callbacks that train the last child with parameters from the first epoch, and one more every few epochs.
 
     Args:
-        model: whose children, as in a `Sequential`, thaw from the last to the first.
-        every: after how many epochs the next child thaws.
+        model: its children, as in a `Sequential`, are unfrozen from the last to the first.
+        every: number of epochs after which the next child is unfrozen.
 
     Source: J. Howard, S. Ruder, "Universal language model fine-tuning for text classification", ACL 2018, section 3.3.
     """

@@ -1,4 +1,4 @@
-"""Record learning rates and times."""
+"""Callbacks that record learning rates and times."""
 
 import sys
 import time
@@ -15,14 +15,14 @@ PARTS = ("data", "forward", "backward", "optimizer")
 class LearningRateMonitor(Callback):
     """Records the learning rate of every parameter group, and its momentum if it has one, at every optimizer step.
 
-    They are in `history.steps` as "lr-0", "momentum-0", "lr-1" ...; for optimizers with betas, momentum is betas[0].
+    The records are `history.steps["lr-0"]`, "momentum-0", "lr-1" ...; for optimizers with betas, momentum is betas[0].
     """
 
     def __init__(self) -> None:
         self._now: dict[str, float] = {}
 
     def on_backward_end(self, trainer: Training) -> None:
-        """Note the values that the step is made with; the scheduler sets the next ones after it."""
+        """Store the values of this step, since the scheduler changes them after it."""
         self._now = {}
         for i, group in enumerate(trainer.optimizer.param_groups):
             values: dict[str, Any] = {"lr": group["lr"], "momentum": group.get("betas", [group.get("momentum")])[0]}
@@ -36,15 +36,15 @@ class LearningRateMonitor(Callback):
 
 
 class TimingMonitor(Callback):
-    """Measures which part of an iteration takes how long, and estimates how long the training will take.
+    """Measures the time of each part of an iteration, and estimates the time of the training.
 
     Args:
-        estimate_after: the number of iterations after which the estimate is printed, once a fit; None prints nothing.
+        estimate_after: the number of iterations after which the estimate is printed, once per fit; None prints nothing.
 
     Attributes:
         seconds: of all iterations of the current fit: "data", "forward" (with the loss), "backward", "optimizer" (with
             the callbacks between backward and the step), and "other": metrics, callbacks, validation.
-        iterations: their number.
+        iterations: number of these iterations.
     """
 
     def __init__(self, estimate_after: int | None = 20) -> None:

@@ -18,7 +18,7 @@ class ProgressBar(Callback):
 
     def on_fit_start(self, trainer: Training) -> None:
         """Open a bar over all batches of the fit."""
-        self.on_fit_end(trainer)  # the bar of a fit that an exception has ended
+        self.on_fit_end(trainer)  # closes the bar of a fit that an exception has ended
         if not sys.stderr.isatty():
             return
         try:

@@ -22,12 +22,12 @@ class ModelCheckpoint(Callback):
     best, one of the last, or both. Older files of this callback are deleted once the new one is on the disk.
 
     Args:
-        directory: made if it does not exist. No other training should use it.
-        monitor: the metric that says which checkpoints are the best; None keeps only the last.
-        save_top_k: how many of the best to keep, >= 0.
-        save_last: how many of the last to keep, >= 1. With two, the training survives one damaged file.
+        directory: created if it does not exist. No other training should use it.
+        monitor: the metric that ranks checkpoints; None keeps only the last ones.
+        save_top_k: number of best checkpoints to keep, >= 0.
+        save_last: number of last checkpoints to keep, >= 1. With two, the training survives one damaged file.
         mode: "min", "max" or "auto": lower is better for names with loss, error, mse, mae or perplexity in them.
-        every_n_steps: write also after so many optimizer steps.
+        every_n_steps: also write after every this many optimizer steps.
 
     Attributes:
         best, last: paths of the best and the last checkpoint; None before the first.
@@ -69,7 +69,7 @@ class ModelCheckpoint(Callback):
         return self.directory / self._last[0] if self._last else None
 
     def on_fit_start(self, trainer: Training) -> None:
-        """Raise now if writing would fail later."""
+        """Raise at the start of the fit if writing would fail later."""
         import safetensors.numpy as _  # noqa: F401
 
         if self.monitor is not None:
@@ -90,11 +90,11 @@ class ModelCheckpoint(Callback):
         self._write(trainer, None if self.monitor is None else trainer.logs[self.monitor])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return which files are the best and the last."""
+        """Return the names of the best and the last files."""
         return {"top": self._top, "last": self._last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict()` returned, with the files that still exist."""
+        """Continue from a `state_dict()`, with the files that still exist."""
         self._top = [(float(score), name) for score, name in state["top"] if self._has(name)]
         self._last = [name for name in state["last"] if self._has(name)]
 

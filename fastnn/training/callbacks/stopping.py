@@ -18,7 +18,8 @@ class EarlyStopping(Callback):
     Args:
         monitor: one of the names in the history.
         min_delta: the least improvement that counts, >= 0.
-        patience: how many epochs in a row may bring no improvement, >= 0; the training ends at the next one.
+        patience: number of successive epochs without improvement that are allowed, >= 0; the next one ends the
+            training.
         mode: "min", "max" or "auto": lower is better for names with loss, error, mse, mae or perplexity in them.
         baseline: a value that the metric must beat; None for any.
         restore_best_weights: leave the model with the weights of the best epoch, even if the training ends on schedule.
@@ -26,7 +27,7 @@ class EarlyStopping(Callback):
 
     Attributes:
         best, best_epoch: the best value and its epoch; None and 0 before the first.
-        wait: epochs since then.
+        wait: number of epochs since then.
 
     Raises:
         ValueError: an argument is out of range; at the start of a fit, the fit does not record the monitor.
@@ -85,7 +86,7 @@ class EarlyStopping(Callback):
         return {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait, "weights": self._weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict()` returned."""
+        """Continue from a `state_dict()`."""
         self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
         self._weights = {name: array.copy() for name, array in state["weights"].items()}
 

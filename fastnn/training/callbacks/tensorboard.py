@@ -31,17 +31,18 @@ class TensorBoard(Callback):
     activations; "predictions", a picture after every epoch; and at the end the hyperparameters with the last record.
 
     The file is closed after each event, so that an interrupted training leaves complete events, and neither a thread
-    nor an open file. If writing fails during the training, a warning says so, and the training goes on without it.
+    nor an open file. If writing fails during the training, a warning is given, and the training continues without
+    TensorBoard.
 
     Args:
-        log_dir: the directory of all runs; made if it does not exist.
-        histograms_every: optimizer steps between two sets of histograms; None for none. Activations are those of the
-            current batch: the model runs once more for them, and is then as before.
+        log_dir: the directory of all runs; created if it does not exist.
+        histograms_every: optimizer steps between two sets of histograms; None for no histograms. For activations of the
+            current batch the model runs once more; its state is then restored.
         pictures: (x, labels), a few samples to draw with their predictions; x as in `fastnn.plot.predictions`.
         run: the name of this run's directory in log_dir; None for the time at which it begins.
 
     Raises:
-        ValueError, TypeError: an argument has no meaning.
+        ValueError, TypeError: an argument is invalid.
         ImportError: at the start of a fit, tensorboardX is not installed, or, with pictures, matplotlib is not.
         OSError: at the start of a fit, the directory cannot be written.
     """
@@ -58,7 +59,7 @@ class TensorBoard(Callback):
         self._file: Path | None = None
 
     def on_fit_start(self, trainer: Training) -> None:
-        """Begin a file; in the directory of a resumed run TensorBoard then drops what came after the checkpoint."""
+        """Begin a file; in the directory of a resumed run TensorBoard then drops the events after the checkpoint."""
         try:
             self._summary = importlib.import_module("tensorboardX.summary")
             self._proto = importlib.import_module("tensorboardX.proto.summary_pb2")
@@ -116,15 +117,15 @@ class TensorBoard(Callback):
         self.run = state["run"]
 
     def _try(self, write: Callable[[], None]) -> None:
-        """Write, and warn if that fails: neither a full disk nor anything else here may end a training."""
+        """Write, and warn if that fails, since neither a full disk nor another failure here may end a training."""
         if self._file is None:
             return
         try:
             write()
         except Exception as error:
             path, self._file = self._file, None
-            warnings.warn(f"{path}: got {type(error).__name__} ({error}), want to write what TensorBoard shows; "
-                          "training goes on without it", stacklevel=2)  # fmt: skip
+            warnings.warn(f"{path}: got {type(error).__name__} ({error}), want to write events for TensorBoard; "
+                          "training continues without it", stacklevel=2)  # fmt: skip
 
     def _scalars(self, part: str, values: Mapping[str, float], step: int) -> None:
         found = [value for name, v in values.items() for value in self._summary.scalar(f"{part}/{name}", v).value]
