@@ -184,7 +184,7 @@ def test_resume_refuses(file, tmp_path, capsys):
 
 
 def test_lr_find(file, tmp_path, capsys, monkeypatch):
-    """"find" uses the rate that lr-find calls the valley; a picture is drawn if matplotlib is installed."""
+    """lr-find prints the rate that "find" uses as the valley, and draws a picture if matplotlib is installed."""
     monkeypatch.chdir(tmp_path)
     assert main(["lr-find", "--config", str(file())]) == 0
     lines = capsys.readouterr().out.splitlines()
