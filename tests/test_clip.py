@@ -332,7 +332,8 @@ def test_overlap_in_turns() -> None:
 def test_step_with_a_norm_that_is_not_finite(zero: bool, kind: str, value: float) -> None:
     """A step with a non-finite norm is skipped and counted, or raises if error_if_nonfinite is set.
 
-    Parameters, state and step counts stay as they were; gradients are zeroed only if zero_grad_after_step is set."""
+    Parameters, state and step counts stay as they were; gradients are zeroed only if zero_grad_after_step is set.
+    """
     params, grads = _given(kind, 4)
     optimizer = optim.Adam(params, clip_grad_norm=1.0, zero_grad_after_step=zero)
     optimizer.step(_given(kind, 5)[1])
