@@ -81,7 +81,7 @@ def test_killed_again_and_again(room):
 
 
 def test_ways_to_say_from_where(room):
-    """resume accepts a file, a directory, and "latest" in an empty or missing one; also after the end, and for longer."""
+    """resume accepts a file, a directory, and "latest" in an empty or missing one; also after the end or for longer."""
     trainer, _ = build("plateau", room / "a")
     train(trainer, "plateau", room)  # there is no checkpoint yet: training starts at the beginning
     want, last = left(trainer), trainer.callbacks[3].last
