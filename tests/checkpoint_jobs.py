@@ -48,7 +48,8 @@ def old(directory, name):
 def check(directory, name, code, what):
     """The latest checkpoint must be the old state or the new one, and the new one if the job succeeded.
 
-    The next save must leave no temporary file behind."""
+    The next save must leave no temporary file behind.
+    """
     found = latest(directory)
     step = STATES.get(digest(load_checkpoint(found))) if found else None
     assert step in (1, 2) and (code != 0 or step == 2), (what, code, step)

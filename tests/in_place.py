@@ -31,8 +31,7 @@ _FILL_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def fills(shape: Shape) -> dict[str, Call]:
-    """Return a call of every fill of `fastnn.random` and `fastnn.init`; axes are added to the shape where a fill needs
-    more."""
+    """Return a call of every fill of `fastnn.random` and `fastnn.init`, with axes added where a fill needs more."""
     calls = {}
     for name, fill in FILLS.items():
         axes = 3 if name == "dirac_" else 1 if name in _ANY_SHAPE else 2

@@ -104,8 +104,7 @@ def digest(state):
 
 
 def left(trainer):
-    """Return a digest of the final state without times, with the modules' modes, to see whether best weights were
-    restored."""
+    """Return a digest of the final state without times; the modules' modes are included."""
     state = trainer.capture()
     del state["history"]["epochs"]["seconds"]
     return digest(state | {"training": [module.training for module in trainer.model.modules()]})

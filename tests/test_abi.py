@@ -215,8 +215,7 @@ def test_an_older_client_runs_with_a_newer_table(
 @pytest.mark.skipif(not OPTIONS_H.exists(), reason="the sources are not beside the tests")
 @each_release
 def test_options_of_an_older_client(folder: Path, newer: Path, tmp_path: Path) -> None:
-    """A newer library reads only the fields that the client has, and uses the default for others, whatever the memory
-    holds."""
+    """A newer library reads only the fields that the client has, and otherwise uses defaults, whatever follows them."""
     (tmp_path / "read.cpp").write_text(READ)
     includes = f"-I{newer}", f"-I{OPTIONS_H.parents[1]}"
     read = ctypes.CDLL(str(compiled("c++", tmp_path / "read.cpp", "-std=c++20", *includes))).read_given

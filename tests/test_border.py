@@ -114,8 +114,7 @@ OVERLAPS = [(n, a) for n, c in CALLS.items() if "out" in c.shapes for a in c.sha
 
 @pytest.mark.parametrize(("name", "argument"), OVERLAPS)
 def test_out_overlaps(name: str, argument: str) -> None:
-    """`out` may not share only its last or first element with an input; it may be the input only where that is
-    allowed."""
+    """`out` may not share its last or first element with an input; it may be the whole input only where allowed."""
     call = CALLS[name]
     for shift in (1, -1):
         arrays = call.arrays()

@@ -157,8 +157,7 @@ def test_parts_of_the_dead_go(room):
 
 
 def test_latest_goes_back(room):
-    """`latest` skips damaged files with a warning for each; of files with equal times, it returns that of the later
-    step."""
+    """`latest` warns of damaged files and skips them; of files with equal times, the later step counts."""
     assert latest(room) is None and latest(room / "missing") is None
     names = [f"step-{i:08}.safetensors" for i in (8, 9, 10, 99_999_999, 100_000_000)]
     for i, name in enumerate(random.Random(2).sample(names, 5)):

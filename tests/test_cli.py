@@ -32,8 +32,7 @@ def run_of(directory):
 
 @pytest.mark.parametrize(("part", "label"), [("train", -1), ("validation", 3), ("test", -1), ("test", 3)])
 def test_a_label_that_is_no_class(part, label, file, source, capsys, tmp_path):
-    """A bad label is reported in one line before a run is made, also in the test part, which is used only at the
-    end."""
+    """A bad label is reported in one line before a run is made, also in the test part, which is used at the end."""
     x, y = samples()
     sample = getattr(runs.Run(config.read(file())), part)[0][2]
     y[(x.astype(np.float32) == sample).all(axis=1)] = label

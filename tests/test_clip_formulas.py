@@ -32,8 +32,7 @@ def _norm(grads: list[Array], p: float) -> float:
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 1.0 + 1e-9, 2.0, INF])
 @pytest.mark.parametrize("held", [False, True])
 def test_norm(held: bool, share: float, dtype: Any, norm_type: float) -> None:
-    """Each element of an array or of a Parameter's gradient is multiplied by the factor in its own dtype, or none
-    changes."""
+    """Each element of an array or of a Parameter's gradient is scaled in its own dtype, or none changes."""
     grads = _gradients(dtype)
     given: list[Any] = [nn.Parameter(np.zeros_like(g)) for g in grads] if held else [g.copy() for g in grads]
     for parameter, grad in zip(given, grads, strict=True):

@@ -1,5 +1,4 @@
-"""Configuration files: every mistake is reported with its key before any work begins; data of all kinds are
-accepted."""
+"""Configuration files: every mistake is reported with its key before any work; data of all kinds are accepted."""
 
 import inspect
 import json
@@ -161,8 +160,7 @@ def test_bad_data(arrays, sentence, file, source, tmp_path, capsys):
     ],
 )
 def test_what_the_data_do_not_fit(pair, sentence, file, tmp_path, capsys):
-    """The data have 120 samples of 3 classes; 72 of them make 5 steps in each of 2 epochs. A mismatch is reported
-    early."""
+    """120 samples of 3 classes have 72 for training: 5 steps in each of 2 epochs. A mismatch is reported early."""
     status = main(["train", "--config", str(file(GOOD, pair)), "--out", str(tmp_path / "runs")])
     error = capsys.readouterr().err
     assert status == (2 if sentence else 0) and error.startswith(f"fastnn: {sentence}" if sentence else "")

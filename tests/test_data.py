@@ -1,5 +1,4 @@
-"""fastnn.data: parts are disjoint and complete, with the right sizes and classes; cross-validation; refused
-arguments."""
+"""fastnn.data: parts are disjoint and complete, with the right sizes and classes; cross-validation; refusals."""
 
 import math
 
@@ -32,8 +31,7 @@ def least(fractions):
 
 
 def mixed(counts, seed=0):
-    """Return shuffled (x, y) with these numbers of samples per class; x numbers the samples, to identify them in
-    parts."""
+    """Return shuffled (x, y) with these numbers of samples per class; x numbers the samples."""
     y = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     return np.arange(len(y)), y
 

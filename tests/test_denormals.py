@@ -49,8 +49,7 @@ def test_a_step_takes_no_longer(name: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 def test_same_bits(name: str, options: dict[str, Any], dtype: Any, isa: str) -> None:
-    """Denormal values give the same bits on every ISA and thread count: workers treat them as the caller's thread
-    does."""
+    """Denormal values give the same bits on every ISA and thread count: workers treat them as the caller does."""
     results = []
     for run_isa, threads in (("base", 1), (isa, 1), (isa, 3)):
         rng = np.random.default_rng(1)

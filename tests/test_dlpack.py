@@ -28,8 +28,7 @@ def _bits(seed: int, sizes: Any = SIZES) -> list[Array]:
 @pytest.mark.parametrize("zero", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_in_bfloat16(name: str, zero: bool, kind: str, isa: str) -> None:
-    """A step equals that of the widened float32 parameter, rounded to nearest; gradients stay, or are zeroed
-    completely."""
+    """A step is that of the widened float32 parameter, rounded to nearest; gradients stay, or are all zeroed."""
     options = full_state(name) | {"weight_decay": 0.1}
     params, arrays = [KINDS[kind](b) for b in _bits(1)], [widened(b) for b in _bits(1)]
     ours = make(name, params, **options, zero_grad_after_step=zero)
@@ -203,8 +202,7 @@ def test_parameter_that_has_moved(other: Array, sentence: str, kind: str) -> Non
 
 @OF_KIND
 def test_what_autograd_is_told(kind: str, versions: list[Any]) -> None:
-    """autograd is told of tensors that are parameters with a gradient or zeroed gradients, and never of NumPy
-    arrays."""
+    """autograd is told of stepped parameters and zeroed gradients that are tensors, never of NumPy arrays."""
     params = [KINDS[kind](np.ones(3, np.float32)) for _ in range(3)]
     grads = [KINDS[kind](np.ones(3, np.float32)), None, np.ones(3, np.float32)]
     optimizer = optim.SGD(params)

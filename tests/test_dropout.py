@@ -1,5 +1,4 @@
-"""All kinds of dropout: dropped values, statistics, evaluation, empty arrays, generator positions, refused
-arguments."""
+"""All kinds of dropout: dropped values, statistics, evaluation, empty arrays, generator positions, refusals."""
 
 import math
 from collections.abc import Callable
@@ -89,8 +88,7 @@ def test_dropout2d_share(p: float) -> None:
 @pytest.mark.parametrize("p", [0.0, *PROBABILITIES, 1.0])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_not_inverted(dtype: Any, p: float, isa: str) -> None:
-    """With inverted=False, training keeps values as they are and evaluation multiplies by 1 - p, so the expectations
-    agree."""
+    """With inverted=False, training keeps values and evaluation multiplies by 1 - p, so the expectations agree."""
     x, g = RNG.standard_normal(DRAWS // 4).astype(dtype), Generator(3, 4)
     y, mask = F.dropout(x, p, inverted=False, generator=g, return_mask=True)
     keep = _keep("dropout", x.shape, p)

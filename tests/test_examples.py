@@ -83,8 +83,7 @@ def test_cython_in_threads(logistic: ModuleType) -> None:
 
 
 def test_a_call_costs_little(logistic: ModuleType) -> None:
-    """A call costs little. The benchmark's bar is 60 ns more than the kernel; this bound also holds on a busy
-    machine."""
+    """A call costs little: the benchmark's bar is 60 ns over the kernel, this bound also holds on a busy machine."""
     assert min(logistic.nanoseconds_per_call(1, 100_000) for _ in range(5)) < 1000
 
 

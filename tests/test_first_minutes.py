@@ -70,8 +70,7 @@ def test_names_in_the_documentation() -> None:
 
 
 def test_modules_come_when_they_are_asked_for() -> None:
-    """`import fastnn` imports neither training, matplotlib nor torch, but `dir` and attribute access have all
-    modules."""
+    """`import fastnn` imports neither training, matplotlib nor torch; `dir` and attributes have all modules."""
     code = (
         "import sys, fastnn; before = set(sys.modules); names = dir(fastnn); assert 'torch' in names; "
         "assert not {'fastnn.training', 'fastnn.plot', 'fastnn.torch', 'matplotlib', 'torch'} & set(sys.modules); "
@@ -82,8 +81,7 @@ def test_modules_come_when_they_are_asked_for() -> None:
 
 
 def test_a_module_whose_package_is_missing() -> None:
-    """A module whose package is missing is not an attribute for `hasattr` and `help`; importing it says what to
-    install."""
+    """A module whose package is missing is no attribute for `hasattr` and `help`; its import says what to install."""
     code = (
         "import inspect, sys; sys.modules['torch'] = None; import fastnn; "
         "assert not hasattr(fastnn, 'torch'); assert dict(inspect.getmembers(fastnn))['nn'] is fastnn.nn\n"

@@ -32,8 +32,7 @@ PARTS = list(itertools.product([True, False], [0.0, 0.3, 1.0], [True, False], [T
 def test_residual_norm_has_the_bits_of_its_parts(
     n: int, residual: bool, p: float, norm: bool, affine: bool, dtype: Any, isa: str
 ) -> None:
-    """The fused call has the bits of layer_norm(residual + dropout(x)), dropout's mask and its offset; also in
-    place."""
+    """The fused call has the bits of layer_norm(residual + dropout(x)), dropout's mask and offset; also in place."""
     x, r, weight, bias = _normals(dtype, (11, n), (11, n), (n,), (n,))
     parts = (weight, bias) if affine and norm else (None, None)
     a, b = Generator(5, 6), Generator(5, 6)
@@ -57,8 +56,7 @@ def test_residual_norm_has_the_bits_of_its_parts(
 @pytest.mark.parametrize("n", LENGTHS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_residual_norm_backward_has_the_bits_of_its_parts(n: int, p: float, pre: bool, dtype: Any, isa: str) -> None:
-    """The fused backward equals layer_norm_backward, plus the sum's own gradient, then dropout_backward; also in
-    place."""
+    """The fused backward is layer_norm_backward, plus the sum's own gradient, then dropout_backward; also in place."""
     x, dy, dsum, weight = _normals(dtype, (70, n), (70, n), (70, n), (n,))
     mask = F.DropoutMask(p, 5, 6, 7)
     _, mean, rstd = F.layer_norm(x, n, return_stats=True)

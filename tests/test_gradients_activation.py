@@ -174,8 +174,7 @@ def test_finite_stays_finite(case: str, dtype: Any, isa: str) -> None:
 
 
 def test_gelu_float32(isa: str) -> None:
-    """The errors are those that csrc/steps/gelu.h states; far from 0 the value is exactly 0 or x and the slope 0 or
-    1."""
+    """The errors are those stated in csrc/steps/gelu.h; far from 0 the value is exactly 0 or x, the slope 0 or 1."""
     x = np.linspace(-8, 8, 1_000_001, dtype=np.float32)
     wide = x.astype(np.float64)
     y, slope = F.gelu(x), F.gelu_backward(np.ones_like(x), x)

@@ -138,8 +138,7 @@ def test_rms_norm_float32(eps: float | None) -> None:
 def test_residual_norm(
     shape: tuple[int, ...], normalized: tuple[int, ...], residual: bool, p: float, pre: bool
 ) -> None:
-    """The fused norm agrees with differences and torch for dropout's mask; in a pre-norm block the sum has its own
-    gradient."""
+    """Results agree with differences and torch for dropout's mask; in a pre-norm block the sum has a gradient, too."""
     x, r, dy, dsum, weight, bias = normals(RNG, *4 * (shape,), normalized, normalized)
     given = [x, r, weight, bias] if residual else [x, weight, bias]
     keep, mask = F.dropout(np.ones(shape), p, generator=Generator(5, 6), return_mask=True)

@@ -1,5 +1,4 @@
-"""Group, instance and weight norm in hard cases: large means, huge values, empty arrays; running statistics;
-refusals."""
+"""Group, instance and weight norm in hard cases: large means, huge values, empty arrays, statistics, refusals."""
 
 import math
 import re
@@ -157,8 +156,7 @@ def test_related_norms(isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(4, 3, 5), (4, 3, 5, 2), (1, 3, 2)])
 def test_running_statistics(shape: tuple[int, ...], dtype: Any, isa: str) -> None:
-    """Ten calls update the running statistics as torch does; with use_input_stats=False they are used and not
-    changed."""
+    """Ten calls update the running statistics as in torch; with use_input_stats=False they are only used."""
     mean, var = np.zeros(3, dtype), np.ones(3, dtype)
     want_mean: Array | None = np.zeros(3)
     want_var: Array | None = np.ones(3)

@@ -1,5 +1,4 @@
-"""constant_, ones_, zeros_, eye_, dirac_ and sparse_: torch's results, memory, counts, frequencies, refused
-arguments."""
+"""constant_, ones_, zeros_, eye_, dirac_ and sparse_: torch's results, memory, counts, frequencies, refusals."""
 
 import inspect
 import math
@@ -115,8 +114,7 @@ def test_sparse_default_std() -> None:
 
 
 def test_sparse_generator() -> None:
-    """A generator determines all values, the default one is used if none is given, and its two draws share no
-    number."""
+    """A generator, by default the global one, determines all values; the two draws share no number."""
     first = Generator(3)
     a = init.sparse_(np.empty((30, 20)), 0.5, 1.0, first)
     assert first.offset == 2 * 64 * math.ceil(30 * 20 * 2 / fastnn.random.BLOCK_WORDS)

@@ -166,8 +166,7 @@ BATCH = np.random.default_rng(0).standard_normal((128, 256)).astype(np.float32)
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
 def test_signals_in_deep_networks(activation: type[nn.Module]) -> None:
-    """With "auto", signals survive twenty layers, forward and backward; too small and too large weights cause
-    warnings."""
+    """With "auto", signals survive twenty layers, forward and backward; too small or large weights cause warnings."""
     model = init.initialize(_deep(activation), seed=4)
     report = init.report(model, BATCH)
     deviations = [row.activation.std for row in report if row.layer.endswith("()")]
@@ -252,8 +251,7 @@ def test_a_report_changes_nothing(fails: bool, with_gradients: bool) -> None:
 
 
 def test_what_is_far() -> None:
-    """Zero weights and extreme weights of the first layer cause a warning; a norm resets the scale, which causes
-    none."""
+    """Zero and extreme weights in the first layer cause a warning; a norm resets the scale, which causes none."""
     model = nn.Sequential(nn.Linear(256, 256), nn.BatchNorm1d(256), nn.Linear(256, 256))
     assert not init.report(init.initialize(model, seed=1), 1e4 * BATCH).warnings
     linear = nn.Linear(256, 256)

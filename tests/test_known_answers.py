@@ -64,8 +64,7 @@ def test_order_of_epochs() -> None:
 
 
 def test_rounding_streams() -> None:
-    """Each optimizer with coded state gets a stream of its own from 2^63 on, chosen by the default generator's
-    position."""
+    """Each optimizer with coded state gets its own stream from 2^63 on, by the default generator's position."""
     fastnn.manual_seed(7)
     for number in (0, 1):
         optimizer = optim.Adam([np.zeros(3, np.float32)], state_dtype="int8")

@@ -66,8 +66,7 @@ ATTRIBUTES: dict[str, Any] = {
 
 @st.composite
 def layouts(draw: Any) -> Layout:
-    """Draw a layout that differs from C-contiguous in at most two attributes, so that few views have all faults at
-    once."""
+    """Draw a layout that differs from C-contiguous in at most two attributes, so that few views have all faults."""
     names = draw(st.lists(st.sampled_from([*ATTRIBUTES]), max_size=2, unique=True))
     return Layout(**{name: draw(ATTRIBUTES[name]) for name in names})
 

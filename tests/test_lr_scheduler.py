@@ -33,8 +33,7 @@ def test_torch(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", PURE)
 def test_resume(name: str) -> None:
-    """After a resume at any step, by last_epoch or from a state saved as JSON, the remaining values have the same
-    bits."""
+    """After a resume at any step, by last_epoch or from a state saved as JSON, the rest has the same bits."""
     schedule = PURE[name](ours, make())
     steps = min(STEPS, getattr(schedule, "total_steps", STEPS + 1) - 1)
     want = run(schedule, steps)

@@ -1,5 +1,4 @@
-"""Max pooling equals its reference and PyTorch exactly: values, positions, gradients, NaN anywhere; refused
-arguments."""
+"""Max pooling equals its reference and PyTorch exactly: values, positions, gradients, NaN anywhere; refusals."""
 
 import re
 from collections.abc import Callable
@@ -90,8 +89,7 @@ PADDINGS = [((3, 4), (1, 2), p) for p in ((1, 0), (0, 1), (0, 2), (1, 1), (1, 2)
 
 @pytest.mark.parametrize("sizes", PADDINGS, ids=lambda sizes: str(sizes[2]))
 def test_padding_of_one_axis(sizes: Sizes, isa: str) -> None:
-    """Padding along one axis or both: windows reach beyond the plane on one side or more, and the end outputs are
-    cut."""
+    """With padding along one axis or both, windows that reach beyond the plane are cut at the right places."""
     rng = np.random.default_rng(6)
     for shape in ((4, 9), (3, 4), (2, 5, 11), (1, 3, 30)):
         for x in (rng.standard_normal(shape), np.full(shape, -np.inf), -np.arange(np.prod(shape)).reshape(shape) - 1.0):
@@ -115,8 +113,7 @@ def test_without_indices_windows_are_larger() -> None:
 
 
 def test_any_byte_stays_within_the_plane(isa: str) -> None:
-    """A wrong index from C, or one that another thread writes after the check, never leads to a write outside the
-    plane."""
+    """A wrong index, from C or written by another thread after the check, causes no write outside the plane."""
     dy = np.ones((3, 3))
     for byte in range(256):
         dx = guarded((4, 5), np.float64)

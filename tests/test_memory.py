@@ -85,8 +85,7 @@ def test_memory_is_given_back() -> None:
 
 
 def test_kept_blocks_make_room() -> None:
-    """Cached blocks are released when an allocation needs their memory: results of many sizes in a small address
-    space."""
+    """Cached blocks are released if an allocation needs their memory: many sizes in a small address space."""
     script = """
 import resource
 import numpy as np
@@ -205,8 +204,7 @@ def test_a_training_loop_allocates_nothing() -> None:
 
 
 def test_fused_functions_allocate_nothing() -> None:
-    """Fused functions take their scratch memory from the cache, too: no block comes from the system after the first
-    call."""
+    """Fused functions also take their scratch from the cache: the second call takes no block from the system."""
     rng = np.random.default_rng(1)
     x, image = (rng.standard_normal(shape, dtype=np.float32) for shape in ((4096, 300), (64, 32, 20, 20)))
     bias, scale, labels = np.ones(300, np.float32), np.ones(32, np.float32), np.arange(4096) % 300

@@ -146,8 +146,7 @@ def _again(layer, make, training):
 
 
 def test_initial_linear():
-    """Weights are He-uniform with a slope of sqrt(5), within +-1 / sqrt(in_features); the bias, drawn next, is as
-    well."""
+    """Weights are He-uniform with a slope of sqrt(5), +-1 / sqrt(in_features); so is the bias, which is drawn next."""
     for width in (1, 4, 100):
         layer = nn.Linear(width, 3, dtype=F64, generator=fastnn.Generator(5))
         generator, bound = fastnn.Generator(5), 1 / math.sqrt(width)

@@ -147,8 +147,7 @@ def test_no_fused_multiply_add(path: Path) -> None:
 
 
 def test_exported_functions() -> None:
-    """The module exports only its own functions for Python and threadpoolctl; weak ones are the C++ library's
-    templates."""
+    """The module exports only functions for Python and threadpoolctl; weak ones are the C++ library's templates."""
     lines = _run("nm", "--dynamic", "--defined-only", fastnn._core.__file__).splitlines()
     exported = {line[19:] for line in lines if line[17] in "TDB"}
     assert exported == {"PyInit__core", "fastnn_get_num_threads", "fastnn_set_num_threads"}

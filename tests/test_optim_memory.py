@@ -73,8 +73,7 @@ def test_seed(name: str, state_dtype: str) -> None:
 @CODED
 @ROWS
 def test_one_step(name: str, options: dict[str, Any], state_dtype: str) -> None:
-    """A step moves the parameter as in float32 from the decoded state; the new state is a neighbour of the float32
-    state."""
+    """The parameter moves as in float32 from the decoded state; the new state is a neighbour of that step's state."""
     params, exact = _arrays(1), _arrays(1)
     coded, plain = make(name, params, **options, state_dtype=state_dtype), make(name, exact, **options)
     signs = STATE[name]

@@ -1,5 +1,4 @@
-"""What an optimizer remembers between steps: addresses of gradients, constants of groups, and that a step is
-running."""
+"""An optimizer's memory between steps: addresses of gradients, constants of groups, and that a step is running."""
 
 import copy
 import threading
@@ -46,7 +45,7 @@ OTHERS: dict[str, tuple[Callable[[Array], Array], str]] = {
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("what", OTHERS)
 def test_another_gradient_in_the_same_place(what: str, holder: str) -> None:
-    """Another gradient at the same address is checked like a first one, also in a group of its own; the good one still
+    """Another gradient at a known address is checked like a first one, also in its own group; the good one still
     works."""
     change, sentence = OTHERS[what]
     memory = np.ones(MEMORY, np.float32)
@@ -115,8 +114,7 @@ def test_zeroed_gradients_apart_from_each_other() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_of_a_group_at_different_steps(name: str) -> None:
-    """Each parameter is stepped with the constants of its own step count, whatever the counts of others in its
-    group."""
+    """Each parameter is stepped with the constants of its own step count, whatever the others of its group have."""
     options = full_state(name) | ({"lr_decay": 0.5} if name == "Adagrad" else {})
     rng, grad = np.random.default_rng(1), np.full(5, 0.5)
     params = [rng.standard_normal(5) for _ in range(4)]
@@ -148,8 +146,7 @@ def test_product_of_momenta_by_parameter() -> None:
 
 
 def test_velocity_that_has_begun_for_some() -> None:
-    """In SGD the first gradient of each velocity is undamped, even if other parameters of the group have one
-    already."""
+    """In SGD the first gradient of each velocity is undamped, even if other parameters of the group have one."""
     params = [np.zeros(2) for _ in range(3)]
     optimizer = optim.SGD(params, lr=1.0, momentum=0.5, dampening=0.5)
     optimizer.step([np.ones(2), None, np.ones(2)])

@@ -1,5 +1,4 @@
-"""state_dict and load_state_dict: a resumed run continues with the same bits; a state that does not fit changes
-nothing."""
+"""state_dict and load_state_dict: a resumed run keeps the same bits; a state that does not fit changes nothing."""
 
 import copy
 import io
@@ -76,8 +75,7 @@ def test_resume(name: str, options: dict[str, Any], state_dtype: Any, kind: str)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_save_before_the_first_step(name: str, kind: str) -> None:
-    """A new optimizer can be saved and loaded like any other; SGD's velocity is None before the first step, as in
-    torch."""
+    """A new optimizer can be saved and loaded; SGD's velocity is None before the first step, as in torch."""
     params, options = _params(kind), full_state(name) | ({"dampening": 0.5} if name == "SGD" else {})
     first = make(name, params, **options)
     saved, others = first.state_dict(), _copied(params)
@@ -148,8 +146,7 @@ def test_torch_and_back(name: str, options: dict[str, Any], from_torch: bool) ->
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad"])
 def test_bfloat16_state_of_torch(name: str) -> None:
-    """torch keeps the state of bfloat16 parameters in bfloat16; after loading it continues in float32 from the same
-    values."""
+    """torch keeps the state of bfloat16 parameters in bfloat16; here it continues in float32 with the same values."""
     torch = pytest.importorskip("torch")
     params = [p.requires_grad_() for p in _params("tensor-bfloat16")]
     theirs = getattr(torch.optim, name)(params, lr=0.01, **full_state(name))
@@ -338,8 +335,7 @@ def test_another_optimizers_state(name: str) -> None:
 @pytest.mark.parametrize("state_dtype", [None, "bfloat16", "int8"])
 @pytest.mark.parametrize("name", NAMES)
 def test_not_strict(name: str, state_dtype: Any) -> None:
-    """Parameters without an entry start anew and the others resume; torch omits parameters that never had a
-    gradient."""
+    """Parameters without an entry start anew, the others resume; torch omits those that never had a gradient."""
     options = full_state(name) | ({"initial_accumulator_value": 0.5} if name == "Adagrad" else {})
     params = _params("array-float32")
     optimizer = make(name, params, **options, state_dtype=state_dtype)

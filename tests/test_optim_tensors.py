@@ -230,8 +230,7 @@ def test_moving_gradient_and_parameter(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_assigned_data_is_refused(name: str) -> None:
-    """Assigned data of another shape, dtype or strides, or another parameter's memory, is refused; nothing is
-    stepped."""
+    """Assigned data of another shape, dtype or layout, or another parameter's memory, are refused before any step."""
     for data, sentence in (
         (torch.ones(2, 4), r"^params\[1\]: got another shape or dtype .*; make a new optimizer"),
         (torch.ones(3, 4, dtype=torch.float64), r"^params\[1\]: got another shape or dtype .*; make a new optimizer"),

@@ -109,8 +109,7 @@ def test_gain(gain: float, dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_generator(dtype: Any) -> None:
-    """A generator determines the matrix, with one normal value per element; the default generator is used without
-    one."""
+    """A generator, by default the global one, determines the matrix, with one normal value per element."""
     first, again = Generator(3), Generator(3)
     a, b = (init.orthogonal_(np.empty((30, 20), dtype), generator=g) for g in (first, again))
     np.testing.assert_array_equal(a, b)

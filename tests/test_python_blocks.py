@@ -54,8 +54,7 @@ def _upright(values: Any) -> Any:
 
 @pytest.mark.parametrize("blocks", [(4, (3, 5)), (5, (5, 3)), (1, (1, 1)), (8, (2, 64))], ids=str)
 def test_orthogonal(monkeypatch: pytest.MonkeyPatch, blocks: tuple[int, tuple[int, int]]) -> None:
-    """Blocks of reflections and tiles of added products may end exactly at the border, or one element before or after
-    it."""
+    """Blocks of reflections and tiles of added products may end at the border, or one element before or after it."""
     sizes = sorted({(m, n) for m in range(1, 18) for n in (1, 2, m // 2, m - 1, m, m + 1, m + 7) if n > 0})
     want = {size: init.orthogonal_(np.empty(size), generator=Generator(m)) for m, size in enumerate(sizes)}
     monkeypatch.setattr(orthogonal, "_BLOCK", blocks[0])

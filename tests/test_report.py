@@ -178,8 +178,7 @@ def test_pickles_are_not_loaded(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["regression", "not square", "none"])
 def test_other_runs(kind: str, tmp_path: Path) -> None:
-    """Targets that are not classes, samples that are not images, and a trainer that has not trained are reported,
-    too."""
+    """Reports cover targets that are not classes, samples that are not images, and untrained trainers."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((30, 6)).astype("f"), rng.integers(0, 3, 30)
     model, loss, targets, metrics = nn.Sequential(nn.Linear(6, 3)), nn.CrossEntropyLoss(), y, ("accuracy",)

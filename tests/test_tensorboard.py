@@ -127,8 +127,7 @@ def test_histograms(tmp_path: Path, accumulate: int) -> None:
 
 @pytest.mark.parametrize(("accumulate", "steps"), [(1, 3), (2, 2), (3, 1), (9, 1)])
 def test_histograms_of_every_step(tmp_path: Path, accumulate: int, steps: int) -> None:
-    """Histograms also cover windows cut by the end of an epoch, and complete gradients, in 64 bins between the
-    extremes."""
+    """Histograms cover windows cut by an epoch's end, and complete gradients, in 64 bins between the extremes."""
     whole: list[Any] = []
 
     class Watch(Callback):

@@ -138,8 +138,7 @@ def test_least_loss_of_two_softmaxes(share, is_said):
     [(101, "explodes"), (99, ""), (1, ""), (1 / 99, ""), (1 / 101, "vanishes"), (np.nan, "not finite")],
 )
 def test_reported_signals(factor, says):
-    """A warning appears if results or gradients deviate 100 times more or less than the batch; once for each
-    verdict."""
+    """A warning appears if results or gradients deviate 100 times more or less than the batch, once per verdict."""
     layers = [nn.Linear(4, 4, bias=False, dtype=np.float64) for _ in range(2)]
     layers[0].weight.data[...] = factor * np.eye(4)
     layers[1].weight.data[...] = np.eye(4)

@@ -29,8 +29,7 @@ def group_norm(
 def group_norm_backward(
     dy: Array, x: Array, groups: int, weight: Array | None, mean: Array, rstd: Array
 ) -> tuple[Float64, Float64, Float64]:
-    """Return dx, dweight, dbias: the chain rule through mean and variance (Ioffe, Szegedy 2015, section 3, per
-    group)."""
+    """Return dx, dweight, dbias: the chain rule through mean and variance (Ioffe, Szegedy 2015, 3, per group)."""
     xhat = (_grouped(x, groups) - mean[..., None]) * rstd[..., None]
     g = _grouped(wide(dy) * _per_channel(weight, x.ndim, 1), groups)
     dx = rstd[..., None] * (g - g.mean(2, keepdims=True) - xhat * (g * xhat).mean(2, keepdims=True))

@@ -21,8 +21,7 @@ def softmax_cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Pair:
-    """-sum of w t log softmax(logits), where t is the smoothed target. Goodfellow et al., "Deep Learning", 2016,
-    6.2.2.3."""
+    """-sum of w t log softmax(logits), with smoothed targets t. Goodfellow et al., "Deep Learning", 2016, 6.2.2.3."""
     z, (rows, classes) = wide(logits), logits.shape
     w = np.ones(classes) if weight is None else wide(weight)
     if labels.dtype.kind == "f":
@@ -75,7 +74,7 @@ def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Pair:
 
 
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Pair:
-    """Quadratic up to delta, then straight."""
+    """Quadratic up to delta, then linear."""
     d = wide(input) - wide(target)
     losses = np.where(np.abs(d) < delta, d**2 / 2, delta * (np.abs(d) - delta / 2))
     return _reduced(losses, np.clip(d, -delta, delta), _divisor(d, reduction))

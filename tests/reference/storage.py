@@ -30,8 +30,7 @@ def rounding_bits(sizes: Sequence[int], seed: int, stream: int, block: int) -> l
 
 
 def bfloat16(values: Array, bits: Bits) -> Float32:
-    """Round float32 stochastically with the upper 16 bits; the dropped fraction is the probability of rounding away
-    from 0."""
+    """Round float32 by the upper 16 bits: away from 0 with a probability equal to the dropped fraction."""
     x = np.asarray(values, np.float32).view(np.uint32)
     finite = np.isfinite(values)
     return ((x + np.where(finite, bits >> 4, 0).astype(np.uint32)) & np.uint32(0xFFFF0000)).view(np.float32)
