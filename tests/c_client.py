@@ -45,8 +45,7 @@ def client(include: Path, folder: Path, code: str = "", *options: str) -> Module
 
 
 def forwarders(header: Header) -> str:
-    """Return C functions that forward their arguments to the tables' functions, and functions for the default
-    options."""
+    """Return C functions that call the tables' functions, and functions that return the default options."""
     lines = [f"fastnn_options {n.lower()}(void) {{ return fastnn_options_{n.lower()}(); }}" for n in OPTIMIZERS]
     for table, functions in header.tables.items():
         for name, function in functions.items():

@@ -90,8 +90,7 @@ def adamax(
     weight_decay: float = 0,
     maximize: bool = False,
 ) -> tuple[Float64, ...]:
-    """Return the param, moment and infinity norm. Kingma, Ba, ICLR 2015, algorithm 2, with eps as in torch's
-    maximum."""
+    """Return the param, moment and infinity norm. Kingma, Ba, ICLR 2015, algorithm 2; eps is in the maximum."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize)
     m = betas[0] * wide(m) + (1 - betas[0]) * g
     u = np.maximum(betas[1] * wide(u), np.abs(g) + eps)
@@ -136,8 +135,7 @@ def radam(
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
 ) -> tuple[Float64, ...]:
-    """Return the param and both moments. Liu et al., ICLR 2020, algorithm 2; eps before bias correction, as in
-    torch."""
+    """Return the param and both moments. Liu et al., ICLR 2020, algorithm 2; eps before bias correction (torch)."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize, decoupled_weight_decay)
     m = betas[0] * wide(m) + (1 - betas[0]) * g
     v = betas[1] * wide(v) + (1 - betas[1]) * g * g

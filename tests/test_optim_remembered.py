@@ -45,8 +45,7 @@ OTHERS: dict[str, tuple[Callable[[Array], Array], str]] = {
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("what", OTHERS)
 def test_another_gradient_in_the_same_place(what: str, holder: str) -> None:
-    """Another gradient at a known address is checked like a first one, also in its own group; the good one still
-    works."""
+    """Another gradient at a known address is checked like a first one, in any group; the good one still works."""
     change, sentence = OTHERS[what]
     memory = np.ones(MEMORY, np.float32)
     grad = memory[:12].reshape(3, 4)
