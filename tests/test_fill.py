@@ -51,7 +51,7 @@ def test_every_uniform_is_below_one() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_uniform_never_reaches_the_end(dtype: Any) -> None:
-    """The upper end is never drawn, even from one-step intervals, where half of the draws round to it, or empty ones."""
+    """The upper end is never drawn, even from one-step intervals, where half of the draws round to it, or empty."""
     for low in (1.0, -1.0, 1e5, 0.0):
         high = float(np.nextafter(dtype(low), dtype(np.inf)))
         out = random.uniform_(np.empty(10_000, dtype), low, high, Generator(1))
