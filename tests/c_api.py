@@ -1,4 +1,4 @@
-"""The C API as a test sees it: what a header declares, the functions of the tables by ctypes, and their cases."""
+"""Read the C API for tests: the declarations of a header, its functions through ctypes, and their test cases."""
 
 import ctypes
 import re
@@ -22,20 +22,20 @@ OPTIMIZERS = ["SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Lion", "Adagr
 
 @dataclass
 class Function:
-    """An entry of the list: its number and its parameters as they stand there, "const REAL* x" for example."""
+    """A function in the list of the C API: its number and its parameters as declared, such as "const REAL* x"."""
 
     number: int
     parameters: list[str]
 
 
 class Header:
-    """What fastnn.h and fastnn_functions.inc in a folder declare.
+    """The declarations in fastnn.h and fastnn_functions.inc of one folder.
 
     Attributes:
         version: major and minor.
         tables: the functions of "f32", "f64" and "common" by name, in the order of the list.
         constants: the value of each enumerator.
-        structs: the (type, name) of the fields of each struct that has no table.
+        structs: the (type, name) of the fields of each struct that is not a table of functions.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +61,7 @@ def _list(text: str, macro: str) -> dict[str, Function]:
 
 
 def _fields(body: str) -> list[tuple[str, str]]:
-    """uint64_t seed, stream; is [("uint64_t", "seed"), ("uint64_t", "stream")]."""
+    """Turn "uint64_t seed, stream;" into [("uint64_t", "seed"), ("uint64_t", "stream")]."""
     found = []
     for line in filter(None, (" ".join(part.split()) for part in body.split(";"))):
         first, *others = line.split(", ")
@@ -77,7 +77,7 @@ _SCALARS = {
 
 
 def structure(fields: list[tuple[str, str]]) -> type[ctypes.Structure]:
-    """A struct with the fields of one in a header."""
+    """Return a ctypes struct with these fields of a header."""
     members = [(name, ctypes.c_void_p if "*" in kind else _SCALARS[kind]) for kind, name in fields]
     return type("Struct", (ctypes.Structure,), {"_fields_": members})
 
@@ -88,7 +88,7 @@ Api: Any = structure(HEADER.structs["fastnn_api"])
 
 
 def api() -> Any:
-    """The struct that the capsule holds."""
+    """Return the struct that the capsule holds."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     return Api.from_address(get(_core.api, b"fastnn._core.api"))
@@ -103,14 +103,14 @@ def _in_capsule(table: str, name: str) -> int:
 
 @dataclass
 class Face:
-    """A way to the functions: the header by which they are called, and the address of one of a table."""
+    """A way to call the C API: the header that declares the functions, and how to find a function's address."""
 
     header: Header
     find: Callable[[str, str], int]
 
     @property
     def options(self) -> Any:
-        """The type of fastnn_options in that header."""
+        """The type of fastnn_options in this header."""
         return structure(self.header.structs["fastnn_options"])
 
 
@@ -118,16 +118,16 @@ TABLES = Face(HEADER, _in_capsule)
 
 
 class Functions:
-    """The functions of a table. Each asserts that FASTNN_OK is returned.
+    """The functions of a table. Each call asserts that the function returns FASTNN_OK.
 
-    Arrays go in as their pointers, lists of arrays as arrays of these, options as a pointer, None as NULL.
+    Arrays are passed as pointers, lists of arrays as arrays of pointers, options as a pointer, None as NULL.
     """
 
     def __init__(self, table: str, face: Face = TABLES) -> None:
         self._table, self._face = table, face
 
     def code(self, name: str, *arguments: Any) -> int:
-        """Call a function and return what it returns."""
+        """Call a function and return its status."""
         types = [_type(p) for p in self._face.header.tables[self._table][name].parameters]
         function = ctypes.CFUNCTYPE(ctypes.c_int, *types)(self._face.find(self._table, name))
         return int(function(*map(_argument, arguments)))
@@ -140,7 +140,7 @@ class Functions:
 
 
 def table_of(dtype: Any) -> str:
-    """The table of a dtype's functions."""
+    """Return the name of the table for a dtype."""
     return "f32" if dtype == np.float32 else "f64"
 
 
@@ -160,16 +160,16 @@ def _argument(value: Any) -> Any:
 
 
 def like(*arrays: Array) -> list[Array]:
-    """Arrays of these shapes and dtypes, for results."""
+    """Return arrays of the same shapes and dtypes, to write results to."""
     return [np.full_like(a, 7) for a in arrays]
 
 
-# case(functions, drawn): what the C API wrote, and what Python returned for the same arrays. drawn(*shape) makes one.
+# case(functions, drawn): the results of the C API, and of Python for the same arrays. drawn(*shape) draws an array.
 Case = Callable[["Functions", Callable[..., Array]], tuple[list[Any], list[Any]]]
 HERE, C_P = Random(3, 2, 5), 0.3
 C_MASK = DropoutMask(C_P, 3, 2, 5)
 
 
 def generator() -> Generator:
-    """The generator that stands at HERE."""
+    """Return a generator whose next numbers are those at HERE."""
     return Generator(3, 2).advance(5 * 64)

@@ -1,4 +1,4 @@
-"""Clients of the C API: extension modules in C, compiled against the headers in some folder, and imported."""
+"""Build clients of the C API: extension modules in C, compiled against the headers of a folder and imported."""
 
 import ctypes
 import importlib.util
@@ -23,7 +23,7 @@ REALS = {"f32": "float", "f64": "double", "common": ""}
 
 
 def compiled(compiler: str, source: Path, *options: object) -> Path:
-    """The shared library of a source file, beside it. Every warning is an error."""
+    """Compile a source file to a shared library beside it. Every warning is an error."""
     found = shutil.which(compiler) or pytest.skip(f"no {compiler} here")
     command = [found, "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", f"-I{sysconfig.get_path('include')}", *options]
     library = source.with_suffix(".so")
@@ -32,7 +32,7 @@ def compiled(compiler: str, source: Path, *options: object) -> Path:
 
 
 def client(include: Path, folder: Path, code: str = "", *options: str) -> ModuleType:
-    """A module of `code` in C, made in the new `folder`, that has imported fastnn's tables."""
+    """Compile `code` in the new `folder` to a C module that imports fastnn's tables, and import it."""
     folder.mkdir()
     source = folder / "client.c"
     source.write_text(MODULE % code)
@@ -45,7 +45,7 @@ def client(include: Path, folder: Path, code: str = "", *options: str) -> Module
 
 
 def forwarders(header: Header) -> str:
-    """C functions that hand their arguments to those of the tables, and that return the default options."""
+    """Return C functions that call the tables' functions, and functions that return the default options."""
     lines = [f"fastnn_options {n.lower()}(void) {{ return fastnn_options_{n.lower()}(); }}" for n in OPTIMIZERS]
     for table, functions in header.tables.items():
         for name, function in functions.items():
@@ -57,7 +57,7 @@ def forwarders(header: Header) -> str:
 
 
 def exported(module: ModuleType) -> Callable[[str, str], int]:
-    """Where a client has the forwarder of a function of a table."""
+    """Return find(table, name), the address of a client's forwarder."""
     library = ctypes.CDLL(str(module.__file__))
 
     def find(table: str, name: str) -> int:

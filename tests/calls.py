@@ -1,4 +1,4 @@
-"""Good calls of functions that take arrays, shapes for them, and ways to spoil an array: for test_border.py."""
+"""Valid calls of functions that take arrays, their shapes, and ways to make an array invalid, for test_border.py."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ ROWS, COLUMNS = 6, 4
 
 @dataclass(frozen=True)
 class Call:
-    """A function with keyword arguments that are all right.
+    """A function with valid keyword arguments.
 
     Attributes:
         run: the function.
-        shapes: of its array arguments, float64 unless they are labels; the first is the one the others are held to.
+        shapes: shapes of the array arguments, float64 unless they are labels; the others must match the first.
         written: arguments that are changed in place.
         optional: arguments that may be None.
         same: inputs that `out` may be.
-        options: what else is passed.
-        labels, places: arguments that hold classes, or places in a window.
+        options: all other arguments.
+        labels, places: arguments that hold classes, or positions in a window.
     """
 
     run: Callable[..., Any]
@@ -37,7 +37,7 @@ class Call:
     places: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, Array]:
-        """Fresh arguments."""
+        """Return new array arguments."""
         rng = np.random.default_rng(1)
         made = {name: rng.uniform(0.5, 2, shape) for name, shape in self.shapes.items()}
         made |= {name: np.zeros(self.shapes[name], np.int64) for name in self.labels}
@@ -55,14 +55,14 @@ NORM_GRADIENT = {"x": X, "dy": X, "weight": COLUMN}
 
 
 def strided(a: Array) -> Array:
-    """Every second element of a larger array."""
+    """Return the values as every second element of a larger array."""
     wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
     wide[..., ::2] = a
     return wide[..., ::2]
 
 
 def misaligned(a: Array) -> Array:
-    """At an odd address."""
+    """Return the values at an odd address."""
     raw = np.zeros(a.nbytes + 1, np.uint8)
     view: Array = raw[1:].view(a.dtype).reshape(a.shape)
     view[...] = a
@@ -70,7 +70,7 @@ def misaligned(a: Array) -> Array:
 
 
 def read_only(a: Array) -> Array:
-    """A copy that may not be written."""
+    """Return a read-only copy."""
     a = a.copy()
     a.flags.writeable = False
     return a
@@ -81,7 +81,7 @@ def swapped(a: Array) -> Array:
     return a.astype(a.dtype.newbyteorder("S"))
 
 
-# kind -> how to make it, what it raises, and how the sentence names it.
+# kind -> the function that makes it, the exception it must cause, and the words of the message.
 WRONG: dict[str, tuple[Callable[[Array], Any], type[Exception], str]] = {
     "list": (lambda a: a.tolist(), TypeError, "got list, want a numpy.ndarray"),
     "None": (lambda a: None, TypeError, "got NoneType, want a numpy.ndarray"),
@@ -98,7 +98,7 @@ WRONG: dict[str, tuple[Callable[[Array], Any], type[Exception], str]] = {
     "broadcast": (lambda a: np.broadcast_to(a[:1], a.shape), ValueError, "got strided memory, want C-contiguous"),
     "misaligned": (misaligned, ValueError, "got misaligned memory, want an address that is a multiple"),
 }
-# These need two axes, a target, or something to differ from.
+# These kinds need two axes, a writable argument, or another array to differ from.
 FORTRAN = (np.asfortranarray, ValueError, "got strided memory, want C-contiguous memory")
 READ_ONLY = (read_only, ValueError, "got a read-only array, want a writable one")
 OTHER_DTYPE = (lambda a: a.astype(np.float32), TypeError, "got float32, want float64")

@@ -1,4 +1,4 @@
-"""Checkpoints for tests that spoil them: their bytes taken apart, and put together with a checksum that is right."""
+"""Take checkpoints apart and put them together again, with a valid checksum, for tests that damage them."""
 
 import hashlib
 import json
@@ -18,13 +18,13 @@ STATE = {
 
 
 def good(room):
-    """The bytes of a checkpoint of `STATE`, written into this directory."""
+    """Return the bytes of a checkpoint of `STATE`, written into this directory."""
     save_checkpoint(room / "good.safetensors", STATE)
     return (room / "good.safetensors").read_bytes()
 
 
 def parts(data):
-    """Its header as JSON, and what stands behind it."""
+    """Return the header as JSON, and the bytes after it."""
     size = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + size]), data[8 + size :]
 
@@ -34,7 +34,7 @@ def text_of(head):
 
 
 def signed(head, body, size=None):
-    """A file with this header, JSON or text, whose checksum is right."""
+    """Return a file with this header, JSON or bytes, and a valid checksum."""
     if not isinstance(head, bytes):
         head = text_of(head)
     head += b" " * (-len(head) % 8)
@@ -45,7 +45,7 @@ def signed(head, body, size=None):
 
 
 def described(text, arrays=None, **metadata):
-    """A header with this state."""
+    """Return a header with this state."""
     return {"__metadata__": {"format": "1", "sha256": "0" * 64, "state": text} | metadata} | (arrays or {})
 
 

@@ -1,6 +1,6 @@
-"""What saves a checkpoint in a child, with a fault in the way; the parent looks at what is left.
+"""Jobs that save a checkpoint in a child process where a system call fails; the parent checks the files that remain.
 
-A fault is one at the n-th call of the system: before it, after it, or half of a write.
+The n-th system call fails: before it runs, after it has run, or in the middle of a write.
 """
 
 import errno
@@ -21,7 +21,7 @@ STATES = {digest(state): state["step"] for state in (OLD, NEW)}
 
 
 def trainer(state, **more):
-    """What ModelCheckpoint needs of one."""
+    """Return an object with the attributes of a Trainer that ModelCheckpoint uses."""
     return SimpleNamespace(step=state["step"], capture=lambda: state, monitors=["loss"], resumed=False, **more)
 
 
@@ -30,7 +30,7 @@ def overwrite(directory):
 
 
 def go_on(directory):
-    """The next of a training that keeps only its last."""
+    """Save the next checkpoint of a training run that keeps only the last one."""
     callback = ModelCheckpoint(directory, save_last=1)
     callback.load_state_dict({"top": [], "last": [f"step-{1:08}.safetensors"]})
     callback.on_epoch_end(trainer(NEW))
@@ -40,13 +40,16 @@ JOBS = {"overwrite": (overwrite, "a"), "go on": (go_on, f"step-{1:08}")}
 
 
 def old(directory, name):
-    """A directory with the state before the job."""
+    """Make a directory that holds the state before the job."""
     directory.mkdir()
     save_checkpoint(directory / f"{JOBS[name][1]}.safetensors", OLD)
 
 
 def check(directory, name, code, what):
-    """The newest is the old state or the new, the latter if the job said so; the next save leaves nothing behind."""
+    """The latest checkpoint must be the old state or the new one, and the new one if the job succeeded.
+
+    The next save must leave no temporary file behind.
+    """
     found = latest(directory)
     step = STATES.get(digest(load_checkpoint(found))) if found else None
     assert step in (1, 2) and (code != 0 or step == 2), (what, code, step)
@@ -57,7 +60,7 @@ def check(directory, name, code, what):
 
 
 def started(work, *arguments):
-    """A child's number, and the descriptor at which it waits for a byte."""
+    """Start a child process; return its pid and the descriptor from which it reads a byte before it works."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -75,7 +78,7 @@ def started(work, *arguments):
 
 
 def ended(pid, gate):
-    """How the child ended that may go now; nothing but an OSError may come out of it."""
+    """Let the child run and return its exit code; it may only fail with an OSError or be killed."""
     os.write(gate, b"x")
     os.close(gate)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -84,7 +87,7 @@ def ended(pid, gate):
 
 
 class Faults:
-    """Counts calls, and makes the n-th fail: "before" and "after" raise, "kill" and "killed" end the process."""
+    """Counts calls and makes the n-th one fail: "before" and "after" raise, "kill" and "killed" end the process."""
 
     def __init__(self, number, kind):
         self.left, self.kind, self.calls = number, kind, []
@@ -125,7 +128,7 @@ class Faults:
         return io.BufferedWriter(self.around("open", Raw)(path, mode))
 
     def install(self):
-        """For good: in a child that ends soon."""
+        """Replace the functions for good; this runs in a child that ends soon."""
         _files.open = self.open
         for name in ("open", "fsync", "close", "replace", "fstat"):
             setattr(os, name, self.around(name, getattr(os, name)))
@@ -133,6 +136,6 @@ class Faults:
 
 
 def faulty(name, directory, number, kind):
-    """The job under a fault."""
+    """Run the job with a fault."""
     Faults(number, kind).install()
     JOBS[name][0](directory)

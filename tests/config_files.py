@@ -1,4 +1,4 @@
-"""A file that describes a training, and its data: what test_config.py and test_cli.py write for themselves."""
+"""A configuration file of a training run and its data, for test_config.py and test_cli.py."""
 
 import json
 
@@ -40,7 +40,7 @@ def a_source(tmp_path):
 
 @pytest.fixture(name="file")
 def a_file(tmp_path, source):
-    """(text, replacements ...) -> the path of a file with that text."""
+    """Return write(text, replacements ...), which writes a file with that text and returns its path."""
 
     def write(text=GOOD, *pairs):
         for old, new in pairs:
@@ -54,12 +54,12 @@ def a_file(tmp_path, source):
 
 
 def weights(run):
-    """The final weights of a run's directory."""
+    """Return the final weights in a run's directory."""
     return pytest.importorskip("safetensors.numpy").load_file(run / "model.safetensors")
 
 
 def record(run):
-    """Its history by epoch, but for times; and how it did on the test part, if there is one."""
+    """Return the run's history by epoch without times, and its results on the test part if there is one."""
     history = json.loads((run / "history.json").read_text())["epochs"]
     test = json.loads((run / "configuration.json").read_text())["test"] or {}
     return {k: v for k, v in history.items() if k != "seconds"} | {f"test_{k}": v for k, v in test.items()}

@@ -1,4 +1,4 @@
-"""Fixtures: every ISA of this machine, several thread counts, a directory in memory."""
+"""Fixtures: every ISA of this machine, several thread counts, a temporary directory in memory."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ import fastnn
 
 @pytest.fixture(params=fastnn.supported_isas())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Every ISA that this machine can run, in turn."""
+    """Run the test on every ISA that this machine supports."""
     with running(request.param, fastnn.get_num_threads()):
         assert fastnn.isa() == request.param
         yield request.param
@@ -21,7 +21,7 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(params=THREADS)
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """1, 2, 3 and 7 threads, in turn."""
+    """Run the test with 1, 2, 3 and 7 threads."""
     with running(fastnn.isa(), request.param):
         assert fastnn.get_num_threads() == request.param
         yield request.param
@@ -29,6 +29,6 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture
 def room() -> Iterator[Path]:
-    """A directory, in memory if there is one: for tests that ask what a file is, not what a disk does."""
+    """A temporary directory, in memory if possible: for tests of what files hold, not of the disk."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as directory:
         yield Path(directory)

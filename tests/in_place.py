@@ -1,4 +1,4 @@
-"""One good call of every function that writes into its arguments only: fills, clipping, steps of optimizers."""
+"""One valid call of every function that only writes into its arguments: fills, clipping, optimizer steps."""
 
 import math
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _FILL_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def fills(shape: Shape) -> dict[str, Call]:
-    """Every fill of `fastnn.random` and `fastnn.init`; the shape grows to the axes that it needs."""
+    """Return a call of every fill of `fastnn.random` and `fastnn.init`, with axes added where a fill needs more."""
     calls = {}
     for name, fill in FILLS.items():
         axes = 3 if name == "dirac_" else 1 if name in _ANY_SHAPE else 2
@@ -47,7 +47,7 @@ def _clip(clip: Callable[..., Any], limits: tuple[float, ...], **arrays: Array) 
 
 
 def clips(shape: Shape) -> dict[str, Call]:
-    """Clipping of two gradients, by the norms that the kernels and NumPy take, and by value."""
+    """Return calls that clip two gradients: by the norms computed in kernels and in NumPy, and by value."""
     names = ("parameters[0]", "parameters[1]")
     limits = {"2": (0.5,), "1": (0.5, 1.0), "inf": (0.5, math.inf)}
     rows = {f"clip_grad_norm_-{p}": partial(_clip, clip_grad_norm_, limit) for p, limit in limits.items()}
@@ -65,7 +65,7 @@ MORE_STEPS = {f"{name}-{kind}": (name, full_state(name) | more) for kind, more i
 
 
 def _step(name: str, options: dict[str, Any], **arrays: Array) -> list[Any]:
-    """Two steps, the first of which begins the state; what the optimizer keeps then."""
+    """Take two steps, the first of which creates the state; return the state."""
     params = [arrays[p] for p in PARAMS]
     optimizer = make(name, params, **options)
     for _ in range(2):
@@ -74,7 +74,7 @@ def _step(name: str, options: dict[str, Any], **arrays: Array) -> list[Any]:
 
 
 def _steps(table: dict[str, tuple[str, dict[str, Any]]], shape: Shape) -> dict[str, Call]:
-    """The second parameter is one row longer than the first."""
+    """Return calls in which the second parameter has one row more than the first."""
     calls, shapes = {}, dict(zip(PARAMS + GRADS, 2 * (shape, (shape[0] + 1, *shape[1:])), strict=True))
     for row, (name, options) in table.items():
         written = PARAMS + (GRADS if "zero_grad_after_step" in options else ())
@@ -83,23 +83,23 @@ def _steps(table: dict[str, tuple[str, dict[str, Any]]], shape: Shape) -> dict[s
 
 
 def steps(shape: Shape) -> dict[str, Call]:
-    """Every optimizer with every option that its formula knows."""
+    """Return calls of every optimizer with every option that changes its formula."""
     return _steps(STEPS, shape)
 
 
 def more_steps(shape: Shape) -> dict[str, Call]:
-    """Every optimizer that clips and clears its gradients, and that keeps its state in fewer bits."""
+    """Return calls of every optimizer that clip and clear the gradients, or keep the state in fewer bits."""
     return _steps(MORE_STEPS, shape)
 
 
 def in_dtype(arrays: dict[str, Array], dtype: Any) -> dict[str, Array]:
-    """Floats in `dtype`, but the saved statistics, which are always float64; integers as they are."""
+    """Convert floats to `dtype`, except saved statistics, which are always float64, and keep integers as they are."""
     fixed = ("mean", "rstd", "rrms", "norm")
     return {k: a.astype(dtype) if a.dtype.kind == "f" and k not in fixed else a for k, a in arrays.items()}
 
 
 def leaves(result: Any) -> list[Array]:
-    """The arrays and numbers that a function returned."""
+    """Return the arrays and numbers that a function returned, as a flat list."""
     if isinstance(result, tuple | list):
         return [leaf for part in result for leaf in leaves(part)]
     return [] if result is None else [np.copy(result)]

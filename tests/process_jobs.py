@@ -1,8 +1,9 @@
-"""Fifty jobs in two processes, after parallel work in the parent; prints how many gave the parent's bits.
+"""Run fifty jobs in two processes after parallel work in the parent; print how many gave the parent's bits.
 
-python process_jobs.py Pool|Executor fork|forkserver|spawn, or python process_jobs.py joblib loky.
+    python process_jobs.py Pool|Executor fork|forkserver|spawn
+    python process_jobs.py joblib loky
 
-A file and not a string in tests/test_processes.py, since processes that are spawned import it.
+This is a file and not a string in tests/test_processes.py, because spawned processes import it.
 """
 
 import hashlib
@@ -22,13 +23,13 @@ PROCESSES = 2
 
 
 def digest(seed: int) -> str:
-    """Of a normalised array, large enough for threads."""
+    """Return the hash of a normalised array that is large enough to use threads."""
     x = np.random.default_rng(seed).standard_normal((1000, 300))
     return hashlib.sha256(F.layer_norm(x, 300)).hexdigest()
 
 
 def job(seed: int) -> list[str]:
-    """The same from three Python threads at once, each with four of fastnn's."""
+    """Compute the digest in three Python threads at once, each of which uses four threads of fastnn."""
     fastnn.set_num_threads(4)
     with ThreadPoolExecutor(3) as threads:
         return list(threads.map(digest, [seed] * 3))

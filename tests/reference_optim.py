@@ -1,6 +1,7 @@
-"""What every optimizer has to compute: slow, obvious NumPy formulas in float64, nothing shared with the kernels.
+"""The results that every optimizer must compute, as slow, obvious NumPy formulas in float64, independent of the
+kernels.
 
-Arguments are param, grad, what is kept, in the order of torch's state, and options; the next of each comes back.
+Arguments are param, grad, the state in the order of torch's state, and options; the new param and state are returned.
 `step` counts from 1.
 """
 
@@ -14,7 +15,7 @@ from reference import Array, Float64, wide
 def _decayed(
     param: Array, grad: Array, lr: float, weight_decay: float, maximize: bool, decoupled: bool = False
 ) -> tuple[Float64, Float64]:
-    """The param after decoupled decay, and the gradient: its negative to climb, plus that of L2 regularisation."""
+    """Return the param after decoupled decay, and the gradient: negated if `maximize`, with L2 regularisation added."""
     p, g = wide(param), -wide(grad) if maximize else wide(grad)
     return (p - lr * weight_decay * p, g) if decoupled else (p, g + weight_decay * p)
 
@@ -31,9 +32,10 @@ def sgd(
     nesterov: bool = False,
     maximize: bool = False,
 ) -> tuple[Float64, Float64 | None]:
-    """The next param and momentum buffer. Sutskever et al., ICML 2013, in the form that torch.optim.SGD documents.
+    """Return the new param and momentum buffer. Sutskever et al., ICML 2013, in the form that torch.optim.SGD
+    documents.
 
-    A buffer of None is the first step's, which takes the gradient undamped.
+    A buffer of None means the first step, which uses the gradient without dampening.
     """
     p, g = _decayed(param, grad, lr, weight_decay, maximize)
     if not momentum:
@@ -57,9 +59,9 @@ def adam(
     maximize: bool = False,
     decoupled_weight_decay: bool = False,
 ) -> tuple[Float64, ...]:
-    """Param, both moments and the largest second one. Kingma, Ba, ICLR 2015, algorithm 1.
+    """Return the param, both moments and the largest second moment. Kingma, Ba, ICLR 2015, algorithm 1.
 
-    Weight decay is added to the gradient (L2), or taken off the parameter where decoupled: Loshchilov, Hutter,
+    Weight decay is added to the gradient (L2), or subtracted from the parameter if decoupled: Loshchilov, Hutter,
     "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2. eps is outside the root, after bias correction.
     amsgrad: Reddi et al., "On the convergence of Adam and beyond", ICLR 2018, with torch's bias correction.
     """
@@ -72,7 +74,7 @@ def adam(
 
 
 def adamw(param: Array, grad: Array, *state: Any, **options: Any) -> tuple[Float64, ...]:
-    """`adam` with decoupled weight decay, 0.01 unless told."""
+    """`adam` with decoupled weight decay, 0.01 by default."""
     return adam(param, grad, *state, **{"weight_decay": 1e-2, "decoupled_weight_decay": True, **options})
 
 
@@ -88,7 +90,7 @@ def adamax(
     weight_decay: float = 0,
     maximize: bool = False,
 ) -> tuple[Float64, ...]:
-    """Param, moment and infinity norm. Kingma, Ba, ICLR 2015, algorithm 2, eps within the maximum as torch has it."""
+    """Return the param, moment and infinity norm. Kingma, Ba, ICLR 2015, algorithm 2; eps is in the maximum."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize)
     m = betas[0] * wide(m) + (1 - betas[0]) * g
     u = np.maximum(betas[1] * wide(u), np.abs(g) + eps)
@@ -110,7 +112,7 @@ def nadam(
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
 ) -> tuple[Any, ...]:
-    """Param, both moments and mu_1 ... mu_t. Dozat, ICLR workshop 2016, in the form of torch.optim.NAdam."""
+    """Return the param, both moments and mu_1 ... mu_t. Dozat, ICLR workshop 2016, in the form of torch.optim.NAdam."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize, decoupled_weight_decay)
     mu, mu_next = (betas[0] * (1 - 0.5 * 0.96 ** (t * momentum_decay)) for t in (step, step + 1))
     mu_product = mu_product * mu
@@ -133,7 +135,7 @@ def radam(
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
 ) -> tuple[Float64, ...]:
-    """Param and both moments. Liu et al., ICLR 2020, algorithm 2, with torch's eps, ahead of the bias correction."""
+    """Return the param and both moments. Liu et al., ICLR 2020, algorithm 2; eps before bias correction (torch)."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize, decoupled_weight_decay)
     m = betas[0] * wide(m) + (1 - betas[0]) * g
     v = betas[1] * wide(v) + (1 - betas[1]) * g * g
@@ -158,7 +160,7 @@ def adagrad(
     eps: float = 1e-10,
     maximize: bool = False,
 ) -> tuple[Float64, ...]:
-    """Param and sum of squares, which begins with the initial value. Duchi et al., JMLR 12 (2011), figure 1."""
+    """Return the param and sum of squares, which has an initial value. Duchi et al., JMLR 12 (2011), figure 1."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize)
     total = wide(total) + g * g
     return p - lr / (1 + (step - 1) * lr_decay) * g / (np.sqrt(total) + eps), total
@@ -176,7 +178,7 @@ def adadelta(
     weight_decay: float = 0,
     maximize: bool = False,
 ) -> tuple[Float64, ...]:
-    """Param, mean square of gradients and of changes. Zeiler, "ADADELTA", 2012, algorithm 1."""
+    """Return the param, and the mean squares of gradients and of changes. Zeiler, "ADADELTA", 2012, algorithm 1."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize)
     square_avg = rho * wide(square_avg) + (1 - rho) * g * g
     delta = np.sqrt(wide(acc_delta) + eps) / np.sqrt(square_avg + eps) * g
@@ -198,7 +200,7 @@ def rmsprop(
     centered: bool = False,
     maximize: bool = False,
 ) -> tuple[Float64, ...]:
-    """Param, mean square, velocity, mean gradient. Hinton's lecture 6.5; Graves, 2013, equations 38 to 45."""
+    """Return param, mean square, velocity, mean gradient. Hinton's lecture 6.5; Graves, 2013, equations 38 to 45."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize)
     square_avg = alpha * wide(square_avg) + (1 - alpha) * g * g
     grad_avg = alpha * wide(grad_avg) + (1 - alpha) * g if centered else wide(grad_avg)
@@ -218,7 +220,7 @@ def lion(
     weight_decay: float = 0,
     maximize: bool = False,
 ) -> tuple[Float64, ...]:
-    """Param and momentum. Chen et al., NeurIPS 2023, algorithm 2."""
+    """Return the param and momentum. Chen et al., NeurIPS 2023, algorithm 2."""
     p, g = _decayed(param, grad, lr, weight_decay, maximize, decoupled=True)
     direction = np.sign(betas[0] * wide(m) + (1 - betas[0]) * g)
     return p - lr * direction, betas[1] * wide(m) + (1 - betas[1]) * g

@@ -1,8 +1,10 @@
-"""Trainings that are killed and go on; prints a digest of all that is left of one.
+"""Training runs that are killed and resumed; prints a digest of everything that a run leaves.
 
-python resume_jobs.py run SETTING DIRECTORY [PLACE.HOOK.NUMBER]: kills itself there, where it is given.
-python resume_jobs.py every SETTING DIRECTORY [STEP]: a forked child for every such point, or every so many, and another
-that resumes.
+    python resume_jobs.py run SETTING DIRECTORY [PLACE.HOOK.NUMBER]
+    python resume_jobs.py every SETTING DIRECTORY [STEP]
+
+"run" kills itself at the given point, if there is one. "every" forks a child for every such point, or for every STEP-th
+one, and another child that resumes.
 """
 
 import hashlib
@@ -30,12 +32,12 @@ HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
 
 
 class Kill(Callback):
-    """Counts the calls of every hook, and ends the process at one of them."""
+    """Counts the calls of every hook, and kills the process at one of them."""
 
     def __init__(self, place, point):
         self.place, self.point = place, point
         self.counts = dict.fromkeys(HOOKS, 0)
-        self.runs_last = place == "after"  # behind ModelCheckpoint
+        self.runs_last = place == "after"  # after ModelCheckpoint
 
 
 def _counting(hook):
@@ -59,7 +61,7 @@ def sgd(model):
     return optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
 
 
-SETTINGS = {  # optimizer, scheduler, Trainer's options, fit's options, EarlyStopping's
+SETTINGS = {  # optimizer, scheduler, options of Trainer, options of fit, options of EarlyStopping
     "plateau": (adamw, lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, threshold=0.2),
                 {"accumulate_grad_batches": 2, "gradient_clip_val": 0.5}, {}, {"patience": 5}),
     "one cycle": (sgd, lambda o: lr_scheduler.OneCycleLR(o, 0.1, 15), {}, {"sample_weight": RNG.random(60)}, {}),
@@ -73,7 +75,7 @@ SETTINGS = {  # optimizer, scheduler, Trainer's options, fit's options, EarlySto
 
 
 def build(setting, directory, point=None, seed=1):
-    """A trainer, and what counts its hooks."""
+    """Return a trainer, and the callbacks that count its hooks."""
     make, schedule, options, _, stopping = SETTINGS[setting]
     fastnn.manual_seed(seed)
     own = nn.Dropout(0.3, generator=Generator(seed)) if setting in ("int8", "one cycle") else nn.Dropout(0.3)
@@ -93,7 +95,7 @@ def train(trainer, setting, resume="latest", epochs=None):
 
 
 def digest(state):
-    """Of all bits of a state."""
+    """Return a hash of all bits of a state."""
     arrays, text = pack(state)
     result = hashlib.sha256(text.encode())
     for name, array in arrays.items():
@@ -102,14 +104,14 @@ def digest(state):
 
 
 def left(trainer):
-    """The digest of all that is left, but of how long it took; with the modes, and whether best weights are back."""
+    """Return a digest of the final state without times; the modules' modes are included."""
     state = trainer.capture()
     del state["history"]["epochs"]["seconds"]
     return digest(state | {"training": [module.training for module in trainer.model.modules()]})
 
 
 def run(setting, directory, point=None, resume="latest"):
-    """Train from what is in the directory; another seed must not matter where there is something."""
+    """Train from the directory's checkpoint, if any; the seed differs then, because it must not matter."""
     seed = 1 if latest(directory) is None else 2
     trainer, kills = build(setting, directory, point, seed)
     train(trainer, setting, resume)
@@ -118,7 +120,7 @@ def run(setting, directory, point=None, resume="latest"):
 
 
 def forked(work):
-    """What `work` returns in a child, or the signal that ended it."""
+    """Run `work` in a child; return its result, or None if the child was killed."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -141,7 +143,7 @@ def resumed(setting, room, threads):
 
 
 def every(setting, directory, step=1):
-    """Kill at every point, resume from each, and often once more from what that left; the points whose bits differ."""
+    """Kill a run at every point and resume it, at some points twice; report the points where bits differ."""
     want, points = forked(lambda: run(setting, directory / "whole"))
     wrong = []
     for i, point in enumerate(itertools.islice(points, 0, None, step)):

@@ -1,4 +1,4 @@
-"""Schedules with options, each as a function of a module and an optimizer: the table behind the tests of schedules."""
+"""Schedules with options, each as a function of a module and an optimizer: the table for all schedule tests."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ BASES = (0.1, 0.03)
 
 
 def make(kind: str = "SGD", package: Any = optim, bases: Sequence[float] = BASES) -> Any:
-    """An optimizer with one group per base rate, of this library or of torch."""
+    """Return an optimizer of this library or of torch, with one group per base rate."""
     groups = [{"params": [np.zeros(1)], "lr": lr} for lr in bases]
     if package is not optim:
         torch = pytest.importorskip("torch")
@@ -25,7 +25,7 @@ def make(kind: str = "SGD", package: Any = optim, bases: Sequence[float] = BASES
 
 
 def wave(step: int) -> float:
-    """A factor for LambdaLR."""
+    """Return a factor for LambdaLR."""
     return 1 / (1 + step % 7)
 
 
@@ -33,7 +33,7 @@ def cosine(base: float, done: float) -> float:
     return 1e-3 + (base - 1e-3) * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
-# Schedules that torch has: (module, optimizer, **last_epoch) -> schedule.
+# Schedules that torch has, too: (module, optimizer, **last_epoch) -> schedule.
 TORCHS: dict[str, Callable[..., Any]] = {
     "Lambda": lambda s, o, **k: s.LambdaLR(o, wave, **k),
     "Lambda-list": lambda s, o, **k: s.LambdaLR(o, [wave, math.sqrt], **k),
@@ -92,23 +92,23 @@ OWN: dict[str, Callable[..., Any]] = {
     "warmup_cosine": lambda s, o, **k: s.warmup_cosine(o, 20, 200, eta_min=1e-3),
 }
 PURE = TORCHS | OWN
-# The second lost its first "initial_lr" to OneCycleLR.
+# In "Bases", OneCycleLR replaces the first "initial_lr".
 NO_LAST_EPOCH = ("warmup_cosine", "Bases")
 
 
 def values(optimizer: Any) -> list[float]:
-    """What a schedule may set: rates and momenta of all groups."""
+    """Return the values that a schedule may set: rates and momenta of all groups."""
     groups = optimizer.param_groups
     return [g["lr"] for g in groups] + [g["betas"][0] if "betas" in g else g["momentum"] for g in groups]
 
 
 def snapshot(optimizer: Any) -> list[dict[str, Any]]:
-    """All groups but for their parameters."""
+    """Return all groups without their parameters."""
     return [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
 
 
 def run(schedule: Any, steps: int, step_optimizer: bool = False) -> Array:
-    """What stands in the optimizer from now on, as (steps + 1, values)."""
+    """Return the optimizer's values before and after each step of the schedule, as (steps + 1, values)."""
     rows = [values(schedule.optimizer)]
     for _ in range(steps):
         if step_optimizer:

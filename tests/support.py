@@ -1,4 +1,4 @@
-"""Helpers that every test file may use: guarded memory, exact comparison, gradients, torch, a choice of what runs."""
+"""Helpers for all tests: guarded memory, exact comparison, gradients, torch, choice of ISA and threads."""
 
 import math
 import os
@@ -26,7 +26,7 @@ _BORDER = 64
 
 @contextmanager
 def running(isa: str, threads: int) -> Iterator[None]:
-    """Run the body on `isa` with `threads` threads, then set back what was there."""
+    """Run the body on `isa` with `threads` threads, then restore the previous settings."""
     before = fastnn.isa(), fastnn.get_num_threads()
     fastnn.use_isa(isa)
     fastnn.set_num_threads(threads)
@@ -38,9 +38,9 @@ def running(isa: str, threads: int) -> Iterator[None]:
 
 
 def python(*arguments: str, through: Sequence[str] = (), **environment: str) -> str:
-    """Run a fresh interpreter, by the command `through` if given, and return what it printed.
+    """Run a new interpreter, through the command `through` if given, and return its output.
 
-    Of the environment, nothing that asks for threads or an instruction set is passed on but what is given.
+    Inherited variables that set threads or an instruction set are dropped; `environment` is added.
     """
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FASTNN_", "OMP_"))}
     with subprocess.Popen(
@@ -54,7 +54,7 @@ def python(*arguments: str, through: Sequence[str] = (), **environment: str) -> 
         try:
             printed, complaint = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # forked children too, which are what hangs
+            os.killpg(process.pid, signal.SIGKILL)  # also kills forked children, which are what may hang
             raise
     assert process.returncode == 0, complaint
     return printed.strip()
@@ -64,7 +64,7 @@ class Guarded:
     """A C-contiguous array inside a larger buffer.
 
     Attributes:
-        array: the view; it begins `offset` elements past a 64-byte boundary.
+        array: the view; it begins `offset` elements after a 64-byte boundary.
     """
 
     def __init__(self, shape: Sequence[int], dtype: Any, offset: int = 1) -> None:
@@ -76,14 +76,14 @@ class Guarded:
         self.array: Array = raw[begin : begin + size].view(dtype).reshape(tuple(shape))
 
     def check(self) -> None:
-        """Fail if a byte before or behind the array changed."""
+        """Fail if a byte before or after the array has changed."""
         before, after = self._untouched
         assert self._before.tobytes() == before, "written before the array"
         assert self._after.tobytes() == after, "written behind the array"
 
 
 def guarded(shape: int | Sequence[int], dtype: Any, offset: int = 1, fill: Any = None) -> Guarded:
-    """A `Guarded` array of `shape` at an odd place, filled with `fill` if given, else with the canary's bytes."""
+    """Return a `Guarded` array of `shape` at an odd place, filled with `fill` or else the canary's bytes."""
     made = Guarded((shape,) if isinstance(shape, int) else shape, dtype, offset)
     if fill is not None:
         made.array[...] = fill
@@ -91,11 +91,11 @@ def guarded(shape: int | Sequence[int], dtype: Any, offset: int = 1, fill: Any =
 
 
 def same_bits(a: Any, b: Any) -> bool:
-    """Equal shape, dtype, NaN positions, and equal bits in all other places (so -0.0 is not 0.0)."""
+    """Return whether shapes, dtypes, NaN positions and the bits of all other elements are equal (-0.0 is not 0.0)."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    if a.tobytes() == b.tobytes():  # nearly always, and in a fifth of the time
+    if a.tobytes() == b.tobytes():  # nearly always the case, and takes a fifth of the time
         return True
     if a.dtype.kind != "f":
         return bool((a == b).all())
@@ -105,10 +105,11 @@ def same_bits(a: Any, b: Any) -> bool:
 
 
 def error_in_ulps(got: Any, want: Any, scale: float | None = None) -> float:
-    """The largest |got - want| in units of eps(dtype of got) * scale; NaN and infinity have to match in place.
+    """Return the largest |got - want| in units of eps(dtype of got) * scale; NaN and infinity must be at the same
+    places.
 
     Args:
-        scale: what the bound is relative to; the largest finite |want|, at least 1, if None.
+        scale: the bound is relative to this; if None, to the largest finite |want|, at least 1.
     """
     got, want = np.asarray(got), np.asarray(want, dtype=np.float64)
     assert got.shape == want.shape
@@ -124,12 +125,12 @@ def error_in_ulps(got: Any, want: Any, scale: float | None = None) -> float:
 
 
 def normals(rng: np.random.Generator, *shapes: tuple[int, ...]) -> list[Array]:
-    """One float64 array of normals for every shape."""
+    """Return one float64 array of normal values for every shape."""
     return [rng.standard_normal(shape) for shape in shapes]
 
 
 def numeric_gradient(loss: Callable[[], float], at: Array) -> Array:
-    """d loss / d at by central differences, changing one element at a time in place."""
+    """Return d loss / d at by central differences, changing one element at a time in place."""
     gradient = np.empty_like(at)
     for i in np.ndindex(at.shape):
         kept = at[i]
@@ -142,31 +143,31 @@ def numeric_gradient(loss: Callable[[], float], at: Array) -> Array:
 
 
 def relative_error(a: Array, b: Array) -> float:
-    """The distance of a and b in units of their mean length; 0 if both are zeros."""
+    """Return the distance of a and b relative to their mean length; 0 if both are zero."""
     size = float(np.linalg.norm(a)) + float(np.linalg.norm(b))
     return 2 * float(np.linalg.norm(a - b)) / size if size else 0.0
 
 
 def check_gradients(forward: Callable[[], Array], dy: Array, wrt: Sequence[Array], gradients: Sequence[Array]) -> None:
-    """`gradients` are those of (forward() * dy).sum() by each array of `wrt`, to 1e-6."""
+    """Assert that `gradients` are those of (forward() * dy).sum() with respect to each array of `wrt`, to 1e-6."""
     for at, gradient in zip(wrt, gradients, strict=True):
         assert relative_error(gradient, numeric_gradient(lambda: float((forward() * dy).sum()), at)) <= 1e-6
 
 
 def torch_leaves(*arrays: Array) -> tuple[Any, list[Any]]:
-    """torch, and a tensor that takes a gradient for every array; the test is skipped where torch is not installed."""
+    """Return torch, and a tensor with requires_grad for every array; skip the test if torch is not installed."""
     torch = pytest.importorskip("torch")
     return torch, [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
 
 
 def assert_torch(ours: Any, theirs: Any) -> None:
-    """Arrays equal tensors to 1e-10."""
+    """Assert that arrays equal tensors to 1e-10."""
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-10, atol=1e-10)
 
 
 def refused(run: Callable[[], Any], arrays: dict[str, Any], error: type[Exception], sentence: str) -> None:
-    """`run` raises exactly this and leaves every array, and the default generator, as it was."""
+    """Assert that `run` raises exactly this error and changes neither the arrays nor the default generator."""
     before = {name: a.tobytes() for name, a in arrays.items() if isinstance(a, np.ndarray)}
     generator = repr(fastnn.random.default_generator)
     with pytest.raises(error, match=sentence) as caught:
@@ -180,12 +181,12 @@ HARD = {"mean 1e4": (1.0, 1e4), "mean -1e4": (1.0, -1e4), "1e30": (1e30, 0.0)}
 
 
 def hard_values(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Normals that cancel or overflow where a norm is careless."""
+    """Return normal values that cancel or overflow in a careless implementation of a norm."""
     scale, shift = HARD[kind]
     return np.asarray(scale * rng.standard_normal(shape) + shift, dtype=dtype)
 
 
 def all_close(got: Any, want: Any) -> None:
-    """Array by array to 1e-5 of its largest value."""
+    """Assert that each array is equal to 1e-5 of its largest value."""
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(1e-30, np.abs(b).max()))

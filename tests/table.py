@@ -1,4 +1,4 @@
-"""What a row of the table of kernels is, and the shapes that kernels are tried on."""
+"""A row of the table of kernels, and the shapes on which kernels are tested."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ class Kernel:
     """One row of the table.
 
     Attributes:
-        shapes: of the main input.
+        shapes: shapes of the main input.
         inputs: (shape, dtype, rng) -> arrays.
         run: (arrays, out) -> outputs.
         reference: arrays -> outputs in float64.
         bound: the largest allowed error, in eps of the output's dtype times its largest |value| (see test_kernels.py).
-        updated: which inputs are written in place; they are outputs too.
+        updated: inputs that are written in place; they are outputs too.
         in_place: the input that `out` may be, if any.
-        elementwise: an output element depends on the elements at its own place only.
-        result: the first output's shape from the main input's.
+        elementwise: whether an output element depends only on the input elements at the same position.
+        result: computes the first output's shape from the main input's.
     """
 
     shapes: tuple[Shape, ...]

@@ -1,4 +1,4 @@
-"""Tensors of a library that is not installed: CPU memory handed over by DLPack, also bfloat16, which NumPy lacks."""
+"""Tensors of a library that is not installed: CPU memory passed through DLPack, also in bfloat16, which NumPy lacks."""
 
 import ctypes
 import sys
@@ -34,14 +34,13 @@ class DLTensor(ctypes.Structure):
 
 
 class Tensor:
-    """What an optimizer takes for a tensor of torch.
+    """An object that an optimizer takes for a tensor of torch.
 
     Args:
         memory: its elements; uint16 for bfloat16.
-        changes: fields of the struct that are to say something else.
-
+        changes: values that replace fields of the struct.
     Attributes:
-        grad: another one, or None.
+        grad: another tensor, or None.
     """
 
     def __init__(self, memory: Array, **changes: Any) -> None:
@@ -49,20 +48,20 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As the memory's."""
+        """The shape of the memory."""
         return self.memory.shape
 
     @property
     def dtype(self) -> str:
-        """As torch prints it."""
+        """The dtype as torch prints it."""
         return "torch.bfloat16" if self.memory.dtype == np.uint16 else f"torch.{self.memory.dtype}"
 
     def numpy(self) -> Array:
-        """The values; those of bfloat16 widened."""
+        """Return the values; bfloat16 is widened."""
         return widened(self.memory) if self.memory.dtype == np.uint16 else self.memory
 
     def detach(self) -> "Tensor":
-        """Itself, as it also is on the CPU and in float32."""
+        """Return the tensor itself, which is also on the CPU and passes for float32."""
         return self
 
     cpu = float = detach
@@ -72,7 +71,7 @@ class Tensor:
         self.memory[...] = 0
 
     def struct(self) -> DLTensor:
-        """Where it lies now."""
+        """Return the struct that describes the memory's current address."""
         a = self.memory
         kind = (BFLOAT if a.dtype == np.uint16 else INT if a.dtype.kind in "iu" else FLOAT, 8 * a.itemsize)
         axes = ctypes.c_int64 * a.ndim
@@ -80,7 +79,7 @@ class Tensor:
         made = DLTensor(a.ctypes.data, CPU, 0, a.ndim, *kind, 1, axes(*a.shape), strides, 0)
         for name, value in self.changes.items():
             setattr(made, name, value)
-        self._kept = made  # the capsule points to it
+        self._kept = made  # the capsule points to this struct
         return made
 
     def __dlpack__(self, **_: Any) -> Any:
@@ -94,7 +93,7 @@ def _view(tensor: Any, out: Any) -> int:
 
 
 class _Table(ctypes.Structure):
-    """DLPack 1.3's functions of a type, of which only the last is called here."""
+    """The C functions of DLPack 1.3 for a type; only the last one is called here."""
 
     _fields_ = (
         ("major", ctypes.c_uint32),
@@ -108,10 +107,10 @@ _functions = _Table(1, 3, (ctypes.c_void_p * 4)(), ctypes.cast(_view, ctypes.c_v
 
 
 class QuickTensor(Tensor):
-    """One whose type has a table of C functions, as torch's has: what it says is asked without an object in between.
+    """A tensor whose type has a table of C functions, as torch's has, so that no Python object is made for each query.
 
     Attributes:
-        fails: whether that function reports an error, so that the slower way is taken.
+        fails: whether the function reports an error, so that the slower way is used.
     """
 
     __dlpack_c_exchange_api__ = _new_capsule(ctypes.addressof(_functions), _TABLE, None)
@@ -122,7 +121,7 @@ KINDS = {"capsule": Tensor, "table": QuickTensor}
 
 
 def rounded(values: Array) -> Array:
-    """float32 as the bits of bfloat16: to nearest, ties to even, by exact arithmetic."""
+    """Round float32 to the bits of bfloat16: to nearest, ties to even, by exact arithmetic."""
     values = np.asarray(values, np.float32)
     upper = values.view(np.uint32) >> np.uint32(16)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -137,14 +136,14 @@ def rounded(values: Array) -> Array:
 
 
 def widened(bits: Array) -> Array:
-    """The float32 of bfloat16's bits."""
+    """Return bfloat16's bits as float32."""
     values: Array = (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return values
 
 
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What autograd would be told was written, in turn; torch need not be installed for it."""
+    """Record the tensors that autograd is told were written; torch need not be installed."""
     told: list[Any] = []
     graph = SimpleNamespace(increment_version=lambda tensors: told.append([*tensors]))
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(autograd=SimpleNamespace(graph=graph)))

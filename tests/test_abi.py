@@ -1,4 +1,4 @@
-"""What lets a module run that was compiled against an older header of the C API, and what refuses one that cannot.
+"""Modules compiled against an older header of the C API must run; modules that cannot run must be refused.
 
 tests/abi holds the headers of released versions.
 """
@@ -37,7 +37,7 @@ MAJOR, MINOR = HEADER.version
 INVALID = HEADER.constants["FASTNN_INVALID"]
 each_release = pytest.mark.parametrize("folder", RELEASED, ids=[folder.name for folder in RELEASED])
 
-# A table of the newer version: the installed one's functions, and what is new.
+# A table of the newer version: the functions of the installed one, and the new ones.
 NEWER = """
 static int later(void) { return 42; }
 static fastnn_f32 f32;
@@ -68,7 +68,7 @@ extern "C" int read_given(const fastnn_options* given, fastnn_options* all) {
 
 
 def _changed(folder: Path, changes: dict[str, str]) -> Path:
-    """The installed header, in `folder`, with what patterns match replaced."""
+    """Copy the installed header to `folder`, with every match of a pattern replaced."""
     shutil.copytree(INCLUDE, folder)
     for path in folder.iterdir():
         text = path.read_text()
@@ -84,7 +84,7 @@ def _version(major: int, minor: int) -> dict[str, str]:
 
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
-    """The header of the next minor version: a function more in each table, a field more in the options and the api."""
+    """The header of the next minor version, with one more function per table and one more field in options and api."""
     more = [f"FASTNN_FUNCTION({len(HEADER.tables['f32'])}, later, (void))"]
     more += [f"FASTNN_COMMON({len(HEADER.tables['common'])}, later_too, (void))"]
     changes = {
@@ -98,20 +98,20 @@ def newer(tmp_path: Path) -> Path:
 
 @each_release
 def test_released_functions_stay(folder: Path) -> None:
-    """With their numbers and their parameters."""
+    """Released functions keep their numbers and their parameters."""
     for table, functions in Header(folder).tables.items():
         assert {name: HEADER.tables[table].get(name) for name in functions} == functions
 
 
 def test_numbers_have_no_hole() -> None:
-    """That a number is the function's place in its table is asserted by the compiler."""
+    """The numbers have no gaps; the compiler asserts that a number is the function's place in its table."""
     for functions in HEADER.tables.values():
         assert [f.number for f in functions.values()] == list(range(len(functions)))
 
 
 @each_release
 def test_released_constants_and_fields_stay(folder: Path) -> None:
-    """fastnn_random is given by value, so it cannot grow."""
+    """Released constants and fields stay; fastnn_random is passed by value, so it cannot grow."""
     released = Header(folder)
     assert released.constants.items() <= HEADER.constants.items()
     for name, fields in released.structs.items():
@@ -120,7 +120,7 @@ def test_released_constants_and_fields_stay(folder: Path) -> None:
 
 
 def test_what_is_new_has_a_new_version() -> None:
-    """The header of the newest version in tests/abi is the installed one, unless that has a higher version."""
+    """The installed header equals the newest one in tests/abi, unless its version is higher."""
     newest = Header(RELEASED[-1])
     assert HEADER.version >= newest.version
     if HEADER.version == newest.version:
@@ -128,7 +128,7 @@ def test_what_is_new_has_a_new_version() -> None:
 
 
 def test_structs_have_no_padding() -> None:
-    """A field that is put into padding does not change the struct's size."""
+    """Structs have no padding, because a field added into padding would not change the struct's size."""
     for fields in HEADER.structs.values():
         struct = structure(fields)
         assert ctypes.sizeof(struct) == sum(ctypes.sizeof(kind) for _, kind in struct._fields_)
@@ -142,7 +142,7 @@ def test_the_capsule_has_the_sizes_of_its_tables() -> None:
 
 
 def _cython_functions() -> dict[str, str]:
-    """The texts by name, without the second names, by types, that Cython gives fused functions from 3.3 on."""
+    """Return the signatures by name, without the second, typed names that Cython gives fused functions from 3.3 on."""
     text = ctypes.pythonapi.PyCapsule_GetName
     text.restype, text.argtypes = ctypes.c_char_p, (ctypes.py_object,)
     return {name: text(found).decode() for name, found in cython_api.__pyx_capi__.items() if "[" not in name}
@@ -150,13 +150,13 @@ def _cython_functions() -> dict[str, str]:
 
 @each_release
 def test_released_cython_functions_stay(folder: Path) -> None:
-    """A module that cimports them is imported only if these texts are what they were when it was compiled."""
+    """Released signatures must not change: a module that cimports functions checks them when it is imported."""
     lines = (folder / "cython.txt").read_text().splitlines()
     assert dict(line.split(" ", 1) for line in lines).items() <= _cython_functions().items()
 
 
 def test_cython_has_what_the_header_has() -> None:
-    """And no class, since Cython does not check the methods of one."""
+    """The Cython API has everything that the header has, and no class, whose methods Cython would not check."""
     declared = Path(cython_api.__file__).with_name("cython_api.pxd").read_text()
     assert not re.search(r"\bclass\b", declared)
     names = [*HEADER.constants, *(f"fastnn_options_{name.lower()}" for name in OPTIMIZERS)]
@@ -169,7 +169,7 @@ def test_cython_has_what_the_header_has() -> None:
 
 @pytest.mark.parametrize("version", [(MAJOR + 1, 0), (MAJOR - 1, 0), (MAJOR, MINOR + 1)])
 def test_another_version_is_refused(version: tuple[int, int], tmp_path: Path) -> None:
-    """Another major version, and a newer minor version than the installed one."""
+    """A client that needs another major version, or a newer minor version, is refused."""
     want = (
         rf"got version {MAJOR}\.{MINOR} of its C API, want {version[0]}\.{version[1]} or a later {version[0]}\.x; inst"
     )
@@ -215,7 +215,7 @@ def test_an_older_client_runs_with_a_newer_table(
 @pytest.mark.skipif(not OPTIONS_H.exists(), reason="the sources are not beside the tests")
 @each_release
 def test_options_of_an_older_client(folder: Path, newer: Path, tmp_path: Path) -> None:
-    """A newer library reads the fields that the client has, and takes the default of another, whatever lies there."""
+    """A newer library reads only the fields that the client has, and otherwise uses defaults, whatever follows them."""
     (tmp_path / "read.cpp").write_text(READ)
     includes = f"-I{newer}", f"-I{OPTIONS_H.parents[1]}"
     read = ctypes.CDLL(str(compiled("c++", tmp_path / "read.cpp", "-std=c++20", *includes))).read_given
@@ -235,7 +235,7 @@ def test_options_of_an_older_client(folder: Path, newer: Path, tmp_path: Path) -
 @pytest.mark.parametrize("table", ["f32", "f64"])
 @pytest.mark.parametrize("size", [0, 8, 120, 136, 2**64 - 1])
 def test_options_of_unknown_size_are_refused(size: int, table: str) -> None:
-    """From a newer client, or never initialised. Nothing is written."""
+    """Options from a newer client, or never initialised ones, are refused, and nothing is written."""
     arrays = [np.full(3, 0.5, np.float32 if table == "f32" else np.float64) for _ in range(5)]
     memory, options = np.ones(1), TABLES.options(struct_size=size, lr=1, momentum=0.5, gradient_scale=1, zero_grad=1)
     for name in {name.lower() for name in OPTIMIZERS} - {"adamw"}:
@@ -247,7 +247,7 @@ def test_options_of_unknown_size_are_refused(size: int, table: str) -> None:
 @pytest.mark.parametrize("table", ["f32", "f64"])
 @pytest.mark.parametrize("kind", [-1, len(ACTIVATIONS), 256, 2**31 - 1, -(2**31)])
 def test_unknown_activations_are_refused(kind: int, table: str) -> None:
-    """256 is FASTNN_IDENTITY in the lowest byte. Nothing is written."""
+    """Unknown activations are refused and nothing is written; 256 is FASTNN_IDENTITY in its lowest byte."""
     c, x = Functions(table), np.full(6, 0.5, np.float32 if table == "f32" else np.float64)
     y, b = np.full_like(x, 7), np.full_like(x, 7)
     assert c.code("activation", y, x, 6, kind, 0.0, 0.0) == INVALID
@@ -262,7 +262,7 @@ def test_activations_are_those_of_the_header() -> None:
     assert numbers == list(range(len(ACTIVATIONS)))
 
 
-# Sizes with which the scratch memory of a call would not fit into an address space; x and y are of 2 elements.
+# Sizes for which a call's scratch memory would not fit into an address space; x and y have 2 elements.
 HUGE = 2**57
 WITHOUT_MEMORY: dict[str, Callable[[Any, Any, Any], tuple[Any, ...]]] = {
     "bias_activation_backward": lambda y, d, x: (y, y, x, x, x, 1, HUGE, 1, 0.0, 0.0, 0.0, HERE),
@@ -296,7 +296,7 @@ def test_numbers_of_threads_out_of_range_are_refused(n: int) -> None:
 
 
 def test_default_options(tmp_path: Path) -> None:
-    """Those of fastnn.optim, and nothing that changes a step beside them."""
+    """Default options are those of fastnn.optim, and no other option changes a step."""
     module = client(INCLUDE, tmp_path / "client", forwarders(HEADER))
     library = ctypes.CDLL(str(module.__file__))
     for name in OPTIMIZERS:

@@ -1,4 +1,4 @@
-"""Windows of accumulation: k batches make the step of one batch of k times the size, whatever weighs what."""
+"""Gradient accumulation: k batches make the same step as one batch k times as large, for all kinds of weights."""
 
 import math
 
@@ -15,7 +15,7 @@ RNG = np.random.default_rng(21)
 N, C = 46, 4
 X = RNG.normal(size=(N, 5))
 Y = RNG.integers(0, C, N)
-UNEVEN = np.where(np.arange(N) < 17, -100, Y)  # the order is random, the share of a batch is not a constant
+UNEVEN = np.where(np.arange(N) < 17, -100, Y)  # the order is random, so a batch's share of ignored labels varies
 PROBABILITIES = RNG.dirichlet(np.ones(C), N)
 SAMPLES = RNG.uniform(0, 3, N) * (RNG.random(N) > 0.3)
 CLASSES = {0: 0.25, 2: 3.0}
@@ -59,7 +59,8 @@ def fit(dtype, case, batch_size, window, lr=0.05, epochs=2, **options):
 
 
 @pytest.mark.parametrize("name", TABLE)
-@pytest.mark.parametrize(("size", "window"), [(5, 2), (4, 3), (9, 8), (1, 7)])  # short batch, window, both, neither
+# last batch short, last window short, both, neither
+@pytest.mark.parametrize(("size", "window"), [(5, 2), (4, 3), (9, 8), (1, 7)])
 def test_a_window_is_one_large_batch(name, size, window):
     for dtype, bound in ((np.float64, 1e-12), (np.float32, 2e-5)):
         parts, whole = fit(dtype, TABLE[name], size, window), fit(dtype, TABLE[name], size * window, 1)
@@ -74,9 +75,10 @@ def test_a_window_is_one_large_batch(name, size, window):
 
 @pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith(("sum", "regression"))])
 def test_losses_and_weights_by_hand(name):
-    """The loss, and a step by its gradient: a mean over what counts, each sample by its weight."""
+    """The loss, and a step along its gradient, are weighted means over the samples that count."""
     loss_options, y, weights = TABLE[name]
-    trainer = fit(np.float64, TABLE[name], 6, 3, epochs=1, lr=0.0)  # nothing moves: the epoch is the mean over all
+    # with lr 0 nothing changes, so the epoch's loss is the mean over all samples
+    trainer = fit(np.float64, TABLE[name], 6, 3, epochs=1, lr=0.0)
     options = dict(loss_options) | ({"weight": WEIGHT} if "weight" in loss_options else {})
     w = np.asarray(weights.get("sample_weight", np.ones(N)))
     by_class = weights.get("class_weight", {})
@@ -117,7 +119,7 @@ def test_a_sum_is_reported_as_a_mean_and_trained_as_a_sum():
 @pytest.mark.parametrize("name", [name for name, (_, _, weights) in TABLE.items() if not weights])
 @pytest.mark.parametrize("size", [1, 7, 45, 46])
 def test_evaluation_in_batches_is_that_of_the_whole(size, name):
-    """Whatever counts in a batch, and however much: a batch of ignored labels is none."""
+    """Evaluation in batches gives the loss of the whole, however many samples count in a batch, even none."""
     trainer = fit(np.float64, TABLE[name], 46, 1, epochs=1)
     options, y, _ = TABLE[name]
     total = trainer.loss(trainer.predict(X), y)[0]
@@ -128,7 +130,7 @@ def test_evaluation_in_batches_is_that_of_the_whole(size, name):
 
 
 def nothing(first, last):
-    """Weights of 0 for the samples that the first epoch has in these places."""
+    """Return weights and labels that exclude the samples at these positions of the first epoch's order."""
     order = fastnn.random.permutation(N, fastnn.Generator(7, fastnn.training.batches.ORDER_STREAM + 1))
     rows = order[first:last]
     weights, labels = np.ones(N), Y.copy()
@@ -138,7 +140,7 @@ def nothing(first, last):
 
 @pytest.mark.parametrize("how", ["weights", "labels"])
 def test_a_batch_and_a_window_of_no_weight(how):
-    """The second of three batches; then the whole second window, whose step changes nothing by itself."""
+    """The second of three batches has no weight; then the second window has none, and its step changes nothing."""
     weights, labels = nothing(5, 10)
     case = ({}, labels, {}) if how == "labels" else ({}, Y, {"sample_weight": weights})
     parts, whole = fit(np.float64, case, 5, 3, epochs=1, seed=7), fit(np.float64, case, 15, 1, epochs=1, seed=7)
@@ -158,7 +160,7 @@ def test_a_batch_and_a_window_of_no_weight(how):
     assert np.isnan(steps).tolist() == [False, True, False, False]
     mean = (15 * steps[0] + 15 * steps[2] + steps[3]) / 31
     assert trainer.history["loss"] == pytest.approx([mean], rel=1e-12)
-    smooth = trainer.history.smoothed(share=0.5)  # the gap is a gap and no end
+    smooth = trainer.history.smoothed(share=0.5)  # smoothing keeps the gap and continues after it
     assert np.isnan(smooth).tolist() == np.isnan(steps).tolist()
     assert smooth[2] == pytest.approx((0.25 * steps[0] + 0.5 * steps[2]) / 0.75, rel=1e-12)
 
@@ -202,7 +204,7 @@ def test_weights_need_a_loss_of_samples_and_class_weights_labels():
 
 
 class Plain:
-    """An optimizer of somebody else."""
+    """An optimizer that does not belong to this library."""
 
     def __init__(self, parameters, lr):
         self.param_groups = [{"params": list(parameters), "lr": lr}]
@@ -220,7 +222,8 @@ class Plain:
 @pytest.mark.parametrize("window", [1, 3])
 @pytest.mark.parametrize(
     ("clip", "scale"),
-    [(None, 1.0), (0.0, 1.0), (0.05, 1.0), (1e6, 1.0), (0.05, 1e200)],  # a norm that no double holds makes no step
+    # no step is taken if the norm overflows a double
+    [(None, 1.0), (0.0, 1.0), (0.05, 1.0), (1e6, 1.0), (0.05, 1e200)],
 )
 def test_clipping_is_the_same_in_anothers_optimizer(clip, window, scale):
     def run(make):

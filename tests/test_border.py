@@ -1,4 +1,4 @@
-"""Every refusal of the functions by its sentence, and that nothing was written before it."""
+"""Every invalid argument of a function raises with its message, before anything is written."""
 
 import math
 import re
@@ -33,13 +33,14 @@ NAN, INF = math.nan, math.inf
 
 
 def _wrong_arguments() -> list[Any]:
-    """(call, argument, kind of wrong) for every array argument of every call."""
+    """Return (call, argument, kind of invalid array) for every array argument of every call."""
     cases = []
     for name, call in CALLS.items():
         first = next(iter(call.shapes))
         for argument, shape in call.shapes.items():
             kinds = {} if argument in call.labels + call.places else dict(WRONG)
-            if name == "softmax_cross_entropy-probabilities" and argument == "labels":  # else these are labels
+            # other arrays are taken for labels
+            if name == "softmax_cross_entropy-probabilities" and argument == "labels":
                 kinds = {k: v for k, v in WRONG.items() if v[1] is ValueError}
             kinds |= {"fortran": FORTRAN} if sum(n > 1 for n in shape) > 1 and kinds else {}
             kinds |= {"read-only": READ_ONLY} if argument in call.written else {}
@@ -48,7 +49,7 @@ def _wrong_arguments() -> list[Any]:
                 kinds |= {} if argument in call.labels + call.places else {"dtype": OTHER_DTYPE}
             if argument in call.optional or argument.startswith("running"):  # for these see test_shapes
                 kinds.pop("None", None)
-            if name == "kaiming_normal_":  # the shape is asked for before the border sees it
+            if name == "kaiming_normal_":  # the shape is read before the argument checks
                 kinds = {k: v for k, v in kinds.items() if v[1] is ValueError}
             cases += [pytest.param(call, argument, *how, id=f"{name}-{argument}-{k}") for k, how in kinds.items()]
     return cases
@@ -58,20 +59,20 @@ def _wrong_arguments() -> list[Any]:
 def test_wrong_array(
     call: Call, argument: str, spoil: Callable[[Array], Any], error: type[Exception], sentence: str
 ) -> None:
-    """Named, with what came, what is wanted, and a remedy."""
+    """The message names the argument, the value received, the value wanted, and a remedy."""
     arrays = call.arrays()
     arrays[argument] = spoil(arrays[argument])
     remedy = "" if argument in ("labels", "target", "mean") and "shape" in sentence else ".*; .+"
     refused(lambda: call(**arrays), arrays, error, f"^{argument}: {sentence}{remedy}")
 
 
-# What an optional argument is where it is None: so an array of that number gives the same.
+# The neutral value of each optional argument: an array full of it must give the same result as None.
 NEUTRAL = {"weight": 1.0, "bias": 0.0, "residual": 0.0, "dsum": 0.0, "pos_weight": 1.0, "y": 1.0}
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_good_arrays_pass(name: str) -> None:
-    """Read-only inputs give what others give; what is left out counts as ones or zeros."""
+    """Read-only inputs give the same results as writable ones; omitted arguments count as ones or zeros."""
     call = CALLS[name]
 
     def run(**arrays: Any) -> list[Array]:
@@ -88,17 +89,17 @@ def test_good_arrays_pass(name: str) -> None:
     needed = {k: a for k, a in call.arrays().items() if k not in call.optional}
     neutral = {k: np.full(call.shapes[k], NEUTRAL[k]) for k in call.optional if k != "out"}
     bare = run(**{k: np.copy(a) for k, a in needed.items()}, **dict.fromkeys(_required(call)))
-    for left, whole in zip(bare, run(**needed, **neutral), strict=False):  # a bias that is none has no gradient
+    for left, whole in zip(bare, run(**needed, **neutral), strict=False):  # a missing bias has no gradient
         assert same_bits(left, whole)
 
 
 def _required(call: Call) -> set[str]:
-    """`weight` and `bias` of a backward function have no default."""
+    """Return which of `weight` and `bias` have no default in a backward function."""
     return {"weight", "bias"} & set(call.shapes) if "dy" in call.shapes else set()
 
 
 def test_read_only_running_statistics_in_evaluation() -> None:
-    """Evaluation reads them only, so a read-only array will do."""
+    """Evaluation only reads the running statistics, so read-only arrays are accepted."""
     x, mean, var = np.full((3, 2), 5.0), np.array([1.0, 2.0]), np.array([4.0, 9.0])
     mean.flags.writeable = var.flags.writeable = False
     np.testing.assert_array_equal(F.batch_norm(x, mean, var, eps=0.0), [[2.0, 1.0]] * 3)
@@ -113,7 +114,7 @@ OVERLAPS = [(n, a) for n, c in CALLS.items() if "out" in c.shapes for a in c.sha
 
 @pytest.mark.parametrize(("name", "argument"), OVERLAPS)
 def test_out_overlaps(name: str, argument: str) -> None:
-    """`out` that shares its last or first element with an input is refused; the whole input only where allowed."""
+    """`out` may not share its last or first element with an input; it may be the whole input only where allowed."""
     call = CALLS[name]
     for shift in (1, -1):
         arrays = call.arrays()
@@ -175,7 +176,7 @@ def test_running_statistics_overlap(name: str, written: str, other: str) -> None
     ],
 )
 def test_labels(labels: Any, error: Any, sentence: str) -> None:
-    """Wrong types and shapes, and every label outside the classes."""
+    """Labels of a wrong type or shape, and labels outside the classes, are refused."""
     arrays = CALLS["softmax_cross_entropy"].arrays() | {"labels": labels}
     before = arrays["logits"].copy(), arrays["out"].copy()
     with pytest.raises(error, match=sentence):
@@ -185,7 +186,7 @@ def test_labels(labels: Any, error: Any, sentence: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64", ">i4", "<i8"])
 def test_labels_of_any_integer(dtype: str) -> None:
-    """They are read only, so they may be converted; also strided ones and those at an odd address."""
+    """Labels of every integer dtype, also strided and misaligned ones, are converted, since they are only read."""
     logits = np.random.default_rng(0).standard_normal((ROWS, COLUMNS))
     labels = np.arange(ROWS) % COLUMNS
     want, gradient = F.softmax_cross_entropy(logits, labels)
@@ -200,27 +201,27 @@ def _option(run: Callable[..., Any], name: str, **options: Any) -> Any:
 
 
 def dropout(**options: Any) -> Any:
-    """dropout of a small array."""
+    """Call dropout on a small array."""
     return F.dropout(np.ones(3), **options)
 
 
 def layer_norm(**options: Any) -> Any:
-    """layer_norm of a small array."""
+    """Call layer_norm on a small array."""
     return F.layer_norm(np.ones((2, 3)), 3, **options)
 
 
 def batch_norm(**options: Any) -> Any:
-    """batch_norm of a small array."""
+    """Call batch_norm on a small array."""
     return F.batch_norm(np.ones((2, 3)), training=True, **options)
 
 
 def uniform(**options: Any) -> Any:
-    """uniform_ over a small array."""
+    """Call uniform_ on a small array."""
     return init.uniform_(np.ones(3), **options)
 
 
 def normal(**options: Any) -> Any:
-    """normal_ over a small array."""
+    """Call normal_ on a small array."""
     return init.normal_(np.ones(3), **options)
 
 
@@ -239,13 +240,13 @@ OPTIONS = [
 
 @pytest.mark.parametrize(("run", "options", "sentence"), OPTIONS)
 def test_options(run: Callable[..., Any], options: dict[str, Any], sentence: str) -> None:
-    """NaN, infinite, negative and too large options."""
+    """NaN, infinite, negative and too large options are refused."""
     refused(lambda: run(**options), {}, ValueError, sentence)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1e39), (-3e38, 3e38), (-1e39, 0.0)])
 def test_interval_beyond_float32(low: float, high: float) -> None:
-    """Ends or a width that float32 cannot hold are refused; float64 holds them."""
+    """Bounds or a width that float32 cannot represent are refused; float64 represents them."""
     target, wide = np.zeros(1000, np.float32), np.zeros(1000)
     with pytest.raises(ValueError, match=f"^b: got {re.escape(str(high))}, want "):
         init.uniform_(target, low, high, Generator(1))
@@ -256,7 +257,7 @@ def test_interval_beyond_float32(low: float, high: float) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1), (1, 3, 1, 1)])
 def test_batch_of_one(shape: tuple[int, ...]) -> None:
-    """One value per channel has no variance; evaluation takes it."""
+    """Training refuses one value per channel, which has no variance; evaluation accepts it."""
     x, mean, var = np.ones(shape), np.zeros(3), np.ones(3)
     arrays = {"x": x, "mean": mean, "var": var}
     sentence = r"^x: got one value per channel, shape \(1, 3.*, want at least two in training.*; .+"
@@ -288,12 +289,12 @@ def _one_axis_backward() -> Any:
     ],
 )
 def test_shapes(run: Callable[[], Any], sentence: str) -> None:
-    """What the number of axes or a missing pair says."""
+    """A wrong number of axes, and one running statistic without the other, are refused."""
     refused(run, {}, ValueError, sentence)
 
 
 def test_impossible_isa() -> None:
-    """The sentence names those possible, and the one in use stays."""
+    """The message lists the possible ISAs, and the current one stays in use."""
     before = fastnn.isa()
     for name in ("sse9", "", "AVX2", "base "):
         with pytest.raises(ValueError, match=f"got '{name}', want .*{', '.join(fastnn.supported_isas())}$"):
@@ -303,7 +304,7 @@ def test_impossible_isa() -> None:
 
 @pytest.mark.parametrize("n", [0, -1, True, False, 2**31, 2**70, -(2**70)])
 def test_number_of_threads(n: int) -> None:
-    """Not positive, a truth value, or beyond what an int holds."""
+    """A number of threads that is not positive, a bool, or larger than an int is refused."""
     before = fastnn.get_num_threads()
     with pytest.raises(ValueError, match=f"^n: got {n}, want an integer"):
         fastnn.set_num_threads(n)
@@ -311,7 +312,7 @@ def test_number_of_threads(n: int) -> None:
 
 
 def test_zero_size_and_zero_dimensional_arrays() -> None:
-    """No element, or no axis, is no error."""
+    """Arrays without elements or without axes are accepted."""
     for shape in ((0,), (0, 3), (3, 0, 2), ()):
         x = np.ones(shape)
         for y in (F.relu(x), F.relu_backward(x, x), F.dropout(x, 0.0)):

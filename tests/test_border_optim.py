@@ -1,4 +1,4 @@
-"""Refusals of the optimizers: parameters, gradients and options; nothing is written, in no group."""
+"""Optimizers refuse bad parameters, gradients and options, and then write nothing in any group."""
 
 import math
 import re
@@ -31,8 +31,8 @@ def _kinds(*more: tuple[str, Any]) -> list[Any]:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("spoil", "error", "sentence"), _kinds(("read-only", READ_ONLY)))
 def test_wrong_parameter(name: str, spoil: Callable[[Array], Any], error: type[Exception], sentence: str) -> None:
-    """A parameter that cannot be stepped in place, by its place in the list or by its name."""
-    sentence = sentence.replace("a numpy.ndarray", ".*a numpy.ndarray")  # or a Parameter
+    """A parameter that cannot be changed in place is refused, with its index or its name in the message."""
+    sentence = sentence.replace("a numpy.ndarray", ".*a numpy.ndarray")  # a Parameter is wanted, too
     good, bad = _arrays((3, 4), (3, 4))
     with pytest.raises(error, match=rf"^params\[1\]: {sentence}.*; .+"):
         _make(name, [good, spoil(bad)])
@@ -45,9 +45,9 @@ def test_wrong_parameter(name: str, spoil: Callable[[Array], Any], error: type[E
     ("spoil", "error", "sentence"), _kinds(("shape", OTHER_SHAPE), ("axis", EXTRA_AXIS), ("dtype", OTHER_DTYPE))
 )
 def test_wrong_gradient(name: str, spoil: Callable[[Array], Any], error: type[Exception], sentence: str) -> None:
-    """The second group's gradient is bad: neither group changes, nor its state, nor its step count."""
+    """If the second group's gradient is bad, no parameter, state or step count of either group changes."""
     if spoil(np.ones((1, 1))) is None:
-        return  # None leaves a parameter alone
+        return  # None skips a parameter
     params, grads = _arrays((3, 4), (2, 2), (3, 4)), _arrays((3, 4), (2, 2), (3, 4))
     optimizer = _make(name, [{"params": params[:1]}, {"params": params[1:]}])
     optimizer.step(grads)
@@ -61,7 +61,7 @@ def test_wrong_gradient(name: str, spoil: Callable[[Array], Any], error: type[Ex
 
 @pytest.mark.parametrize("name", NAMES)
 def test_read_only_gradient(name: str) -> None:
-    """Gradients are only read: the step is that of one that could be written."""
+    """A read-only gradient is accepted and gives the same step as a writable one."""
     (param, other), (grad, writable) = _arrays((3,), (3,)), _arrays((3,), (3,))
     other[...], writable[...] = param, grad
     grad.flags.writeable = False
@@ -75,7 +75,7 @@ def test_read_only_gradient(name: str) -> None:
 @pytest.mark.parametrize("groups", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_same_or_overlapping_parameters(name: str, groups: bool) -> None:
-    """One parameter twice, or two that share an element, in one group or in two."""
+    """A parameter given twice, or two that share an element, are refused, in one group or in two."""
     buffer = np.ones(10)
     for first, second in ((buffer, buffer), (buffer[:6], buffer[5:]), (buffer, buffer[4:6]), (buffer[3:4], buffer)):
         params: Any = [{"params": [first]}, {"params": [second]}] if groups else [first, second]
@@ -90,7 +90,7 @@ def test_same_or_overlapping_parameters(name: str, groups: bool) -> None:
 @pytest.mark.parametrize("groups", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_overlapping_gradient(name: str, groups: bool) -> None:
-    """A gradient that shares an element with any parameter or state, also of another group."""
+    """A gradient that shares an element with any parameter or state is refused, also across groups."""
     buffer = np.ones(30)
     params = [buffer[:5], buffer[10:15]]
     optimizer = _make(name, [{"params": [p]} for p in params] if groups else params)
@@ -107,7 +107,7 @@ def test_overlapping_gradient(name: str, groups: bool) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_number_of_gradients(name: str) -> None:
-    """Too few, too many, none at all for arrays."""
+    """Too few gradients, too many, or none at all are refused if parameters are arrays."""
     params = _arrays((3,), (2,))
     optimizer = _make(name, params)
     before = everything(optimizer, params)
@@ -121,7 +121,7 @@ def test_number_of_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parameter_made_read_only_later(name: str) -> None:
-    """Whether a parameter may be written is asked at every step."""
+    """Every step checks that the parameters are writable."""
     params = _arrays((3,), (2,))
     optimizer = _make(name, params)
     params[1].flags.writeable = False
@@ -133,7 +133,7 @@ def test_parameter_made_read_only_later(name: str) -> None:
 
 @pytest.mark.parametrize("params", [[], None, 3, [[]], [{"lr": 1.0}], [("a",)], ["a"]])
 def test_no_parameters(params: Any) -> None:
-    """An empty list, a group without a list, or something else."""
+    """An empty list, a group without a list, and other objects are refused."""
     with pytest.raises((TypeError, ValueError), match=r"^params.*: got .*, want "):
         optim.AdamW(params)
 
@@ -179,15 +179,16 @@ CASES: list[Any] = [(name, option, value) for name in NAMES for option in OPTION
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_options_are_in_the_table(name: str) -> None:
-    """Nothing is left unchecked."""
+    """The table of options has every option of the optimizer."""
     assert sorted(OPTIONS[name]) == sorted(_make(name, _arrays((3,))).param_groups[0].keys() - {"params"})
 
 
 @pytest.mark.parametrize(("name", "option", "value"), CASES, ids=lambda v: str(v)[:20])
 def test_options(name: str, option: str, value: Any) -> None:
-    """Refused at construction, in a group, and when set later; the old value stays then."""
+    """A bad option is refused by the constructor, in a group, and when it is set later, where the old value stays."""
     params = _arrays((3,), (2,))
-    named = [value, *value] if isinstance(value, tuple) else [value]  # a pair, or the number in it that is none
+    # the message shows the pair, or the bad number in it
+    named = [value, *value] if isinstance(value, tuple) else [value]
     sentence = rf"^{option}: got (a number of|{'|'.join(re.escape(repr(x)) for x in named if x != 10**400)}).*, want "
     error = (TypeError, ValueError)
     if (name, option) != ("AdamW", "decoupled_weight_decay"):  # AdamW has no such argument
@@ -210,7 +211,7 @@ def test_options(name: str, option: str, value: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_good_options(name: str) -> None:
-    """Ends of the ranges, integers and NumPy's numbers."""
+    """The ends of the ranges, integers and NumPy's numbers are accepted."""
     (param,) = _arrays((3,))
     for zero in (0, np.float32(0), np.int64(0)):
         group = _make(name, [param], lr=zero, weight_decay=zero).param_groups[0]
@@ -223,7 +224,7 @@ def test_good_options(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_merged_in(name: str) -> None:
-    """`group |= options` is checked like any other way of setting them."""
+    """`group |= options` is checked like other ways to set options."""
     optimizer = _make(name, _arrays((3,)))
     group = optimizer.param_groups[0]
     before = dict(group)
@@ -233,7 +234,7 @@ def test_options_merged_in(name: str) -> None:
 
 
 def test_unknown_option_and_nesterov() -> None:
-    """A misspelt option of a group, and nesterov without momentum or with dampening."""
+    """A misspelt option in a group, and nesterov without momentum or with dampening, are refused."""
     with pytest.raises(ValueError, match=r"^params: got a group with \['lrr'\], want options among"):
         optim.SGD([{"params": _arrays((2,)), "lrr": 1.0}])
     for momentum, dampening in ((0.0, 0.0), (0.9, 0.1)):
@@ -242,7 +243,7 @@ def test_unknown_option_and_nesterov() -> None:
 
 
 def test_state_of_a_stranger() -> None:
-    """Only parameters of the optimizer have state; an equal array is another one."""
+    """Only the optimizer's own parameters have state; an equal array has none."""
     (param,) = _arrays((2,))
     with pytest.raises(KeyError, match="param: got an object that is no parameter"):
         optim.Adam([param]).state_of(param.copy())

@@ -1,6 +1,6 @@
-"""Every function of the C API returns what its Python face does, with ==, in both dtypes, on every instruction set.
+"""Every function of the C API returns the same as its Python counterpart (==), in both dtypes and on every ISA.
 
-It is called where the installed tables have it, and by a client in C for each version of the header in tests/abi.
+Functions are called through the installed tables, and through a C client for each version of the header in tests/abi.
 """
 
 import ctypes
@@ -63,7 +63,7 @@ def test_optimizer(name: str, options: dict[str, Any], dtype: Any, face: Face) -
 
 @pytest.mark.parametrize("name", STEPS)
 def test_gradients_scaled_zeroed_or_missing(name: str, dtype: Any, face: Face) -> None:
-    """The second parameter has no gradient, the third no elements."""
+    """A step scales and zeroes gradients; the second parameter has no gradient, the third has no elements."""
     step, options = getattr(Functions(table_of(dtype), face), name), {"lr": 0.1, "eps": 1e-3, "rho": 0.5, "alpha": 0.5}
     sizes, results = np.array([300, 5, 0, 5]), []
     for scale in (1.0, 0.5):

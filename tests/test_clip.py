@@ -1,4 +1,4 @@
-"""Clipping of gradients, by itself and within a step; gradients zeroed by the step."""
+"""Clipping of gradients, by function and within a step; gradients that the step sets to zero."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def _gradients(dtype: Any, seed: int = 1, shapes: Any = SHAPES) -> list[Array]:
 
 
 def _holders(kind: str, seed: int = 1) -> list[Any]:
-    """What clipping is given: gradients, or parameters that have them."""
+    """Return the argument of a clipping function: gradients, or parameters that have them."""
     what, dtype = kind.split("-")
     grads = _gradients("float32" if dtype == "bfloat16" else dtype, seed)
     if what == "array":
@@ -41,7 +41,7 @@ def _holders(kind: str, seed: int = 1) -> list[Any]:
 
 
 def _found(holders: list[Any]) -> Array:
-    """All gradients end to end."""
+    """Return all gradients as one flat array."""
     grads = [h if isinstance(h, np.ndarray) else h.grad for h in holders]
     grads = [g.float() if str(g.dtype) == "torch.bfloat16" else g for g in grads]
     arrays = [g if isinstance(g, np.ndarray) else g.numpy() for g in grads]
@@ -52,10 +52,11 @@ def _found(holders: list[Any]) -> Array:
 @pytest.mark.parametrize("norm_type", [1, 2.0, 3, INF])
 @pytest.mark.parametrize("max_norm", [0, 0.3, 1e6, INF])
 def test_norm_against_torch(max_norm: float, norm_type: float, kind: str) -> None:
-    """The gradients and the norm are torch's."""
+    """Clipped gradients and the returned norm equal torch's."""
     torch = pytest.importorskip("torch")
     holders = _holders(kind)
-    theirs = [p for p in _holders(f"tensor-{kind.split('-')[1]}") if p.numel()]  # torch has no largest of none
+    # torch cannot take the maximum of no elements
+    theirs = [p for p in _holders(f"tensor-{kind.split('-')[1]}") if p.numel()]
     before, rtol = _found(holders), 1e-12 if kind.endswith("64") else 1e-6
     norm = clip_grad_norm_(holders, max_norm, norm_type)
     want = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
@@ -66,7 +67,7 @@ def test_norm_against_torch(max_norm: float, norm_type: float, kind: str) -> Non
 
 @pytest.mark.parametrize("max_norm", [0.3, 1e6])
 def test_norm_of_bfloat16(max_norm: float) -> None:
-    """bfloat16 is widened for the norm, and rounded to nearest only where it is scaled."""
+    """bfloat16 is widened for the norm, and rounded to nearest only when it is scaled."""
     torch = pytest.importorskip("torch")
     holders = _holders("tensor-bfloat16")
     before = _found(holders)
@@ -79,7 +80,7 @@ def test_norm_of_bfloat16(max_norm: float) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_value_against_torch(kind: str) -> None:
-    """Every element within the limit; NaN stays where it is, infinity does not."""
+    """Every element is clipped to the limit; NaN stays, infinity does not."""
     torch = pytest.importorskip("torch")
     for limit in (0, 0.7, 100, INF):
         holders, theirs = _holders(kind), _holders(f"tensor-{kind.split('-')[1]}")
@@ -93,7 +94,7 @@ def test_value_against_torch(kind: str) -> None:
 
 
 def test_value_of_bfloat16() -> None:
-    """The limit is rounded to nearest, all else is exact."""
+    """The limit is rounded to nearest; everything else is exact."""
     torch = pytest.importorskip("torch")
     holders = _holders("tensor-bfloat16")
     before, limit = _found(holders), float(torch.tensor(0.7).to(torch.bfloat16))
@@ -103,7 +104,7 @@ def test_value_of_bfloat16() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_same_bits(dtype: str, isa: str, threads: int) -> None:
-    """The norm and what comes of it: same bits on every ISA and thread count."""
+    """The norm, the clipped gradients and the step have the same bits on every ISA and for every thread count."""
     sizes, results = (1, 255, 256, 257, 70_001, 4096, 3), []
     for run_isa, run_threads in (("base", 1), (isa, threads)):
         with running(run_isa, run_threads):
@@ -134,7 +135,7 @@ def test_same_bits(dtype: str, isa: str, threads: int) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nothing_beside_the_gradients(dtype: Any, isa: str) -> None:
-    """Of any size at odd places, no byte beside them is written."""
+    """Clipping writes no byte beside the gradients, for any size and alignment."""
     guards = [guarded(n, dtype, 1 + n % 3, 1.0) for n in (*range(130), 255, 256, 257, 1000)]
     clip_grad_norm_([g.array for g in guards], 0.5)
     clip_grad_value_([g.array for g in guards], 1e-3)
@@ -144,7 +145,7 @@ def test_nothing_beside_the_gradients(dtype: Any, isa: str) -> None:
 
 
 def test_what_is_clipped() -> None:
-    """One parameter or many, also from a generator, None passed over; a gradient given twice counts once."""
+    """One parameter, a list and a generator are accepted; None is skipped, and a gradient given twice counts once."""
     grad = np.full(4, 2.0)
     assert clip_grad_norm_(grad, 1.0) == 4 and clip_grad_norm_([], 1.0) == 0
     np.testing.assert_allclose(grad, 0.5, rtol=1e-6)
@@ -160,7 +161,7 @@ def test_what_is_clipped() -> None:
 
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, np.inf])
 def test_memory_that_comes_twice(norm_type: float) -> None:
-    """Counts once, also as another view; what overlaps in part is refused before anything is measured."""
+    """The same memory counts once, also in another view; partial overlaps are refused before the norm is computed."""
     memory = np.ones(6)
     whole = clip_grad_norm_([memory], np.inf, norm_type)
     assert clip_grad_norm_([memory, memory[:]], np.inf, norm_type) == whole
@@ -172,7 +173,7 @@ def test_memory_that_comes_twice(norm_type: float) -> None:
 @pytest.mark.parametrize("norm_type", [1, 2, 3, INF])
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 def test_norm_that_is_not_finite(value: float, norm_type: float, kind: str) -> None:
-    """It is returned, or raised if so asked; no gradient is touched."""
+    """A non-finite norm is returned, or raised with error_if_nonfinite; no gradient changes."""
     holders = _holders(kind)
     grad = holders[3] if isinstance(holders[3], np.ndarray) else holders[3].grad
     grad[7] = value
@@ -186,7 +187,7 @@ def test_norm_that_is_not_finite(value: float, norm_type: float, kind: str) -> N
 
 @pytest.mark.parametrize("value", [NAN, -INF, -1, -1e-9, "x", None, True, 10**400])
 def test_bad_limits(value: Any) -> None:
-    """A limit is a number >= 0, the type of a norm one > 0; nothing is clipped."""
+    """A limit must be a number >= 0 and norm_type a number > 0; otherwise nothing is clipped."""
     grads = _gradients(np.float64)
     before = _found(grads)
     for name, call in (
@@ -204,13 +205,13 @@ def test_bad_limits(value: Any) -> None:
 @pytest.mark.parametrize("parameters", [None, 1, "x", [1], ["x"], [None], [[1.0]]])
 @pytest.mark.parametrize("clip", [clip_grad_norm_, clip_grad_value_])
 def test_no_gradients(clip: Callable[..., Any], parameters: Any) -> None:
-    """Something without a gradient, by a sentence."""
+    """Objects without a gradient are refused."""
     with pytest.raises((TypeError, ValueError), match=r"^parameters.*: got .*, want "):
         clip(parameters, 1.0)
 
 
 def test_gradients_that_cannot_be_written() -> None:
-    """Read-only, strided, of another dtype: refused before any other is touched."""
+    """Read-only and strided gradients, and those of another dtype, are refused before any gradient changes."""
     good, read_only = np.full(3, 5.0), np.full(3, 5.0)
     read_only.flags.writeable = False
     for bad in (read_only, np.full((3, 2), 5.0)[:, 0], np.full(3, 5), np.full(3, 5, np.float16)):
@@ -220,13 +221,13 @@ def test_gradients_that_cannot_be_written() -> None:
             assert (good == 5).all()
 
 
-# Within a step.
+# Clipping within a step.
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 def test_clip_then_step(name: str, options: dict[str, Any], dtype: Any) -> None:
-    """A step that clips is clip_grad_norm_ and a step; it leaves the gradients as they are."""
+    """A step that clips equals clip_grad_norm_ and a step, but leaves the gradients unchanged."""
     limit, tolerance = 3.0, {"rtol": 1e-12, "atol": 1e-14} if dtype == np.float64 else {"rtol": 1e-4, "atol": 1e-5}
     fused, apart = _gradients(dtype, 5), _gradients(dtype, 5)
     one, two = make(name, fused, **options, clip_grad_norm=limit), make(name, apart, **options)
@@ -245,7 +246,7 @@ def test_clip_then_step(name: str, options: dict[str, Any], dtype: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_limit_that_is_not_reached(name: str) -> None:
-    """Same bits as without a limit; the limit may be set, changed and taken away between steps."""
+    """A limit above the norm changes no bit; the limit may be set, changed and removed between steps."""
     limited, free = _gradients(np.float32, 5), _gradients(np.float32, 5)
     one, two = make(name, limited, clip_grad_norm=1e9), make(name, free)
     assert one.last_grad_norm is None
@@ -263,7 +264,7 @@ def test_limit_that_is_not_reached(name: str) -> None:
 
 
 def _given(kind: str, seed: int) -> tuple[list[Any], list[Any]]:
-    """Parameters of a kind with gradients, and those gradients."""
+    """Return parameters of this kind with gradients, and those gradients."""
     holders = _holders(kind, seed)
     if kind.startswith("array"):
         return [np.ones_like(h) for h in holders], holders
@@ -273,7 +274,7 @@ def _given(kind: str, seed: int) -> tuple[list[Any], list[Any]]:
 @pytest.mark.parametrize("kind", [*KINDS, "tensor-bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_zero_grad_after_step(name: str, kind: str) -> None:
-    """The same step; then zeros in arrays and tensors where they lie, and no gradient for Parameters."""
+    """The step is unchanged; then the gradients of arrays and tensors are zeroed in place, and Parameters have none."""
     zeroed, plain = _given(kind, 4), _given(kind, 4)
     optimizers = [make(name, p, zero_grad_after_step=z) for (p, _), z in ((zeroed, True), (plain, False))]
     for optimizer, (params, grads) in zip(optimizers, (zeroed, plain), strict=True):
@@ -291,7 +292,7 @@ def test_zero_grad_after_step(name: str, kind: str) -> None:
 
 
 def test_zeroing_needs_gradients_to_write() -> None:
-    """Read-only gradients, and two that overlap, are refused whenever they come and whenever zeroing is asked for."""
+    """Read-only or overlapping gradients are refused if they are to be zeroed, even if earlier steps accepted them."""
     first, second, shared = np.ones(3), np.ones(3), np.ones(5)
     overlap = r"^params\[[01]\]\.grad: got memory that overlaps params\[[01]\]\.grad, want .*; .+"
     read_only = np.ones(3)
@@ -306,7 +307,7 @@ def test_zeroing_needs_gradients_to_write() -> None:
         for optimizer in (zeroing, optim.Adam(params)):
             before = everything(optimizer, params)
             if optimizer is not zeroing:
-                optimizer.step([*grads])  # only read, so anything goes
+                optimizer.step([*grads])  # gradients are only read here, so overlaps and read-only memory are accepted
                 before = everything(optimizer, params)
                 optimizer.zero_grad_after_step = True
             with pytest.raises(ValueError, match=sentence):
@@ -315,7 +316,7 @@ def test_zeroing_needs_gradients_to_write() -> None:
 
 
 def test_overlap_in_turns() -> None:
-    """Gradients that were fine one at a time are looked at again when they come together."""
+    """Gradients that were accepted one at a time are checked again when they come together."""
     params, grad = [np.ones(3), np.ones(3)], np.ones(3)
     optimizer = optim.Adam(params, zero_grad_after_step=True)
     for grads in ([grad, None], [None, grad]):
@@ -329,7 +330,10 @@ def test_overlap_in_turns() -> None:
 @pytest.mark.parametrize("kind", [*KINDS, "tensor-bfloat16"])
 @pytest.mark.parametrize("zero", [False, True])
 def test_step_with_a_norm_that_is_not_finite(zero: bool, kind: str, value: float) -> None:
-    """Skipped and counted, or raised if so asked: parameters, state and step counts stay; gradients go if so asked."""
+    """A step with a non-finite norm is skipped and counted, or raises if error_if_nonfinite is set.
+
+    Parameters, state and step counts stay as they were; gradients are zeroed only if zero_grad_after_step is set.
+    """
     params, grads = _given(kind, 4)
     optimizer = optim.Adam(params, clip_grad_norm=1.0, zero_grad_after_step=zero)
     optimizer.step(_given(kind, 5)[1])
@@ -369,7 +373,7 @@ BAD = {
 )
 @pytest.mark.parametrize("is_late", [False, True])
 def test_bad_extras(is_late: bool, key: str, value: Any) -> None:
-    """Refused at construction and when set later; the old value stays."""
+    """A bad value is refused by the constructor and when it is set later, where the old value stays."""
     optimizer = optim.Adam([np.ones(3)])
     kept = getattr(optimizer, key)
     with pytest.raises((TypeError, ValueError), match=rf"^{key}: got .*, want "):

@@ -1,4 +1,4 @@
-"""Clipping by its formula, max_norm / (norm + 1e-6), also where the 1e-6 counts; and zeroed gradients to the last."""
+"""Clipping follows max_norm / (norm + 1e-6), also where the 1e-6 matters; gradients are zeroed to the last element."""
 
 import math
 from typing import Any
@@ -32,7 +32,7 @@ def _norm(grads: list[Array], p: float) -> float:
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 1.0 + 1e-9, 2.0, INF])
 @pytest.mark.parametrize("held", [False, True])
 def test_norm(held: bool, share: float, dtype: Any, norm_type: float) -> None:
-    """Arrays, and gradients of Parameters: each element times the factor, in its own dtype; or none is touched."""
+    """Each element of an array or of a Parameter's gradient is scaled in its own dtype, or none changes."""
     grads = _gradients(dtype)
     given: list[Any] = [nn.Parameter(np.zeros_like(g)) for g in grads] if held else [g.copy() for g in grads]
     for parameter, grad in zip(given, grads, strict=True):
@@ -51,7 +51,7 @@ def test_norm(held: bool, share: float, dtype: Any, norm_type: float) -> None:
 @OF_DTYPE
 @pytest.mark.parametrize("size", [1e-9, 1e-6, 3e-6, 1e-4])
 def test_small_norms(size: float, dtype: Any, norm_type: float) -> None:
-    """The 1e-6 beside the norm, which leaves a quarter of one of 3e-6 that is to be 1e-6."""
+    """The 1e-6 in the denominator counts: a norm of 3e-6 that is clipped to 1e-6 becomes a quarter of itself."""
     grad = np.array([size, 0], dtype)
     assert clip_grad_norm_([grad], 1e-6, norm_type) == pytest.approx(size, rel=1e-6)
     assert grad[0] == pytest.approx(size * min(1.0, 1e-6 / (size + 1e-6)), rel=1e-6) and grad[1] == 0
@@ -60,7 +60,7 @@ def test_small_norms(size: float, dtype: Any, norm_type: float) -> None:
 @OF_DTYPE
 @pytest.mark.parametrize("size", [1e-6, 3e-6, 5.0])
 def test_small_norms_within_a_step(size: float, dtype: Any) -> None:
-    """The same factor, and the gradient stays."""
+    """A step uses the same factor, and the gradient stays as it was."""
     param, grad = np.zeros(2, dtype), np.array([0, size], dtype)
     optimizer = optim.SGD([param], lr=1.0, clip_grad_norm=1e-6)
     optimizer.step([grad])
@@ -71,7 +71,7 @@ def test_small_norms_within_a_step(size: float, dtype: Any) -> None:
 @OF_DTYPE
 @pytest.mark.parametrize("limit", [0.0, 0.7, 100.0, INF])
 def test_value(limit: float, dtype: Any) -> None:
-    """Every element to within the limit; NaN stays, infinity does not."""
+    """Every element is clipped to the limit; NaN stays, infinity does not."""
     grads = _gradients(dtype)
     grads[2][:3] = [np.nan, np.inf, -np.inf]
     want = [np.clip(g, dtype(-limit), dtype(limit)) for g in grads]
@@ -85,7 +85,7 @@ FORMATS = [(np.float32, None), (np.float64, None), (np.float32, "bfloat16"), (np
 @pytest.mark.parametrize(("dtype", "state_dtype"), FORMATS)
 @pytest.mark.parametrize("name", NAMES)
 def test_zeroed_to_the_last(name: str, dtype: Any, state_dtype: Any) -> None:
-    """Gradients of any size are zeros behind a step, and nothing beside them; one left out, or skipped, likewise."""
+    """A step zeroes gradients of any size and no byte beside them, also a skipped step; a gradient left out stays."""
     params = [np.zeros(n, dtype) for n in SIZES]
     options = full_state(name) | {"state_dtype": state_dtype, "zero_grad_after_step": True}
     optimizer = make(name, params, **options, clip_grad_norm=1e9)

@@ -1,4 +1,4 @@
-"""Files that describe a training: every mistake is told by its key's name, ahead of all work; data of all kinds."""
+"""Configuration files: every mistake is reported with its key before any work; data of all kinds are accepted."""
 
 import inspect
 import json
@@ -92,7 +92,7 @@ BAD = {
 
 @pytest.mark.parametrize("sentence", BAD)
 def test_bad_file(sentence, file, tmp_path, capsys, monkeypatch):
-    """Told in one line, before anything is loaded or made."""
+    """A mistake is reported in one line, before anything is loaded or made."""
     monkeypatch.setattr(Data, "load", lambda _: pytest.fail("loaded"))
     path = file(GOOD, BAD[sentence])
     if sentence.startswith("optimizer: got 3"):
@@ -113,7 +113,7 @@ def test_several_mistakes_at_once(file):
 
 
 def put(array, place, value):
-    """The array, with the value there."""
+    """Set the array's element to the value, and return the array."""
     array[place] = value
     return array
 
@@ -160,7 +160,7 @@ def test_bad_data(arrays, sentence, file, source, tmp_path, capsys):
     ],
 )
 def test_what_the_data_do_not_fit(pair, sentence, file, tmp_path, capsys):
-    """120 samples of 3 classes, of which 72 are 5 steps in each of 2 epochs; told before a run is made."""
+    """120 samples of 3 classes have 72 for training: 5 steps in each of 2 epochs. A mismatch is reported early."""
     status = main(["train", "--config", str(file(GOOD, pair)), "--out", str(tmp_path / "runs")])
     error = capsys.readouterr().err
     assert status == (2 if sentence else 0) and error.startswith(f"fastnn: {sentence}" if sentence else "")
@@ -179,7 +179,7 @@ def test_what_the_data_do_not_fit(pair, sentence, file, tmp_path, capsys):
     ],
 )  # fmt: skip
 def test_schedule_spans_the_training(pairs, attributes, file):
-    """72 samples of 120 are 5 batches of 16, and those 3 windows of 2."""
+    """72 of the 120 samples make 5 batches of 16, and these make 3 windows of 2."""
     described = config.read(file(GOOD, *pairs))
     run = runs.Run(described)
     run.optimizer.param_groups[0]["lr"] = 0.25
@@ -188,7 +188,7 @@ def test_schedule_spans_the_training(pairs, attributes, file):
 
 
 def test_normalize_is_a_part_of_the_model(file, source):
-    """With the statistics of the training part, and saved with the weights."""
+    """normalize adds a layer with the statistics of the training part, which is saved with the weights."""
     run = runs.Run(config.read(file(GOOD, ("[data]", "[data]\nnormalize = true"))))
     state = run.model.state_dict()
     np.testing.assert_allclose(state["0.mean"], run.train[0].mean(axis=0), rtol=1e-5)
@@ -216,7 +216,7 @@ def test_other_data(kind, file, source, tmp_path):
 
 
 def documented():
-    """Section -> key -> (what is wanted, its default) as in the page's tables."""
+    """Return section -> key -> (wanted value, default) from the page's tables."""
     tables = {}
     for line in (ROOT / "docs/configuration.md").read_text().splitlines():
         if heading := re.fullmatch(r"##+ `\[(.*)\]`", line):
@@ -227,14 +227,14 @@ def documented():
 
 
 def existing(known, *targets):
-    """The same of what the code takes."""
+    """Return the same for the keys that the code accepts."""
     parameters = {name: p for target in targets for name, p in inspect.signature(target).parameters.items()}
     text = lambda value: "" if value in (inspect.Parameter.empty, None) else f"`{json.dumps(value)}`"  # noqa: E731
     return {name: (key.want, text(parameters[name].default)) for name, key in known.items()}
 
 
 def test_page_has_every_key():
-    """With what each takes and what it is if it is left out."""
+    """The page lists every key with the values it accepts and its default."""
     page = ROOT / "docs/configuration.md"
     if not page.exists():
         pytest.skip("no sources beside the tests")

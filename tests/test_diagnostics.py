@@ -1,4 +1,4 @@
-"""What is tried before a training: every fault is built and found, and nothing is changed."""
+"""Checks before training find every fault built here, and change nothing."""
 
 import math
 
@@ -27,7 +27,7 @@ class LogSoftmax(nn.Module):
 
 
 def everything(trainer):
-    """What must be as before, as bytes."""
+    """Return everything that must stay the same, as bytes."""
     state = trainer.optimizer.state_dict()
     return (
         {name: array.tobytes() for name, array in trainer.model.state_dict().items()},
@@ -76,7 +76,7 @@ def scaled(model, layer, factor):
 HEAVY = np.array([1, 2, 3, 4], np.float32)
 MEAN = nn.CrossEntropyLoss()
 INITIAL = [
-    # model, loss, y, ok, a part of the sentence
+    # model, loss, y, ok, a part of the message
     (lambda: make_model(), MEAN, DATA[1], True, "as it should be"),
     (lambda: plain(), nn.CrossEntropyLoss(label_smoothing=0.2), DATA[1], True, "as it should be"),
     (lambda: plain(), nn.CrossEntropyLoss(reduction="sum"), DATA[1], True, "as it should be"),
@@ -180,7 +180,7 @@ def test_first_rung_learns_ahead_of_batch_norm_and_labels_in_order_are_mixed():
     assert one.ok and one.samples == 1 and not one.idle
     no_statistics = nn.Sequential(nn.Linear(10, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.Linear(8, 4))
     assert overfit_one_sample(make_trainer(no_statistics), DATA).ok
-    same = np.zeros((64, 10), np.float32), np.repeat(np.arange(CLASSES), 16)  # the first 16 have one label
+    same = np.zeros((64, 10), np.float32), np.repeat(np.arange(CLASSES), 16)  # the first 16 have the same label
     assert not learning_ladder(trainer, same, (1, 16)).ok
 
 
@@ -215,7 +215,7 @@ def test_gradients_of_every_layer(layer):
 
 
 def test_every_layer_of_the_package_is_among_them():
-    others = {nn.BatchNorm2d, nn.MaxPool2d, nn.Module}  # those of images have gradients in tests of their own
+    others = {nn.BatchNorm2d, nn.MaxPool2d, nn.Module}  # the layers for images have gradient tests elsewhere
     kinds = {type(layer) for layer in LAYERS} | others
     public = {getattr(nn, name) for name in nn.__all__}
     assert {kind for kind in public if isinstance(kind, type) and issubclass(kind, nn.Module)} <= kinds
@@ -228,7 +228,7 @@ def test_kinks_are_no_errors():
             if p.data.ndim == 1:
                 p.data[...] = 0
     x = DATA[0].copy()[:40]
-    x[:5] = 0  # ReLU sees exactly 0
+    x[:5] = 0  # ReLU's input is exactly 0
     assert check_gradients(model, MEAN, (x, DATA[1][:40]), samples=10, eps=1e-3).ok
 
 

@@ -1,4 +1,4 @@
-"""Tensors by DLPack alone, without torch: steps in bfloat16, clipping, zeroed gradients, and what is refused."""
+"""Tensors through DLPack alone, without torch: steps in bfloat16, clipping, zeroed gradients, refused tensors."""
 
 import ctypes
 import math
@@ -28,7 +28,7 @@ def _bits(seed: int, sizes: Any = SIZES) -> list[Array]:
 @pytest.mark.parametrize("zero", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_in_bfloat16(name: str, zero: bool, kind: str, isa: str) -> None:
-    """A step is float32's from the widened parameter, rounded to nearest; gradients stay, or are zeros to the last."""
+    """A step is that of the widened float32 parameter, rounded to nearest; gradients stay, or are all zeroed."""
     options = full_state(name) | {"weight_decay": 0.1}
     params, arrays = [KINDS[kind](b) for b in _bits(1)], [widened(b) for b in _bits(1)]
     ours = make(name, params, **options, zero_grad_after_step=zero)
@@ -48,7 +48,7 @@ def test_steps_in_bfloat16(name: str, zero: bool, kind: str, isa: str) -> None:
 
 @OF_KIND
 def test_rounding_of_a_parameter(kind: str, isa: str) -> None:
-    """Ties go to even, what is too large becomes infinite, and a NaN stays one, whatever its bits."""
+    """Ties are rounded to even, too large values become infinite, and NaN stays NaN, whatever its bits."""
     step = np.array([3 * 2.0**-8, 2.0**-8, 2.0**-8 + 2.0**-16, 3.3e38, np.nan, np.inf, 0, -(2.0**-9)], np.float32)
     bits, grad = rounded(np.array([1, 1, 1, 3.3e38, 1, 1, 1, 1], np.float32)), rounded(step)
     bits[6] = 0x7F81  # a signalling NaN, all of whose bits would be lost by a shift
@@ -63,7 +63,7 @@ def test_rounding_of_a_parameter(kind: str, isa: str) -> None:
 @OF_KIND
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, math.inf])
 def test_clipped_norm_of_bfloat16(kind: str, norm_type: float, isa: str) -> None:
-    """The norm is taken of the widened values, which are scaled by max_norm / (norm + 1e-6) and rounded to nearest."""
+    """The norm is that of the widened values, which are scaled by max_norm / (norm + 1e-6) and rounded to nearest."""
     holders = [KINDS[kind](np.zeros(0, np.uint16)) for _ in SIZES]
     for holder, bits in zip(holders, _bits(3), strict=True):
         holder.grad = KINDS[kind](bits)
@@ -80,7 +80,7 @@ def test_clipped_norm_of_bfloat16(kind: str, norm_type: float, isa: str) -> None
 
 @OF_KIND
 def test_clipped_values_of_bfloat16(kind: str, isa: str) -> None:
-    """Each within the limit, which is rounded to nearest; NaN stays."""
+    """Values are clipped to the limit, which is rounded to nearest; NaN stays."""
     holder = KINDS[kind](np.zeros(0, np.uint16))
     bits = np.concatenate([*_bits(4), rounded(np.array([np.nan, np.inf, -np.inf]))])
     holder.grad, limit = KINDS[kind](bits), widened(rounded(np.float32(0.7)))
@@ -92,7 +92,7 @@ def test_clipped_values_of_bfloat16(kind: str, isa: str) -> None:
 @OF_KIND
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_where_it_lies(kind: str, dtype: Any) -> None:
-    """The byte offset counts, strides may be missing, and those of an axis of one element may be anything."""
+    """The byte offset is used, strides may be missing, and the stride of an axis with one element does not matter."""
     memory = np.ones((4, 1, 3), dtype)
     view, grad = memory[1:3], np.full((2, 1, 3), 0.5, dtype)
     for changes in (
@@ -103,7 +103,7 @@ def test_where_it_lies(kind: str, dtype: Any) -> None:
         memory[...] = 1
         param = KINDS[kind](view, **changes)
         optimizer = optim.SGD([param], lr=1.0)
-        for times in (1, 2):  # the second gradient is found where the first one was
+        for times in (1, 2):  # the second gradient has the address of the first
             optimizer.step([KINDS[kind](grad, **{k: v for k, v in changes.items() if k == "strides"})])
             assert (view == 1 - 0.5 * times).all() and (memory[[0, 3]] == 1).all()
 
@@ -123,7 +123,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 @OF_KIND
 @pytest.mark.parametrize("what", BAD)
 def test_refused(what: str, kind: str) -> None:
-    """As a parameter, as a gradient, and as a gradient where a good one of this place and shape came before."""
+    """The tensor is refused as a parameter and as a gradient, also after a good gradient at the same address."""
     changes, sentence = BAD[what]
     good, memory = KINDS[kind](np.ones((3, 4), np.float32)), np.ones((3, 4), np.float32)
     with pytest.raises((TypeError, ValueError), match=rf"^params\[1\]: {sentence}.*; .+"):
@@ -151,7 +151,7 @@ def test_fills(kind: str) -> None:
 
 
 def test_exporters_that_raise() -> None:
-    """What they say is in the sentence; a sign to be flipped is refused before."""
+    """An exporter's exception is quoted in the message; a tensor whose sign is still to be flipped is refused."""
 
     class Failing(Tensor):
         def __dlpack__(self, **_: Any) -> Any:
@@ -170,11 +170,11 @@ def test_exporters_that_raise() -> None:
         optim.Adam([Failing(np.ones(3, np.float32))])
     with pytest.raises(TypeError, match=r"^params\[0\]: got a tensor that is not plain memory \(ValueError: PyCapsule"):
         optim.Adam([Other(np.ones(3, np.float32))])
-    with pytest.raises(TypeError, match=r"^params\[0\]: got a tensor with a sign still to be flipped, want plain"):
+    with pytest.raises(TypeError, match=r"^params\[0\]: got a tensor with its negative bit set, want plain"):
         optim.Adam([Negated(np.ones(3, np.float32))])
     quick = QuickTensor(np.ones(3, np.float32))
     quick.fails = True
-    optim.SGD([quick], lr=1.0).step([np.ones(3, np.float32)])  # by the slower way
+    optim.SGD([quick], lr=1.0).step([np.ones(3, np.float32)])  # through the slower way
     assert not quick.memory.any()
 
 
@@ -190,7 +190,7 @@ def test_exporters_that_raise() -> None:
     ],
 )
 def test_parameter_that_has_moved(other: Array, sentence: str, kind: str) -> None:
-    """Where its data was assigned, the new place is stepped; another shape or dtype is refused, and nothing changes."""
+    """Steps follow a parameter whose data were replaced; another shape or dtype is refused and changes nothing."""
     params = [KINDS[kind](np.ones((3, 4), np.float32)) for _ in range(2)]
     grads = [np.ones((3, 4), np.float32) for _ in params]
     optimizer = optim.SGD(params, lr=1.0)
@@ -202,7 +202,7 @@ def test_parameter_that_has_moved(other: Array, sentence: str, kind: str) -> Non
     with pytest.raises((TypeError, ValueError), match=rf"^params\[1\]: got {sentence}"):
         optimizer.step(grads)
     params[1].memory = params[0].memory
-    with pytest.raises(ValueError, match=r"^params\[[01]\]: got memory that params\[[01]\] has too"):
+    with pytest.raises(ValueError, match=r"^params\[[01]\]: got memory that overlaps params\[[01]\]"):
         optimizer.step(grads)
     params[1].memory = moved
     assert (params[0].memory == -1).all() and (moved == 4).all() and (other == 1).all()
@@ -214,7 +214,7 @@ def test_parameter_that_has_moved(other: Array, sentence: str, kind: str) -> Non
 
 @OF_KIND
 def test_what_autograd_is_told(kind: str, versions: list[Any]) -> None:
-    """Parameters with a gradient, and gradients that are zeroed; of NumPy's arrays nothing."""
+    """autograd is told of stepped parameters and zeroed gradients that are tensors, never of NumPy arrays."""
     params = [KINDS[kind](np.ones(3, np.float32)) for _ in range(3)]
     grads = [KINDS[kind](np.ones(3, np.float32)), None, np.ones(3, np.float32)]
     optimizer = optim.SGD(params)

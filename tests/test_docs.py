@@ -1,4 +1,4 @@
-"""The pages of the API have an entry for every name, which Griffe and docs/hooks.py find in the sources."""
+"""The API pages have an entry for every name that Griffe and docs/hooks.py find in the sources."""
 
 import importlib
 import importlib.util
@@ -20,7 +20,7 @@ MODULES = ["fastnn.torch", *(f"fastnn.torch.{name}" for name in ("functional", "
 
 @pytest.fixture(scope="module")
 def package() -> Any:
-    """As the site's pages see it."""
+    """The package as the site's pages show it."""
     spec = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
     assert spec is not None and spec.loader is not None
     hooks = importlib.util.module_from_spec(spec)
@@ -35,7 +35,7 @@ def _names(module: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_name_for_torch_has_an_entry(name: str, package: Any) -> None:
-    """What has no docstring, or is imported and not exported, has none; other names are told in a line."""
+    """Every public name has an entry or is mentioned; undocumented and merely imported names have no entry."""
     page = (DOCS / "api/torch.md").read_text()
     told = {*re.findall(r"`(\w+)`", page), *(module.rpartition(".")[2] for module in MODULES)}
     members = package[name.partition(".")[2]].members

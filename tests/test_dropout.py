@@ -1,4 +1,4 @@
-"""The kinds of dropout: dropped values, statistics, evaluation, empty arrays, positions of the generator, refusals."""
+"""All kinds of dropout: dropped values, statistics, evaluation, empty arrays, generator positions, refusals."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ NAN, INF = math.nan, math.inf
 SATURATION = -1.7580993408473766
 PROBABILITIES = [0.1, 0.25, 0.5, 0.8]
 
-# kind -> forward and backward
+# kind -> forward and backward function
 KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "dropout": (F.dropout, F.dropout_backward),
     "not_inverted": (partial(F.dropout, inverted=False), F.dropout_backward),
@@ -31,7 +31,7 @@ MASKED = {name: pair for name, pair in KINDS.items() if name != "residual"}
 
 
 def _keep(kind: str, shape: tuple[int, ...], p: float) -> Array:
-    """Which elements Generator(3, 4) keeps, by the reference."""
+    """Return which elements Generator(3, 4) keeps, from the reference."""
     channels = shape[:2] if kind == "dropout2d" else shape
     keep = reference.dropout_keep(math.prod(channels), p, 3, 4, 0).reshape(channels)
     return np.broadcast_to(keep.reshape(channels + (1,) * (len(shape) - len(channels))), shape)
@@ -41,7 +41,7 @@ def _keep(kind: str, shape: tuple[int, ...], p: float) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", MASKED)
 def test_dropped_values(kind: str, dtype: Any, p: float, isa: str) -> None:
-    """What is dropped does not depend on x, also where that is NaN or infinite, and is 0 but in alpha dropout."""
+    """Dropped values do not depend on x, even if it is NaN or infinite; they are 0 except in alpha dropout."""
     run, back = MASKED[kind]
     x = RNG.standard_normal((5, 60, 7)).astype(dtype)
     keep = _keep(kind, x.shape, p)
@@ -64,7 +64,7 @@ def test_dropped_values(kind: str, dtype: Any, p: float, isa: str) -> None:
 @pytest.mark.parametrize("p", PROBABILITIES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_alpha_dropout_keeps_mean_and_variance(dtype: Any, p: float) -> None:
-    """Of 2**20 normals, to five sigma of each."""
+    """alpha_dropout keeps the mean and variance of 2**20 normal values, to five sigma each."""
     x = RNG.standard_normal(DRAWS).astype(dtype)
     y = F.alpha_dropout(x, p, generator=Generator(9)).astype(np.float64)
     fourth = float(((y - y.mean()) ** 4).mean())
@@ -74,7 +74,7 @@ def test_alpha_dropout_keeps_mean_and_variance(dtype: Any, p: float) -> None:
 
 @pytest.mark.parametrize("p", PROBABILITIES)
 def test_dropout2d_share(p: float) -> None:
-    """The share of dropped channels is p to five sigma; a channel is dropped whole, and neighbours do not agree."""
+    """The share of dropped channels is p to five sigma; channels are dropped whole, and neighbours independently."""
     y = F.dropout2d(np.ones((1024, 1024), np.float32), p, generator=Generator(99))
     spread = math.sqrt(DRAWS * p * (1 - p))
     assert abs(np.count_nonzero(y == 0) - DRAWS * p) < 5 * spread + DRAWS * 2**-17
@@ -88,7 +88,7 @@ def test_dropout2d_share(p: float) -> None:
 @pytest.mark.parametrize("p", [0.0, *PROBABILITIES, 1.0])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_not_inverted(dtype: Any, p: float, isa: str) -> None:
-    """Training leaves what stays as it is, evaluation multiplies by 1 - p, and so both have one expectation."""
+    """With inverted=False, training keeps values and evaluation multiplies by 1 - p, so the expectations agree."""
     x, g = RNG.standard_normal(DRAWS // 4).astype(dtype), Generator(3, 4)
     y, mask = F.dropout(x, p, inverted=False, generator=g, return_mask=True)
     keep = _keep("dropout", x.shape, p)
@@ -105,7 +105,7 @@ def test_not_inverted(dtype: Any, p: float, isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_evaluation_and_p_of_zero(kind: str, dtype: Any) -> None:
-    """x comes out, and no bits are taken."""
+    """Evaluation and p = 0 return x and take no random bits."""
     run, back = KINDS[kind]
     x, g = RNG.standard_normal((5, 6, 7)).astype(dtype), Generator(1)
     x[0, 0, :3] = NAN, INF, -INF
@@ -121,7 +121,7 @@ def test_evaluation_and_p_of_zero(kind: str, dtype: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_evaluation_copies_the_bits(kind: str) -> None:
-    """Also the sign of zero."""
+    """Evaluation also keeps the sign of zero."""
     x = np.full((2, 3), -0.0)
     assert same_bits(KINDS[kind][0](x, p=0.5, training=False), x)
 
@@ -129,7 +129,7 @@ def test_evaluation_copies_the_bits(kind: str) -> None:
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 3, 0), (0, 3, 4, 4)])
 @pytest.mark.parametrize("kind", MASKED)
 def test_empty(kind: str, shape: tuple[int, ...], isa: str) -> None:
-    """Shapes stay."""
+    """Empty arrays keep their shape."""
     run, back = MASKED[kind]
     x = np.empty(shape)
     for training in (True, False):
@@ -139,7 +139,7 @@ def test_empty(kind: str, shape: tuple[int, ...], isa: str) -> None:
 
 @pytest.mark.parametrize("kind", MASKED)
 def test_in_place(kind: str, isa: str) -> None:
-    """Over x and over dy."""
+    """Forward may write over x, and backward over dy."""
     run, back = MASKED[kind]
     x = RNG.standard_normal((3, 5, 31))
     want, mask = run(x, 0.4, generator=Generator(3), return_mask=True)
@@ -149,7 +149,7 @@ def test_in_place(kind: str, isa: str) -> None:
 
 
 def test_dropout2d_takes_bits_for_channels_only() -> None:
-    """(2, 65) channels are 130 elements: two blocks, whatever the images' size."""
+    """Bits are drawn per channel: (2, 65) channels are 130 elements and take two blocks for images of any size."""
     g = Generator(1)
     for size in (1, 5, 100):
         offset = g.offset
@@ -161,7 +161,7 @@ def test_dropout2d_takes_bits_for_channels_only() -> None:
 @pytest.mark.parametrize("p", [NAN, INF, -INF, -0.1, 1.1, -(2.0**-30), 1 + 2.0**-52])
 @pytest.mark.parametrize("kind", KINDS)
 def test_probability(kind: str, p: float, training: bool) -> None:
-    """Outside [0, 1]: refused, forward and backward; `out` and every generator stay as they were."""
+    """p outside [0, 1] is refused, forward and backward; `out` and every generator stay unchanged."""
     run, back = KINDS[kind]
     g = Generator(1)
     g.offset = 64 * 5
@@ -192,7 +192,7 @@ def test_probability(kind: str, p: float, training: bool) -> None:
 @pytest.mark.parametrize("scale", [NAN, INF, -INF, -1.0])
 @pytest.mark.parametrize("back", [F.dropout_backward, F.dropout2d_backward])
 def test_scale_of_a_mask(back: Callable[..., Any], scale: float) -> None:
-    """A mask that no forward gave."""
+    """A mask with a scale that no forward call returns is refused."""
     arrays = {"dy": np.ones((2, 3)), "out": np.zeros((2, 3))}
     mask = F.DropoutMask(0.5, 1, 2, 3, scale)
     refused(lambda: back(**arrays, mask=mask), arrays, ValueError, f"^scale: got {scale}, want ")
@@ -201,7 +201,7 @@ def test_scale_of_a_mask(back: Callable[..., Any], scale: float) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("wrong", ["dtype", "shape", "overlap", "read-only", "list"])
 def test_refused_draws_give_their_bits_back(kind: str, wrong: str) -> None:
-    """A call that raises leaves its generator where it was, and `out` too."""
+    """A call that raises leaves its generator and `out` unchanged."""
     g = Generator(1)
     g.offset = 64 * 7
     buffer = np.ones(7)
@@ -225,5 +225,5 @@ def test_refused_draws_give_their_bits_back(kind: str, wrong: str) -> None:
 @pytest.mark.parametrize("run", [F.dropout2d, lambda x: F.dropout2d_backward(x, F.DropoutMask(0.5, 1, 2, 3))])
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_dropout2d_wants_channels(run: Callable[[Array], Any], shape: tuple[int, ...]) -> None:
-    """Two axes at least."""
+    """dropout2d needs at least two axes."""
     refused(lambda: run(np.ones(shape)), {}, ValueError, r"^d?[xy]: got shape \(.*\), want \(N, C, \.\.\.\)")

@@ -1,4 +1,4 @@
-"""exp, log, tanh and erf: within 2 units in the last place, everywhere, and the special values."""
+"""exp, log, tanh and erf are within 2 units in the last place everywhere; special values are right."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ each = pytest.mark.parametrize("name", EXACT)
 
 
 def _all_float32(stride: int) -> Iterator[Array]:
-    """Every `stride`-th of all bit patterns, in chunks."""
+    """Yield every `stride`-th of all bit patterns, in chunks."""
     for first in range(0, 2**32, CHUNK * stride):
         bits = np.arange(first, min(first + CHUNK * stride, 2**32), stride, dtype=np.uint64)
         yield bits.astype(np.uint32).view(np.float32)
 
 
 def _ulps(got: Array, exact: Any) -> float:
-    """The largest distance where the exact value rounds to a finite number; special results have to be equal."""
+    """Return the largest error where the exact value rounds to a finite number; other results must be equal."""
     info = np.finfo(got.dtype)
     with np.errstate(all="ignore"):
         rounded = exact.astype(got.dtype)
@@ -40,14 +40,14 @@ def _ulps(got: Array, exact: Any) -> float:
 
 @each
 def test_float32(name: str) -> None:
-    """Every 257th float32. The largest over all 2^32 are in csrc/steps/special.h."""
+    """Every 257th float32 is within 2 ulp. csrc/steps/special.h states the largest error over all 2^32."""
     with np.errstate(all="ignore"):
         worst = max(_ulps(_core.elementary(name, x), EXACT[name](x.astype(np.float64))) for x in _all_float32(STRIDE))
     assert worst <= 2
 
 
 def _erf_series(x: Array) -> Array:
-    """2 / sqrt(pi) e^(-x^2) sum 2^n x^(2n + 1) / (2n + 1)!!, all terms of one sign; for |x| <= 6."""
+    """2 / sqrt(pi) e^(-x^2) sum 2^n x^(2n + 1) / (2n + 1)!!, whose terms all have one sign; for |x| <= 6."""
     term, n = x.copy(), 0
     total = term.copy()
     while np.abs(term).max() > 1e-25:
@@ -60,7 +60,7 @@ def _erf_series(x: Array) -> Array:
 @each
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no wider number to compare with")
 def test_float64(name: str) -> None:
-    """Dense samples at every scale, against long double."""
+    """Dense samples at every scale are within 2 ulp, compared with long double."""
     rng = np.random.default_rng(3)
     scales = [rng.standard_normal(200_000) * s for s in (1e-3, 0.3, 1, 3, 200)] + [rng.uniform(0.5, 2, 400_000)]
     x = np.concatenate(scales)
@@ -72,7 +72,7 @@ def test_float64(name: str) -> None:
 @each
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_special_values(name: str, dtype: Any, isa: str) -> None:
-    """NaN, infinities, zeros with their signs, the smallest and largest numbers."""
+    """NaN, infinities, signed zeros, and the smallest and largest numbers give the right values."""
     info = np.finfo(dtype)
     ends = [np.inf, 0.0, info.smallest_subnormal, 7 * info.smallest_subnormal, info.tiny, info.max]
     x = np.array([np.nan, *ends, *(-e for e in ends)], dtype)
@@ -83,7 +83,7 @@ def test_special_values(name: str, dtype: Any, isa: str) -> None:
 @each
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_same_bits(name: str, dtype: Any, isa: str) -> None:
-    """On every ISA what the C++ function gives for one element alone."""
+    """Arrays give the same bits on every ISA as the C++ function gives for a single element."""
     with np.errstate(all="ignore"):
         x = next(_all_float32(65_521)).astype(dtype)[:5003]
     alone = np.concatenate([_core.elementary(name, x[i : i + 1]) for i in range(x.size)])

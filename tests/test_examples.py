@@ -1,4 +1,4 @@
-"""The examples for authors of other libraries: built against the installed package, and run."""
+"""The examples for authors of other libraries build against the installed package and run."""
 
 import importlib.util
 import re
@@ -43,7 +43,7 @@ def _built_with_cython(folder: Path, name: str) -> ModuleType:
 
 
 def _code(language: str) -> str:
-    """All blocks of a language in the page."""
+    """Return all code blocks of a language on the page."""
     return "\n".join(re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL))
 
 
@@ -69,7 +69,7 @@ def test_cython(logistic: ModuleType) -> None:
 
 
 def test_cython_in_threads(logistic: ModuleType) -> None:
-    """Several at once: each finds what it finds alone."""
+    """Several calls at once give the same results as each alone."""
     found = {}
     threads = [Thread(target=lambda s=s: found.update({s: logistic.train(*_problem(s), 50, 0.05)})) for s in range(4)]
     for thread in threads:
@@ -83,7 +83,7 @@ def test_cython_in_threads(logistic: ModuleType) -> None:
 
 
 def test_a_call_costs_little(logistic: ModuleType) -> None:
-    """60 ns over the kernel is the bar of the benchmark; here no more is asked than on a busy machine too."""
+    """A call costs little: the benchmark's bar is 60 ns over the kernel, this bound also holds on a busy machine."""
     assert min(logistic.nanoseconds_per_call(1, 100_000) for _ in range(5)) < 1000
 
 

@@ -1,4 +1,4 @@
-"""Random fills: their values from the documented words, who may be filled, what is refused."""
+"""Random fills: their values from the documented words, valid targets, refused arguments."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ FILLS: tuple[Callable[..., Any], ...] = (
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_uniform_bits(dtype: Any, size: int, isa: str) -> None:
-    """[0, 1) exactly as documented, other intervals within two ulps."""
+    """Values in [0, 1) are exactly as documented, those in other intervals within two ulps."""
     out = np.empty(size, dtype)
     _core.uniform(out, 0.0, 1.0, 4, 5, 6 * 64)
     unit = reference.uniform01(size, dtype, 4, 5, 6)
@@ -38,7 +38,7 @@ def test_uniform_bits(dtype: Any, size: int, isa: str) -> None:
 
 
 def test_every_uniform_is_below_one() -> None:
-    """2^28 words, among which next to all of their 2^24 upper parts are: each becomes its multiple of 2^-24."""
+    """2^28 words, which have nearly all 2^24 values of the upper bits, give exactly these values times 2^-24."""
     g, again, seen = Generator(1), Generator(1), np.zeros(2**24, bool)
     out = np.empty(2**24, np.float32)
     for _ in range(16):
@@ -51,7 +51,7 @@ def test_every_uniform_is_below_one() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_uniform_never_reaches_the_end(dtype: Any) -> None:
-    """Intervals of one step, where rounding would give the end for half of all draws; and of none."""
+    """The upper end is never drawn, even from one-step intervals, where half of the draws round to it, or empty."""
     for low in (1.0, -1.0, 1e5, 0.0):
         high = float(np.nextafter(dtype(low), dtype(np.inf)))
         out = random.uniform_(np.empty(10_000, dtype), low, high, Generator(1))
@@ -66,7 +66,7 @@ def test_uniform_never_reaches_the_end(dtype: Any) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_normal_values(dtype: Any, size: int, isa: str) -> None:
-    """Box and Muller's transform of the documented uniforms, within four ulps of the largest."""
+    """Values are the Box-Muller transform of the documented uniforms, within four ulps of the largest."""
     out = np.empty(size, dtype)
     _core.normal(out, 0.0, 1.0, 4, 5, 6 * 64)
     z = reference.normal01(size, dtype, 4, 5, 6)
@@ -75,7 +75,7 @@ def test_normal_values(dtype: Any, size: int, isa: str) -> None:
     assert error_in_ulps(out, 2 + 0.5 * z) <= 4
 
 
-# Intervals of the standard normal: about the middle, lopsided, narrow, open, in both tails, beyond all doubles' tails.
+# Intervals of the standard normal: around 0, lopsided, narrow, open, in both tails, and beyond the tails of doubles.
 INTERVALS = [
     *((-2, 2), (-INF, INF), (-1, 0.5), (0, INF), (-INF, 0.25), (-1e-6, 1e-6), (-2.9, 2.9), (-2.91, 1), (1, 2)),
     *((2.9, 30), (2.99, 3), (-3.5, -2.5), (3, INF), (3.5, 3.6), (5, 6), (-40, -38), (-INF, -8), (37.5, 38.5)),
@@ -86,7 +86,7 @@ INTERVALS = [
 @pytest.mark.parametrize("interval", INTERVALS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_truncated_normal_values(dtype: Any, interval: tuple[float, float], isa: str) -> None:
-    """The inverse of the distribution function at the documented uniforms, as scipy's logarithms of tails say it."""
+    """Values are the inverse distribution function at the documented uniforms, computed with scipy's log-tails."""
     a, b = interval
     out = np.empty(500, dtype)
     for mean, std in ((0.0, 1.0), (3.0, 0.25)):
@@ -100,7 +100,7 @@ def test_truncated_normal_values(dtype: Any, interval: tuple[float, float], isa:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_exponential_values(dtype: Any, isa: str) -> None:
-    """-ln(1 - u) / lambd, with 1 - u in (0, 1]."""
+    """Values are -ln(1 - u) / lambd, where 1 - u is in (0, 1]."""
     for lambd in (1.0, 0.125, 10.0):
         out = np.empty(999, dtype)
         _core.exponential(out, lambd, 4, 5, 6 * 64)
@@ -111,7 +111,7 @@ def test_exponential_values(dtype: Any, isa: str) -> None:
 
 @pytest.mark.parametrize("limits", [(0, 1), (0, 10), (-3, 4), (0, 2**32), (-(2**63), 2**63), (2**63 - 1, 2**63)])
 def test_integers(limits: tuple[int, int], isa: str) -> None:
-    """low + floor((high - low) w / 2^64), in exact integers."""
+    """Values are low + floor((high - low) w / 2^64), in exact integers."""
     low, high = limits
     words = reference.philox_blocks(4, 5, 6, 32).astype(object).reshape(-1, 2, 2, 16)
     wide = (words[:, :, 0] * 2**32 + words[:, :, 1]).reshape(-1)[:999]
@@ -120,14 +120,14 @@ def test_integers(limits: tuple[int, int], isa: str) -> None:
 
 
 def test_integers_as_numpy_names_them() -> None:
-    """One limit is the upper one."""
+    """As in NumPy, a single limit is the upper one."""
     draws = [random.integers_(np.empty(99, np.int64), *limits, generator=Generator(1)) for limits in ((5,), (0, 5))]
     assert same_bits(*draws) and set(draws[0].tolist()) == {0, 1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 63, 64, 65, 257, 8192, 8193, 16384, 100_003, 2**19 + 1])
 def test_permutation(n: int, isa: str) -> None:
-    """Every number once, the same order for any number of threads; the draw's words are taken."""
+    """A permutation has every number once and the same order for any number of threads; its words count as used."""
     orders = []
     for threads in THREADS:
         with running(isa, threads):
@@ -143,7 +143,7 @@ def test_permutation(n: int, isa: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_in_place(dtype: Any) -> None:
-    """The caller's memory is filled, nothing beside it, and what was given comes back; Parameters and tensors too."""
+    """A fill writes only into the caller's memory and returns its argument, also a Parameter or a tensor."""
     for fill in FILLS:
         target = guarded((13, 7), dtype, 3)
         assert fill(target.array, generator=Generator(1)) is target.array
@@ -160,7 +160,7 @@ def test_in_place(dtype: Any) -> None:
 
 
 def test_array_of_a_tensor_keeps_it() -> None:
-    """The array lives on without the tensor's name."""
+    """The array of a tensor stays valid after the last name of the tensor is gone."""
     torch = pytest.importorskip("torch")
     array = random.fill.as_array(torch.arange(10.0))
     torch.zeros(10)
@@ -182,7 +182,7 @@ def _spoiled(kind: str, dtype: Any) -> Any:
 
 @pytest.mark.parametrize("kind", ["read-only", "strided", "byte order", "list", "dtype"])
 def test_refused_targets(kind: str) -> None:
-    """By name, before a number is taken."""
+    """Bad targets are refused before a random number is drawn."""
     error = ValueError if kind in ("read-only", "strided") else TypeError
     for fill in (*FILLS, lambda t, generator: random.integers_(t, 5, generator=generator)):
         g = Generator(1)
@@ -219,7 +219,7 @@ REFUSALS: list[tuple[str, tuple[Any, ...], str]] = [
 
 @pytest.mark.parametrize(("name", "args", "sentence"), REFUSALS)
 def test_refusals(name: str, args: tuple[Any, ...], sentence: str) -> None:
-    """Refused by name; nothing written, no random number taken."""
+    """Bad options are refused; nothing is written and no random number is drawn."""
     target, generator = np.zeros((3, 3)), Generator(1)
     with pytest.raises(ValueError, match=sentence):
         getattr(random, name)(target, *args, generator=generator)
@@ -227,7 +227,7 @@ def test_refusals(name: str, args: tuple[Any, ...], sentence: str) -> None:
 
 
 def test_integer_refusals() -> None:
-    """Empty intervals, and what int64 cannot hold; lengths below zero."""
+    """Empty intervals, limits that int64 cannot hold, and negative lengths are refused."""
     target, g = np.zeros(3, np.int64), Generator(1)
     for limits in ((0,), (5, 5), (5, 4), (0, 2**63 + 1), (-(2**63) - 1, 0)):
         with pytest.raises(ValueError, match=r"^low: got the interval \[.*\), want"):
@@ -240,7 +240,7 @@ def test_integer_refusals() -> None:
 
 
 def test_empty() -> None:
-    """Refused, and no number taken; but a permutation of nothing is one."""
+    """Fills refuse empty arrays and draw nothing; the permutation of no elements is empty."""
     g = Generator(1)
     for fill in FILLS:
         with pytest.raises(ValueError, match=r"^tensor: got shape \(0, 3\), want at least one element"):
@@ -251,7 +251,7 @@ def test_empty() -> None:
 
 
 def test_constant() -> None:
-    """A deviation of zero gives the mean."""
+    """A standard deviation of zero gives the mean."""
     for dtype in DTYPES:
         np.testing.assert_array_equal(random.normal_(np.empty(99, dtype), 2.0, 0.0), 2.0)
         np.testing.assert_array_equal(random.trunc_normal_(np.empty(99, dtype), 1.5, 0.0), 1.5)

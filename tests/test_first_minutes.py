@@ -32,7 +32,7 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("arguments", [("-c", "import fastnn"), ("-m", "fastnn", "info"), ("-m", "fastnn")])
 def test_sources_that_hide_the_package(sources: Path, arguments: tuple[str, ...]) -> None:
-    """One sentence with the remedy. -S: an editable installation would find its own kernels, wherever Python starts."""
+    """The error is one sentence with the remedy. -S keeps an editable installation from finding its own kernels."""
     done = python(sources, "-ES", *arguments)
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and "circular" not in done.stderr
@@ -45,13 +45,13 @@ def test_sources_that_hide_the_package(sources: Path, arguments: tuple[str, ...]
 
 
 def test_the_remedy(sources: Path) -> None:
-    """With -P the installed package is found in the same folder."""
+    """With -P, Python finds the installed package in the same folder."""
     done = python(sources, "-P", "-m", "fastnn", "info")
     assert (done.returncode, done.stderr) == (0, "") and f"threads:{'':9}" in done.stdout
 
 
 def test_kernels_that_cannot_be_loaded(sources: Path) -> None:
-    """What the loader says is passed on."""
+    """The loader's error message is passed on."""
     suffix = subprocess.check_output(
         [sys.executable, "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"], text=True
     )
@@ -64,14 +64,14 @@ def test_kernels_that_cannot_be_loaded(sources: Path) -> None:
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="no documentation beside the tests")
 def test_names_in_the_documentation() -> None:
-    """What a page calls `fastnn.something` is there after `import fastnn`."""
+    """Every `fastnn.name` on a page exists after `import fastnn`."""
     names = {name for page in PAGES for name in re.findall(r"(?<![\w/.-])fastnn\.([A-Za-z]\w*)", page.read_text())}
     assert {"Trainer", "data", "plot", "report", "torch", "training"} <= names
     assert names - FILES - set(dir(fastnn)) == set()
 
 
 def test_modules_come_when_they_are_asked_for() -> None:
-    """`import fastnn` alone imports neither the training nor matplotlib, nor torch; `dir` and attributes have all."""
+    """`import fastnn` imports neither training, matplotlib nor torch; `dir` and attributes have all modules."""
     code = (
         "import sys, fastnn; before = set(sys.modules); names = dir(fastnn); assert 'torch' in names; "
         "assert not {'fastnn.training', 'fastnn.plot', 'fastnn.torch', 'matplotlib', 'torch'} & set(sys.modules); "
@@ -82,7 +82,7 @@ def test_modules_come_when_they_are_asked_for() -> None:
 
 
 def test_a_module_whose_package_is_missing() -> None:
-    """It is no attribute, for `hasattr` and `help`; an import says what to install."""
+    """A module whose package is missing is no attribute for `hasattr` and `help`; its import says what to install."""
     code = (
         "import inspect, sys; sys.modules['torch'] = None; import fastnn; "
         "assert not hasattr(fastnn, 'torch'); assert dict(inspect.getmembers(fastnn))['nn'] is fastnn.nn\n"
@@ -96,7 +96,7 @@ def test_a_module_whose_package_is_missing() -> None:
 
 
 def test_unknown_names() -> None:
-    """An ordinary AttributeError."""
+    """An unknown name raises an ordinary AttributeError."""
     with pytest.raises(AttributeError, match="module 'fastnn' has no attribute 'Trainr'"):
         fastnn.Trainr  # noqa: B018
     assert all(name in dir(fastnn) for name in fastnn.__all__) and inspect.ismodule(fastnn.data)

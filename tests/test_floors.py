@@ -1,7 +1,7 @@
-"""Dependencies point down: the tables of docs/architecture.md say which floor a module stands on, the imports obey.
+"""Dependencies point down: the tables of docs/architecture.md assign each module to a floor, and all imports obey them.
 
-An edge is any import, whether at the top of a module, in a function or under `if TYPE_CHECKING`, and any #include. A
-name in a table stands for itself, `name.*` for all below it that has no row of its own.
+An edge is any import, at the top of a module, in a function or under `if TYPE_CHECKING`, and any #include. A name in a
+table stands for one module, `name.*` for all modules below it without a row of their own.
 """
 
 import ast
@@ -24,14 +24,14 @@ ADAPTERS = "adapters"
 
 
 def table(heading: str) -> list[tuple[str, list[str]]]:
-    """(floor, names) of every row of the first table under a heading, the lowest floor first."""
+    """Return (floor, names) for every row of the first table under a heading, the lowest floor first."""
     section = PAGE.read_text().split(f"## {heading}\n")[1].split("\n#")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
     return [(floor, re.findall(r"`([^`]+)`", names)) for floor, names, *_ in rows[2:]]
 
 
 def floors(heading: str, modules: set[str]) -> dict[str, str]:
-    """The floor of every module, by the most exact name that stands for it."""
+    """Return the floor of every module, from the most specific name that covers it."""
     names = {name: floor for floor, row in table(heading) for name in row}
     rows = {module: next((name for name in _standing_for(module) if name in names), "") for module in sorted(modules)}
     assert [module for module, row in rows.items() if not row] == [], f"no row of '{heading}' names them"
@@ -40,13 +40,13 @@ def floors(heading: str, modules: set[str]) -> dict[str, str]:
 
 
 def _standing_for(module: str) -> list[str]:
-    """a.b, then a.*: the most exact one first."""
+    """Return the names that cover a.b: a.b itself, then a.*, the most specific first."""
     parts = module.split(".")
     return [module, *(".".join([*parts[:i], "*"]) for i in range(len(parts) - 1, 0, -1))]
 
 
 def sources() -> dict[str, Path]:
-    """The package's modules by their names below `fastnn`; the package itself is "fastnn"."""
+    """Return the package's modules by their names below `fastnn`; the package itself is "fastnn"."""
     root = ROOT / "fastnn"
     paths = [*root.rglob("*.py"), root / "_core.pyi"]
     names = [".".join(path.relative_to(root).with_suffix("").parts).removesuffix("__init__") for path in paths]
@@ -57,12 +57,12 @@ MODULES = sources()
 
 
 def imports(module: str, text: str) -> set[str]:
-    """The modules of the package that one imports; a name of a face is an import of the face."""
+    """Return the modules of the package that a module imports; importing a name from a package imports the package."""
     return {target for name in _imported(module, ast.parse(text)) if (target := _module(name)) is not None} - {module}
 
 
 def _imported(module: str, tree: ast.AST) -> Iterator[str]:
-    """Dotted names, of which the last part may be a name within a module."""
+    """Yield dotted names, whose last part may be a name within a module."""
     package = ["fastnn", *module.split(".")] if module != "fastnn" else ["fastnn"]
     if MODULES[module].name != "__init__.py":
         package.pop()
@@ -80,7 +80,7 @@ def _imported(module: str, tree: ast.AST) -> Iterator[str]:
 
 
 def _module(name: str) -> str | None:
-    """The module of the package that a dotted name is, or is in."""
+    """Return the module of the package that a dotted name denotes or lies in."""
     if name.partition(".")[0] != "fastnn":
         return None
     inner = name.removeprefix("fastnn").removeprefix(".")
@@ -90,7 +90,7 @@ def _module(name: str) -> str | None:
 
 
 def includes() -> tuple[Edges, set[str]]:
-    """What each file of csrc/ includes there, and the folders, with dots for slashes."""
+    """Return which files of csrc/ each file includes, and the folders, with dots instead of slashes."""
     root = ROOT / "csrc"
     files = {str(path.relative_to(root)) for path in root.rglob("*") if path.suffix in (".h", ".cpp", ".inc", ".cu")}
     edges: Edges = {}
@@ -102,19 +102,19 @@ def includes() -> tuple[Edges, set[str]]:
 
 
 def folder(file: str) -> str:
-    """`a.b` of a/b/c.h."""
+    """Return `a.b` for a/b/c.h."""
     return ".".join(Path(file).parent.parts)
 
 
 def up(edges: Edges, floor: dict[str, str]) -> list[str]:
-    """The edges that go up; adapters stand below the highest floor alone, and nothing but that leads to them."""
+    """Return the edges that go up; adapters stand just below the highest floor, and only that floor may use them."""
     last = max(int(number) for number in floor.values() if number != ADAPTERS)
     height = {module: last - 0.5 if number == ADAPTERS else float(number) for module, number in floor.items()}
     return [f"{a} -> {b}" for a, targets in edges.items() for b in targets if height[a] < height[b]]
 
 
 def circle(edges: Edges) -> list[str]:
-    """The modules of a circle, if there is one."""
+    """Return the modules of a cycle, if there is one."""
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:
@@ -123,31 +123,31 @@ def circle(edges: Edges) -> list[str]:
 
 
 def python_edges() -> Edges:
-    """Every import of the package; the stub is no code."""
+    """Return every import of the package, without the stub, which is not code."""
     return {name: imports(name, path.read_text()) for name, path in MODULES.items() if path.suffix == ".py"}
 
 
 def test_imports_point_down() -> None:
-    """No exceptions."""
+    """No import goes up; there are no exceptions."""
     assert up(python_edges(), floors("Floors of the package", set(MODULES))) == []
 
 
 def test_no_circles_of_modules() -> None:
-    """Neither on one floor."""
+    """Modules import each other without cycles, also on the same floor."""
     assert circle(python_edges()) == []
 
 
 def test_nothing_imports_an_adapter() -> None:
-    """They come when they are asked for: by the command line, or by name."""
+    """Adapters are imported only on request: by the command line, or by name."""
     floor = floors("Floors of the package", set(MODULES))
     found = [(a, b) for a, targets in python_edges().items() for b in targets if floor[b] == ADAPTERS != floor[a]]
     assert [edge for edge in found if edge[0] != "__main__"] == []
 
 
 def test_faces_hold_no_code() -> None:
-    """The `__init__` of a package re-exports names, at once or when they are asked for, or says what is missing.
+    """The `__init__` of a package only re-exports names, at once or on demand, or reports a missing package.
 
-    fastnn's own finds out which modules there are.
+    The one of fastnn itself also finds out which modules exist.
     """
     for name, path in MODULES.items():
         if path.name == "__init__.py" and name != "fastnn":
@@ -164,7 +164,7 @@ def _re_exports(node: ast.stmt) -> bool:
 
 
 def test_includes_point_down() -> None:
-    """The same for csrc/, whose floors are folders."""
+    """Includes in csrc/ point down, too; its floors are folders."""
     edges, folders = includes()
     floor = floors("Floors of csrc", folders)
     assert up(edges, {file: floor[folder(file)] for file in edges}) == []
@@ -191,12 +191,12 @@ def test_includes_point_down() -> None:
     ],
 )
 def test_the_reader_of_imports(module: str, text: str, want: set[str]) -> None:
-    """What it finds in one module."""
+    """`imports` finds all imports in the text of a module."""
     assert imports(module, text) == want
 
 
 def test_the_judges() -> None:
-    """An edge that goes up, one to an adapter, and a circle are seen."""
+    """`up` and `circle` find an edge that goes up, an edge to an adapter, and a cycle."""
     floor = {"a": "1", "b": "2", "torch": ADAPTERS, "fastnn": "3"}
     edges: Edges = {"a": {"b"}, "b": {"a", "torch"}, "torch": {"b", "fastnn"}, "fastnn": {"torch"}}
     assert sorted(up(edges, floor)) == ["a -> b", "b -> torch", "torch -> fastnn"]
@@ -221,7 +221,7 @@ for name in sys.argv[1:]:
 
 
 def test_every_module_can_be_imported_first() -> None:
-    """No module relies on another one having been imported before it, as partly loaded faces would make it."""
+    """Every module can be imported first: none relies on an earlier import, as partly loaded packages would."""
     optional = ("torch", "_threadpoolctl", "__main__")
     names = [f"fastnn.{name}" for name in MODULES if name != "fastnn" and name.partition(".")[0] not in optional]
     assert len(names) > 100

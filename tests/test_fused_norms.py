@@ -1,4 +1,4 @@
-"""Fused and rms norms: the bits of their parts, hard numbers, empty batches, running statistics, refusals."""
+"""Fused and RMS norms: same bits as their parts, tiny probabilities, masks, layouts, running statistics."""
 
 import itertools
 from typing import Any
@@ -32,7 +32,7 @@ PARTS = list(itertools.product([True, False], [0.0, 0.3, 1.0], [True, False], [T
 def test_residual_norm_has_the_bits_of_its_parts(
     n: int, residual: bool, p: float, norm: bool, affine: bool, dtype: Any, isa: str
 ) -> None:
-    """layer_norm(residual + dropout(x)), and the mask and bits taken are dropout's; also in place."""
+    """The fused call has the bits of layer_norm(residual + dropout(x)), dropout's mask and offset; also in place."""
     x, r, weight, bias = _normals(dtype, (11, n), (11, n), (n,), (n,))
     parts = (weight, bias) if affine and norm else (None, None)
     a, b = Generator(5, 6), Generator(5, 6)
@@ -56,7 +56,7 @@ def test_residual_norm_has_the_bits_of_its_parts(
 @pytest.mark.parametrize("n", LENGTHS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_residual_norm_backward_has_the_bits_of_its_parts(n: int, p: float, pre: bool, dtype: Any, isa: str) -> None:
-    """layer_norm_backward, the sum's own gradient added, then dropout_backward; also over dy and over the sum."""
+    """The fused backward is layer_norm_backward, plus the sum's own gradient, then dropout_backward; also in place."""
     x, dy, dsum, weight = _normals(dtype, (70, n), (70, n), (70, n), (n,))
     mask = F.DropoutMask(p, 5, 6, 7)
     _, mean, rstd = F.layer_norm(x, n, return_stats=True)
@@ -81,7 +81,7 @@ def test_residual_norm_backward_has_the_bits_of_its_parts(n: int, p: float, pre:
 
 @pytest.mark.parametrize("part", ["sum", "y", "backward"])
 def test_residual_norm_of_a_tiny_probability(part: str) -> None:
-    """p below 2**-17 drops nothing, and dropout still multiplies by 1 / (1 - p)."""
+    """A p below 2**-17 drops nothing, and dropout still multiplies by 1 / (1 - p)."""
     x, dy = _normals(np.float64, (3, 7), (3, 7))
     dropped, mask = F.dropout(x, 2**-20, generator=Generator(1), return_mask=True)
     got = F.dropout_add_layer_norm(x, None, 7, p=2**-20, generator=Generator(1), return_stats=True)
@@ -95,7 +95,7 @@ def test_residual_norm_of_a_tiny_probability(part: str) -> None:
 
 
 def test_statistics_without_a_norm() -> None:
-    """The same for every call, whatever lay in that memory before."""
+    """Without a norm the statistics are zeros, whatever the memory held before."""
     for _ in range(20):
         np.full(3, 7.0), np.full(3, 7.0)
         done = F.dropout_add_layer_norm(np.ones((3, 7)), np.ones((3, 7)), return_stats=True)
@@ -103,7 +103,7 @@ def test_statistics_without_a_norm() -> None:
 
 
 def test_mask_across_calls() -> None:
-    """Two calls never share a mask, and an odd number of elements takes whole blocks."""
+    """Two calls never share a mask, and an odd number of elements uses whole blocks."""
     g = Generator(1)
     x = np.ones((3, 43))
     first, second = (F.dropout_add_layer_norm(x, p=0.5, generator=g, return_stats=True).mask for _ in range(2))
@@ -114,7 +114,7 @@ def test_mask_across_calls() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_channels_last_is_a_matrix(shape: tuple[int, ...], training: bool, dtype: Any, isa: str) -> None:
-    """(N, ..., C) has the bits of (N * ..., C), forward and backward, running statistics too."""
+    """(N, ..., C) gives the same bits as (N * ..., C), forward and backward, also for running statistics."""
     x, r, dy = _normals(dtype, shape, shape, shape)
     c = shape[-1]
     weight, bias, mean = _normals(dtype, (c,), (c,), (c,))
@@ -135,7 +135,7 @@ def test_channels_last_is_a_matrix(shape: tuple[int, ...], training: bool, dtype
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_batch_norm_has_the_bits_of_its_parts(shape: tuple[int, ...], last: bool, dtype: Any, isa: str) -> None:
-    """relu(batch_norm + residual), each on its own and both, forward and backward, in training and evaluation."""
+    """The fused call has the bits of relu(batch_norm + residual), with any part left out, forward and backward."""
     x, r, dy = _normals(dtype, shape, shape, shape)
     c = shape[-1 if last else 1]
     weight, bias, mean = _normals(dtype, (c,), (c,), (c,))
@@ -180,7 +180,7 @@ def test_unbiased(unbiased: bool, last: bool) -> None:
 
 @pytest.mark.parametrize("name", ["BatchNorm1d", "BatchNorm2d"])
 def test_cumulative_average(name: str) -> None:
-    """momentum=None in nn: every batch counts the same, as in torch's module, through evaluation and an empty batch."""
+    """With momentum=None all batches count equally, as in torch, and evaluation in between changes nothing."""
     shape = (4, 3, 5, 2) if name == "BatchNorm2d" else (4, 3, 5)
     ours = getattr(nn, name)(3, momentum=None, dtype=np.float64)
     means: list[Array] = []

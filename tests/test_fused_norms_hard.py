@@ -1,4 +1,4 @@
-"""Fused and rms norms where they are hard: large means, huge values, special values, none; and every refusal."""
+"""Fused and RMS norms in hard cases: large means, huge values, special values, empty arrays; and refused arguments."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def _first(x: Array, last: bool) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", HARD)
 def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], last: bool, isa: str) -> None:
-    """A mean of 1e4 deviations and values of 1e30, with residual and relu: right to 1e-5, statistics to 1e-9."""
+    """A mean of 1e4 deviations, or values of 1e30, with residual and relu: errors to 1e-5, statistics to 1e-9."""
     x, (r, dy) = hard_values(RNG, kind, shape, dtype), RNG.standard_normal((2, *shape)).astype(dtype)
     c = shape[-1 if last else 1]
     weight, bias = RNG.standard_normal((2, c)).astype(dtype)
@@ -48,7 +48,7 @@ def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], last: bo
 @pytest.mark.parametrize("kind", HARD)
 @pytest.mark.parametrize("n", [5, 128, 501])
 def test_rms_norm_hard(n: int, kind: str, dtype: Any, isa: str) -> None:
-    """Right to 1e-5, forward and backward."""
+    """Results are right to 1e-5, forward and backward."""
     x, dy, weight = (
         hard_values(RNG, kind, (7, n), dtype),
         RNG.standard_normal((7, n)).astype(dtype),
@@ -64,7 +64,7 @@ def test_rms_norm_hard(n: int, kind: str, dtype: Any, isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", HARD)
 def test_residual_norm_hard(kind: str, dtype: Any, isa: str) -> None:
-    """Right to 1e-5 where nothing is lost in the sum itself."""
+    """Results are right to 1e-5 where the sum itself loses no digits."""
     x, r, dy = (hard_values(RNG, k, (7, 501), dtype) for k in (kind, kind, "mean 1e4"))
     done = F.dropout_add_layer_norm(x, r, 501, return_stats=True)
     want = reference.layer_norm(x + r, 1)
@@ -81,7 +81,7 @@ SIZES = {np.float32: (1e-40, 1e-30, 1e30, 1e38), np.float64: (1e-310, 1e-200, 1e
 
 @pytest.mark.parametrize(("dtype", "size"), [(d, s) for d, sizes in SIZES.items() for s in sizes])
 def test_finite_never_gives_nan(dtype: Any, size: float, isa: str) -> None:
-    """Values of every size, of one sign and of both, up to where the sum of the parts overflows."""
+    """Finite values of any size, of one sign or both, never give NaN, unless the sum of the parts overflows."""
     for x in (RNG.uniform(0.5, 1, (6, 33)) * size, RNG.uniform(-1, 1, (6, 33)) * size):
         x, dy = x.astype(dtype), RNG.standard_normal((6, 33)).astype(dtype)
         y, rrms = F.rms_norm(x, 33, return_stats=True)
@@ -100,7 +100,7 @@ def test_finite_never_gives_nan(dtype: Any, size: float, isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.filterwarnings("ignore:.*invalid value:RuntimeWarning")
 def test_special_values_stay_in_their_row_or_channel(dtype: Any, value: float, isa: str) -> None:
-    """One value at every place: what it does not reach has the bits of the clean run, its row or channel is NaN."""
+    """One special value makes its row or channel NaN; all other results have the bits of the clean run."""
     clean, dy = RNG.standard_normal((2, 3, 67)).astype(dtype)
     runs: dict[str, tuple[int, Callable[[Array], Any]]] = {
         "rms": (1, lambda x: F.rms_norm(x, 67)),
@@ -139,12 +139,13 @@ def test_dropped_values_are_zero(isa: str) -> None:
 @pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4, 4), (2, 3, 0), (4, 0), (0, 0), (4, 0, 5)])
 def test_empty_batch_norm(shape: tuple[int, ...], last: bool, training: bool, isa: str) -> None:
-    """Shapes stay, running statistics stay to the bit, gradients are zeros."""
+    """Empty batches keep shapes and running statistics bit for bit; gradients are zeros."""
     c = shape[-1 if last else 1]
     mean, var = RNG.standard_normal(c), RNG.uniform(1, 2, c)
     old = mean.copy(), var.copy()
     x = np.empty(shape)
-    F.batch_norm_backward(*RNG.standard_normal((2, 4, 6)), None, np.zeros(6), np.ones(6))  # its scratch is used again
+    # leaves values in the scratch memory
+    F.batch_norm_backward(*RNG.standard_normal((2, 4, 6)), None, np.zeros(6), np.ones(6))
     y, used, rstd = F.batch_norm(
         x, mean, var, training=training, residual=x, activation="relu", channels_last=last, return_stats=True
     )
@@ -159,7 +160,7 @@ def test_empty_batch_norm(shape: tuple[int, ...], last: bool, training: bool, is
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (2, 0, 5)])
 def test_empty_rows(shape: tuple[int, ...], isa: str) -> None:
-    """Shapes stay and gradients of the weight are zeros."""
+    """Empty rows keep shapes, and gradients of the weight are zeros."""
     x, n = np.empty(shape), shape[-1]
     y, rrms = F.rms_norm(x, n, return_stats=True)
     dx, dw = F.rms_norm_backward(x, x, None, rrms)
@@ -180,14 +181,14 @@ FUSED = ["batch_norm-fused_first", "batch_norm-fused_last"]
 @pytest.mark.parametrize("activation", ["gelu", "RELU", "relu ", "", 1, True, b"relu", ["relu"]])
 @pytest.mark.parametrize("name", FUSED)
 def test_activation(name: str, activation: Any) -> None:
-    """None and "relu" are all there is."""
+    """Only None and "relu" are accepted as activation."""
     arrays, options = CALLS[name].arrays(), CALLS[name].options | {"activation": activation}
     refused(lambda: F.batch_norm(**arrays, **options), arrays, ValueError, "^activation: got .*, want None or 'relu'")
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 1, 3), (1, 1, 1, 3)])
 def test_one_value_per_channel(shape: tuple[int, ...]) -> None:
-    """Has no variance in training, channels last too; evaluation takes it."""
+    """Training refuses one value per channel, which has no variance, also with channels last; evaluation accepts it."""
     arrays = {k: np.ones(shape) for k in ("x", "residual", "out")} | {
         "running_mean": np.ones(3),
         "running_var": np.ones(3),
@@ -204,7 +205,7 @@ def test_one_value_per_channel(shape: tuple[int, ...]) -> None:
     [*(("momentum", v) for v in (NAN, -0.1, 1.1)), *(("eps", v) for v in (NAN, INF, -1e-5))],
 )
 def test_batch_norm_options(name: str, option: str, value: float) -> None:
-    """Refused before anything is written."""
+    """Bad options are refused before anything is written."""
     arrays, options = CALLS[name].arrays(), CALLS[name].options | {option: value}
     refused(lambda: F.batch_norm(**arrays, **options), arrays, ValueError, f"^{option}: got {value}, want ")
 
@@ -221,7 +222,7 @@ def test_batch_norm_options(name: str, option: str, value: float) -> None:
     ],
 )
 def test_row_norm_options(name: str, options: dict[str, Any], sentence: str) -> None:
-    """Refused before anything is written or drawn."""
+    """Bad options are refused before anything is written or drawn."""
     call = CALLS[name]
     arrays = call.arrays()
     for p in ({"p": 0.5}, {"p": 0.5, "training": False}) if "p" in call.options else ({},):
@@ -263,5 +264,5 @@ def test_row_norm_probability(p: float, residual: bool) -> None:
     ],
 )
 def test_shapes(run: Callable[[], Any], sentence: str) -> None:
-    """What the last axis asks for."""
+    """The number of axes and the length of the last axis are checked."""
     refused(run, {}, ValueError, sentence)

@@ -1,4 +1,4 @@
-"""A position in a stream: what moves it, what restores it, what is taken for one."""
+"""A generator is a position in a stream: what moves it, what restores it, and what is accepted as one."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ from fastnn import functional as F
 
 
 def test_reserve() -> None:
-    """A draw begins at a multiple of `align`, and the next one at a fresh block of 64 words."""
+    """A draw begins at a multiple of `align`, and the next draw at a new block of 64 words."""
     generator = Generator(3, 4)
     assert [generator.reserve(n) for n in (1, 64, 65, 0, 128)] == [0, 64, 128, 256, 256]
     assert generator.offset == 384 and "seed=3, stream=4, offset=384" in repr(generator)
@@ -28,7 +28,7 @@ def test_reserve() -> None:
 
 
 def test_give_back() -> None:
-    """Undone, unless somebody has drawn since."""
+    """`give_back` undoes a draw, unless another draw has followed."""
     generator = Generator(3)
     generator.give_back(generator.reserve(100), 100)
     assert generator.offset == 0
@@ -40,7 +40,7 @@ def test_give_back() -> None:
 
 @pytest.mark.parametrize("dtype", [*DTYPES, np.int64])
 def test_any_split(dtype: Any) -> None:
-    """A part of an array, filled after `advance`, has the bits that it has in the whole."""
+    """A part of an array that is filled after `advance` has the same bits as in the whole array."""
 
     def fill(array: Any, g: Generator, kind: str) -> Any:
         return (
@@ -62,7 +62,7 @@ def test_any_split(dtype: Any) -> None:
 
 
 def test_advance() -> None:
-    """As if so many words had been drawn; not beyond the end of the stream."""
+    """`advance` has the effect of drawing that many words; it refuses to go beyond the end of the stream."""
     generator = Generator(1)
     assert generator.advance(5) is generator and generator.advance(70).offset == 75
     assert generator.reserve(1, 1) == 75 and generator.offset == 128
@@ -80,7 +80,7 @@ def test_advance() -> None:
 @pytest.mark.parametrize("begin", [0, 1, 63, 64, 1000])
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 200])
 def test_random_raw(n: int, begin: int) -> None:
-    """The stream's words, from any place."""
+    """`random_raw` returns the words of the stream from any position."""
     generator = Generator(2**63 + 1, 7).advance(begin)
     words = reference.philox_blocks(2**63 + 1, 7, 0, 20).reshape(-1)
     np.testing.assert_array_equal(generator.random_raw(n), words[begin : begin + n])
@@ -88,7 +88,7 @@ def test_random_raw(n: int, begin: int) -> None:
 
 
 def test_spawn() -> None:
-    """Children are numbered streams; nothing that descends from a root is there twice."""
+    """Children are numbered streams; no two descendants of a generator share a stream."""
     root = Generator(9)
     assert [g.stream for g in root.spawn(3)] == [1, 2, 3] and [g.stream for g in root.spawn(2)] == [4, 5]
     assert root.spawn(0) == [] and root.offset == 0
@@ -106,7 +106,7 @@ def test_spawn() -> None:
     ("stream", "room"), [(0, 2**32 - 1), (1, 2**16 - 1), (2**32, 2**15 - 1), (2**48, 0), (2**63, 0)]
 )
 def test_spawn_has_an_end(stream: int, room: int) -> None:
-    """Refused before a stream would be somebody else's; nothing is spawned then."""
+    """`spawn` refuses numbers whose streams would belong to others; then it spawns nothing."""
     generator = Generator(1, stream)
     with pytest.raises(ValueError, match=f"^n: got {room + 1}, want at most {room}, "):
         generator.spawn(room + 1)
@@ -118,7 +118,7 @@ def test_spawn_has_an_end(stream: int, room: int) -> None:
 
 
 def test_state() -> None:
-    """What is saved goes on from the same place, spawning too."""
+    """A restored state continues at the same position, also for `spawn`."""
     generator = Generator(3, 4)
     generator.spawn(2)
     generator.reserve(1000)
@@ -134,7 +134,7 @@ def test_state() -> None:
 @pytest.mark.parametrize("value", [-1, 2**64, 1.5, "x", None, True])
 @pytest.mark.parametrize("key", ["seed", "stream", "offset", "spawned"])
 def test_refused_states(key: str, value: Any) -> None:
-    """All or nothing."""
+    """A bad state is refused as a whole."""
     generator = Generator(3, 4)
     with pytest.raises(ValueError, match=rf"^{key}: got .*, want an integer in \[0, 2\*\*64\)"):
         generator.state = {"seed": 1, "stream": 1, "offset": 1, "spawned": 1, key: value}
@@ -147,7 +147,7 @@ def test_refused_states(key: str, value: Any) -> None:
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda g: pickle.loads(pickle.dumps(g))])
 def test_copies(duplicate: Callable[[Generator], Generator]) -> None:
-    """A copy, also one sent to another process, goes on from the same place and on its own."""
+    """A copy, also a pickled one, continues independently from the same position."""
     generator = Generator(3, 4)
     generator.reserve(1000)
     twin = duplicate(generator)
@@ -158,7 +158,7 @@ def test_copies(duplicate: Callable[[Generator], Generator]) -> None:
 
 @pytest.mark.parametrize("bad", [-1, 2**64, 1.0, "1", None, True])
 def test_refusals(bad: Any) -> None:
-    """Seeds and streams outside [0, 2**64) and of other types, by name."""
+    """Seeds and streams outside [0, 2**64) and of other types are refused."""
     with pytest.raises(ValueError, match=r"^seed: got .*, want an integer in \[0, 2\*\*64\)"):
         Generator(bad)
     with pytest.raises(ValueError, match=r"^stream: got .*, want an integer in \[0, 2\*\*64\)"):
@@ -170,7 +170,7 @@ def test_refusals(bad: Any) -> None:
 
 
 def test_manual_seed() -> None:
-    """Restarts what every call without a generator draws from, and hands that generator out."""
+    """manual_seed restarts the default generator and returns it."""
     draws = []
     for seed in (5, 5, 6):
         assert fastnn.manual_seed(seed) is fastnn.random.default_generator
@@ -195,7 +195,7 @@ USES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("use", USES)
 def test_what_a_generator_may_be(use: str) -> None:
-    """A seed, NumPy's generator, none; everywhere."""
+    """Every function accepts a seed, NumPy's generator or None as generator."""
     draw = USES[use]
     assert same_bits(draw(7), draw(Generator(7))) and same_bits(draw(np.int64(7)), draw(Generator(7)))
     assert same_bits(draw(np.random.default_rng(1)), draw(np.random.default_rng(1)))

@@ -1,4 +1,4 @@
-"""Every backward against central differences in float64, and everything against torch where it is installed."""
+"""Every backward function agrees with central differences in float64 and, if torch is installed, with torch."""
 
 from typing import Any
 
@@ -110,7 +110,7 @@ def test_torch_relu_and_cross_entropy() -> None:
     ids=str,
 )
 def test_torch_optimizers(name: str, options: dict[str, Any]) -> None:
-    """100 steps of three tensors, one of which misses every fourth gradient: 1e-12 relative."""
+    """100 steps of three tensors, one of which has no gradient every fourth time, agree with torch to 1e-12."""
     params = normals(RNG, (3, 50), (17,), (200,))
     torch, leaves = torch_leaves(*params)
     ours, theirs = getattr(optim, name)(params, lr=0.01, **options), getattr(torch.optim, name)(leaves, 0.01, **options)

@@ -1,4 +1,4 @@
-"""Activations against central differences, torch, and one another."""
+"""Activations agree with central differences, with torch, and with their fused forms."""
 
 import math
 import re
@@ -15,7 +15,7 @@ from fastnn import functional as F
 
 RNG = np.random.default_rng(23)
 
-# name -> positional options, and how torch calls it
+# name -> function, positional options, and the call in torch
 CASES: dict[str, tuple[str, tuple[Any, ...], Callable[[Any, Any], Any]]] = {
     "relu": ("relu", (), lambda t, x: t.nn.functional.relu(x)),
     "leaky_relu": ("leaky_relu", (), lambda t, x: t.nn.functional.leaky_relu(x)),
@@ -52,7 +52,7 @@ def _off_kink(x: Array) -> Array:
 
 @pytest.mark.parametrize("case", CASES)
 def test_central_differences(case: str) -> None:
-    """The threshold of softplus-3 is a step of e^-2 / 3 in the value, and kept away from."""
+    """Gradients agree with differences; x avoids the threshold of softplus-3, where the value jumps by e^-2 / 3."""
     x, dy = _off_kink(3 * RNG.standard_normal(500)), RNG.standard_normal(500)
     x = np.where(np.abs(3 * x - 2) < 0.01, 1.0, x)
     check_gradients(lambda: _forward(case, x), dy, (x,), (_backward(case, dy, x),))
@@ -68,7 +68,7 @@ def _of_reference(table: dict[str, Callable[..., Array]], case: str, x: Array) -
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 def test_reference(case: str, scale: float, isa: str) -> None:
-    """Values, and slopes times dy, of every size; relative, but where a tail ends."""
+    """Values and gradients at every scale are right to a relative error, except at the very end of a tail."""
     x, dy = scale * RNG.standard_normal(3000), RNG.standard_normal(3000)
     for found, want in (
         (_forward(case, x), _of_reference(reference.activation.VALUES, case, x)),
@@ -78,7 +78,7 @@ def test_reference(case: str, scale: float, isa: str) -> None:
 
 
 NAN, INF = np.nan, np.inf
-# At NaN, infinity and minus infinity, and at 0: values, then slopes. As PyTorch has them.
+# Values, then slopes, at NaN, infinity, minus infinity and 0, as in PyTorch.
 SPECIAL: dict[str, tuple[list[float], list[float]]] = {
     "relu": ([NAN, INF, 0, 0], [1, 1, 0, 0]),
     "leaky_relu": ([NAN, INF, -INF, 0], [0.01, 1, 0.01, 0.01]),
@@ -98,7 +98,7 @@ SPECIAL: dict[str, tuple[list[float], list[float]]] = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES)
 def test_special_values(case: str, dtype: Any, isa: str) -> None:
-    """Also in a vector's middle and in its tail; both zeros have one value and one slope."""
+    """Special values are right in the middle and in the tail of a vector; both zeros have the same value and slope."""
     values, slopes = SPECIAL[case]
     x = np.tile(np.array([NAN, INF, -INF, 0, -0.0, 1], dtype), 11)
     y, dx = _forward(case, x).reshape(11, 6), _backward(case, np.ones_like(x), x).reshape(11, 6)
@@ -109,7 +109,7 @@ def test_special_values(case: str, dtype: Any, isa: str) -> None:
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
 def test_softplus_at_its_threshold(beta: float, isa: str) -> None:
-    """The line begins beyond the threshold, not at it."""
+    """The linear part begins above the threshold, not at it."""
     x = np.array([2.0, np.nextafter(2.0, 3), 2.5]) / beta
     soft = math.log1p(math.exp(2.0)) / beta
     np.testing.assert_allclose(F.softplus(x, beta, 2.0), [soft, *x[1:]], rtol=1e-15)
@@ -137,9 +137,10 @@ def test_torch_float64(case: str) -> None:
 @pytest.mark.parametrize("scale", [1e-3, 1, 10])
 @pytest.mark.parametrize("case", CASES)
 def test_error_beside_torch(case: str, scale: float) -> None:
-    """float32 against torch's float64: no worse than torch's float32, or (not gelu) 2 eps of the largest value.
+    """float32 compared with torch's float64 is no worse than torch's float32 or (except gelu) 2 eps of the largest
+    value.
 
-    dy are powers of two, so that multiplying by them rounds nothing.
+    dy are powers of two, so that multiplying by them does not round.
     """
     x = (scale * RNG.standard_normal(50_000)).astype(np.float32)
     dy = np.ldexp(np.float32(1), RNG.integers(-3, 3, x.size)).astype(np.float32)
@@ -154,7 +155,7 @@ def test_error_beside_torch(case: str, scale: float) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES)
 def test_torch_special_values(case: str, dtype: Any, isa: str) -> None:
-    """NaN and infinity where torch has them; what torch loses to overflow within is not asked for."""
+    """NaN and infinity appear where torch's float64 has them, not where torch overflows in float32."""
     x = np.array([np.nan, np.inf, -np.inf, 0, -0.0, 1e-30, -1e-30, 30, -30, 1e4, -1e4], dtype)
     y, dx = _torch(case, np.ones_like(x), x, np.float64)
     if case.startswith("elu"):
@@ -166,14 +167,14 @@ def test_torch_special_values(case: str, dtype: Any, isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES)
 def test_finite_stays_finite(case: str, dtype: Any, isa: str) -> None:
-    """Numbers of every size, up to the largest, give numbers."""
+    """Finite inputs of every size give finite results."""
     size = np.geomspace(np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max / 2, 2001, dtype=np.longdouble)
     x = np.concatenate([size, -size]).astype(dtype)
     assert np.isfinite(_forward(case, x)).all() and np.isfinite(_backward(case, np.ones_like(x), x)).all()
 
 
 def test_gelu_float32(isa: str) -> None:
-    """What csrc/steps/gelu.h says of its polynomials, densely; far out exactly 0 or x, and a slope of 0 or 1."""
+    """The errors are those stated in csrc/steps/gelu.h; far from 0 the value is exactly 0 or x, the slope 0 or 1."""
     x = np.linspace(-8, 8, 1_000_001, dtype=np.float32)
     wide = x.astype(np.float64)
     y, slope = F.gelu(x), F.gelu_backward(np.ones_like(x), x)
@@ -186,7 +187,7 @@ def test_gelu_float32(isa: str) -> None:
 
 
 def _apart(name: str, x: Array, bias: Array | None) -> Array:
-    """activation(x + bias) by the functions of their own."""
+    """Compute activation(x + bias) with the separate functions."""
     z = x if bias is None else x + bias
     if name == "identity":
         return z
@@ -222,7 +223,7 @@ def test_fused_has_the_bits_of_its_parts(name: str, shape: tuple[int, ...], p: f
 
 
 def test_fused_in_place() -> None:
-    """Backward over x or dy itself, with a mask and without."""
+    """Backward may write over x or dy, with a mask and without."""
     x, dy, bias = (RNG.standard_normal(s) for s in ((40, 70), (40, 70), (70,)))
     for mask in (None, F.DropoutMask(0.4, 1, 2, 3)):
         for name in ("tanh", "gelu"):
@@ -234,7 +235,7 @@ def test_fused_in_place() -> None:
 
 
 def test_mask_of_dropout() -> None:
-    """The same generator gives the mask that dropout draws, and both take as many blocks; p = 0 takes none."""
+    """The mask is the one that dropout draws from the same generator, with as many blocks; p = 0 draws none."""
     x, a, b = RNG.standard_normal((70, 90)), Generator(3, 4), Generator(3, 4)
     y, mask = F.bias_activation(x, None, "identity", 0.25, generator=a, return_mask=True)
     want, same = F.dropout(x, 0.25, generator=b, return_mask=True)
@@ -247,7 +248,7 @@ def test_mask_of_dropout() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropped_values_are_zero(dtype: Any, value: float, isa: str) -> None:
-    """Also where x is not finite, at every place; nothing else is touched."""
+    """A dropped element is 0 even if x is not finite there, at every position; other elements do not change."""
     x = RNG.standard_normal((3, 67)).astype(dtype)
     bias = np.zeros(67, dtype)
     mask = F.DropoutMask(0.5, 7, 8, 9)
@@ -306,7 +307,7 @@ REFUSED: list[tuple[Callable[[Array], Any], str]] = [
 
 @pytest.mark.parametrize(("call", "sentence"), REFUSED)
 def test_refusals(call: Callable[[Array], Any], sentence: str) -> None:
-    """Options outside their range, by their names."""
+    """Options outside their range are refused."""
     with pytest.raises(ValueError, match=sentence):
         call(np.ones((2, 3), np.float32))
 

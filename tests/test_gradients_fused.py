@@ -1,4 +1,4 @@
-"""Fused and rms norms, and the kinds of dropout: gradients by central differences in float64, all against torch."""
+"""Fused norms, RMS norms and dropouts: gradients agree with central differences in float64, everything with torch."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ SATURATION = -1.7580993408473766
 
 
 def _first(x: Any, last: bool) -> Any:
-    """Channels moved to axis 1, where torch has them."""
+    """Move the channels to axis 1, as in torch."""
     return x.movedim(-1, 1) if last else x
 
 
 class BatchNorm:
-    """A batch norm with everything that may follow it: the arguments, forward and backward."""
+    """A batch norm with residual and relu: its arguments, forward and backward."""
 
     def __init__(self, shape: tuple[int, ...], last: bool, relu: bool, residual: bool, training: bool) -> None:
         channels = shape[-1 if last else 1 :][:1]
@@ -40,11 +40,11 @@ class BatchNorm:
         self.relu = relu
 
     def leaves(self) -> list[Array]:
-        """What has a gradient, in the order of `backward`."""
+        """Return the arrays that have a gradient, in the order of `backward`."""
         return [self.x, self.weight, self.bias, *([self.residual] if self.added else [])]
 
     def forward(self, stats: Any = False, running: Any = None) -> Any:
-        """y on copies of the running statistics, unless others are given."""
+        """Return y; the running statistics are copies unless given."""
         running = (self.mean.copy(), self.var.copy()) if running is None else running
         return F.batch_norm(
             self.x,
@@ -60,7 +60,7 @@ class BatchNorm:
         )
 
     def check_reference(self) -> None:
-        """y and the running statistics are those of the parts, one after the other."""
+        """Assert that y and the running statistics equal those of the separate parts."""
         x = np.moveaxis(self.x, -1, 1) if self.last else self.x
         running = self.mean.copy(), self.var.copy()
         y, _, _, *after = reference.batch_norm(x, *running, self.weight, self.bias, self.training, 0.2)
@@ -70,7 +70,7 @@ class BatchNorm:
         np.testing.assert_allclose(running, after, rtol=1e-13)
 
     def backward(self) -> Any:
-        """The gradient by each of `leaves`."""
+        """Return the gradient with respect to each of `leaves`."""
         y, mean, rstd = self.forward(True)
         return F.batch_norm_backward(
             self.dy, self.x, self.weight, mean, rstd, self.training, y=y if self.relu else None,
@@ -84,7 +84,7 @@ class BatchNorm:
 @pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_batch_norm(shape: tuple[int, ...], last: bool, relu: bool, residual: bool, training: bool) -> None:
-    """With each of residual, relu and layout: differences, and torch's parts composed."""
+    """Every combination of residual, relu and layout agrees with differences and with torch's separate functions."""
     norm = BatchNorm(shape, last, relu, residual, training)
     gradients = norm.backward()
     check_gradients(norm.forward, norm.dy, norm.leaves(), gradients)
@@ -104,7 +104,7 @@ def test_batch_norm(shape: tuple[int, ...], last: bool, relu: bool, residual: bo
 @pytest.mark.parametrize("eps", [None, 1e-5, 0.3])
 @pytest.mark.parametrize(("shape", "normalized"), LAYERS)
 def test_rms_norm(shape: tuple[int, ...], normalized: tuple[int, ...], eps: float | None) -> None:
-    """Differences and torch, with a weight and without."""
+    """rms_norm agrees with differences and torch, with a weight and without."""
     x, dy, scale = normals(RNG, shape, shape, normalized)
     for weight in (scale, None):
         y, rrms = F.rms_norm(x, normalized, weight, eps, return_stats=True)
@@ -122,7 +122,7 @@ def test_rms_norm(shape: tuple[int, ...], normalized: tuple[int, ...], eps: floa
 
 @pytest.mark.parametrize("eps", [None, 1e-5])
 def test_rms_norm_float32(eps: float | None) -> None:
-    """The eps of None is float32's own: small rows tell it from float64's."""
+    """eps=None means the eps of float32; small rows would show float64's."""
     x = (1e-4 * RNG.standard_normal((5, 33))).astype(np.float32)
     want, _ = reference.rms_norm(x, 1, None, 2.0**-23 if eps is None else eps)
     np.testing.assert_allclose(F.rms_norm(x, 33, eps=eps), want, rtol=2e-6)
@@ -138,7 +138,7 @@ def test_rms_norm_float32(eps: float | None) -> None:
 def test_residual_norm(
     shape: tuple[int, ...], normalized: tuple[int, ...], residual: bool, p: float, pre: bool
 ) -> None:
-    """Differences and torch, whose mask is F.dropout's; in a pre-norm block the sum has a gradient of its own."""
+    """Results agree with differences and torch for dropout's mask; in a pre-norm block the sum has a gradient, too."""
     x, r, dy, dsum, weight, bias = normals(RNG, *4 * (shape,), normalized, normalized)
     given = [x, r, weight, bias] if residual else [x, weight, bias]
     keep, mask = F.dropout(np.ones(shape), p, generator=Generator(5, 6), return_mask=True)
@@ -170,7 +170,7 @@ def test_residual_norm(
 
 @pytest.mark.parametrize("p", [0.0, 0.4, 1.0])
 def test_residual_norm_in_evaluation(p: float) -> None:
-    """Nothing is dropped, no bits are taken, and one gradient serves x and residual."""
+    """Evaluation drops nothing and draws no bits, and x and residual share one gradient."""
     x, r, dy, weight, bias = normals(RNG, (4, 9), (4, 9), (4, 9), (9,), (9,))
     g = Generator(1)
     done = F.dropout_add_layer_norm(x, r, 9, weight, bias, p, training=False, generator=g, return_stats=True)
@@ -190,7 +190,7 @@ def test_residual_norm_in_evaluation(p: float) -> None:
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.9, 1.0])
 @pytest.mark.parametrize("kind", ["dropout", "not inverted", "dropout2d", "alpha_dropout"])
 def test_dropouts(kind: str, p: float, training: bool) -> None:
-    """Differences with the mask held, and the formulas of each kind with the mask that ones show."""
+    """Gradients agree with differences for a fixed mask, and with each kind's formula for the mask that ones reveal."""
     run, back = (
         (F.dropout, F.dropout_backward)
         if kind == "not inverted"

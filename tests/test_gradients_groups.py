@@ -1,4 +1,4 @@
-"""Group, instance and weight norm: gradients against central differences in float64, everything against torch."""
+"""Group, instance and weight norm: gradients agree with central differences in float64, everything with torch."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_torch_weight_norm(dim: int | None) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (1, 3, 1)])
 def test_torch_refuses_the_same(shape: tuple[int, ...]) -> None:
-    """One value per instance."""
+    """One value per instance is refused, as in torch."""
     torch = pytest.importorskip("torch")
     x = np.ones(shape)
     with pytest.raises(ValueError, match="more than 1 spatial element"):

@@ -1,4 +1,4 @@
-"""Losses and softmax: gradients by central differences, torch as a witness, and the values where they are hard."""
+"""Losses and softmax: gradients agree with central differences and torch; values are right in hard cases."""
 
 import math
 from typing import Any
@@ -56,7 +56,7 @@ def _total(loss: Any) -> float:
 
 
 def _check_reference(name: str, found: tuple[Any, Array], *args: Any, **options: Any) -> None:
-    """Loss and gradient are the reference's."""
+    """Assert that loss and gradient equal the reference's."""
     for ours, want in zip(found, getattr(reference, name)(*args, **options), strict=True):
         np.testing.assert_allclose(ours, want, rtol=1e-12, atol=1e-15)
 
@@ -64,7 +64,7 @@ def _check_reference(name: str, found: tuple[Any, Array], *args: Any, **options:
 @pytest.mark.parametrize("dim", [0, 1, 2, -1])
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_softmax(name: str, dim: int) -> None:
-    """Against differences, the reference and torch, over every axis; dx over dy or y."""
+    """Results agree with differences, the reference and torch for every axis; dx may be written over dy or y."""
     forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
     x, dy = RNG.standard_normal((2, 3, 4, 5))
     y = forward(x, dim)
@@ -85,7 +85,7 @@ def test_softmax(name: str, dim: int) -> None:
 @pytest.mark.parametrize("shape", [(3, 5), (3, 40), (3, 3000)])
 @pytest.mark.parametrize("dim", [0, 1])
 def test_softmax_hard(shape: tuple[int, int], dim: int, dtype: Any, isa: str) -> None:
-    """Masked, huge and infinite values as the reference has them; finite ones never give NaN."""
+    """Masked, huge and infinite values agree with the reference; finite values never give NaN."""
     x = RNG.standard_normal(shape).astype(dtype)
     x[0, 0], x[1, 1], x[2, 2], x[:, 4] = -np.inf, np.inf, np.nan, -np.inf
     x[0, 3], x[1, 3] = np.finfo(dtype).max, np.finfo(dtype).min
@@ -102,7 +102,7 @@ def test_softmax_hard(shape: tuple[int, int], dim: int, dtype: Any, isa: str) ->
 @pytest.mark.parametrize("target", CLASS_TARGETS)
 @pytest.mark.parametrize("options", CLASS_OPTIONS, ids=_ids)
 def test_cross_entropy(options: dict[str, Any], target: str) -> None:
-    """Every option with every kind of target: differences and torch, and the count."""
+    """Every option with every kind of target agrees with differences and torch; so does the count."""
     x, t = RNG.standard_normal((N, C)), CLASS_TARGETS[target]
     loss, dx, count = F.softmax_cross_entropy(x, t, **options, return_count=True)
     assert count == (int((LABELS >= 0).sum()) if target == "labels" else N)
@@ -121,7 +121,7 @@ def test_cross_entropy(options: dict[str, Any], target: str) -> None:
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weight"])
 def test_nll(weight: Array | None, reduction: Any) -> None:
-    """With ignored rows: differences and torch."""
+    """nll_loss with ignored rows agrees with differences and torch."""
     x = RNG.standard_normal((N, C))
     loss, dx, count = F.nll_loss(x, LABELS, weight, reduction=reduction, return_count=True)
     assert count == 5
@@ -140,7 +140,7 @@ def test_nll(weight: Array | None, reduction: Any) -> None:
 @pytest.mark.filterwarnings("ignore:reduction:UserWarning")
 @pytest.mark.parametrize(("name", "options"), ELEMENT_CASES, ids=_ids)
 def test_elementwise(name: str, options: dict[str, Any]) -> None:
-    """Differences and torch, and the count."""
+    """Elementwise losses agree with differences and torch; so does the count."""
     x = RNG.standard_normal((N, C))
     target = np.log(UNIT) if options.get("log_target") else UNIT if name[0] in "kb" else RNG.standard_normal((N, C))
     run = getattr(F, name)
@@ -159,7 +159,7 @@ def test_elementwise(name: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits", "kl_div"])
 def test_special_elements(name: str, value: float, dtype: Any, isa: str) -> None:
-    """NaN and infinity at every place: gradients spoiled where the reference says, the loss as it says."""
+    """One NaN or infinity, at any position, spoils the same gradients and the same loss as in the reference."""
     x, target = RNG.standard_normal(67).astype(dtype), RNG.uniform(0.1, 0.9, 67).astype(dtype)
     for poisoned in (x, target):
         for i in range(67):
@@ -174,7 +174,7 @@ def test_special_elements(name: str, value: float, dtype: Any, isa: str) -> None
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_binary_cross_entropy_far_out(dtype: Any, isa: str) -> None:
-    """Small losses keep their digits, large logits give no infinity: softplus to 3 ulp, its slope to 4."""
+    """Small losses keep their digits and large logits stay finite: softplus to 3 ulp, its slope to 4."""
     x = np.linspace(-80, 80, 4001).astype(dtype)
     eps = float(np.finfo(dtype).eps)
     for value, far in ((x, 0.0), (-x, 1.0)):
@@ -191,7 +191,7 @@ def test_binary_cross_entropy_far_out(dtype: Any, isa: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_divergence_of_nothing(dtype: Any, isa: str) -> None:
-    """Where the target is 0 (or its logarithm far below) nothing is added, but NaN stays NaN."""
+    """Elements with target 0 (or a very low log-target) add nothing, but NaN stays NaN."""
     x = np.array([-1, -np.inf, np.finfo(dtype).max, -2], dtype)
     target = np.array([0, 0, 0, 0.5], dtype)
     want = 0.5 * (math.log(0.5) + 2)
@@ -204,7 +204,7 @@ def test_divergence_of_nothing(dtype: Any, isa: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_huge_differences(dtype: Any, isa: str) -> None:
-    """A square that float32 cannot hold is a float64 loss."""
+    """The loss is a float64, so a square beyond float32's range is still finite."""
     x = np.full(3, 1e30, dtype)
     assert F.mse_loss(x, -x)[0] == pytest.approx(4e60, rel=1e-6)
     assert F.huber_loss(x, -x)[0] == pytest.approx(2e30, rel=1e-6)
@@ -213,7 +213,7 @@ def test_huge_differences(dtype: Any, isa: str) -> None:
 @pytest.mark.parametrize("n", [5, 300])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_that_do_not_count(dtype: Any, n: int, isa: str) -> None:
-    """Their gradient is zeros even where they are NaN; if none counts the mean is NaN, as in torch."""
+    """Ignored rows have zero gradients even if they are NaN; if all rows are ignored, the mean is NaN, as in torch."""
     x = RNG.standard_normal((3, n)).astype(dtype)
     x[1] = np.nan
     for smoothing in (0.0, 0.2):
@@ -226,7 +226,7 @@ def test_rows_that_do_not_count(dtype: Any, n: int, isa: str) -> None:
 
 
 def test_masked_class_of_a_soft_target() -> None:
-    """-infinity where the target is 0 adds nothing."""
+    """A logit of -infinity whose target is 0 adds nothing."""
     logits, target = np.array([[1.0, -np.inf, 2.0]]), np.array([[0.4, 0.0, 0.6]])
     loss, dx = F.softmax_cross_entropy(logits, target)
     want, gradient = F.softmax_cross_entropy(logits[:, ::2].copy(), target[:, ::2].copy())
@@ -235,7 +235,7 @@ def test_masked_class_of_a_soft_target() -> None:
 
 
 def test_empty() -> None:
-    """The mean over nothing is NaN, the sum 0, and so is batchmean, as in torch."""
+    """Over no elements the mean is NaN, and the sum and batchmean are 0, as in torch."""
     empty = np.ones((0, 3))
     for run in (F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits, F.kl_div):
         assert math.isnan(run(empty, empty)[0]) and run(empty, empty, reduction="sum")[0] == 0
@@ -247,7 +247,7 @@ def test_empty() -> None:
 
 
 class Failing:
-    """An index that fails when it is asked for."""
+    """An index whose conversion fails."""
 
     def __index__(self) -> int:
         raise RuntimeError("no index")
@@ -292,6 +292,6 @@ X, T = np.ones((2, 3)), np.zeros(2, int)
     ],
 )
 def test_refused(run: Any, error: type[Exception], sentence: str) -> None:
-    """Options and shapes, each by its sentence."""
+    """Bad options and shapes are refused."""
     with pytest.raises(error, match=sentence):
         run()

@@ -1,4 +1,4 @@
-"""Group, instance and weight norm where they are hard: large means, huge values, none; running statistics; refusals."""
+"""Group, instance and weight norm in hard cases: large means, huge values, empty arrays, statistics, refusals."""
 
 import math
 import re
@@ -20,7 +20,7 @@ SHAPES = [(5, 60), (4, 6, 33), (3, 6, 7, 9)]
 @pytest.mark.parametrize("kind", HARD)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_group_norm_hard(shape: tuple[int, ...], kind: str, dtype: Any, isa: str) -> None:
-    """A mean of 1e4 deviations and values of 1e30: right to 1e-5, forward and backward; statistics to 1e-9."""
+    """A mean of 1e4 deviations, or values of 1e30: errors to 1e-5, forward and backward; statistics to 1e-9."""
     x, dy = hard_values(RNG, kind, shape, dtype), RNG.standard_normal(shape).astype(dtype)
     weight, bias = RNG.standard_normal((2, shape[1])).astype(dtype)
     y, mean, rstd = F.group_norm(x, 3, weight, bias, return_stats=True)
@@ -36,7 +36,7 @@ def test_group_norm_hard(shape: tuple[int, ...], kind: str, dtype: Any, isa: str
 @pytest.mark.parametrize("kind", HARD)
 @pytest.mark.parametrize("shape", SHAPES[1:])
 def test_instance_norm_hard(shape: tuple[int, ...], kind: str, dtype: Any, isa: str) -> None:
-    """The same; the running statistics as well, where the dtype can hold the variance."""
+    """The same bounds hold, and for the running statistics, too, if the dtype can hold the variance."""
     x, dy = hard_values(RNG, kind, shape, dtype), RNG.standard_normal(shape).astype(dtype)
     weight, bias, running_mean = RNG.standard_normal((3, 6)).astype(dtype)
     running_var = RNG.uniform(0.5, 2, 6).astype(dtype)
@@ -55,7 +55,7 @@ def test_instance_norm_hard(shape: tuple[int, ...], kind: str, dtype: Any, isa: 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weight_norm_hard(dtype: Any, scale: float, dim: int | None, isa: str) -> None:
-    """Weights of 1e30 and 1e-30, whose squares float32 does not hold."""
+    """Weights of 1e30 and 1e-30, whose squares float32 cannot hold, give the right norm."""
     v, dw = (scale * RNG.standard_normal((4, 5, 6))).astype(dtype), RNG.standard_normal((4, 5, 6)).astype(dtype)
     g = RNG.standard_normal([n if axis == dim else 1 for axis, n in enumerate(v.shape)]).astype(dtype)
     w, norm = F.weight_norm(v, g, dim, return_norm=True)
@@ -67,7 +67,7 @@ def test_weight_norm_hard(dtype: Any, scale: float, dim: int | None, isa: str) -
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weight_norm_subnormal(dtype: Any, isa: str) -> None:
-    """g / ||v|| beyond the largest float32, w well within; zeros stay zeros."""
+    """g / ||v|| may exceed the largest float32 while w is in range; zeros stay zeros."""
     v = np.array([[3e-42, 0, 4e-42]], dtype=dtype)
     w = F.weight_norm(v, np.ones((1, 1), dtype))
     np.testing.assert_allclose(w, reference.weight_norm(v, np.ones((1, 1), dtype))[0], rtol=1e-6)
@@ -75,7 +75,7 @@ def test_weight_norm_subnormal(dtype: Any, isa: str) -> None:
 
 
 def test_weight_norm_of_zeros(isa: str) -> None:
-    """NaN for the row without a direction, as in torch; the others are untouched by it."""
+    """A row of zeros, which has no direction, gives NaN as in torch; other rows are not affected."""
     v, g = RNG.standard_normal((3, 40)), RNG.standard_normal((3, 1))
     v[1] = 0
     w, norm = F.weight_norm(v, g, return_norm=True)
@@ -86,7 +86,7 @@ def test_weight_norm_of_zeros(isa: str) -> None:
 
 
 def test_weight_norm_without_axes(isa: str) -> None:
-    """With dim=None g and the norm may be () or all ones; the numbers are the same."""
+    """With dim=None, g and the norm may have shape () or all ones; the numbers are the same."""
     v, dw = RNG.standard_normal((2, 3, 5, 7))
     w, norm = F.weight_norm(v, np.array(1.5), None, return_norm=True)
     other, norms = F.weight_norm(v, np.full((1, 1, 1), 1.5), None, return_norm=True)
@@ -101,7 +101,7 @@ def test_weight_norm_without_axes(isa: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*invalid value:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.*divide by zero:RuntimeWarning")
 def test_special_values(dtype: Any, value: float, isa: str) -> None:
-    """One NaN or infinity at every place of x or dy spoils the group it is in, and no other."""
+    """One NaN or infinity, at any position of x or dy, spoils its group and no other."""
     shape, groups = (2, 4, 19), 2
     for i in np.ndindex(shape):
         x, dy = RNG.standard_normal((2, *shape)).astype(dtype)
@@ -123,7 +123,7 @@ def test_special_values(dtype: Any, value: float, isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 41)])
 def test_constant_and_single_values(shape: tuple[int, ...], dtype: Any, isa: str) -> None:
-    """A group without variance gives the bias, also one of one value and in a batch of one."""
+    """A group without variance gives the bias, also a group of one value and a batch of one."""
     x, bias = np.full(shape, 12345.678, dtype), RNG.standard_normal(4).astype(dtype)
     want = np.broadcast_to(bias.reshape(4, *(1,) * (x.ndim - 2)), shape)
     for groups in (1, 2, 4):
@@ -134,7 +134,7 @@ def test_constant_and_single_values(shape: tuple[int, ...], dtype: Any, isa: str
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(70, 6), (4, 6, 21)])
 def test_no_weight_is_ones_and_zeros(shape: tuple[int, ...], dtype: Any, isa: str) -> None:
-    """Weight and bias of None have the bits of ones and zeros, forward and backward."""
+    """Weight and bias of None give the same bits as ones and zeros, forward and backward."""
     x, dy = RNG.standard_normal((2, *shape)).astype(dtype)
     one, zero = np.ones(6, dtype), np.zeros(6, dtype)
     y, mean, rstd = F.group_norm(x, 3, return_stats=True)
@@ -144,7 +144,7 @@ def test_no_weight_is_ones_and_zeros(shape: tuple[int, ...], dtype: Any, isa: st
 
 
 def test_related_norms(isa: str) -> None:
-    """One group is layer norm, as many as channels instance norm; dx may be x."""
+    """One group is layer norm, and as many groups as channels are instance norm; dx may be written over x."""
     x, dy = RNG.standard_normal((2, 3, 4, 35))
     np.testing.assert_allclose(F.group_norm(x, 1), F.layer_norm(x, (4, 35)), rtol=1e-12, atol=1e-12)
     y, mean, rstd = F.group_norm(x, 4, return_stats=True)
@@ -156,7 +156,7 @@ def test_related_norms(isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(4, 3, 5), (4, 3, 5, 2), (1, 3, 2)])
 def test_running_statistics(shape: tuple[int, ...], dtype: Any, isa: str) -> None:
-    """Ten calls move them as torch defines; with use_input_stats=False they are used and kept."""
+    """Ten calls update the running statistics as in torch; with use_input_stats=False they are only used."""
     mean, var = np.zeros(3, dtype), np.ones(3, dtype)
     want_mean: Array | None = np.zeros(3)
     want_var: Array | None = np.ones(3)
@@ -174,7 +174,7 @@ def test_running_statistics(shape: tuple[int, ...], dtype: Any, isa: str) -> Non
 
 @pytest.mark.parametrize("shape", [(0, 4), (0, 4, 5), (2, 4, 0), (2, 0, 5), (0, 0), (2, 0)])
 def test_empty(shape: tuple[int, ...], isa: str) -> None:
-    """No element or no channel: shapes stay, running statistics stay to the bit, gradients are zeros."""
+    """Without elements or channels, shapes and running statistics stay the same, bit for bit; gradients are zeros."""
     x, channels = np.empty(shape), shape[1]
     y, mean, rstd = F.group_norm(x, 2, return_stats=True)
     assert y.shape == shape and mean.shape == rstd.shape == (shape[0], 2) and not mean.any() and not rstd.any()
@@ -193,7 +193,7 @@ def test_empty(shape: tuple[int, ...], isa: str) -> None:
 
 @pytest.mark.parametrize(("shape", "dim"), [((0, 3), 0), ((3, 0), 0), ((3, 0), None), ((3, 0), 1), ((0,), 0)])
 def test_empty_weight_norm(shape: tuple[int, ...], dim: int | None, isa: str) -> None:
-    """No element: a norm of 0 where there is one."""
+    """Without elements the norm is 0."""
     v, g = np.empty(shape), np.ones([n if axis == dim else 1 for axis, n in enumerate(shape)])
     w, norm = F.weight_norm(v, g, dim, return_norm=True)
     assert w.shape == shape and same_bits(norm, np.zeros_like(g))
@@ -231,14 +231,14 @@ def _dim(dim: int) -> Any:
     ],
 )
 def test_options(run: Callable[..., Any], option: str, value: float) -> None:
-    """Groups that do not divide, negative or NaN numbers, an axis that v does not have."""
+    """Group numbers that do not divide the channels, negative or NaN options, and missing axes are refused."""
     with pytest.raises(ValueError, match=f"^{option}: got {re.escape(repr(value))}, want "):
         run(**{option: value})
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (1, 3, 1, 1), (0, 3, 1)])
 def test_one_value_per_instance(shape: tuple[int, ...]) -> None:
-    """It has no variance; running statistics take it, and refused ones stay as they were."""
+    """One value per instance, which has no variance, is refused and changes nothing; running statistics accept it."""
     x, mean, var = np.ones(shape), np.zeros(3), np.ones(3)
     with pytest.raises(ValueError, match=r"^x: got one value per instance, shape .*, want at least two, .*; .+"):
         F.instance_norm(x, mean, var, out=x)
@@ -270,6 +270,6 @@ def test_running_statistics_overlap(other: str) -> None:
     ],
 )
 def test_shapes(run: Callable[[], Any], sentence: str) -> None:
-    """What the number of axes or a missing pair says."""
+    """A wrong number of axes, and one running statistic without the other, are refused."""
     with pytest.raises(ValueError, match=sentence):
         run()

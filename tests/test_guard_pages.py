@@ -1,11 +1,11 @@
-"""No kernel touches memory outside its arrays, not even to read it and throw it away.
+"""No kernel accesses memory outside its arrays, not even to read it and discard the value.
 
-Every array argument lies flush against a page that may not be touched: its last byte before one, then its first byte
-behind one. A stray access ends the process, so the calls run in a child that says first what it is about to call. The
-results are those of arrays that lie anywhere, bit for bit, on every ISA.
+Every array argument lies flush against a page without access: first its last byte is just before such a page, then its
+first byte is just after one. A stray access kills the process, so the calls run in a child that prints what it is about
+to call. The results equal those of ordinary arrays, bit for bit, on every ISA.
 
-Kernels on arrays of one axis see every size from 0 to 257. With more axes, in clips and in steps it is a sample, since
-all 258 would take minutes: all up to four vectors of 16 and two more, and those around higher multiples of these.
+Kernels on arrays of one axis get every size from 0 to 257. Arrays with more axes, clips and steps get a sample, because
+all 258 sizes would take minutes: all up to four vectors of 16 and two more, and those around higher multiples of these.
 """
 
 import ctypes
@@ -40,13 +40,13 @@ import fastnn
 PAGE = mmap.PAGESIZE
 SIZES = (*range(67), 95, 127, 128, 129, 191, 255, 256, 257)
 FEW = (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 129, 257)
-PAIRS = (*range(0, 67, 2), 127, 191, 255)  # the first of two parameters; the second is one longer
-LARGEST = 140_000  # elements: some calls are cut into blocks that several threads share
+PAIRS = (*range(0, 67, 2), 127, 191, 255)  # size of the first of two parameters; the second is one longer
+LARGEST = 140_000  # elements: some calls are cut into blocks for several threads
 SECONDS = 120
 
 
 class Fence:
-    """Memory between two pages that may not be touched, with room for `LARGEST` elements."""
+    """Memory between two pages without access, with room for `LARGEST` elements."""
 
     def __init__(self) -> None:
         pages = -(-LARGEST * 8 // PAGE)
@@ -60,7 +60,7 @@ class Fence:
                 raise OSError(ctypes.get_errno(), "mprotect")
 
     def place(self, values: Array, at_end: bool) -> Array:
-        """A copy of `values` that ends where the memory ends, or begins where it begins."""
+        """Return a copy of `values` that ends where the memory ends, or begins where it begins."""
         offset = self._end - values.nbytes if at_end else PAGE
         array: Array = np.ndarray(values.shape, values.dtype, self._memory, offset)
         array[...] = values
@@ -68,7 +68,7 @@ class Fence:
 
 
 class Case(NamedTuple):
-    """A call: its name, all arrays that it is given, and what it makes of them."""
+    """A call: its name, all its array arguments, and a function from these to its results."""
 
     name: str
     arrays: Arrays
@@ -81,7 +81,7 @@ def _run_kernel(kernel: Kernel, arrays: Arrays) -> list[Array]:
 
 
 def _of_kernels(table: dict[str, Kernel]) -> Iterator[Case]:
-    """The rows of a table of kernels, on those of its shapes that are small or odd."""
+    """Yield the rows of a table of kernels for all small or odd shapes."""
     for name, kernel in table.items():
         for shape in kernel.shapes:
             sampled = len(shape) > 1 and math.prod(shape) < 4000 and not {*shape} <= {*SIZES}
@@ -99,7 +99,7 @@ def _run_call(call: Call, arrays: Arrays) -> list[Array]:
 
 
 def _of_calls(make: Callable[[tuple[int, ...]], dict[str, Call]], sizes: tuple[int, ...]) -> Iterator[Case]:
-    """Functions that write in place; those with state in fewer bits take float32 only."""
+    """Yield functions that write in place; those with state in fewer bits accept only float32."""
     for n in sizes:
         for name, call in make((n,)).items():
             for dtype in DTYPES[:1] if name.endswith(("-bfloat16", "-int8", "integers_")) else DTYPES:
@@ -108,7 +108,7 @@ def _of_calls(make: Callable[[tuple[int, ...]], dict[str, Call]], sizes: tuple[i
 
 
 def _of_functions() -> Iterator[Case]:
-    """The public functions with all arguments and with those only that they need, on small arrays."""
+    """Yield the public functions with all arguments, and with only the required ones, on small arrays."""
     for name, call in CALLS.items():
         shapes = {k: shape for k, shape in call.shapes.items() if k not in call.optional}
         nothing = {k: None for k in ("weight", "bias") if k in call.optional and "dy" in call.shapes}
@@ -124,13 +124,13 @@ def _of_functions() -> Iterator[Case]:
 def _run_tensors(call: Call, arrays: Arrays) -> list[Array]:
     torch = sys.modules["torch"]
     tensors = {name: torch.from_numpy(bits).view(torch.bfloat16) for name, bits in arrays.items()}
-    if "parameters[0]" in tensors:  # clipping looks for the gradient of whatever is no array
+    if "parameters[0]" in tensors:  # clipping reads the gradient of every argument that is not an array
         tensors = {name: SimpleNamespace(grad=tensor) for name, tensor in tensors.items()}
     return leaves(call(**tensors)) + [np.copy(arrays[name]) for name in call.written]
 
 
 def _of_tensors() -> Iterator[Case]:
-    """Parameters and gradients in PyTorch's bfloat16, as arrays of its bits."""
+    """Yield calls with parameters and gradients in PyTorch's bfloat16, held as arrays of bits."""
     importlib.import_module("torch")
     for n in FEW[1::2]:
         calls = clips((n,)) | steps((n,)) | more_steps((n,))
@@ -143,7 +143,7 @@ def _of_tensors() -> Iterator[Case]:
 
 
 def _stray(offset: int) -> Iterator[Case]:
-    """A read next to an array, by which the test is tested."""
+    """Yield a read next to an array, to test the test."""
 
     def read(arrays: Arrays) -> list[Array]:
         x = arrays["x"]
@@ -157,7 +157,7 @@ def _stray(offset: int) -> Iterator[Case]:
 WALKS: dict[str, Callable[[], Iterator[Case]]] = {
     **{name: partial(_of_kernels, family.KERNELS) for name, family in FAMILIES.items()},
     "functions": _of_functions,
-    "fills": partial(_of_calls, fills, FEW),  # not empty ones, which are refused
+    "fills": partial(_of_calls, fills, FEW),  # no empty ones, which are refused
     "clips": partial(_of_calls, clips, SIZES),
     "steps": partial(_of_calls, steps, PAIRS),
     "more_steps": partial(_of_calls, more_steps, FEW),
@@ -167,7 +167,7 @@ STRAYS = {"behind": partial(_stray, 1), "before": partial(_stray, -1)}
 
 
 def _walk(cases: Iterator[Case]) -> None:
-    """Every case on every ISA, at both ends; the name of each goes out before it is run."""
+    """Run every case on every ISA at both ends; print the name of each before it runs."""
     fences: dict[str, Fence] = defaultdict(Fence)
     for case in cases:
         fastnn.use_isa("base")
@@ -189,7 +189,7 @@ def _child(family: str) -> subprocess.CompletedProcess[str]:
 
 
 def _verdict(done: subprocess.CompletedProcess[str]) -> str:
-    """What ended the child, and in which case."""
+    """Say how the child ended, and in which case."""
     how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit status {done.returncode}"
     last = done.stdout.splitlines()[-1:] or ["no case"]
     return f"{how} in: {last[0]}\n{done.stderr[-2000:]}"
@@ -197,7 +197,7 @@ def _verdict(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.parametrize("family", WALKS)
 def test_no_access_outside(family: str) -> None:
-    """Every kernel of the family ends with the results of ordinary arrays."""
+    """Every kernel of the family gives the same results as on ordinary arrays."""
     if family == "tensors":
         pytest.importorskip("torch")
     done = _child(family)
@@ -207,7 +207,7 @@ def test_no_access_outside(family: str) -> None:
 
 @pytest.mark.parametrize(("side", "place"), [("behind", "+1 base before"), ("before", "-1 base behind")])
 def test_a_stray_read_is_caught(side: str, place: str) -> None:
-    """One byte too far ends the child, and the verdict names the signal and the case."""
+    """A read one byte too far kills the child, and the verdict names the signal and the case."""
     assert _verdict(_child(side)).startswith(f"SIGSEGV in: stray {place} a guard page")
 
 

@@ -1,4 +1,4 @@
-"""Weight initialisation: bounds and deviations of torch's formulas, fans, gains and refusals."""
+"""Weight initialisation: bounds and deviations of torch's formulas, fans, gains, refused arguments."""
 
 import inspect
 import math
@@ -27,7 +27,7 @@ GAINS = [
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("gain", [1.0, 2.5])
 def test_xavier(gain: float, dtype: Any) -> None:
-    """gain * sqrt(2 / (fan_in + fan_out)), five sigma of its estimate."""
+    """The deviation is gain * sqrt(2 / (fan_in + fan_out)), to five sigma of its estimate."""
     std = gain * math.sqrt(2 / 3000)
     count = math.prod(SHAPE)
     normal = init.xavier_normal_(np.empty(SHAPE, dtype), gain, Generator(1)).astype(np.float64)
@@ -41,7 +41,7 @@ def test_xavier(gain: float, dtype: Any) -> None:
 @pytest.mark.parametrize(("nonlinearity", "a"), GAINS)
 @pytest.mark.parametrize("mode", FAN)
 def test_kaiming(mode: str, nonlinearity: str, a: float | None) -> None:
-    """gain / sqrt(fan), for both fans and every gain."""
+    """The deviation is gain / sqrt(fan), for both fans and every gain."""
     slope = 0.0 if a is None else a
     std = init.calculate_gain(nonlinearity, slope) / math.sqrt(FAN[mode])
     normal = init.kaiming_normal_(np.empty(SHAPE), slope, mode, nonlinearity, Generator(2))
@@ -52,7 +52,7 @@ def test_kaiming(mode: str, nonlinearity: str, a: float | None) -> None:
 
 
 def test_gains_and_defaults_are_torchs() -> None:
-    """The same gains, and the same names and defaults of every argument."""
+    """Gains, argument names and defaults equal torch's."""
     theirs = pytest.importorskip("torch").nn.init
     for nonlinearity, param in GAINS:
         args = (nonlinearity,) if param is None else (nonlinearity, param)
@@ -64,13 +64,13 @@ def test_gains_and_defaults_are_torchs() -> None:
 
 
 def test_leaky_gain_default() -> None:
-    """torch's 0.01 where no slope is given."""
+    """The default slope of leaky_relu is torch's 0.01."""
     assert init.calculate_gain("leaky_relu") == math.sqrt(2 / (1 + 0.01**2))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_in_place(dtype: Any) -> None:
-    """The caller's memory is filled, nothing beside it, and what was given comes back; a Parameter too."""
+    """A fill writes only into the caller's memory and returns its argument, also a Parameter."""
     for fill in (init.uniform_, init.normal_, init.xavier_uniform_, init.kaiming_normal_):
         target = guarded((13, 7), dtype, 3)
         assert fill(target.array, generator=Generator(1)) is target.array
@@ -86,7 +86,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {"constant_": (1.0,), "sparse_": (0.5,)}
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
 @pytest.mark.parametrize("name", [name for name in init.__all__ if name.endswith("_")])
 def test_empty(name: str, shape: tuple[int, ...]) -> None:
-    """There is nothing to fill: most likely a wrong shape."""
+    """Empty arrays are refused, because they are most likely a mistake in the shape."""
     shape = (*shape, 3) if name == "dirac_" else shape
     with pytest.raises(ValueError, match=r"^tensor: got shape \(.*\), want at least one element"):
         getattr(init, name)(np.empty(shape), *ARGUMENTS.get(name, ()))
@@ -104,7 +104,7 @@ REFUSALS: list[tuple[str, tuple[Any, ...], str]] = [
 
 @pytest.mark.parametrize(("name", "args", "sentence"), REFUSALS)
 def test_refusals(name: str, args: tuple[Any, ...], sentence: str) -> None:
-    """Refused by name; nothing written, no random number taken."""
+    """Bad options are refused; nothing is written and no random number is drawn."""
     target, generator = np.zeros((3, 3)), Generator(1)
     with pytest.raises(ValueError, match=sentence):
         getattr(init, name)(target, *args, generator=generator)
@@ -113,6 +113,6 @@ def test_refusals(name: str, args: tuple[Any, ...], sentence: str) -> None:
 
 @pytest.mark.parametrize("name", ["xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"])
 def test_one_dimension_has_no_fan(name: str) -> None:
-    """A vector is refused by its shape."""
+    """A vector, which has no fan, is refused."""
     with pytest.raises(ValueError, match=r"^tensor: got shape \(5,\), want at least two dimensions"):
         getattr(init, name)(np.empty(5))

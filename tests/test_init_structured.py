@@ -1,4 +1,4 @@
-"""constant_, ones_, zeros_, eye_, dirac_ and sparse_: torch's results, memory, counts, chances and refusals."""
+"""constant_, ones_, zeros_, eye_, dirac_ and sparse_: torch's results, memory, counts, frequencies, refusals."""
 
 import inspect
 import math
@@ -28,7 +28,7 @@ FILLS: list[tuple[str, tuple[int, ...], tuple[Any, ...]]] = [
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "shape", "args"), FILLS)
 def test_torchs_values(name: str, shape: tuple[int, ...], args: tuple[Any, ...], dtype: Any) -> None:
-    """Bit for bit what torch writes, whatever was there before, in the caller's memory and nowhere else."""
+    """Values equal torch's bit for bit, whatever the memory held before, and nothing else is written."""
     torch = pytest.importorskip("torch")
     target = guarded(shape, dtype, 3, fill=NAN)
     assert getattr(init, name)(target.array, *args) is target.array
@@ -38,7 +38,7 @@ def test_torchs_values(name: str, shape: tuple[int, ...], args: tuple[Any, ...],
 
 
 def test_arguments_are_torchs() -> None:
-    """The same names, order and defaults."""
+    """Argument names, their order and defaults equal torch's."""
     theirs = pytest.importorskip("torch").nn.init
     for name in ("constant_", "ones_", "zeros_", "eye_", "dirac_", "sparse_"):
         ours, peers = (inspect.signature(getattr(module, name)).parameters for module in (init, theirs))
@@ -47,7 +47,7 @@ def test_arguments_are_torchs() -> None:
 
 
 def test_a_delta_hands_on_its_input() -> None:
-    """By hand: two groups of three outputs over two inputs; the third output of each has nothing to hand on."""
+    """Two groups of three outputs over two inputs: the third output of each group has no input to pass on."""
     got = init.dirac_(np.full((6, 2, 3), NAN), groups=2)
     want = np.zeros((6, 2, 3))
     want[0, 0, 1] = want[1, 1, 1] = want[3, 0, 1] = want[4, 1, 1] = 1
@@ -55,7 +55,7 @@ def test_a_delta_hands_on_its_input() -> None:
 
 
 def test_parameters() -> None:
-    """A Parameter is filled in its own memory and comes back."""
+    """A Parameter is filled in its own memory and returned."""
     for name, shape, args in (
         ("constant_", (3,), (2.5,)),
         ("ones_", (3,), ()),
@@ -74,7 +74,7 @@ def test_parameters() -> None:
 @pytest.mark.parametrize("sparsity", [0, 0.0, 0.1, 0.5, 0.55, 0.999, 1.0])
 @pytest.mark.parametrize("shape", [(20, 30), (1000, 3), (1, 5), (5, 1)])
 def test_sparse(shape: tuple[int, int], sparsity: float, dtype: Any) -> None:
-    """Zeros at each column's ceil(sparsity * rows) smallest keys; elsewhere the generator's normals as they are."""
+    """Each column is 0 at its ceil(sparsity * rows) smallest keys, and elsewhere has the generator's normal values."""
     target = guarded(shape, dtype, 3, fill=NAN)
     assert init.sparse_(target.array, sparsity, 0.5, Generator(4)) is target.array
     target.check()
@@ -87,7 +87,7 @@ def test_sparse(shape: tuple[int, int], sparsity: float, dtype: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(20, 30), (100, 3), (7, 5)])
 def test_torchs_sparse(shape: tuple[int, int]) -> None:
-    """As many zeros in each column, wherever sparsity * rows rounds to."""
+    """Each column has as many zeros as in torch, however sparsity * rows is rounded."""
     torch = pytest.importorskip("torch")
     for sparsity in np.arange(101) / 100:
         peer = torch.nn.init.sparse_(torch.empty(shape, dtype=torch.float64), sparsity).numpy()
@@ -96,7 +96,7 @@ def test_torchs_sparse(shape: tuple[int, int]) -> None:
 
 
 def test_sparse_places() -> None:
-    """All ten choices of two rows of five come equally often, within five sigma, and columns choose for themselves."""
+    """All ten choices of two rows out of five are equally frequent, to five sigma, and columns are independent."""
     columns = 20000
     zeros = init.sparse_(np.empty((5, columns)), 0.4, 1.0, Generator(5)) == 0
     counts = Counter(tuple(np.flatnonzero(column)) for column in zeros.T)
@@ -107,14 +107,14 @@ def test_sparse_places() -> None:
 
 
 def test_sparse_default_std() -> None:
-    """0.01, within five sigma."""
+    """The default deviation is 0.01, to five sigma."""
     values = init.sparse_(np.empty((100, 100)), 0.3, generator=Generator(6))
     kept = values[values != 0]
     assert abs(kept.std() / 0.01 - 1) <= 5 / math.sqrt(2 * kept.size)
 
 
 def test_sparse_generator() -> None:
-    """A generator decides all; the default one is used if none is given; the two draws share no number."""
+    """A generator, by default the global one, determines all values; the two draws share no number."""
     first = Generator(3)
     a = init.sparse_(np.empty((30, 20)), 0.5, 1.0, first)
     assert first.offset == 2 * 64 * math.ceil(30 * 20 * 2 / fastnn.random.BLOCK_WORDS)
@@ -142,7 +142,7 @@ REFUSALS: list[tuple[str, tuple[int, ...], tuple[Any, ...], str]] = [
 
 @pytest.mark.parametrize(("name", "shape", "args", "sentence"), REFUSALS)
 def test_refusals(name: str, shape: tuple[int, ...], args: tuple[Any, ...], sentence: str) -> None:
-    """Refused by name; nothing written, no random number taken."""
+    """Bad arguments are refused; nothing is written and no random number is drawn."""
     target, generator = np.full(shape, 9, np.float32), Generator(1)
     more = {"generator": generator} if name == "sparse_" else {}
     with pytest.raises(ValueError, match=sentence):

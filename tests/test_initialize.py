@@ -1,4 +1,4 @@
-"""Whole models: what each layer is filled with, and what a report says of it without changing it."""
+"""initialize fills each layer of a model by its rule, and report describes the signals without changing the model."""
 
 import math
 from typing import Any
@@ -33,7 +33,7 @@ RULES = {
 
 
 class Composite(nn.Module):
-    """A module of a user's own, with parameters of its own."""
+    """A user's module with parameters of its own."""
 
     def __init__(self) -> None:
         self.kernel = nn.Parameter(np.full((40, 50), 7.0, np.float32))
@@ -50,7 +50,7 @@ def _deviates(array: Array, std: float) -> bool:
 @pytest.mark.parametrize(("activation", "std"), ACTIVATIONS)
 @pytest.mark.parametrize("between", [(), (nn.Dropout(0.5),), (nn.BatchNorm1d(200), nn.Dropout(0.1))])
 def test_auto(between: tuple[nn.Module, ...], activation: nn.Module | None, std: float) -> None:
-    """He or Xavier by what follows, norms and dropout looked through, nested containers too."""
+    """The rule "auto" is He or Xavier by the next activation, beyond norms and dropout and in nested containers."""
     linear = nn.Linear(WIDE, 200)
     tail = [] if activation is None else [activation]
     model = nn.Sequential(nn.Sequential(linear), *between, nn.Sequential(*tail, nn.Linear(200, 10)))
@@ -61,7 +61,7 @@ def test_auto(between: tuple[nn.Module, ...], activation: nn.Module | None, std:
 
 @pytest.mark.parametrize(("rule", "std"), RULES.items())
 def test_rules(rule: str, std: float) -> None:
-    """One for all weights, whatever follows."""
+    """A named rule applies to all weights, whatever activation follows."""
     for activation in (nn.ReLU(), nn.Tanh()):
         linear = nn.Linear(WIDE, 200)
         init.initialize(nn.Sequential(linear, activation), rule, seed=2)
@@ -69,7 +69,7 @@ def test_rules(rule: str, std: float) -> None:
 
 
 def test_norms_are_new() -> None:
-    """Ones, zeros, and running statistics of a fresh layer."""
+    """Norms get ones, zeros, and the running statistics of a new layer."""
     model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.LayerNorm((2, 3)), nn.LayerNorm(6, bias=False))
     fresh = {k: v.copy() for k, v in model.state_dict().items()}
     for array in model.state_dict().values():
@@ -81,7 +81,7 @@ def test_norms_are_new() -> None:
 
 
 def test_a_module_of_ones_own() -> None:
-    """Matrices are weights, what is called bias becomes zero, other vectors stay."""
+    """In a user's module, matrices are weights, a vector called bias becomes zero, and other vectors stay."""
     model = Composite()
     init.initialize(model, seed=3)
     assert _deviates(model.kernel.data, 5 / 3 * math.sqrt(2 / 90))
@@ -94,7 +94,7 @@ def _weights(model: nn.Module) -> list[Array]:
 
 
 def test_seeds() -> None:
-    """The same seed, the same model; each weight's numbers depend on its place alone."""
+    """The same seed gives the same model, and each weight's values depend only on its position."""
 
     def model(middle: int = 20) -> nn.Sequential:
         return nn.Sequential(
@@ -114,7 +114,7 @@ def test_seeds() -> None:
 
 
 def test_shared_layers_are_filled_once() -> None:
-    """By where they come first."""
+    """A shared layer is filled once, by its first position."""
     shared = nn.Linear(9, 9)
     init.initialize(nn.Sequential(shared, nn.ReLU(), shared, nn.Tanh()), seed=1)
     alone = nn.Linear(9, 9)
@@ -123,14 +123,14 @@ def test_shared_layers_are_filled_once() -> None:
 
 
 def test_shared_activations_count_everywhere() -> None:
-    """One ReLU behind two layers is behind both."""
+    """An activation that is used twice counts after both layers."""
     act, layers = nn.ReLU(), [nn.Linear(WIDE, WIDE) for _ in range(2)]
     init.initialize(nn.Sequential(layers[0], act, layers[1], act), seed=1)
     assert all(_deviates(layer.weight.data, math.sqrt(2 / WIDE)) for layer in layers)
 
 
 def test_an_eps_makes_no_norm() -> None:
-    """A matrix beside an attribute of that name is a weight."""
+    """An attribute called eps does not make a module a norm; its matrix is still a weight."""
     model = Composite()
     vars(model)["eps"] = 1e-5
     init.initialize(model, seed=3)
@@ -138,7 +138,7 @@ def test_an_eps_makes_no_norm() -> None:
 
 
 def test_refusals() -> None:
-    """By sentence, and nothing is filled."""
+    """Bad arguments are refused, and nothing is filled."""
     model = nn.Sequential(nn.Linear(3, 3))
     before = _weights(model)
     with pytest.raises(ValueError, match=r"^rule: got 'best', want one of auto, he, .*orthogonal"):
@@ -166,7 +166,7 @@ BATCH = np.random.default_rng(0).standard_normal((128, 256)).astype(np.float32)
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
 def test_signals_in_deep_networks(activation: type[nn.Module]) -> None:
-    """Twenty layers keep the signal with auto, forward and backward; too small and too large weights are warned of."""
+    """With "auto", signals survive twenty layers, forward and backward; too small or large weights cause warnings."""
     model = init.initialize(_deep(activation), seed=4)
     report = init.report(model, BATCH)
     deviations = [row.activation.std for row in report if row.layer.endswith("()")]
@@ -186,7 +186,7 @@ def test_signals_in_deep_networks(activation: type[nn.Module]) -> None:
 
 
 def test_numbers_of_a_report() -> None:
-    """Means, deviations and dead units of results and gradients, from a network worked out by hand."""
+    """Means, deviations and dead units of results and gradients are those of a network computed by hand."""
     linear = nn.Linear(2, 4, dtype=np.float64)
     linear.weight.data[...] = [[1, 0], [0, 1], [-1, -1], [0, 0]]
     assert linear.bias is not None
@@ -210,7 +210,7 @@ def test_numbers_of_a_report() -> None:
 
 
 def test_channels_are_units() -> None:
-    """Of images, a channel that is zero everywhere is dead."""
+    """In images a unit is a channel, which is dead if it is zero everywhere."""
     x = np.ones((2, 4, 3, 3))
     x[:, 1] = -1
     assert init.report(nn.Sequential(nn.ReLU()), x).layers[0].activation.dead == 0.25
@@ -228,7 +228,7 @@ def _everything(model: nn.Module) -> dict[str, Any]:
 @pytest.mark.parametrize("with_gradients", [False, True])
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_report_changes_nothing(fails: bool, with_gradients: bool) -> None:
-    """Running statistics, gradients, modes and generators are as before, also where the model refuses the batch."""
+    """A report keeps running statistics, gradients, modes and generators, even if the model refuses the batch."""
     model = nn.Sequential(
         nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Dropout(0.5, generator=3), nn.Linear(6, 2)
     )
@@ -251,7 +251,7 @@ def test_a_report_changes_nothing(fails: bool, with_gradients: bool) -> None:
 
 
 def test_what_is_far() -> None:
-    """Zero weights, a first layer off the batch; a norm sets the size anew, and nobody is warned of that."""
+    """Zero and extreme weights in the first layer cause a warning; a norm resets the scale, which causes none."""
     model = nn.Sequential(nn.Linear(256, 256), nn.BatchNorm1d(256), nn.Linear(256, 256))
     assert not init.report(init.initialize(model, seed=1), 1e4 * BATCH).warnings
     linear = nn.Linear(256, 256)
@@ -263,7 +263,7 @@ def test_what_is_far() -> None:
 
 
 def test_not_finite() -> None:
-    """A batch with NaN says so at the first layer."""
+    """For a batch with NaN, the warning names the first layer."""
     x = BATCH.copy()
     x[0, 0] = np.nan
     warnings = init.report(init.initialize(_deep(nn.ReLU, 2), seed=1), x).warnings

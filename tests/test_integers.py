@@ -1,4 +1,4 @@
-"""Integers of NumPy, and all objects with `__index__`, are integers wherever the package takes one; a bool is none."""
+"""Every integer argument accepts NumPy's integers and all objects with `__index__`, but not bools."""
 
 import importlib
 import inspect
@@ -32,7 +32,7 @@ Call = Callable[[Any], Any]
 
 
 class Index:
-    """An integer for Python, and no more."""
+    """An object with `__index__` and nothing else."""
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -52,19 +52,19 @@ DIRECTION, NORM = F.weight_norm(X, np.ones((6, 1), np.float32), 0, return_norm=T
 
 
 def sgd() -> optim.SGD:
-    """An optimizer for schedules."""
+    """Return an optimizer for schedules."""
     return optim.SGD([np.ones(2, np.float32)], lr=0.1, momentum=0.9)
 
 
 def resumed(make: Callable[[optim.SGD], Any]) -> Any:
-    """A schedule for groups that have been scheduled before."""
+    """Return a schedule on groups that have had a schedule before."""
     optimizer = sgd()
     lr.StepLR(optimizer, 1)
     return make(optimizer)
 
 
 def trainer(**options: Any) -> Trainer:
-    """One of a small network."""
+    """Return a trainer of a small network."""
     model = nn.Sequential(nn.Linear(8, 2, generator=0))
     return Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()), **{"seed": 0, **options})
 
@@ -73,30 +73,30 @@ HISTORY = trainer().fit((X, LABELS), epochs=1, verbose=False)
 
 
 def fitted(**options: Any) -> Any:
-    """What a short training leaves."""
+    """Return the predictions and the configuration after a short training run."""
     made = trainer(**{key: options.pop(key) for key in {*options} - {"epochs", "batch_size"}})
     made.fit((X, LABELS), (X, LABELS), verbose=False, **{"epochs": 1, "batch_size": 2, **options})
     return [made.predict(X), made.capture()["configuration"]]
 
 
 class Learner:
-    """For cross_validate."""
+    """A learner for cross_validate."""
 
     def fit(self, *_: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def evaluate(self, _: Any) -> dict[str, float]:
-        """A score."""
+        """Return a score."""
         return {"score": 1.0}
 
 
 def drawing(function: Callable[..., Any]) -> tuple[Call, int]:
-    """A fill with a seed."""
+    """Return a call of a fill with a seed, and a seed."""
     return lambda i: function(np.ones((4, 3), np.float32), generator=i), 3
 
 
 def integer_arguments(function: Callable[..., Any]) -> list[str]:
-    """The arguments that may be an integer, by their annotations."""
+    """Return the arguments that may be integers, by their annotations."""
     parameters = inspect.signature(function).parameters.values()
     kinds = {p.name: str(p.annotation) for p in parameters}
     return [
@@ -124,23 +124,23 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "StepLR": {"step_size": 2},
     "warmup_cosine": {"warmup_steps": 2, "total_steps": 5},
 }
-"""What each schedule needs beside the optimizer."""
+"""The required arguments of each schedule besides the optimizer."""
 
 
 def scheduled(name: str, argument: str) -> tuple[Call, int]:
-    """A schedule with one of its arguments."""
+    """Return a call that makes a schedule with one of its arguments, and a value."""
     make, needed = getattr(lr, name), SCHEDULES[name]
     many = argument == "milestones"
     return lambda i: resumed(lambda o: make(o, **{**needed, argument: [i, i] if many else i})), 3
 
 
 def sequential(optimizer: optim.SGD, milestone: Any = 2, last_epoch: Any = -1) -> lr.LRScheduler:
-    """Two schedules, one after the other."""
+    """Return two schedules, one after the other."""
     parts = [lr.StepLR(optimizer, 2), lr.ExponentialLR(optimizer, 0.5)]
     return lr.SequentialLR(optimizer, parts, [milestone], last_epoch)
 
 
-# "module.function": {argument: (call with it, a value)}; methods may be there, functions and classes must be.
+# The table: "module.function": {argument: (call, value)}. Functions and classes must be listed, methods may be.
 TABLE: dict[str, dict[str, tuple[Call, int]]] = {
     "fastnn.Generator": {
         "seed": (lambda i: random.Generator(i).state, 3),
@@ -301,16 +301,16 @@ ROWS = [(f"{name}({argument})", *row) for name, rows in TABLE.items() for argume
 PARTS = ("functional", "random", "init", "nn", "optim", "optim.lr_scheduler", "data", "training")
 MODULES = ("fastnn", *(f"fastnn.{part}" for part in PARTS))
 NOT_GIVEN = {"DropoutMask", "GradientCheck", "Overfit", "LRScheduler"}
-"""What only the package itself makes, and a base class."""
+"""Classes that only the package itself instantiates, and a base class."""
 
 NUMBERS = {"optim.lr_scheduler.CyclicLR(step_size_up)", "optim.lr_scheduler.CyclicLR(step_size_down)"}
-"""Real numbers too."""
+"""Arguments that may also be real numbers."""
 BORDER = re.compile(r"functional\.\w+\((dim|num_groups|ignore_index|input_size)\)|nn\.CrossEntropyLoss")
-"""What the compiled module reads itself."""
+"""Arguments that the compiled module itself converts."""
 
 
 def told(value: Any) -> Any:
-    """A result in terms that can be compared: NumPy's integers differ from Python's in it."""
+    """Convert a result to values that can be compared and that differ for NumPy's and Python's integers."""
     if isinstance(value, np.ndarray):
         return value.dtype, value.shape, value.tobytes()
     if isinstance(value, list | tuple):
@@ -326,7 +326,7 @@ def told(value: Any) -> Any:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("name", "call", "value"), ROWS, ids=[name for name, *_ in ROWS])
 def test_every_integer(name: str, call: Call, value: int, kind: str) -> None:
-    """The same result as with an int, and an int wherever it is kept."""
+    """The result is the same as with an int, and stored integers are ints."""
     if value < 0 and kind == "uint64":
         pytest.skip("negative")
     threads, limit = fastnn.get_num_threads(), fastnn.memory_stats()["limit_bytes"]
@@ -344,7 +344,7 @@ def test_every_integer(name: str, call: Call, value: int, kind: str) -> None:
 @pytest.mark.parametrize("bad", [True, 2.5, "3"])
 @pytest.mark.parametrize(("name", "call"), [row[:2] for row in ROWS if not BORDER.match(row[0])])
 def test_what_is_no_integer(name: str, call: Call, bad: Any) -> None:
-    """The sentence names the argument, what came, and what is wanted."""
+    """For a value that is not an integer, the message names the argument, the value and what is wanted."""
     if name in NUMBERS and bad == 2.5:
         pytest.skip("a number of any kind will do")
     argument = name[:-1].partition("(")[2]
@@ -355,9 +355,9 @@ def test_what_is_no_integer(name: str, call: Call, bad: Any) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_table_has_every_function(module: str) -> None:
-    """Each argument of a public function or class that may be an integer has a row."""
+    """Every argument of a public function or class that may be an integer has a row."""
     package = importlib.import_module(module)
-    rows = {key.rpartition(".")[2]: row for key, row in TABLE.items()}  # some names are in two modules
+    rows = {key.rpartition(".")[2]: row for key, row in TABLE.items()}  # some names exist in two modules
     for name in package.__all__:
         function = getattr(package, name)
         made = inspect.isclass(function) and not issubclass(function, Exception) and name not in NOT_GIVEN

@@ -1,4 +1,4 @@
-"""Every kernel of kernels.inc has tests, a function of the C API and a benchmark, or stands here with a reason."""
+"""Every kernel in kernels.inc has tests, a C function and a benchmark, or an exception with its reason below."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ ROWS = re.findall(r"^FASTNN_(\w*KERNEL|OPTIMIZER)\((\w+)(?:.* (\w+))?\)$", LIST.
 OPTIMIZERS = {name: python for kind, name, python in ROWS if kind == "OPTIMIZER"}
 LISTED = {name for kind, name, _ in ROWS if kind != "OPTIMIZER"}
 
-# Which row, or else which file of tests, has a kernel that no row is named after.
+# For kernels without a row of their own name: the row, or else the test file, that tests them.
 TESTED = {
     "activation": "relu",
     "activation_backward": "relu_backward",
@@ -45,7 +45,7 @@ NOT_BENCHMARKED = {
 
 
 def test_the_list_is_read() -> None:
-    """All rows, and no more than there are lines."""
+    """The pattern matches every row of the list."""
     lines = [line for line in LIST.read_text().splitlines() if re.match(r"FASTNN_\w+\(\w+[,)]", line)]
     assert len(lines) == len(ROWS) == len(LISTED) + len(OPTIMIZERS)
 
@@ -53,7 +53,7 @@ def test_the_list_is_read() -> None:
 def test_every_kernel_has_a_row_of_tests() -> None:
     assert LISTED - {name.split("-")[0] for name in KERNELS} == set(TESTED)
     assert all(where in KERNELS or Path(__file__).with_name(where).exists() for where in TESTED.values())
-    assert set(OPTIMIZERS.values()) == set(NAMES) - {"AdamW"}  # it is Adam with other options
+    assert set(OPTIMIZERS.values()) == set(NAMES) - {"AdamW"}  # AdamW is Adam with other options
 
 
 def test_every_kernel_is_in_the_c_api() -> None:

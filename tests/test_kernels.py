@@ -1,4 +1,4 @@
-"""Every kernel against its reference, and every ISA and thread count against the base ISA on one thread."""
+"""Every kernel agrees with its reference; every ISA and thread count gives the bits of the base ISA on one thread."""
 
 import inspect
 import itertools
@@ -18,7 +18,7 @@ ODD = 67
 
 
 class Case(NamedTuple):
-    """One call: inputs in guarded memory, a copy of them, a guarded output."""
+    """One call: inputs in guarded memory, a copy of them, and a guarded output."""
 
     arrays: dict[str, Guarded]
     before: Arrays
@@ -35,7 +35,7 @@ def _case(kernel: Kernel, shape: Shape, dtype: Any, before: Arrays, offset: int 
 
 
 def _call(kernel: Kernel, case: Case, out: Array | None = None) -> Arrays:
-    """Run, and see that nothing but the output and the arrays updated in place was written."""
+    """Run the kernel, and assert that it wrote only the output and the arrays updated in place."""
     for name in kernel.updated:
         case.arrays[name].array[...] = case.before[name]
     outputs = kernel.run({k: g.array for k, g in case.arrays.items()}, case.out.array if out is None else out)
@@ -48,7 +48,7 @@ def _call(kernel: Kernel, case: Case, out: Array | None = None) -> Arrays:
 
 
 class Row(NamedTuple):
-    """A kernel of the table for one dtype, with what the base ISA gives on one thread for every shape."""
+    """A kernel and dtype with the results of the base ISA on one thread for every shape."""
 
     kernel: Kernel
     dtype: Any
@@ -57,7 +57,7 @@ class Row(NamedTuple):
 
 @pytest.fixture(scope="module", params=itertools.product(KERNELS, DTYPES), ids=lambda p: f"{p[0]}-{p[1].__name__}")
 def row(request: pytest.FixtureRequest) -> Row:
-    """Every kernel and dtype, in turn; the base results are computed once for all tests."""
+    """Return every kernel and dtype in turn; the base results are computed once for all tests."""
     name, dtype = request.param
     kernel = KERNELS[name]
     with running("base", 1):
@@ -69,15 +69,15 @@ SUMS = ("dweight", "dbias", "dg", "norm", "loss")
 
 
 def _largest(a: Any) -> float:
-    """The largest finite |value|, at least 1."""
+    """Return the largest finite |value|, at least 1."""
     a = np.abs(np.asarray(a, dtype=np.float64))
     return max(1.0, float(a[np.isfinite(a)].max(initial=0)))
 
 
 def _check(kernel: Kernel, case: Case, outputs: Arrays, dtype: Any) -> None:
-    """Every output within its bound.
+    """Assert that every output is within its bound.
 
-    A norm magnifies the rounding of its input by |x| / deviation, so the bound grows with that. A float64 sum of n
+    A norm amplifies the rounding of its input by |x| / deviation, so the bound grows by that factor. A float64 sum of n
     terms, here and in the reference, may lose sqrt(n) / 2 more.
     """
     want = kernel.reference(case.before)
@@ -92,14 +92,14 @@ def _check(kernel: Kernel, case: Case, outputs: Arrays, dtype: Any) -> None:
 
 
 def test_reference(row: Row) -> None:
-    """Within the kernel's bound of the float64 reference, for every shape that holds an element."""
+    """Results are within the kernel's bound of the float64 reference, for every shape that is not empty."""
     for case, outputs in row.base:
         if case.out.array.size:
             _check(row.kernel, case, outputs, row.dtype)
 
 
 def test_same_bits(row: Row, isa: str, threads: int) -> None:
-    """Same bits on every ISA and thread count, for every shape, also an empty one."""
+    """Bits are the same on every ISA and thread count for every shape, also an empty one."""
     for case, want in row.base:
         outputs = _call(row.kernel, case)
         for key, value in outputs.items():
@@ -109,7 +109,7 @@ def test_same_bits(row: Row, isa: str, threads: int) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", KERNELS)
 def test_offsets(name: str, dtype: Any, isa: str) -> None:
-    """Where in memory an array begins changes no bit."""
+    """The address of an array changes no bit."""
     kernel = KERNELS[name]
     for shape in kernel.shapes[::61]:
         inputs = _inputs(kernel, name, shape, dtype)
@@ -122,7 +122,7 @@ def test_offsets(name: str, dtype: Any, isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [n for n, k in KERNELS.items() if k.in_place])
 def test_in_place(name: str, dtype: Any, isa: str) -> None:
-    """out=x (or dy) gives what a fresh output gives, and the result is that very array."""
+    """out=x (or dy) gives the same result as a new output, in that array itself."""
     kernel = KERNELS[name]
     for shape in (*kernel.shapes[1:300:13], *kernel.shapes[-3:]):
         inputs = _inputs(kernel, name, shape, dtype)
@@ -138,7 +138,7 @@ def test_in_place(name: str, dtype: Any, isa: str) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", [n for n, k in KERNELS.items() if k.elementwise])
 def test_special_elementwise(name: str, value: float, dtype: Any, isa: str) -> None:
-    """NaN and infinities at every place of every input: the same values as the reference, in the same places."""
+    """NaN and infinities at every position of every input give the reference's values at the same positions."""
     kernel = KERNELS[name]
     case = _case(kernel, (ODD,), dtype, _inputs(kernel, name, (ODD,), dtype))
     for key, given in case.before.items():
@@ -149,7 +149,7 @@ def test_special_elementwise(name: str, value: float, dtype: Any, isa: str) -> N
             given[i] = case.arrays[key].array[i] = kept
 
 
-# The axis along which a value spoils its neighbours, and the input that is poisoned.
+# The axis along which a special value spreads, and the input that gets it.
 REDUCTIONS = {
     "layer_norm": (1, "x"),
     "layer_norm_backward": (1, "dy"),
@@ -176,7 +176,7 @@ REDUCTIONS = {
 @pytest.mark.parametrize("name", REDUCTIONS)
 @pytest.mark.filterwarnings("ignore:.*invalid value:RuntimeWarning")
 def test_special_reductions(name: str, value: float, dtype: Any, isa: str) -> None:
-    """One NaN or infinity spoils what the reference says it spoils (its row or channel), and nothing else."""
+    """One NaN or infinity spoils the same elements (its row or channel) as in the reference, and no others."""
     kernel, (axis, poisoned) = KERNELS[name], REDUCTIONS[name]
     for i in range(ODD):
         shape = (3, ODD) if axis else (ODD, 3)
@@ -191,7 +191,7 @@ ELSEWHERE = [name.split("-")[0] for family in ("fill", "gradients", "stream") fo
 
 
 def test_table_covers_the_functions() -> None:
-    """No operation of `fastnn.functional` is without a row in the table."""
+    """Every operation of `fastnn.functional` has a row in the table."""
     members = inspect.getmembers(functional, inspect.isfunction)
     public = {name for name, f in members if f.__module__.startswith(functional.__name__) and not name.startswith("_")}
     assert public == {name.split("-")[0] for name in KERNELS} - set(ELSEWHERE) | DRAWN

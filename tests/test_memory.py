@@ -1,4 +1,4 @@
-"""Results that a function allocates itself: plain arrays that nobody else holds, for as long as anything sees them."""
+"""Results that a function allocates are plain arrays whose memory is not reused while anything refers to it."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ SIZES = [0, 1, 7, 1000, 16_384, 300_000, 1_100_000]
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_result_is_a_plain_array(size: int) -> None:
-    """Contiguous, aligned, writable, of its own; its content survives every other call."""
+    """A result is contiguous, aligned, writable and its own owner; no other call changes it."""
     x = np.random.default_rng(0).standard_normal(size)
     y = F.relu(x)
     assert type(y) is np.ndarray and y.flags.c_contiguous and y.flags.aligned and y.flags.writeable
@@ -30,7 +30,7 @@ def test_a_result_is_a_plain_array(size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_results_alive_together_are_apart(size: int) -> None:
-    """Twenty results held at once, with every second one given back in between."""
+    """Twenty results held at once stay separate while every second one is released."""
     held = []
     for i in range(20):
         held.append((i, F.relu(np.full(size, i, np.float32))))
@@ -42,7 +42,7 @@ def test_results_alive_together_are_apart(size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES[3:])
 def test_a_view_keeps_the_memory(size: int) -> None:
-    """Views, views of views and buffers outlive the array that they were taken of."""
+    """Views, views of views and buffers stay valid after their array is gone."""
     views = []
     for i in range(8):
         y = F.relu(np.full(size, i + 1.0))
@@ -55,7 +55,7 @@ def test_a_view_keeps_the_memory(size: int) -> None:
 
 
 def test_results_in_many_threads() -> None:
-    """Eight threads that take and drop results of many sizes never see each other's."""
+    """Eight threads that create and drop results of many sizes never see each other's memory."""
 
     def work(i: int) -> bool:
         rng = np.random.default_rng(i)
@@ -73,7 +73,7 @@ def test_results_in_many_threads() -> None:
 
 
 def test_memory_is_given_back() -> None:
-    """Three hundred results of 8 MB, dropped one by one, need no more memory than a few of them."""
+    """Three hundred results of 8 MB, dropped one by one, need the memory of a few."""
     resource = pytest.importorskip("resource")
     x = np.ones(1_000_000)
     for _ in range(5):
@@ -85,7 +85,7 @@ def test_memory_is_given_back() -> None:
 
 
 def test_kept_blocks_make_room() -> None:
-    """Results of ever other sizes, in an address space for a few of them: what is kept must not be what is missing."""
+    """Cached blocks are released if an allocation needs their memory: many sizes in a small address space."""
     script = """
 import resource
 import numpy as np
@@ -101,7 +101,7 @@ for n in range(10 << 20, 40 << 20, 1 << 20):
 
 
 def test_stats_tell_what_happens() -> None:
-    """A block is made once, kept when let go, used again, and given back on demand."""
+    """The statistics show that a block is allocated once, cached when released, reused, and freed on demand."""
     fastnn.empty_cache()
     before = fastnn.memory_stats()
     assert before["cached_blocks"] == before["cached_bytes"] == 0
@@ -127,7 +127,7 @@ def test_stats_tell_what_happens() -> None:
 
 
 def test_cache_limit() -> None:
-    """No more than the limit is kept, what is too much goes at once, and 0 keeps nothing."""
+    """The cache never exceeds its limit, frees the excess at once, and keeps nothing with a limit of 0."""
     limit = fastnn.memory_stats()["limit_bytes"]
     x = np.ones(1_000_000, np.float32)
     try:
@@ -148,7 +148,7 @@ def test_cache_limit() -> None:
 
 @pytest.mark.parametrize("value", [-1, 2**70, True])
 def test_cache_limit_refuses(value: int) -> None:
-    """What is no size is refused, and the limit stays."""
+    """A value that is not a size is refused, and the limit stays."""
     limit = fastnn.memory_stats()["limit_bytes"]
     with pytest.raises(ValueError, match=r"bytes: got .*, want a number of bytes >= 0"):
         fastnn.set_cache_limit(value)
@@ -156,7 +156,7 @@ def test_cache_limit_refuses(value: int) -> None:
 
 
 def test_old_blocks_go_first() -> None:
-    """Large blocks of shapes that are gone make room for smaller ones that are in use, not the other way round."""
+    """The cache drops large blocks of shapes no longer used, and keeps smaller ones that are in use."""
     limit = fastnn.memory_stats()["limit_bytes"]
     fastnn.empty_cache()
     fastnn.set_cache_limit(9 << 20)
@@ -176,7 +176,7 @@ def test_old_blocks_go_first() -> None:
 
 
 def test_a_training_loop_allocates_nothing() -> None:
-    """Of a fixed shape: from the second step on no block comes from the system, and NumPy allocates no large array."""
+    """From the second training step on, no block comes from the system, and NumPy allocates no large array."""
     model = nn.Sequential(
         nn.Linear(300, 500), nn.BatchNorm1d(500), nn.ReLU(), nn.Dropout(0.2), nn.LayerNorm(500), nn.Linear(500, 200)
     )
@@ -204,7 +204,7 @@ def test_a_training_loop_allocates_nothing() -> None:
 
 
 def test_fused_functions_allocate_nothing() -> None:
-    """Their scratch too comes from what is kept: from the second call on no block comes from the system."""
+    """Fused functions also take their scratch from the cache: the second call takes no block from the system."""
     rng = np.random.default_rng(1)
     x, image = (rng.standard_normal(shape, dtype=np.float32) for shape in ((4096, 300), (64, 32, 20, 20)))
     bias, scale, labels = np.ones(300, np.float32), np.ones(32, np.float32), np.arange(4096) % 300
@@ -226,7 +226,7 @@ def test_fused_functions_allocate_nothing() -> None:
 
 
 def test_more_than_there_is() -> None:
-    """An optimizer's state, or a result, that no machine has memory for is a MemoryError, and nothing is kept of it."""
+    """An allocation that no machine has memory for raises MemoryError and leaves nothing allocated."""
     before = fastnn.memory_stats()["used_bytes"]
     for shape in ((2**46,), (2**23, 2**23)):
         with pytest.raises(MemoryError):

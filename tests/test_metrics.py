@@ -1,4 +1,4 @@
-"""The share of right answers, beside NumPy's."""
+"""The accuracy equals NumPy's."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from fastnn.training.metrics import accuracy
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("classes", [1, 2, 3, 10, 257])
 def test_accuracy(dtype: type, classes: int) -> None:
-    """A few values only, so that many are equal; infinities too."""
+    """Accuracy is right for few distinct values, many of them equal, and for infinities."""
     rng = np.random.default_rng(classes)
     logits = rng.choice(np.array([-np.inf, -1, 0, 1, np.inf], dtype), (400, classes))
     labels = rng.integers(-1, classes + 1, 400)

@@ -1,4 +1,4 @@
-"""Parameter, Module and Sequential: memory, gradients, the tree and its state."""
+"""Parameter, Module and Sequential: memory, gradients, the module tree and its state."""
 
 import copy
 
@@ -32,7 +32,7 @@ def test_parameter_keeps_its_memory():
         parameter.data = data.copy()
     assert repr(parameter) == "Parameter(shape=(2, 3), dtype=float32)"
     with pytest.raises(AttributeError):
-        parameter.gradient = 1  # a typing error, not a new attribute
+        parameter.gradient = 1  # a misspelt name must not become a new attribute
 
 
 def test_gradient_can_be_assigned():
@@ -81,7 +81,7 @@ def test_parameter_refuses(data, error, sentence):
 
 
 class Recorder(nn.Module):
-    """Passes everything on and notes what its backward was asked for."""
+    """Passes everything on and records the argument of its backward."""
 
     def __init__(self, *parameters):
         self.asked = {}

@@ -1,4 +1,4 @@
-"""Layers: against torch, their closures, their gradients, and what they refuse."""
+"""Layers: they agree with torch; their closures, their gradients, and refused arguments."""
 
 import re
 
@@ -10,7 +10,7 @@ from fastnn import nn
 
 RNG = np.random.default_rng(7)
 
-# name -> (layer, its torch twin's arguments, shape of x)
+# name -> (layer, the arguments of torch's layer, shape of x)
 LAYERS = {
     "linear": (lambda d: nn.Linear(5, 3, dtype=d), ("Linear", 5, 3), (4, 5)),
     "linear-no-bias": (lambda d: nn.Linear(5, 3, False, dtype=d), ("Linear", 5, 3, False), (4, 5)),
@@ -76,7 +76,7 @@ def copy_into_torch(torch, module, twin):
 
 
 def assert_like_torch(torch, module, twin, x, dy):
-    """Output, dx, all gradients, then running statistics, to 1e-10 in float64."""
+    """Assert that output, dx, all gradients and the running statistics equal torch's to 1e-10 in float64."""
     assert list(module.state_dict()) == list(twin.state_dict())
     copy_into_torch(torch, module, twin)
     module.zero_grad()
@@ -184,7 +184,7 @@ def test_gradients_add_up_until_zero_grad():
         np.testing.assert_array_equal(gradient, 2 * once[name])
     layer.zero_grad()
     assert layer.weight.grad is None and layer.bias.grad is None
-    memory[...] = np.nan  # what lies in the memory must not matter
+    memory[...] = np.nan  # old values in the memory must not matter
     backward(dy)
     assert layer.weight.grad is memory
     for name, gradient in gradients(layer).items():
@@ -316,13 +316,13 @@ BAD_OPTIONS = [
 
 @pytest.mark.parametrize(("layer", "options", "sentence"), BAD_OPTIONS)
 def test_bad_options_of_activations(layer, options, sentence):
-    """When the layer is made, not when it first runs."""
+    """Bad options are refused when the layer is made, not when it first runs."""
     with pytest.raises(ValueError, match=sentence):
         layer(*options)
 
 
 def test_activations_show_their_options():
-    """As in torch."""
+    """The repr of an activation shows its options, as in torch."""
     layers = nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(), nn.GELU("tanh"), nn.Softplus(2.0)
     assert [repr(layer) for layer in layers] == [
         "ReLU()",

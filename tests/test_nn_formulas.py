@@ -1,4 +1,4 @@
-"""Layers by the references of what they do: results, all gradients, running statistics, names and defaults."""
+"""Layers agree with reference formulas: results, all gradients, running statistics, names and defaults."""
 
 import math
 
@@ -65,7 +65,7 @@ def max_pool(*sizes):
 
 
 F64 = np.float64
-# Layer, what its reference is, the shape of x, and the names of its state.
+# Layer, its reference, the shape of x, and the names of its state.
 LAYERS = {
     "linear": (lambda: nn.Linear(5, 3, dtype=F64), linear, (4, 5), "weight bias"),
     "linear-no-bias": (lambda: nn.Linear(5, 3, False, dtype=F64), linear, (4, 5), "weight"),
@@ -138,7 +138,7 @@ def test_layer(name, training):
 
 
 def _again(layer, make, training):
-    """A new one with the same numbers, that has not counted a batch."""
+    """Return a new layer with the same parameters and no batch counted."""
     other = make().train(training)
     state = {key: array for key, array in layer.state_dict().items() if key != "num_batches_tracked"}
     other.load_state_dict(state, strict=False)
@@ -146,7 +146,7 @@ def _again(layer, make, training):
 
 
 def test_initial_linear():
-    """He's uniform with a slope of sqrt(5): in +-1 / sqrt(in_features), and the bias in the same range behind it."""
+    """Weights are He-uniform with a slope of sqrt(5), +-1 / sqrt(in_features); so is the bias, which is drawn next."""
     for width in (1, 4, 100):
         layer = nn.Linear(width, 3, dtype=F64, generator=fastnn.Generator(5))
         generator, bound = fastnn.Generator(5), 1 / math.sqrt(width)
@@ -157,7 +157,7 @@ def test_initial_linear():
 
 
 def test_dropout():
-    """What stays is multiplied by 1 / (1 - p), by the mask of the layer's own stream, block after block."""
+    """Kept elements are multiplied by 1 / (1 - p), and masks come from the layer's own stream, block after block."""
     layer, generator = nn.Dropout(0.25, generator=fastnn.Generator(3, 4)), fastnn.Generator(3, 4)
     x = RNG.normal(size=(5, 31))
     for block in (0, 2):
@@ -184,7 +184,7 @@ LOSSES = [
 
 @pytest.mark.parametrize("options", LOSSES, ids=str)
 def test_cross_entropy(options):
-    """The loss, its gradient, each sample's own, and what each counts in the mean."""
+    """The loss, its gradient, the loss of each sample, and its weight in the mean equal the reference's."""
     logits, labels = RNG.normal(size=(9, 4)), RNG.integers(0, 4, 9)
     labels[3] = options.get("ignore_index", -100)
     loss = nn.CrossEntropyLoss(**options)

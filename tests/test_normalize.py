@@ -1,4 +1,4 @@
-"""Normalize: its statistics, that it is saved with its model, what it refuses."""
+"""Normalize: its statistics, how it is saved with its model, refused arguments."""
 
 import math
 import tracemalloc
@@ -13,7 +13,7 @@ from fastnn.data.normalize import BLOCK
 
 RNG = np.random.default_rng(3)
 
-SHAPES = {  # of the statistics: of x, and the axes that they are taken over
+SHAPES = {  # shape of the statistics -> shape of x, and the axes that the statistics are taken over
     3: ((40, 3), 0),
     4: ((10, 4, 5, 6), (0, 2, 3)),
     (4, 5): ((30, 4, 5), 0),
@@ -45,7 +45,7 @@ def test_normalize(shape, dtype):
 
 
 def test_large_data_is_not_copied():
-    x = RNG.standard_normal((13 * BLOCK // 2 + 5, 2), np.float32) + 3  # the last block is a small one
+    x = RNG.standard_normal((13 * BLOCK // 2 + 5, 2), np.float32) + 3  # the last block is small
     tracemalloc.start()
     module = Normalize(2).fit(x)
     assert tracemalloc.get_traced_memory()[1] < x.nbytes
@@ -56,7 +56,7 @@ def test_large_data_is_not_copied():
 
 @pytest.mark.parametrize(("dtype", "large"), [(np.float32, 2.0**20), (np.float64, 2.0**40)])
 def test_a_large_mean_takes_nothing_from_the_deviation(dtype, large):
-    """The mean of squares less the square of the mean would be off by thousands."""
+    """The deviation keeps its digits for a large mean; E[x^2] - E[x]^2 would be off by thousands."""
     x = (large + np.array([[-1], [0], [0], [1]])).astype(dtype)
     module = Normalize(1, dtype=dtype).fit(x)
     assert module.mean == large and module.std == dtype(math.sqrt(0.5))
@@ -64,7 +64,7 @@ def test_a_large_mean_takes_nothing_from_the_deviation(dtype, large):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_constant_features_become_zero(dtype):
-    """The mean of 1,000 times 0.1 is not 0.1, which must not show. What is merely small, 1e-30, is not constant."""
+    """Constant features become 0, though the mean of 1,000 times 0.1 is not 0.1; tiny ones, 1e-30, are not constant."""
     x = np.stack([np.full(1000, 0.1), np.full(1000, -7e30), 1e-30 * RNG.normal(size=1000)], axis=1).astype(dtype)
     module = Normalize(3, dtype=dtype).fit(x)
     assert module.std[:2].tolist() == [1, 1]
@@ -74,7 +74,7 @@ def test_constant_features_become_zero(dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_subnormal_deviations_divide_nothing(dtype):
-    """By such a number even 1 would become infinity."""
+    """A subnormal deviation counts as 1, because dividing by it would turn even 1 into infinity."""
     x = np.zeros((4, np.int64(2)), dtype)
     x[0] = np.finfo(dtype).smallest_subnormal * 3
     module = Normalize(np.int64(2), dtype=dtype).fit(x)
@@ -92,7 +92,8 @@ def test_normalize_is_saved_with_its_model():
     other.load_state_dict(model.state_dict())
     assert (other(x)[0] == model(x)[0]).all()
     logits, backward = model(x)
-    numeric = (model(x + np.float32(0.5))[0] - model(x - np.float32(0.5))[0]).sum()  # linear: any step will do
+    # the model is linear, so any step works
+    numeric = (model(x + np.float32(0.5))[0] - model(x - np.float32(0.5))[0]).sum()
     assert backward(np.ones_like(logits)).sum() == pytest.approx(numeric, rel=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""Norms where they are hard: large means, huge values, no values; and running statistics."""
+"""Norms in hard cases: large means, huge values, empty arrays; and running statistics."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ HARD = ["mean 1e4", "mean -1e4", "1e30"]
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", HARD)
 def test_layer_norm_hard(kind: str, dtype: Any, isa: str) -> None:
-    """A mean of 1e4 deviations and values of 1e30: right to 1e-5, forward and backward."""
+    """A mean of 1e4 deviations, or values of 1e30: errors to 1e-5, forward and backward."""
     x, dy = _values(kind, (7, 501), dtype), RNG.standard_normal((7, 501)).astype(dtype)
     weight, bias = RNG.standard_normal((2, 501)).astype(dtype)
     y, mean, rstd = F.layer_norm(x, 501, weight, bias, return_stats=True)
@@ -42,7 +42,7 @@ def test_layer_norm_hard(kind: str, dtype: Any, isa: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", HARD)
 def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], isa: str) -> None:
-    """As for layer norm, over (N, C), (N, C, L) and (N, C, H, W)."""
+    """The bounds are those of layer norm, for (N, C), (N, C, L) and (N, C, H, W)."""
     x, dy = _values(kind, shape, dtype), RNG.standard_normal(shape).astype(dtype)
     weight, bias = RNG.standard_normal((2, 5)).astype(dtype)
     y, mean, rstd = F.batch_norm(x, None, None, weight, bias, True, return_stats=True)
@@ -57,7 +57,7 @@ def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], isa: str
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_constant_rows(dtype: Any, isa: str) -> None:
-    """A row without variance gives the bias: nothing is divided by zero, even far from zero."""
+    """A row without variance gives the bias, without a division by zero, even far from zero."""
     x = np.full((3, 41), 12345.678, dtype=dtype)
     bias = RNG.standard_normal(41).astype(dtype)
     np.testing.assert_allclose(F.layer_norm(x, 41, None, bias), np.tile(bias, (3, 1)), atol=1e-5)
@@ -66,7 +66,7 @@ def test_constant_rows(dtype: Any, isa: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_no_weight_is_ones_and_zeros(dtype: Any, isa: str) -> None:
-    """Weight and bias of None have the bits of ones and zeros, forward and backward."""
+    """Weight and bias of None give the same bits as ones and zeros, forward and backward."""
     x, dy = RNG.standard_normal((2, 9, 33)).astype(dtype)
     one, zero = np.ones(33, dtype), np.zeros(33, dtype)
     y, mean, rstd = F.layer_norm(x, 33, return_stats=True)
@@ -80,7 +80,7 @@ def test_no_weight_is_ones_and_zeros(dtype: Any, isa: str) -> None:
 
 
 def test_normalized_shape_of_several_axes() -> None:
-    """(2, 3, 4, 5) over (4, 5) is (6, 20) over 20."""
+    """(2, 3, 4, 5) normalised over (4, 5) equals (6, 20) normalised over 20."""
     x = RNG.standard_normal((2, 3, 4, 5))
     weight, bias = RNG.standard_normal((2, 4, 5))
     y, mean, rstd = F.layer_norm(x, (4, 5), weight, bias, return_stats=True)
@@ -94,7 +94,7 @@ def test_normalized_shape_of_several_axes() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (4, 3, 5, 2)])
 def test_running_statistics(shape: tuple[int, ...], dtype: Any, isa: str) -> None:
-    """Ten training steps move them as torch defines; evaluation uses and keeps them."""
+    """Ten training steps update the running statistics as in torch; evaluation uses and does not change them."""
     mean, var = np.zeros(3, dtype), np.ones(3, dtype)
     want_mean, want_var = np.zeros(3), np.ones(3)
     for _ in range(10):
@@ -114,7 +114,7 @@ def test_running_statistics(shape: tuple[int, ...], dtype: Any, isa: str) -> Non
 
 @pytest.mark.parametrize("momentum", [0.0, 1.0])
 def test_momentum_ends(momentum: float) -> None:
-    """0 keeps the old statistics to the bit, 1 takes the new ones."""
+    """Momentum 0 keeps the old statistics bit for bit, 1 replaces them."""
     x, mean, var = RNG.standard_normal((8, 3)), RNG.standard_normal(3), RNG.uniform(1, 2, 3)
     old = mean.copy(), var.copy()
     F.batch_norm(x, mean, var, training=True, momentum=momentum)
@@ -125,7 +125,7 @@ def test_momentum_ends(momentum: float) -> None:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4, 4), (2, 3, 0), (4, 0), (0, 0), (4, 0, 5)])
 def test_empty_batch(shape: tuple[int, ...], training: bool, isa: str) -> None:
-    """No element or no channel: shapes stay, running statistics stay to the bit, gradients are zeros."""
+    """Without elements or channels, shapes and running statistics stay the same, bit for bit; gradients are zeros."""
     mean, var = RNG.standard_normal(shape[1]), RNG.uniform(1, 2, shape[1])
     old = mean.copy(), var.copy()
     x = np.empty(shape)
@@ -140,7 +140,7 @@ def test_empty_batch(shape: tuple[int, ...], training: bool, isa: str) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (2, 0, 5)])
 def test_empty_layer_norm(shape: tuple[int, ...], isa: str) -> None:
-    """No row or no column: shapes stay, the gradients of weight and bias are zeros."""
+    """Without rows or columns, shapes stay; the gradients of weight and bias are zeros."""
     x = np.empty(shape)
     y, mean, rstd = F.layer_norm(x, shape[-1], return_stats=True)
     assert y.shape == shape and mean.shape == rstd.shape == shape[:-1]

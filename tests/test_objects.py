@@ -1,7 +1,7 @@
-"""The objects of the instruction sets: only symbols of their own namespace, no start-up code, no foreign instruction.
+"""Objects of an ISA have only symbols of their own namespace, no start-up code, and no instruction of another ISA.
 
-A weak symbol would be merged by the linker, which may keep the copy made for a larger instruction set; start-up code
-would run before anybody has asked what the machine can do. Either ends in SIGILL on an older CPU.
+The linker would merge a weak symbol, perhaps into the copy for a larger instruction set; start-up code would run before
+the CPU has been checked. Either ends in SIGILL on an older CPU.
 """
 
 import platform
@@ -27,7 +27,7 @@ pytestmark = [
 
 
 def _target(path: Path) -> Path:
-    """The folder isa_avx2.dir or table_avx2.dir of an object."""
+    """Return an object's folder, such as isa_avx2.dir or table_avx2.dir."""
     return next(parent for parent in path.parents if parent.suffix == ".dir")
 
 
@@ -53,12 +53,12 @@ def _run(*command: object) -> str:
 
 
 def _symbols(path: Path) -> list[tuple[str, str]]:
-    """(type letter, name) of every symbol."""
+    """Return (type letter, name) of every symbol."""
     return [(line[17], line[19:]) for line in _run("nm", "--demangle", path).splitlines()]
 
 
 def _exported(path: Path) -> list[str]:
-    """Upper-case letters are global."""
+    """Return the names of all global symbols, which have upper-case letters."""
     return [re.sub(r"\(.*", "", name) for letter, name in _symbols(path) if letter.isupper() and letter != "U"]
 
 
@@ -68,7 +68,7 @@ def _disassembled(*paths: Path) -> str:
 
 @each_isa
 def test_every_family_has_an_object(build: Path, isa: str) -> None:
-    """A build that left one out would pass the other tests."""
+    """Every family has an object for each ISA; a build that left one out would pass the other tests."""
     found = [path for path in OBJECTS if (_build(path), _isa(path)) == (build, isa)]
     assert {path.name.removesuffix(".cpp.o") for path in found} == FAMILIES
     assert {_isa(path) for path in TABLES if _build(path) == build} == set(ISAS)
@@ -76,7 +76,7 @@ def test_every_family_has_an_object(build: Path, isa: str) -> None:
 
 @pytest.mark.parametrize("path", OBJECTS + TABLES, ids=_name)
 def test_symbols_of_their_own_and_none_weak(path: Path) -> None:
-    """W, w, V, v, u, i and C are merged by name."""
+    """No symbol is weak: W, w, V, v, u, i and C are merged by name."""
     assert [s for s in _symbols(path) if s[0] in "WwVvuiC"] == []
     exported = _exported(path)
     assert exported
@@ -85,14 +85,14 @@ def test_symbols_of_their_own_and_none_weak(path: Path) -> None:
 
 @each_table
 def test_table_is_constant_data(path: Path) -> None:
-    """One symbol and no code: the table is ready before anything runs."""
+    """The table is one symbol without code, so it is ready before anything runs."""
     assert _exported(path) == [f"fastnn::{_isa(path)}::table"]
     assert not re.search(r"^\s*[0-9a-f]+:\t", _disassembled(path), flags=re.M)
 
 
 @each_object
 def test_undefined_symbols(path: Path) -> None:
-    """Only the way to the threads and what the C library gives: no allocation, no exceptions, no libm."""
+    """Objects need only the thread pool and basic C functions: no allocation, no exceptions, no libm."""
     undefined = {re.sub(r"\(.*", "", name) for letter, name in _symbols(path) if letter == "U"}
     library = {"memset", "memcpy", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
     assert undefined <= library | {"fastnn::run_blocks"}
@@ -100,7 +100,7 @@ def test_undefined_symbols(path: Path) -> None:
 
 @pytest.mark.parametrize("path", OBJECTS + TABLES, ids=_name)
 def test_no_start_up_code(path: Path) -> None:
-    """No constructors, and no guarded statics."""
+    """There are no constructors and no guarded statics."""
     sections = _run("objdump", "--section-headers", path)
     assert not re.findall(r"\.(?:init_array|fini_array|ctors|dtors|preinit_array|init|fini)\b\S*", sections)
     assert not re.search(r"_GLOBAL__sub_I|guard variable|__cxa_", _run("nm", "--demangle", path))
@@ -127,7 +127,7 @@ def _used(code: str) -> dict[str, bool]:
 @each_object
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")
 def test_no_wider_registers(path: Path) -> None:
-    """base has no ymm, no VEX instruction; avx2 no zmm, no mask register."""
+    """base has no ymm register and no VEX instruction, avx2 no zmm and no mask register."""
     allowed = EXPECTED[_isa(path)]
     assert [name for name, used in _used(_disassembled(path)).items() if used and not allowed[name]] == []
 
@@ -135,19 +135,19 @@ def test_no_wider_registers(path: Path) -> None:
 @each_isa
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")
 def test_registers_are_used(build: Path, isa: str) -> None:
-    """Each instruction set uses what it may: a flag that was lost would pass the other tests."""
+    """Each instruction set is used; a lost compiler flag would pass the other tests."""
     code = _disassembled(*[path for path in OBJECTS if (_build(path), _isa(path)) == (build, isa)])
     assert _used(code) == EXPECTED[isa]
 
 
 @each_object
 def test_no_fused_multiply_add(path: Path) -> None:
-    """Contraction is off, so that a product is rounded alike on every instruction set."""
+    """Contraction is off, so that products are rounded the same way on every instruction set."""
     assert not re.search(r"\tvfn?m(add|sub)", _disassembled(path))
 
 
 def test_exported_functions() -> None:
-    """Its own, for Python and for threadpoolctl. Weak ones are the C++ library's templates."""
+    """The module exports only functions for Python and threadpoolctl; weak ones are the C++ library's templates."""
     lines = _run("nm", "--dynamic", "--defined-only", fastnn._core.__file__).splitlines()
     exported = {line[19:] for line in lines if line[17] in "TDB"}
     assert exported == {"PyInit__core", "fastnn_get_num_threads", "fastnn_set_num_threads"}
@@ -155,7 +155,7 @@ def test_exported_functions() -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")
 def test_the_rest_of_the_module() -> None:
-    """The objects that every machine runs hold no wide register either."""
+    """Objects that run on every machine use no wide register either."""
     others = [p for p in ROOT.glob("build/**/_core.dir/**/*.o") if p.is_file()]
     assert others
     for path in others:

@@ -1,4 +1,4 @@
-"""Groups of parameters: added later, with options that stay, and the rule of which weights decay."""
+"""Parameter groups: added later, options that cannot be removed, and the rule for which weights decay."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ def _arrays(count: int, seed: int = 1, dtype: Any = np.float32) -> list[Array]:
 @pytest.mark.parametrize("state_dtype", [None, "bfloat16", "int8"])
 @pytest.mark.parametrize("name", NAMES)
 def test_added_group(name: str, state_dtype: Any) -> None:
-    """State of the others is kept bit for bit; the new ones begin with their own options, and all step on."""
+    """Adding a group keeps the state of the others bit for bit; the new parameters use their own options."""
     params, options = _arrays(3), {**full_state(name), "state_dtype": state_dtype}
     optimizer = make(name, params[:2], **options)
     groups = optimizer.param_groups
@@ -55,7 +55,7 @@ def test_added_group(name: str, state_dtype: Any) -> None:
     ],
 )
 def test_refused_group(make_group: Any, sentence: str) -> None:
-    """Whatever is wrong with it, nothing changes, and the next step is that of before."""
+    """A refused group changes nothing, and the next step is as before."""
     params = _arrays(4)
     optimizer = optim.Adam([params[0], params[3]])
     optimizer.step(_arrays(2, 2))
@@ -72,7 +72,7 @@ def test_refused_group(make_group: Any, sentence: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_stay(name: str) -> None:
-    """No way of taking an option out of a group; what is there can still be set."""
+    """An option cannot be removed from a group, but can still be set."""
     optimizer = make(name, _arrays(1))
     group = optimizer.param_groups[0]
     before = dict(group)
@@ -89,7 +89,7 @@ def test_options_stay(name: str) -> None:
     assert group.setdefault("lr", 3.0) == 0.01 and group["lr"] == 0.01
     group["lr"] = 3
     assert type(group["lr"]) is float and group["lr"] == 3
-    group["initial_lr"] = 0.1  # a schedule's
+    group["initial_lr"] = 0.1  # a schedule's option
     assert optimizer.state_dict()["param_groups"][0]["initial_lr"] == 0.1
 
 
@@ -101,7 +101,7 @@ def test_options_stay(name: str) -> None:
     ],
 )
 def test_the_kernels_look_at_options_too(spoil: Any, error: type[Exception]) -> None:
-    """Where somebody went around the checks of a group."""
+    """The kernels check options, too, in case the checks of a group were circumvented."""
     params = _arrays(1)
     optimizer = optim.SGD(params, 0.1)
     before = params[0].copy()
@@ -112,7 +112,7 @@ def test_the_kernels_look_at_options_too(spoil: Any, error: type[Exception]) -> 
 
 
 def test_groups_stay() -> None:
-    """Neither a group's parameters nor the list of groups can be swapped behind the kernels' back."""
+    """Neither a group's parameters nor the list of groups can be replaced without the optimizer noticing."""
     params = _arrays(2)
     optimizer = optim.Adam([{"params": params[:1]}, {"params": params[1:]}])
     before = everything(optimizer, params)
@@ -128,7 +128,7 @@ def test_groups_stay() -> None:
 
 
 def test_names_are_given_once() -> None:
-    """Two parameters of one name could not be told apart when state is loaded."""
+    """Parameters with equal names are refused, because loading state could not tell them apart."""
     first, second = _arrays(2)
     with pytest.raises(ValueError, match=r"^params: got the names \['a'\] twice, want .+"):
         optim.Adam([("a", first), ("a", second)])
@@ -138,7 +138,7 @@ def test_names_are_given_once() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"])
 def test_copies(copied: Any, name: str, state_dtype: Any) -> None:
-    """A copy goes on with parameters and state of its own, and the same bits."""
+    """A copy continues with its own parameters and state, and the same bits."""
     params = _arrays(2)
     optimizer = make(name, params, **full_state(name), state_dtype=state_dtype)
     optimizer.step(_arrays(2, 2))
@@ -155,7 +155,7 @@ def test_copies(copied: Any, name: str, state_dtype: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_arguments(name: str) -> None:
-    """A misspelt keyword is a TypeError that names it, as for any function."""
+    """A misspelt keyword raises a TypeError that names it."""
     with pytest.raises(TypeError, match="lrr"):
         make(name, _arrays(1), lrr=1)
     with pytest.raises(TypeError, match="grad_clip"):
@@ -163,7 +163,7 @@ def test_unknown_arguments(name: str) -> None:
 
 
 def test_weights_that_decay() -> None:
-    """Matrices decay, what has fewer than two dimensions does not; an empty group is left out."""
+    """Matrices decay, parameters with fewer than two dimensions do not; an empty group is left out."""
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
     first, second = optim.no_decay_groups(model)
     assert [n for n, _ in first["params"]] == ["0.weight", "3.weight"] and first["weight_decay"] == 1e-2
@@ -181,6 +181,6 @@ def test_weights_that_decay() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1, "x", None, True, 10**400])
 def test_bad_decay(value: Any) -> None:
-    """The rate is checked like an optimizer's."""
+    """The weight decay is checked like an optimizer's option."""
     with pytest.raises((TypeError, ValueError), match=r"^weight_decay: got .*, want "):
         optim.no_decay_groups(nn.Linear(2, 2), value)

@@ -1,4 +1,4 @@
-"""State kept in bfloat16 or in bytes: same bits everywhere, rounded at random without bias, within its bounds."""
+"""State kept in bfloat16 or in bytes: same bits everywhere, unbiased random rounding, within its bounds."""
 
 import copy
 import gc
@@ -29,12 +29,12 @@ def _arrays(seed: int, sizes: Any = SIZES) -> list[Array]:
 
 
 def _state(optimizer: Any, params: list[Array], key: str) -> Array:
-    """One kind of state of all parameters, end to end."""
+    """Return one kind of state of all parameters, as a flat array."""
     return np.concatenate([optimizer.state_of(p)[key].ravel() for p in params])
 
 
 def _steps(name: str, options: dict[str, Any], state_dtype: str, **extras: Any) -> list[Array]:
-    """Parameters and decoded state after seven steps."""
+    """Return parameters and decoded state after seven steps."""
     params = _arrays(1)
     optimizer = make(name, params, **options, **extras, state_dtype=state_dtype)
     for step in range(7):
@@ -47,7 +47,7 @@ def _steps(name: str, options: dict[str, Any], state_dtype: str, **extras: Any) 
 @CODED
 @ROWS
 def test_same_bits(name: str, options: dict[str, Any], state_dtype: str, isa: str) -> None:
-    """On every ISA and thread count."""
+    """Parameters and state have the same bits on every ISA and for every thread count."""
     results = []
     for run_isa, threads in (("base", 1), (isa, 1), (isa, 2), (isa, 3), (isa, 7)):
         with running(run_isa, threads):
@@ -59,7 +59,7 @@ def test_same_bits(name: str, options: dict[str, Any], state_dtype: str, isa: st
 @CODED
 @pytest.mark.parametrize("name", NAMES)
 def test_seed(name: str, state_dtype: str) -> None:
-    """manual_seed determines the rounding; two optimizers of one seed round differently, as do two seeds."""
+    """manual_seed determines the rounding; two optimizers with one seed round differently, and so do two seeds."""
     results = []
     for seed in (3, 3, 4):
         fastnn.manual_seed(seed)
@@ -73,7 +73,7 @@ def test_seed(name: str, state_dtype: str) -> None:
 @CODED
 @ROWS
 def test_one_step(name: str, options: dict[str, Any], state_dtype: str) -> None:
-    """The parameter is that of a float32 step from the decoded state; the new state is a neighbour of that step's."""
+    """The parameter moves as in float32 from the decoded state; the new state is a neighbour of that step's state."""
     params, exact = _arrays(1), _arrays(1)
     coded, plain = make(name, params, **options, state_dtype=state_dtype), make(name, exact, **options)
     signs = STATE[name]
@@ -99,21 +99,21 @@ def _check_neighbours(got: Array, want: Array, state_dtype: str, is_signed: bool
         a, b = got[begin : begin + 64].astype(np.float64), want[begin : begin + 64].astype(np.float64)
         size = np.abs(b)
         scale = 2.0 ** np.ceil(np.log2(max(size.max(), 2.0**-94)))
-        near = size >= 1.375 * 2.0**-16 * scale  # the smallest signed number that is not 0
+        near = size >= 1.375 * 2.0**-16 * scale  # the smallest signed number other than 0
         assert (np.abs(a - b)[near] <= 2.0**-3 * size[near]).all()
         assert (np.abs(a[~near]) <= 1.375 * 2.0**-16 * scale).all()
         assert (a * b >= 0).all() and (is_signed or (a > 0).all())
 
 
 def _spacing(value: float, state_dtype: str) -> float:
-    """Between neighbours, of which there are 128 or 8 from one power of two to the next."""
+    """Return the distance of neighbours; from one power of two to the next there are 128 or 8 of them."""
     return float(2.0 ** (math.floor(math.log2(abs(value))) - (7 if state_dtype == "bfloat16" else 3)))
 
 
 @CODED
 @ROWS
 def test_rounding_is_unbiased(name: str, options: dict[str, Any], state_dtype: str) -> None:
-    """Over 2^16 equal elements the mean of the rounded state is within five standard errors of the exact one."""
+    """Over 2^16 equal elements, the mean of the rounded state is within five standard errors of the exact one."""
     n = 2**16
     exact = [np.full(1, 0.7, np.float32)]
     plain = make(name, exact, **options)
@@ -133,7 +133,7 @@ def test_rounding_is_unbiased(name: str, options: dict[str, Any], state_dtype: s
 
 @CODED
 def test_small_changes_add_up(state_dtype: str) -> None:
-    """A mean square that grows by less than half a step between neighbours reaches what it would in float32."""
+    """A mean square that grows by less than half the distance of neighbours per step still grows as in float32."""
     params = [np.zeros(2**13, np.float32)]
     optimizer = optim.Adam(params, lr=0.0, state_dtype=state_dtype, generator=Generator(2))
     grads = [np.ones(2**13, np.float32)]
@@ -147,7 +147,7 @@ def test_small_changes_add_up(state_dtype: str) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @ROWS
 def test_special_gradients(name: str, options: dict[str, Any], value: float, state_dtype: str, isa: str) -> None:
-    """NaN and infinity do not disturb the other elements of their block, nor of the list, now or in the next steps."""
+    """NaN and infinity do not affect other elements of their block or other tensors, now or in the next steps."""
     places = [0, 63, 64, 200, 299]
     results = []
     for special in (0.25, value):
@@ -167,7 +167,7 @@ def test_special_gradients(name: str, options: dict[str, Any], value: float, sta
 @CODED
 @ROWS
 def test_never_negative(name: str, options: dict[str, Any], state_dtype: str) -> None:
-    """What is a divisor never becomes 0 or negative in bytes, nor loses its sign in bfloat16, for any gradients."""
+    """State that is divided by never becomes 0 or negative in bytes, nor negative in bfloat16, for any gradients."""
     rng = np.random.default_rng(4)
     params = [rng.standard_normal(4096).astype(np.float32)]
     optimizer = make(name, params, **options, state_dtype=state_dtype)
@@ -185,7 +185,7 @@ def test_never_negative(name: str, options: dict[str, Any], state_dtype: str) ->
 @CODED
 @ROWS
 def test_decoded_state_comes_back_exactly(name: str, options: dict[str, Any], state_dtype: str) -> None:
-    """What was decoded is encoded without a change, over thirty orders of magnitude and in blocks of zeros."""
+    """Decoded state is encoded again without a change, over thirty orders of magnitude and in blocks of zeros."""
     rng = np.random.default_rng(6)
     params = _arrays(1, (5000, 64, 1))
     optimizer = make(name, params, **options, state_dtype=state_dtype)
@@ -200,7 +200,7 @@ def test_decoded_state_comes_back_exactly(name: str, options: dict[str, Any], st
 
 @CODED
 def test_only_float32(state_dtype: str) -> None:
-    """float64 and bfloat16 parameters are refused, in a later group too; the optimizer stays as it was then."""
+    """float64 and bfloat16 parameters are refused, in a later group, too, which leaves the optimizer unchanged."""
     bad: list[Any] = [np.ones(3)]
     try:
         import torch
@@ -222,14 +222,14 @@ def test_only_float32(state_dtype: str) -> None:
 
 @pytest.mark.parametrize("value", ["float16", "INT8", 8, np.int8, True, np.float32])
 def test_bad_state_dtype(value: Any) -> None:
-    """One of two strings, or None."""
+    """Only None and two strings are accepted."""
     with pytest.raises((TypeError, ValueError), match=r"^state_dtype: got .*, want None, 'bfloat16' or 'int8'"):
         optim.Adam([np.ones(3, np.float32)], state_dtype=value)
 
 
 @pytest.mark.parametrize("value", ["x", 3.0, np.random])
 def test_bad_generator(value: Any) -> None:
-    """What is no generator, seed or None."""
+    """An object that is not a generator, a seed or None is refused."""
     for state_dtype in (None, "int8"):
         with pytest.raises(TypeError, match=r"^generator: got .*, want "):
             optim.Adam([np.ones(3, np.float32)], generator=value, state_dtype=state_dtype)
@@ -238,7 +238,7 @@ def test_bad_generator(value: Any) -> None:
 @CODED
 @pytest.mark.parametrize("extras", [{}, {"clip_grad_norm": 1.0}])
 def test_a_step_that_is_not_taken_draws_nothing(extras: dict[str, Any], state_dtype: str) -> None:
-    """A refused gradient, and one with a norm that is not finite, leave the random rounding where it was."""
+    """A refused gradient, or a non-finite norm, leaves the generator of the random rounding unchanged."""
     params = [np.ones(300, np.float32)]
     optimizer = optim.Adam(params, state_dtype=state_dtype, **extras)
     optimizer.step([np.ones(300, np.float32)])
@@ -253,9 +253,9 @@ def test_a_step_that_is_not_taken_draws_nothing(extras: dict[str, Any], state_dt
 
 @pytest.mark.parametrize(("state_dtype", "width"), [("bfloat16", 2), ("int8", 1 + 4 / 64), (None, 4)])
 def test_memory(state_dtype: str | None, width: float) -> None:
-    """Two moments take two or one bytes an element, and no float32 copy of them is left."""
+    """Two moments take two bytes or one byte per element, and no float32 copy of them remains."""
     param, grad = np.ones(2**18, np.float32), np.ones(2**18, np.float32)
-    gc.collect()  # what earlier tests left in cycles must not be counted as given back here
+    gc.collect()  # frees what earlier tests left in cycles, so that it is not counted here
     before = fastnn.memory_stats()["used_bytes"]
     tracemalloc.start()
     optimizer = optim.Adam([param], state_dtype=state_dtype)
@@ -269,7 +269,7 @@ def test_memory(state_dtype: str | None, width: float) -> None:
 @CODED
 @ROWS
 def test_convergence(name: str, options: dict[str, Any], state_dtype: str) -> None:
-    """On a noisy quadratic the error in the end is within 5 % of that with float32 state."""
+    """On a noisy quadratic, the final error is within 5 % of that with float32 state."""
     rng = np.random.default_rng(7)
     slope = rng.uniform(0.5, 2, 4000).astype(np.float32)
     sign = -1 if options.get("maximize") else 1
@@ -288,7 +288,7 @@ def test_convergence(name: str, options: dict[str, Any], state_dtype: str) -> No
 
 @CODED
 def test_not_centered(state_dtype: str) -> None:
-    """A variance s - a^2 far below s does not survive rounding: refused wherever it comes from."""
+    """centered is refused everywhere, because a variance s - a^2 far below s does not survive rounding."""
     params, sentence = [np.ones(3, np.float32)], r"^centered: got True, want False with state_dtype=.*; .+"
     with pytest.raises(ValueError, match=sentence):
         optim.RMSprop(params, centered=True, state_dtype=state_dtype)

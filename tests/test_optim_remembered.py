@@ -1,4 +1,4 @@
-"""What an optimizer remembers from step to step: where gradients lay, a group's constants, that a step is under way."""
+"""An optimizer's memory between steps: addresses of gradients, constants of groups, and that a step is running."""
 
 import copy
 import threading
@@ -25,7 +25,7 @@ def _fortran(a: Array) -> Array:
     return as_strided(a, (3, 4), (a.itemsize, 3 * a.itemsize))
 
 
-# What may lie where the last gradient of shape (3, 4) lay: another shape, dtype or layout, and how it is refused.
+# Gradients at the address of the last one of shape (3, 4): another shape, dtype or layout, and the expected message.
 OTHERS: dict[str, tuple[Callable[[Array], Array], str]] = {
     "fewer rows": (lambda a: a[:2], r"got shape \(2, 4\), want \(3, 4\)"),
     "fewer columns": (lambda a: a.reshape(-1)[:9].reshape(3, 3), r"got shape \(3, 3\), want \(3, 4\)"),
@@ -45,7 +45,7 @@ OTHERS: dict[str, tuple[Callable[[Array], Array], str]] = {
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("what", OTHERS)
 def test_another_gradient_in_the_same_place(what: str, holder: str) -> None:
-    """It is refused as if it came first, in a group of its own too; the good one still goes."""
+    """Another gradient at a known address is checked like a first one, in any group; the good one still works."""
     change, sentence = OTHERS[what]
     memory = np.ones(MEMORY, np.float32)
     grad = memory[:12].reshape(3, 4)
@@ -63,7 +63,7 @@ def test_another_gradient_in_the_same_place(what: str, holder: str) -> None:
 
 
 def test_byte_order_and_writing_in_the_same_place() -> None:
-    """A view with the other byte order, and one that may not be written where gradients are zeroed."""
+    """At a known address, the other byte order is refused, and so is read-only memory if gradients are zeroed."""
     param, grad = np.ones(3, np.float32), np.ones(3, np.float32)
     optimizer = optim.SGD([param], lr=1.0, zero_grad_after_step=True)
     optimizer.step([grad])
@@ -75,13 +75,13 @@ def test_byte_order_and_writing_in_the_same_place() -> None:
             optimizer.step([bad])
     optimizer.zero_grad_after_step = False
     grad[...] = 1
-    optimizer.step([read_only])  # only read now
+    optimizer.step([read_only])  # now it is only read
     assert (param == -1).all() and (grad == 1).all()
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
 def test_gradients_that_change_places(holder: str) -> None:
-    """What lay apart for one parameter is looked at anew for another one, where it may overlap it."""
+    """Gradients swapped between parameters, and new ones that may overlap a parameter, are checked again."""
     held, buffer = HOLDERS[holder], np.zeros(20, np.float32)
     params, grads = [buffer[:5], buffer[10:15]], [np.ones(5, np.float32), np.ones(5, np.float32)]
     optimizer = optim.SGD(params, lr=1.0)
@@ -96,7 +96,7 @@ def test_gradients_that_change_places(holder: str) -> None:
 
 
 def test_zeroed_gradients_apart_from_each_other() -> None:
-    """Whether they are is asked again where one of them has moved, or one that was missing comes."""
+    """Overlaps of gradients to be zeroed are checked again when one of them has moved or was missing before."""
     params, memory = [np.zeros(4) for _ in range(3)], np.ones(30)
     apart = [memory[:4], memory[10:14], memory[20:24]]
     optimizer = optim.SGD(params, lr=1.0, zero_grad_after_step=True)
@@ -113,7 +113,7 @@ def test_zeroed_gradients_apart_from_each_other() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_of_a_group_at_different_steps(name: str) -> None:
-    """Each is stepped with the constants of its own count, whatever its neighbours' are, in turns of any order."""
+    """Each parameter is stepped with the constants of its own step count, whatever the others of its group have."""
     options = full_state(name) | ({"lr_decay": 0.5} if name == "Adagrad" else {})
     rng, grad = np.random.default_rng(1), np.full(5, 0.5)
     params = [rng.standard_normal(5) for _ in range(4)]
@@ -128,7 +128,7 @@ def test_parameters_of_a_group_at_different_steps(name: str) -> None:
 
 
 def test_product_of_momenta_by_parameter() -> None:
-    """NAdam: two parameters at the same step, of which one was loaded with another product of its momenta."""
+    """NAdam uses each parameter's own product of momenta, also for two parameters with the same step count."""
     params = [np.ones(3), np.ones(3), np.ones(3)]
     optimizer = optim.NAdam(params, lr=0.1)
     optimizer.step([np.ones(3)] * 3)
@@ -145,7 +145,7 @@ def test_product_of_momenta_by_parameter() -> None:
 
 
 def test_velocity_that_has_begun_for_some() -> None:
-    """SGD: the first gradient of a velocity is undamped, whoever else of the group has one already."""
+    """In SGD the first gradient of each velocity is undamped, even if other parameters of the group have one."""
     params = [np.zeros(2) for _ in range(3)]
     optimizer = optim.SGD(params, lr=1.0, momentum=0.5, dampening=0.5)
     optimizer.step([np.ones(2), None, np.ones(2)])
@@ -161,7 +161,7 @@ def test_velocity_that_has_begun_for_some() -> None:
 
 @pytest.mark.parametrize("state_dtype", [None, "int8"])
 def test_two_threads_in_one_step(state_dtype: Any) -> None:
-    """The second one is refused while the first is at work, and changes nothing; then steps go on as ever."""
+    """A step in a second thread is refused while the first is running, and changes nothing; later steps work."""
     size = 2**20
     params, grads = [np.zeros(size, np.float32)], [np.ones(size, np.float32)]
     optimizer = optim.Adam(params, lr=0.01, state_dtype=state_dtype)
@@ -192,7 +192,7 @@ def test_two_threads_in_one_step(state_dtype: Any) -> None:
 
 @pytest.mark.parametrize("bad", [np.ones(4), np.full(3, np.nan), None])
 def test_a_step_that_ends_early_is_over(bad: Any) -> None:
-    """Refused, or skipped for its norm: the next one is not taken for a second one."""
+    """After a step that was refused, or skipped for its norm, the next one is not refused as a second one."""
     param = np.zeros(3)
     optimizer = optim.SGD([param], lr=1.0, clip_grad_norm=1e9)
     for _ in range(2):

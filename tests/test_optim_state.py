@@ -1,4 +1,4 @@
-"""state_dict and load_state_dict: a resumed run goes on with the same bits; what does not fit changes nothing."""
+"""state_dict and load_state_dict: a resumed run keeps the same bits; a state that does not fit changes nothing."""
 
 import copy
 import io
@@ -21,7 +21,7 @@ KINDS = ("array-float32", "array-float64", "Parameter-float32", "tensor-float32"
 
 
 def _params(kind: str, seed: int = 1) -> list[Any]:
-    """Parameters of a kind; the same seed gives the same values."""
+    """Return parameters of this kind; the same seed gives the same values."""
     what, dtype = kind.split("-")
     rng = np.random.default_rng(seed)
     arrays = [np.asarray(rng.standard_normal(s), "float32" if dtype == "bfloat16" else dtype) for s in SHAPES]
@@ -38,7 +38,7 @@ def _values(params: list[Any]) -> list[Array]:
 
 
 def _run(optimizer: Any, params: list[Any], kind: str, steps: range) -> None:
-    """Steps with gradients that depend on their numbers only."""
+    """Take steps with gradients that depend only on the step's number."""
     for step in steps:
         grads = _params(kind, 100 + step)
         optimizer.step([g.data if isinstance(g, nn.Parameter) else g for g in grads])
@@ -52,7 +52,7 @@ def _copied(params: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("state_dtype", [None, "bfloat16", "int8"])
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 def test_resume(name: str, options: dict[str, Any], state_dtype: Any, kind: str) -> None:
-    """Options come with the state: an optimizer made with others goes on with the same bits, random rounding too."""
+    """Loading replaces the options, and the run continues with the same bits, random rounding included."""
     if state_dtype is not None and (not kind.endswith("float32") or options.get("centered")):
         return  # refused, see test_optim_memory.py
     params = _params(kind)
@@ -75,7 +75,7 @@ def test_resume(name: str, options: dict[str, Any], state_dtype: Any, kind: str)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_save_before_the_first_step(name: str, kind: str) -> None:
-    """A state dict of a new optimizer is one like any other; SGD has no velocity yet, which is None as in torch."""
+    """A new optimizer can be saved and loaded; SGD's velocity is None before the first step, as in torch."""
     params, options = _params(kind), full_state(name) | ({"dampening": 0.5} if name == "SGD" else {})
     first = make(name, params, **options)
     saved, others = first.state_dict(), _copied(params)
@@ -94,7 +94,7 @@ def test_save_before_the_first_step(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_layout(name: str) -> None:
-    """Keys are torch's, steps are ints, arrays have their parameter's shape and dtype, pickle keeps them all."""
+    """Keys are torch's, steps are ints, arrays have their parameter's shape and dtype, and pickle keeps everything."""
     params = _params("array-float32")
     optimizer = make(name, params, **full_state(name))
     _run(optimizer, params, "array-float32", range(2))
@@ -119,9 +119,9 @@ TWO_WAYS = pytest.mark.parametrize(("name", "options"), TORCH_VARIANTS, ids=TORC
 @TWO_WAYS
 @pytest.mark.parametrize("from_torch", [True, False])
 def test_torch_and_back(name: str, options: dict[str, Any], from_torch: bool) -> None:
-    """A state dict of either library, through torch.save, goes on in the other within 1e-12."""
+    """A state dict of either library, saved with torch.save, continues in the other to 1e-12."""
     torch = pytest.importorskip("torch")
-    torch.set_default_dtype(torch.float64)  # that of torch's mu_product
+    torch.set_default_dtype(torch.float64)  # the dtype of torch's mu_product
     try:
         makers: list[Callable[..., Any]] = [
             lambda p, **o: getattr(torch.optim, name)(p, **{"lr": 0.01, **o}),
@@ -146,7 +146,7 @@ def test_torch_and_back(name: str, options: dict[str, Any], from_torch: bool) ->
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad"])
 def test_bfloat16_state_of_torch(name: str) -> None:
-    """torch keeps the state of bfloat16 parameters in bfloat16; here it goes on in float32, from the same values."""
+    """torch keeps the state of bfloat16 parameters in bfloat16; here it continues in float32 with the same values."""
     torch = pytest.importorskip("torch")
     params = [p.requires_grad_() for p in _params("tensor-bfloat16")]
     theirs = getattr(torch.optim, name)(params, lr=0.01, **full_state(name))
@@ -171,12 +171,12 @@ def _train(optimizer: Any, params: list[Any], steps: range) -> None:
 @pytest.mark.parametrize("kind", ["array-float32", "tensor-float32"])
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_beyond_float32(name: str, kind: str) -> None:
-    """A step count goes on by one where a float32 would stand still, saved and loaded too."""
+    """Step counts grow by one beyond float32's integers, also after saving and loading."""
     params = _params(kind)
     optimizer = make(name, params)
     _run(optimizer, params, kind, range(1))
     if name == "SGD":
-        return  # counts no steps
+        return  # SGD counts no steps
     for many in (2**24 + 1, 2**40 + 1):
         saved = copy.deepcopy(optimizer.state_dict())
         for entry in saved["state"].values():
@@ -192,14 +192,14 @@ def test_steps_beyond_float32(name: str, kind: str) -> None:
 
 
 def _named(names: str, **options: Any) -> tuple[Any, dict[str, Array]]:
-    """An optimizer in two groups, parameters by one-letter names, the group's last one behind a bar; its arrays."""
+    """Return an optimizer of parameters with one-letter names, and its arrays; a bar separates the two groups."""
     arrays = {n: np.full(4, ord(n), np.float64) for n in names if n != "|"}
     groups = [{"params": [(n, arrays[n]) for n in part]} for part in names.split("|")]
     return optim.Adam(groups, **options), arrays
 
 
 def test_matched_by_name() -> None:
-    """Parameters in another order in their group take their own state; without names positions decide."""
+    """Named parameters in another order get their own state; without names, positions decide."""
     saved_by, arrays = _named("abc|de")
     saved_by.step([np.full(4, float(i)) for i in range(5)])
     saved = saved_by.state_dict()
@@ -218,7 +218,7 @@ def test_matched_by_name() -> None:
 
 
 def _refused(optimizer: Any, saved: Any, sentence: str = "want ", **options: Any) -> None:
-    """Nothing of the optimizer changes, and the message is a sentence."""
+    """Assert that loading raises with this message and changes nothing in the optimizer."""
     params = [p for group in optimizer.param_groups for p in group["params"]]
     before, groups = everything(optimizer, params), list(map(id, optimizer.param_groups))
     try:
@@ -229,7 +229,7 @@ def _refused(optimizer: Any, saved: Any, sentence: str = "want ", **options: Any
 
 
 def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    """A change of what lies at a path of keys; it is removed where the value is Ellipsis."""
+    """Return a function that sets the value at a path of keys, or removes it if the value is Ellipsis."""
 
     def change(saved: Any) -> None:
         *way, last = (int(key) if key.isdigit() else key for key in path.split("/"))
@@ -279,7 +279,7 @@ SPOILED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 @pytest.mark.parametrize("state_dtype", [None, "bfloat16", "int8"])
 @pytest.mark.parametrize("kind", SPOILED)
 def test_refused(kind: str, state_dtype: Any) -> None:
-    """Whatever is wrong, in the last group too, it is found before anything changes."""
+    """Any fault, in the last group, too, is found before anything changes."""
     spoil, sentence = SPOILED[kind]
     params = _params("array-float32")
     optimizer = optim.Adam([{"params": params[:2]}, {"params": params[2:], "lr": 0.1}], state_dtype=state_dtype)
@@ -293,7 +293,7 @@ def test_refused(kind: str, state_dtype: Any) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 1.5, "x", None])
 def test_refused_product_of_momenta(value: Any) -> None:
-    """NAdam's mu_product is in [0, 1]."""
+    """NAdam's mu_product must be in [0, 1]."""
     params = _params("array-float32")
     optimizer = optim.NAdam(params)
     _run(optimizer, params, "array-float32", range(3))
@@ -306,7 +306,7 @@ def test_refused_product_of_momenta(value: Any) -> None:
 @pytest.mark.parametrize("key", ["seed", "stream", "offset", "spawned"])
 @pytest.mark.parametrize("value", [..., -1, 2**64, "x", None, 1.5])
 def test_refused_generator(key: str, value: Any, state_dtype: Any) -> None:
-    """Where the random rounding is, in integers below 2**64."""
+    """The saved state of the random rounding must consist of integers in [0, 2**64)."""
     params = _params("array-float32")
     optimizer = optim.Adam(params, state_dtype=state_dtype)
     _run(optimizer, params, "array-float32", range(3))
@@ -335,7 +335,7 @@ def test_another_optimizers_state(name: str) -> None:
 @pytest.mark.parametrize("state_dtype", [None, "bfloat16", "int8"])
 @pytest.mark.parametrize("name", NAMES)
 def test_not_strict(name: str, state_dtype: Any) -> None:
-    """Parameters without an entry begin anew, the others resume; torch leaves out those that never had a gradient."""
+    """Parameters without an entry start anew, the others resume; torch omits those that never had a gradient."""
     options = full_state(name) | ({"initial_accumulator_value": 0.5} if name == "Adagrad" else {})
     params = _params("array-float32")
     optimizer = make(name, params, **options, state_dtype=state_dtype)

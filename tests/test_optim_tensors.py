@@ -1,4 +1,4 @@
-"""Tensors of torch as parameters and gradients: stepped where they lie, with the bits that NumPy arrays get."""
+"""Tensors of torch as parameters and gradients are stepped in place, with the same bits as NumPy arrays."""
 
 import copy
 import re
@@ -18,13 +18,13 @@ SHAPES = ((), (0,), (1,), (3, 5), (2, 1, 129), (5003,))
 
 
 def _tensors(dtype: Any, *shapes: tuple[int, ...], seed: int = 1) -> list[Any]:
-    """Leaf tensors that want gradients."""
+    """Return leaf tensors that require gradients."""
     rng = np.random.default_rng(seed)
     return [torch.nn.Parameter(torch.from_numpy(np.asarray(rng.standard_normal(s))).to(dtype)) for s in shapes]
 
 
 def _give(params: list[Any], seed: int) -> None:
-    """New gradients, in new memory."""
+    """Set new gradients, in new memory."""
     for param, grad in zip(params, _tensors(params[0].dtype, *(p.shape for p in params), seed=seed), strict=True):
         param.grad = grad.detach()
 
@@ -32,7 +32,7 @@ def _give(params: list[Any], seed: int) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 def test_in_place_with_the_bits_of_numpy(name: str, options: dict[str, Any], dtype: Any) -> None:
-    """Memory stays where it is; parameters and state have the bits of the NumPy run; gradients are not written."""
+    """Memory stays in place; parameters and state have the bits of the NumPy run; gradients are not written."""
     params = _tensors(getattr(torch, np.dtype(dtype).name), *SHAPES)
     arrays = [p.detach().numpy().copy() for p in params]
     places = [p.data_ptr() for p in params]
@@ -52,7 +52,7 @@ def test_in_place_with_the_bits_of_numpy(name: str, options: dict[str, Any], dty
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 def test_bfloat16(name: str, options: dict[str, Any], isa: str) -> None:
-    """A step is the float32 step from the widened parameter, rounded to nearest; state is float32's, and stays so."""
+    """A step equals that of the widened float32 parameter, rounded to nearest; the state is float32."""
     params = _tensors(torch.bfloat16, *SHAPES)
     wide = [p.detach().float().numpy() for p in params]
     optimizer, exact = make(name, params, **options), make(name, wide, **options)
@@ -70,7 +70,7 @@ def test_bfloat16(name: str, options: dict[str, Any], isa: str) -> None:
 
 
 def test_special_bfloat16(isa: str) -> None:
-    """Ties go to even, what is too large becomes infinite, and a NaN stays one, whatever its bits."""
+    """Ties are rounded to even, too large values become infinite, and NaN stays NaN, whatever its bits."""
     step = np.array([3 * 2.0**-8, 2.0**-8, 2.0**-8 + 2.0**-20, 3.4e38, np.nan, np.inf], np.float32)
     nan = np.array([0x7F800001], np.uint32).view(np.float32)[0]
     start = torch.tensor([1, 1, 1, 3e38, 1, 1, float(nan)]).to(torch.bfloat16)
@@ -83,7 +83,7 @@ def test_special_bfloat16(isa: str) -> None:
 @pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("name", NAMES)
 def test_same_bits_of_bfloat16(name: str, threads: int) -> None:
-    """On every thread count the same as on one."""
+    """Every thread count gives the bits of one thread."""
     results = []
     before = fastnn.get_num_threads()
     for count in (1, threads):
@@ -100,7 +100,7 @@ def test_same_bits_of_bfloat16(name: str, threads: int) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mixed_groups(name: str) -> None:
-    """float32, float64 and bfloat16 in the groups of one optimizer take the steps that they take alone."""
+    """float32, float64 and bfloat16 groups in one optimizer take the same steps as alone."""
     kinds = [torch.bfloat16, torch.float32, torch.float64, torch.bfloat16]
     params = [_tensors(kind, (7,), seed=i)[0] for i, kind in enumerate(kinds)]
     alone = [torch.nn.Parameter(p.detach().clone()) for p in params]
@@ -118,7 +118,7 @@ def test_mixed_groups(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_slice_of_a_larger_tensor(name: str) -> None:
-    """A tensor that begins inside its storage; what is beside it stays."""
+    """A tensor that begins inside its storage is stepped, and the memory beside it stays."""
     whole = torch.full((30,), 9.0)
     param, want = whole[7:20], np.full(13, 9.0, np.float32)
     grad = torch.arange(40.0)[3:16]
@@ -135,7 +135,7 @@ def _model() -> Any:
 
 
 def test_training_of_a_module() -> None:
-    """A small network goes the way of torch.optim.AdamW, by parameters, by name and in groups."""
+    """A small network trains as with torch.optim.AdamW, with parameters, names or groups."""
     x = torch.randn(16, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     results = []
     for choose in (
@@ -158,7 +158,7 @@ def test_training_of_a_module() -> None:
 
 
 def test_names_and_decay() -> None:
-    """Names of a module's parameters; matrices decay, biases and scales of norms do not."""
+    """Names are those of the module; matrices decay, biases and scales of norms do not."""
     model = _model()
     named = optim.Adam(model.named_parameters())
     assert named.state_dict()["param_groups"][0]["param_names"] == [n for n, _ in model.named_parameters()]
@@ -171,7 +171,7 @@ def test_names_and_decay() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_zero_grad(name: str) -> None:
-    """Zeros in the same memory, or None; a parameter without a gradient has none afterwards either."""
+    """Gradients become zeros in the same memory, or None; a parameter without a gradient still has none."""
     params = _tensors(torch.float32, (3,), (2,))
     _give(params[:1], 1)
     grad, optimizer = params[0].grad, make(name, params)
@@ -183,7 +183,7 @@ def test_zero_grad(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_closure(name: str) -> None:
-    """The closure computes the gradients; its loss comes back as it is."""
+    """The closure computes the gradients, and its loss is returned unchanged."""
     (param,) = _tensors(torch.float32, (3,))
     optimizer = make(name, [param])
 
@@ -199,7 +199,7 @@ def test_closure(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parameter_without_gradient(name: str) -> None:
-    """It is left alone, its state and step count too."""
+    """A parameter without a gradient stays as it is, with its state and step count."""
     params = _tensors(torch.float32, (3,), (2,))
     optimizer = make(name, params, **full_state(name))
     _give(params[:1], 1)
@@ -211,7 +211,7 @@ def test_parameter_without_gradient(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_moving_gradient_and_parameter(name: str) -> None:
-    """Gradients come from new memory at each step, and so does a parameter whose data has been assigned."""
+    """Gradients may be in new memory at each step, and so may a parameter whose data has been assigned."""
     params, kept_alive = _tensors(torch.float64, (300,), (7,)), []
     arrays = [p.detach().numpy().copy() for p in params]
     optimizer, want = make(name, params, **full_state(name)), make(name, arrays, **full_state(name))
@@ -230,7 +230,7 @@ def test_moving_gradient_and_parameter(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_assigned_data_is_refused(name: str) -> None:
-    """Another shape, another dtype, other strides, or the memory of another parameter: nothing is stepped."""
+    """Assigned data of another shape, dtype or layout, or another parameter's memory, are refused before any step."""
     for data, sentence in (
         (torch.ones(2, 4), r"^params\[1\]: got another shape or dtype .*; make a new optimizer"),
         (torch.ones(3, 4, dtype=torch.float64), r"^params\[1\]: got another shape or dtype .*; make a new optimizer"),
@@ -277,7 +277,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("kind", WRONG)
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
 def test_wrong_parameter(kind: str) -> None:
-    """By its place or its name, in one line that says what to do."""
+    """A bad parameter is refused with its index or name, in one line that says what to do."""
     make_bad, sentence = WRONG[kind]
     for params, called in (([torch.ones(2), make_bad()], r"params\[1\]"), ([("a.b", make_bad())], r"a\.b")):
         with pytest.raises((TypeError, ValueError), match=f"(?s)^{called}: {sentence}") as error:
@@ -289,7 +289,7 @@ def test_wrong_parameter(kind: str) -> None:
 @pytest.mark.parametrize("has_stepped", [False, True])
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
 def test_wrong_gradient(kind: str, has_stepped: bool) -> None:
-    """In the second group, in the first step or after a good one: neither group changes."""
+    """A bad gradient in the second group, at the first step or later, changes neither group."""
     params = _tensors(torch.float32, (4, 3), (4, 3))
     optimizer = optim.Adam([{"params": params[:1]}, {"params": params[1:]}])
     good = torch.ones(4, 3)
@@ -308,7 +308,7 @@ def test_wrong_gradient(kind: str, has_stepped: bool) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_memory_twice(name: str) -> None:
-    """One tensor twice, two views of one memory, in one group or two, a tensor and an array of the same memory."""
+    """The same memory twice is refused: one tensor, two views, a tensor and its array, in one group or in two."""
     base = torch.ones(10)
     for first, second in ((base, base), (base[:6], base[5:]), (base, base.numpy()), (base, base.view(2, 5))):
         for params in ([first, second], [{"params": [first]}, {"params": [second]}]):
@@ -323,7 +323,7 @@ def test_the_same_memory_twice(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 2), (2, 0), (3, 0, 2)])
 def test_empty_tensors(shape: tuple[int, ...]) -> None:
-    """Without elements any strides are contiguous, NumPy's are 0; a step counts as for any other tensor."""
+    """Empty tensors are contiguous with any strides (NumPy's are 0), and their steps are counted."""
     for param in (np.zeros(shape), torch.zeros(shape), torch.from_numpy(np.zeros(shape))):
         optimizer = optim.Adam([param, torch.zeros(2)])
         optimizer.step([copy.copy(param), None])
@@ -331,7 +331,7 @@ def test_empty_tensors(shape: tuple[int, ...]) -> None:
 
 
 def test_not_a_list() -> None:
-    """One tensor is not a list of parameters, but a group may hold one."""
+    """A single tensor is not a list of parameters, but a group may hold one."""
     (param,) = _tensors(torch.float32, (3,))
     with pytest.raises(TypeError, match=rf"^params: got Parameter, want a list .*; {re.escape('[parameter]')}"):
         optim.Adam(param)

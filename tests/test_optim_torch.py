@@ -1,4 +1,4 @@
-"""torch.optim as the outside witness of every optimizer that it has."""
+"""torch.optim as an independent reference for every optimizer that it has."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ SHAPES = ((), (3,), (4, 5), (2, 3, 67))
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small problems: torch's threads would only wait for each other."""
+    """The problems are small, so torch's threads would only wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -35,7 +35,7 @@ def _theirs(name: str, params: list[Any], **options: Any) -> Any:
 
 
 class Problem:
-    """A random quadratic with noise, to be climbed with `maximize`; its gradients depend on the parameters."""
+    """A noisy random quadratic, maximised with `maximize`; its gradients depend on the parameters."""
 
     def __init__(self, dtype: Any, options: dict[str, Any], shapes: Any = SHAPES) -> None:
         self.rng = np.random.default_rng(8)
@@ -44,11 +44,11 @@ class Problem:
         self.start = [np.asarray(self.rng.standard_normal(s), dtype) for s in shapes]
 
     def noise(self) -> list[Array]:
-        """The part of the next gradients that does not depend on the parameters."""
+        """Return the part of the next gradients that does not depend on the parameters."""
         return [np.asarray(self.rng.standard_normal(p.shape), p.dtype) for p in self.start]
 
     def gradients(self, params: list[Array], noise: list[Array]) -> list[Array]:
-        """Of the parameters' own dtype; `params` may be wider than the problem."""
+        """Return gradients in the parameters' own dtype; `params` may be wider than the problem."""
         parts = zip(self.slopes, params, noise, strict=True)
         return [np.asarray(self.sign * a.astype(p.dtype) * p + n.astype(p.dtype)) for a, p, n in parts]
 
@@ -66,7 +66,7 @@ class Runner:
             self.optimizer = _theirs(name, self.tensors, **options)
 
     def step(self, grads: list[Array]) -> None:
-        """One step."""
+        """Take one step."""
         if self.tensors is None:
             self.optimizer.step(grads)
             return
@@ -76,14 +76,14 @@ class Runner:
 
 
 def _distance(got: list[Array], want: list[Array]) -> float:
-    """The largest difference, relative to the largest value."""
+    """Return the largest difference, relative to the largest value."""
     a, b = (np.concatenate([p.astype(np.float64).ravel() for p in x]) for x in (got, want))
     return float(np.abs(a - b).max() / np.abs(b).max())
 
 
 @pytest.mark.parametrize(("name", "options"), TORCH_VARIANTS, ids=TORCH_IDS)
 def test_hundred_steps_in_float64(name: str, options: dict[str, Any], float64: None) -> None:
-    """Within 1e-12 of torch, parameters and every kind of state."""
+    """Parameters and every kind of state agree with torch to 1e-12."""
     problem = Problem(np.float64, options)
     ours, theirs = (Runner(name, options, [p.copy() for p in problem.start], is_ours) for is_ours in (True, False))
     for _ in range(100):
@@ -102,7 +102,7 @@ def test_hundred_steps_in_float64(name: str, options: dict[str, Any], float64: N
 
 @pytest.mark.parametrize(("name", "options"), TORCH_VARIANTS, ids=TORCH_IDS)
 def test_thousand_steps_in_float32(name: str, options: dict[str, Any]) -> None:
-    """The error against the same run in float64 is at most 1.5 times that of torch, in the maximum of 200 elements."""
+    """The error against a float64 run is at most 1.5 times torch's, as the maximum of 200 elements."""
     problem = Problem(np.float32, options, ((4000,),))
     exact, ours, theirs = (
         Runner(name, options, [p.astype(dtype) for p in problem.start], is_ours)

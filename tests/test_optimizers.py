@@ -1,4 +1,4 @@
-"""Optimizer steps over lists of tensors of any sizes, against the papers' formulas."""
+"""Optimizer steps over lists of tensors of any size follow the papers' formulas."""
 
 import inspect
 from functools import lru_cache
@@ -14,15 +14,15 @@ from fastnn import nn, optim
 SIZES = (*range(258), 100_003)
 SAME_SIZES = (*range(0, 70, 3), 127, 128, 129, 255, 256, 257, 20_003)
 STEPS = 50
-# In eps of the dtype times the largest |value|; the worst measured after 50 steps is 11.
+# In eps of the dtype times the largest |value|; the largest error measured after 50 steps is 11.
 BOUND = 16
 
 
 class Normals:
-    """Normals of a length, drawn once for all tests.
+    """Normal values of some length, drawn once for all tests.
 
     Attributes:
-        drawn: one array after the other.
+        drawn: the arrays drawn so far.
     """
 
     def __init__(self, length: int) -> None:
@@ -38,7 +38,7 @@ of_length = lru_cache(Normals)
 
 
 class Tensors:
-    """Tensors of SIZES, each at an odd place with a canary around it, and gradients of the same kind."""
+    """Tensors of SIZES, each at an odd address and surrounded by a canary, and their gradients."""
 
     def __init__(self, dtype: Any, sizes: tuple[int, ...] = SIZES) -> None:
         self.total, self.dtype, self.drawn = sum(sizes), dtype, 0
@@ -50,7 +50,7 @@ class Tensors:
         self.params, self.grads = ([g.array for g in guards] for guards in (self.guards, self.grad_guards))
 
     def draw(self) -> Array:
-        """New gradients; returns them end to end."""
+        """Draw new gradients and return them as one flat array."""
         self.drawn += 1
         flat = of_length(self.total)[self.drawn].astype(self.dtype)
         for grad, part in zip(self.grads, self.slices, strict=True):
@@ -58,7 +58,7 @@ class Tensors:
         return flat
 
     def check(self) -> None:
-        """No byte beside a tensor changed."""
+        """Assert that no byte beside a tensor has changed."""
         for guard in (*self.guards, *self.grad_guards):
             Guarded.check(guard)
 
@@ -71,7 +71,7 @@ def _state(optimizer: Any, param: Any, key: str) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 def test_reference(name: str, options: dict[str, Any], dtype: Any) -> None:
-    """50 steps over 259 tensors of 0 to 100,003 elements in one call stay within the bound, state too."""
+    """50 steps over 259 tensors of 0 to 100,003 elements in one call stay within the bound, and so does the state."""
     tensors = Tensors(dtype)
     optimizer = make(name, tensors.params, **options)
     want, state = np.concatenate(tensors.params).astype(np.float64), fresh(name, tensors.total, **options)
@@ -93,7 +93,7 @@ def test_reference(name: str, options: dict[str, Any], dtype: Any) -> None:
 
 
 class Row(NamedTuple):
-    """A variant for one dtype, with what the base ISA gives on one thread."""
+    """A variant and dtype with the result of the base ISA on one thread."""
 
     name: str
     options: dict[str, Any]
@@ -102,7 +102,7 @@ class Row(NamedTuple):
 
 
 def _seven_steps(name: str, options: dict[str, Any], dtype: Any) -> list[Array]:
-    """Parameters and state after seven steps; RAdam's sixth is its first rectified one."""
+    """Return parameters and state after seven steps; RAdam's sixth step is its first rectified one."""
     tensors = Tensors(dtype, SAME_SIZES)
     optimizer = make(name, tensors.params, **options)
     for _ in range(7):
@@ -114,19 +114,19 @@ def _seven_steps(name: str, options: dict[str, Any], dtype: Any) -> list[Array]:
 
 @pytest.fixture(scope="module", params=range(2 * len(VARIANTS)), ids=lambda i: f"{IDS[i // 2]}-float{32 << i % 2}")
 def row(request: pytest.FixtureRequest) -> Row:
-    """Every variant and dtype, in turn; the base result is computed once for all tests."""
+    """Return every variant and dtype in turn; the base result is computed once for all tests."""
     (name, options), dtype = VARIANTS[request.param // 2], DTYPES[request.param % 2]
     with running("base", 1):
         return Row(name, options, dtype, _seven_steps(name, options, dtype))
 
 
 def test_same_bits(row: Row, isa: str, threads: int) -> None:
-    """Same bits on every ISA and thread count, parameters and state."""
+    """Parameters and state have the same bits on every ISA and for every thread count."""
     got = _seven_steps(row.name, row.options, row.dtype)
     assert len(got) == len(row.base) and all(map(same_bits, got, row.base))
 
 
-# What is changed between steps, and what a parameter without a gradient must not lose.
+# Options that change between steps, and that matter for state that parameters without a gradient must keep.
 CHANGED: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.9, "dampening": 0.3},
     "Adam": {"betas": (0.5, 0.8), "amsgrad": True},
@@ -144,7 +144,7 @@ CHANGED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_none_gradients(name: str, dtype: Any) -> None:
-    """A tensor without a gradient is left alone, its state and step count too; the next step goes on from there."""
+    """A tensor without a gradient stays as it is, with its state and step count; the next step continues from there."""
     options, sizes = CHANGED[name], tuple(range(0, 258, 5))
     tensors = Tensors(dtype, sizes)
     optimizer = make(name, tensors.params, **options)
@@ -172,7 +172,7 @@ def test_none_gradients(name: str, dtype: Any) -> None:
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 @pytest.mark.filterwarnings("ignore:.*invalid value:RuntimeWarning")
 def test_special_gradients(name: str, options: dict[str, Any], value: float, dtype: Any, isa: str) -> None:
-    """NaN and infinity in a gradient reach parameter and state at their own place and no other."""
+    """NaN and infinity in a gradient affect the same element of parameter and state, and no other."""
     tensors = Tensors(dtype, (67,) * 67)
     optimizer = make(name, tensors.params, **options)
     state = fresh(name, tensors.total, **options)
@@ -190,7 +190,7 @@ def test_special_gradients(name: str, options: dict[str, Any], value: float, dty
 
 @pytest.mark.parametrize("name", NAMES)
 def test_infinite_parameter_without_decay(name: str) -> None:
-    """No decay means that the parameter is not read for it: 0 * inf would be NaN."""
+    """Without decay the parameter is not multiplied by 0: 0 * inf would be NaN."""
     param = np.array([np.inf, -np.inf, 1.0])
     make(name, [param], weight_decay=0).step([np.ones(3)])
     np.testing.assert_array_equal(np.isposinf(param), [True, False, False])
@@ -199,7 +199,7 @@ def test_infinite_parameter_without_decay(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_and_kinds_of_params(name: str) -> None:
-    """Arrays, Parameters, pairs and groups all take the same step; each group has its own options."""
+    """Arrays, Parameters, pairs and groups take the same step; each group has its own options."""
     rng = np.random.default_rng(3)
     start, grads = rng.standard_normal((2, 5)), rng.standard_normal((2, 5))
     want = [reference_step(name, start[i], grads[i], fresh(name, 5), 1) for i in range(2)]
@@ -224,7 +224,7 @@ def test_groups_and_kinds_of_params(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_float32_and_float64_in_one_list(name: str) -> None:
-    """Both dtypes in one optimizer take the steps that they take alone."""
+    """Both dtypes in one optimizer take the same steps as alone."""
     rng = np.random.default_rng(5)
     start, grads = rng.standard_normal((6, 300)), rng.standard_normal((6, 300))
     mixed = [p.astype(DTYPES[i % 2]) for i, p in enumerate(start)]
@@ -241,7 +241,7 @@ def test_float32_and_float64_in_one_list(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_change_between_steps(name: str) -> None:
-    """What a schedule or a hand sets in `param_groups` counts from the next step on, momentum too, and back again."""
+    """Options set in `param_groups` count from the next step on, by a schedule or by hand, and can be set back."""
     rng = np.random.default_rng(4)
     (param,) = params = [rng.standard_normal(20)]
     optimizer = getattr(optim, name)(params)
@@ -258,7 +258,7 @@ def test_options_change_between_steps(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_zero_learning_rate_moves_nothing(name: str) -> None:
-    """lr = 0 is allowed and leaves every bit of the parameter."""
+    """lr = 0 is allowed and changes no bit of the parameter."""
     param = np.random.default_rng(0).standard_normal(100)
     before = param.copy()
     getattr(optim, name)([param], lr=0.0).step([np.ones(100)])
@@ -267,7 +267,7 @@ def test_zero_learning_rate_moves_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_to_step(name: str) -> None:
-    """Empty tensors and an all-None list of gradients are no error."""
+    """Empty tensors and gradients that are all None are accepted."""
     empty, one = np.empty((0, 3), dtype=np.float32), np.ones(1, dtype=np.float32)
     optimizer = make(name, [empty, one], **full_state(name))
     optimizer.step([None, None])
@@ -277,7 +277,7 @@ def test_nothing_to_step(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_closure(name: str) -> None:
-    """A closure runs first, by either argument, and its loss comes back."""
+    """A closure, as positional or keyword argument, runs first, and its loss is returned."""
     parameter = nn.Parameter(np.ones(3))
 
     def closure() -> float:
@@ -294,13 +294,13 @@ def test_closure(name: str) -> None:
 
 
 def test_another_name_of_adagrad() -> None:
-    """Adagrad has the paper's spelling too."""
+    """Adagrad is also available in the paper's spelling."""
     assert optim.AdaGrad is optim.Adagrad
 
 
 @pytest.mark.parametrize("name", TORCH)
 def test_defaults_are_torchs(name: str) -> None:
-    """Names, order and defaults of the arguments."""
+    """Names, order and defaults of the arguments equal torch's."""
     torch_optim = pytest.importorskip("torch").optim
     theirs = inspect.signature(getattr(torch_optim, name)).parameters
     ours = dict(inspect.signature(getattr(optim, name)).parameters)

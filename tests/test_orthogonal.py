@@ -1,4 +1,4 @@
-"""orthogonal_: against reflections one by one, orthonormality, Haar's moments, edges and refusals."""
+"""orthogonal_: reflections applied one by one, orthonormality, Haar moments, edge cases, refused arguments."""
 
 import inspect
 import math
@@ -14,25 +14,25 @@ from fastnn import Generator, init, nn
 SHAPES = [
     *[(1, 1), (1, 7), (7, 1), (2, 2), (3, 5), (5, 3)],
     *[(64, 64), (65, 64), (64, 65), (65, 65), (128, 63), (300, 129), (129, 300), (70, 1200), (1200, 70)],
-    (330, 1160),  # more than a tile of an added product each way
+    (330, 1160),  # more than one tile of an added product in each direction
     *[(8, 3, 5), (64, 3, 7, 7), (130, 3, 3, 2), (2, 3, 2, 2, 2)],
 ]
 
 
 def orthonormal(values: Array) -> Array:
-    """The float64 (m, n), m >= n, whose columns have to be orthonormal."""
+    """Return the float64 (m, n), m >= n, whose columns must be orthonormal."""
     matrix = values.reshape(len(values), -1).astype(np.float64)
     return matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
 
 
 def departure(values: Array) -> float:
-    """The largest element of |Q^T Q - I|."""
+    """Return the largest element of |Q^T Q - I|."""
     q = orthonormal(values)
     return float(np.abs(q.T @ q - np.eye(q.shape[1])).max())
 
 
 def one_by_one(normals: Array) -> Array:
-    """Stewart's product on the (m, n) normals: one reflection after the other, then the signs."""
+    """Return Stewart's product for (m, n) normal values: one reflection after the other, then the signs."""
     m, n = normals.shape
     q = np.eye(m, n)
     signs = np.ones(n)
@@ -47,7 +47,7 @@ def one_by_one(normals: Array) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_product_of_reflections(shape: tuple[int, ...], dtype: Any) -> None:
-    """Orthonormal to rounding, and the product that its own normals define."""
+    """The result is orthonormal up to rounding, and is the product that its normal values define."""
     got = init.orthogonal_(np.empty(shape, dtype), generator=Generator(5))
     normals = orthonormal(init.normal_(np.empty(shape, dtype), generator=Generator(5)))
     tolerance = 1e-12 if dtype is np.float64 else 1e-5
@@ -57,12 +57,12 @@ def test_product_of_reflections(shape: tuple[int, ...], dtype: Any) -> None:
 
 @pytest.mark.parametrize(("shape", "dtype"), [((1024, 1024), np.float32), ((1100, 1100), np.float64)])
 def test_large(shape: tuple[int, ...], dtype: Any) -> None:
-    """The departure does not grow with the number of blocks."""
+    """The departure from orthonormality does not grow with the number of blocks."""
     assert departure(init.orthogonal_(np.empty(shape, dtype), generator=Generator(6))) <= 25 * np.finfo(dtype).eps
 
 
 def test_one_vector_is_its_normals_direction() -> None:
-    """A row or a column is the normal vector over its length, a number is its sign."""
+    """A row or column is the normal vector divided by its length, a single number its sign."""
     for shape in ((1, 9), (9, 1), (1, 1)):
         normals = init.normal_(np.empty(shape), generator=Generator(8))
         got = init.orthogonal_(np.empty(shape), generator=Generator(8))
@@ -72,7 +72,7 @@ def test_one_vector_is_its_normals_direction() -> None:
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("n", "dtype"), [(4, np.float64), (3, np.float32)])
 def test_haar(n: int, dtype: Any, turned: bool) -> None:
-    """Moments of traces on O(n), both determinants, every E q_ij q_kl, within five sigma; also behind a rotation."""
+    """Trace moments on O(n), determinants and every E q_ij q_kl are right to five sigma, also after a rotation."""
     generator, turn = Generator(20), np.eye(n)
     if turned:
         turn[:2, :2] = [[0.6, -0.8], [0.8, 0.6]]
@@ -89,7 +89,7 @@ def test_haar(n: int, dtype: Any, turned: bool) -> None:
 
 
 def test_haar_of_rows() -> None:
-    """No direction is preferred where rows < columns."""
+    """No direction is preferred if there are fewer rows than columns."""
     generator = Generator(21)
     q = np.array([init.orthogonal_(np.empty((2, 5)), 1.0, generator) for _ in range(2000)]).reshape(-1, 10)
     pairs = q[:, :, None] * q[:, None, :]
@@ -100,7 +100,7 @@ def test_haar_of_rows() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("gain", [2, math.sqrt(2), -0.3, 0.0, 1e38])
 def test_gain(gain: float, dtype: Any) -> None:
-    """The matrix times gain, rounded once."""
+    """The result is the matrix times gain, rounded once."""
     for shape in ((40, 70), (70, 40)):
         one = init.orthogonal_(np.empty(shape, dtype), generator=Generator(9))
         got = init.orthogonal_(np.empty(shape, dtype), gain, Generator(9))
@@ -109,7 +109,7 @@ def test_gain(gain: float, dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_generator(dtype: Any) -> None:
-    """A generator decides the matrix and gives one normal value per element; without one it is the default's turn."""
+    """A generator, by default the global one, determines the matrix, with one normal value per element."""
     first, again = Generator(3), Generator(3)
     a, b = (init.orthogonal_(np.empty((30, 20), dtype), generator=g) for g in (first, again))
     np.testing.assert_array_equal(a, b)
@@ -122,7 +122,7 @@ def test_generator(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(13, 7), (7, 13), (6, 5, 3, 3), (150, 70), (70, 150)])
 def test_in_place(shape: tuple[int, ...], dtype: Any) -> None:
-    """The caller's memory is filled, nothing beside it, and what was given comes back; a Parameter too."""
+    """The fill writes only into the caller's memory and returns its argument, also a Parameter."""
     target = guarded(shape, dtype, 3)
     assert init.orthogonal_(target.array, generator=Generator(1)) is target.array
     target.check()
@@ -135,13 +135,13 @@ def test_in_place(shape: tuple[int, ...], dtype: Any) -> None:
 @pytest.mark.parametrize("shape", [(5, 5), (70, 66), (3, 8)])
 @pytest.mark.parametrize("value", [0.0, -0.0, 1e-30, 1e-300])
 def test_vectors_that_vanish(value: float, shape: tuple[int, ...], dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Normals that are all zero, or whose squares are, still give an orthogonal matrix."""
+    """Normal values that are all zero, or whose squares are, still give an orthogonal matrix."""
     monkeypatch.setattr("fastnn.init.orthogonal.normal_", lambda data, **_: data.fill(value))
     assert departure(init.orthogonal_(np.empty(shape, dtype))) <= 25 * np.finfo(dtype).eps
 
 
 def read_only() -> Array:
-    """An array that must not be written."""
+    """Return an array that must not be written."""
     array = np.zeros((4, 4))
     array.flags.writeable = False
     return array
@@ -164,7 +164,7 @@ REFUSALS: dict[str, tuple[Array, Any, type[Exception], str]] = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 def test_refusals(case: str) -> None:
-    """Refused by name; nothing written, no random number taken."""
+    """Bad arguments are refused; nothing is written and no random number is drawn."""
     target, gain, error, sentence = REFUSALS[case]
     generator = Generator(1)
     with pytest.raises(error, match=sentence):
@@ -174,7 +174,7 @@ def test_refusals(case: str) -> None:
 
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (8, 3, 2, 2), (3, 8, 2)])
 def test_torch(shape: tuple[int, ...]) -> None:
-    """torch's arguments, and the same side of the same matrix is orthonormal."""
+    """The arguments are torch's, and the same side of the matrix is orthonormal."""
     torch = pytest.importorskip("torch")
     ours, theirs = (inspect.signature(module.orthogonal_).parameters for module in (init, torch.nn.init))
     assert {k: p.default for k, p in ours.items()} == {k: p.default for k, p in theirs.items()}

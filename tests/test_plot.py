@@ -1,4 +1,4 @@
-"""Pictures: what is in the axes, what is refused, and that pyplot is left alone."""
+"""Plots: contents of the axes, refused arguments, and pyplot is left alone."""
 
 import sys
 from typing import Any
@@ -177,7 +177,7 @@ def test_histogram(values: list[float], counted: int, zeros: float, broken: floa
      (np.arange(-1000, 1002), -998, 999), ([0.0] * 9 + [1.0, 2.0], 1.001, 1.999)],
 )  # fmt: skip
 def test_bins_hold_all_but_a_thousandth(values: Any, first: float, last: float) -> None:
-    """60 of one width; values beyond an end count in its bin."""
+    """Histograms have 60 bins of equal width; values beyond an end count in the last bin there."""
     counts = histogram(values)
     assert np.allclose(counts.edges, np.linspace(first, last, 61), rtol=1e-12, atol=0)
     assert counts.counts.sum() == np.count_nonzero(values)
@@ -189,7 +189,7 @@ def test_bins_hold_all_but_a_thousandth(values: Any, first: float, last: float) 
      ([1.0, 1e-30], -95, 96), ([1e-305], -2400, 1), ([-1e305, 1.0], 2305, 96)],
 )  # fmt: skip
 def test_bins_of_sizes(values: list[float], first: int, bins: int) -> None:
-    """Eight for a factor of 10, at most 96 below the largest size; sizes are at least 1e-300 and at most 1e300."""
+    """Sizes have eight bins per factor of 10, at most 96 below the largest, and are limited to [1e-300, 1e300]."""
     edges = histogram(values, sizes=True).edges
     assert len(edges) == bins + 1 and np.allclose(edges, 10 ** (np.arange(first, first + bins + 1) / 8), rtol=1e-9)
 
@@ -272,7 +272,7 @@ CALLS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", plot.__all__)
 def test_axes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given ones are drawn into, without pyplot; new ones are pyplot's; without matplotlib a sentence says so."""
+    """Given axes are drawn into without pyplot, new ones are pyplot's, and without matplotlib the error says so."""
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("agg")
     ax = axes()

@@ -1,4 +1,4 @@
-"""Processes that have used their threads: they fork, start others, are interrupted, and end."""
+"""Processes that have used their threads can fork, start others, be interrupted, and exit."""
 
 from pathlib import Path
 
@@ -39,19 +39,19 @@ def fork(run=child):
 
 
 def test_fork_after_use() -> None:
-    """The child of a process that has used its threads gets the same bits; so do its child and its parent."""
+    """A forked child of a process that has used its threads gets the same bits; so do its own child and its parent."""
     python("-c", FORK + "fork(); fork(lambda: fork() or child()); assert work() == want")
 
 
 @pytest.mark.skipif(fastnn.show_config()["threads_engine"] == "openmp", reason="stays on one thread in a forked child")
 def test_fork_starts_workers_anew() -> None:
-    """The child has a thread that called fork, and the three that its parent has too."""
+    """The child has the thread that called fork, and three new workers, as many as its parent."""
     count = "len(os.listdir('/proc/self/task'))"
     python("-c", FORK + f"fork(lambda: {count} - 1 or child() or {count} - 4)")
 
 
 def test_fork_during_use() -> None:
-    """Forking while other Python threads are inside kernels leaves no lock behind in the child."""
+    """Forking while other Python threads run kernels leaves no lock behind in the child."""
     script = """
 stop = threading.Event()
 def busy():
@@ -72,14 +72,14 @@ for t in threads: t.join()
     + [("joblib", "loky")],
 )
 def test_fifty_jobs(pool: str, method: str) -> None:
-    """Every kind of process pool, after use in the parent: every job ends and has the parent's bits."""
+    """In every kind of process pool, after use in the parent, every job ends and has the parent's bits."""
     if pool == "joblib":
         pytest.importorskip("joblib")
     assert python(str(Path(__file__).with_name("process_jobs.py")), pool, method) == "50"
 
 
 def test_share_of_a_loky_worker() -> None:
-    """As many workers as CPUs: each takes one thread, so that all together do not ask for more than there are."""
+    """With as many loky workers as CPUs, each uses one thread, so that together they do not use more than there are."""
     pytest.importorskip("joblib")
     script = """
 import os
@@ -129,7 +129,7 @@ BODIES = {
 @pytest.mark.parametrize("threads", ["1", "4"])
 @pytest.mark.parametrize("name", BODIES)
 def test_interrupt(name: str, threads: str) -> None:
-    """Ctrl-C raises after the kernel that it came into, whose result is whole; and everything works on."""
+    """Ctrl-C raises after the running kernel, whose result is complete, and everything still works."""
     body, check = BODIES[name]
     script = WORK + INTERRUPTED.replace("{body}", body).replace("{check}", check)
     assert python("-c", script, threads, FASTNN_ISA="base") == "interrupted"
@@ -137,7 +137,7 @@ def test_interrupt(name: str, threads: str) -> None:
 
 @pytest.mark.parametrize("busy", ["work()", "init.trunc_normal_(x.repeat(3))"])
 def test_exit_with_live_workers(busy: str) -> None:
-    """The interpreter ends, and takes its time, while a daemon thread is still inside kernels, short ones or a long."""
+    """The interpreter exits, taking its time, while a daemon thread runs kernels, many short ones or a long one."""
     script = """
 class Late:
     def __del__(self): time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Work that Python cuts into blocks or tiles: every size about their borders, with blocks of a few elements."""
+"""Work that Python cuts into blocks or tiles: all sizes around their borders, with blocks of a few elements."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastnn.training import Trainer
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_normalize(monkeypatch: pytest.MonkeyPatch, dtype: Any, shape: tuple[int, ...]) -> None:
-    """Blocks of 12 elements: of several rows, of one, of a row that is longer than a block; the last one cut."""
+    """Blocks of 12 elements hold several rows, one row, or less than a row; the last one is shorter."""
     rng = np.random.default_rng(1)
     monkeypatch.setattr(normalize, "BLOCK", 12)
     for trailing in ((), (2,), (13,)):
@@ -33,7 +33,7 @@ def test_normalize(monkeypatch: pytest.MonkeyPatch, dtype: Any, shape: tuple[int
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("columns", [(), (2,), (2, 3)])
 def test_finite(monkeypatch: pytest.MonkeyPatch, columns: tuple[int, ...], value: float) -> None:
-    """One bad number anywhere is found, by its place; of two the first one."""
+    """One non-finite number is found at any position; of two, the first one is reported."""
     monkeypatch.setattr(_checks, "_ROWS", 4)
     for rows in (1, 3, 4, 5, 8, 9):
         shape = (rows, *columns)
@@ -54,7 +54,7 @@ def _upright(values: Any) -> Any:
 
 @pytest.mark.parametrize("blocks", [(4, (3, 5)), (5, (5, 3)), (1, (1, 1)), (8, (2, 64))], ids=str)
 def test_orthogonal(monkeypatch: pytest.MonkeyPatch, blocks: tuple[int, tuple[int, int]]) -> None:
-    """Reflections in blocks, and added products in tiles, that end in a whole one, one element behind, one before."""
+    """Blocks of reflections and tiles of added products may end at the border, or one element before or after it."""
     sizes = sorted({(m, n) for m in range(1, 18) for n in (1, 2, m // 2, m - 1, m, m + 1, m + 7) if n > 0})
     want = {size: init.orthogonal_(np.empty(size), generator=Generator(m)) for m, size in enumerate(sizes)}
     monkeypatch.setattr(orthogonal, "_BLOCK", blocks[0])
@@ -69,7 +69,7 @@ def test_orthogonal(monkeypatch: pytest.MonkeyPatch, blocks: tuple[int, tuple[in
 @pytest.mark.parametrize("shape", [(257, 385), (385, 257), (1, 1025), (129, 1154), (1154, 129)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_orthogonal_at_its_borders(dtype: Any, shape: tuple[int, int]) -> None:
-    """One beyond its own blocks of 128 and tiles of 256 and 1,024: all rows and columns are orthonormal."""
+    """One element beyond its blocks of 128 and tiles of 256 and 1,024, all rows and columns are orthonormal."""
     found = init.orthogonal_(np.full(shape, np.nan, dtype), generator=Generator(3)).astype(np.float64)
     q = _upright(found)
     tolerance = 1e-12 if dtype is np.float64 else 1e-5
@@ -78,13 +78,13 @@ def test_orthogonal_at_its_borders(dtype: Any, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("n", range(1, 20))
 def test_upper_inverse(n: int) -> None:
-    """Halves of halves, down to seven rows."""
+    """The inverse is computed by halves, down to seven rows."""
     a = np.triu(np.random.default_rng(n).uniform(0.5, 1, (4 * n, 4 * n))) + 4 * n * np.eye(4 * n)
     np.testing.assert_allclose(orthogonal._upper_inverse(a) @ a, np.eye(4 * n), rtol=0, atol=1e-12)
 
 
 class Counting(nn.Module):
-    """Gives back what it is given, and notes how much that was."""
+    """Returns its input and records the number of rows."""
 
     def __init__(self) -> None:
         self.seen: tuple[dict[str, int], ...] = ()
@@ -96,7 +96,7 @@ class Counting(nn.Module):
 
 @pytest.mark.parametrize("size", [1, 4, 5, 11, 12, 13])
 def test_evaluation(size: int) -> None:
-    """Every sample once, in order, in batches of the size that is asked for, the last of what is left."""
+    """Every sample is evaluated once, in order, in batches of the requested size and a shorter last one."""
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(12, 3)), rng.integers(0, 3, 12)
 
@@ -118,7 +118,7 @@ def test_evaluation(size: int) -> None:
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(10, [1024, 6]), (1024, [1024, 6]), (1030, [1030]), (1500, [1030])])
 def test_validation(batch_size: int, sizes: list[int]) -> None:
-    """In batches of 1,024, or as large as training's are where those are larger."""
+    """Validation uses batches of 1,024, or of the training's size if that is larger."""
     x, y = np.zeros((1030, 3)), np.zeros(1030, np.int64)
     seen = []
 

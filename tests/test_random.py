@@ -1,4 +1,4 @@
-"""The random streams: published vectors, the layout that the header documents, and the statistics of what comes out."""
+"""Random streams: published vectors, the layout that the header documents, and the statistics of the results."""
 
 import itertools
 import math
@@ -30,7 +30,7 @@ def _words(text: str) -> list[int]:
 
 @pytest.mark.parametrize(("counter", "key", "result"), KNOWN)
 def test_known_answers(counter: str, key: str, result: str, isa: str) -> None:
-    """The published vectors, from the reference and from the compiled kernel: counter = (index, stream)."""
+    """The reference and the compiled kernel give the published vectors, where counter = (index, stream)."""
     c, k, want = _words(counter), _words(key), _words(result)
     assert reference.philox4x32(np.array(c), (k[0], k[1])).tolist() == want
     index, stream, seed = (low + 2**32 * high for low, high in ((c[0], c[1]), (c[2], c[3]), (k[0], k[1])))
@@ -44,7 +44,7 @@ BLOCKS = [0, 1, 2**28 - 2, 2**32 - 1, 2**60 - 3]
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 1, 0x123456789ABCDEF])
 def test_layout(seed: int, block: int, isa: str) -> None:
-    """Whole blocks against the reference, also across a carry between the counter's halves."""
+    """Whole blocks equal the reference's, also across a carry between the halves of the counter."""
     for stream in (0, 1, 2**32, 2**64 - 1):
         words = _core.philox(seed, stream, block, 3)
         assert words.shape == (3, 64) and words.dtype == np.uint32
@@ -60,7 +60,7 @@ def test_no_blocks() -> None:
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.25, 0.5, 0.9, 1 - 2**-16, 1.0, 2**-20, 1 - 2**-20])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropout_mask(dtype: Any, p: float) -> None:
-    """Which elements stay, for sizes around a block's 128 elements."""
+    """The kept elements are the reference's, for sizes around the 128 elements of a block."""
     generator = Generator(7, 3)
     for size in (0, 1, 63, 64, 65, 127, 128, 129, 1000):
         offset = generator.offset
@@ -75,7 +75,7 @@ def test_dropout_mask(dtype: Any, p: float) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
 def test_dropped_is_zero(p: float, value: float) -> None:
-    """A dropped NaN or infinity is exactly 0; evaluation copies the input and takes no random number."""
+    """A dropped NaN or infinity is exactly 0; evaluation copies the input and draws no random number."""
     generator, x = Generator(1), np.full(999, value)
     y, mask = F.dropout(x, p, generator=generator, return_mask=True)
     np.testing.assert_array_equal(y, np.where(F.dropout_backward(np.ones(999), mask) != 0, value, 0.0))
@@ -88,14 +88,14 @@ def test_dropped_is_zero(p: float, value: float) -> None:
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 def test_keep_rate(p: float) -> None:
-    """The share of kept elements is 1 - p at five sigma, and the mean of the result is 1."""
+    """The share of kept elements is 1 - p, to five sigma, and the mean of the result is 1."""
     y = F.dropout(np.ones(DRAWS), p, generator=Generator(99))
     assert abs(np.count_nonzero(y) - DRAWS * (1 - p)) < 5 * math.sqrt(DRAWS * p * (1 - p)) + DRAWS * 2**-17
     assert set(np.unique(y)) == {0.0, 1 / (1 - p)}
 
 
 def test_two_calls_never_share_a_mask() -> None:
-    """Draws of every size and kind take blocks of their own, one behind the other."""
+    """Draws of every size and kind take their own blocks, one after the other."""
     generator, taken = Generator(5), 0
     for size in range(1, 300):
         _, mask = F.dropout(np.ones(size), 0.5, generator=generator, return_mask=True)
@@ -112,7 +112,7 @@ def test_two_calls_never_share_a_mask() -> None:
 
 
 def test_python_threads_never_share_a_mask() -> None:
-    """Eight threads that draw from one generator: the kernel releases the GIL, the position has to be taken first."""
+    """Eight threads that draw from one generator get different blocks, although the kernel releases the GIL."""
     generator, x = Generator(5), np.ones(50_000, dtype=np.float32)
     with running(fastnn.isa(), 1), ThreadPoolExecutor(8) as pool:
         drawn = pool.map(lambda _: F.dropout(x, 0.5, generator=generator, return_mask=True)[1].block, range(400))
@@ -122,7 +122,7 @@ def test_python_threads_never_share_a_mask() -> None:
 
 
 def test_streams_and_seeds_are_apart() -> None:
-    """Other seed, stream or block: other numbers, without correlation."""
+    """Another seed, stream or block gives other numbers, without correlation."""
     draws = []
     for seed, stream in itertools.product((0, 1, 2**63), (0, 1, 2**63)):
         draws.append(init.normal_(np.empty(2**16), generator=Generator(seed, stream)))

@@ -1,4 +1,4 @@
-"""What comes out is what it is called: 2^24 draws of every distribution against scipy's functions."""
+"""2^24 draws of every distribution agree with scipy's functions."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ def _tail(a: float) -> Callable[[Array], Array]:
 
 
 Draw = Callable[[Any, Generator], Any]
-# Name, draw, distribution function, and its first two moments about zero with their variances.
+# Name, draw, and distribution function.
 CONTINUOUS: list[tuple[str, Draw, Callable[[Array], Array]]] = [
     ("uniform", lambda x, g: random.uniform_(x, -1.0, 3.0, g), lambda x: (x + 1) / 4),
     ("normal", lambda x, g: random.normal_(x, generator=g), special.ndtr),
@@ -43,9 +43,9 @@ def _likely(p: float) -> bool:
 @pytest.mark.parametrize(("name", "draw", "cdf"), CONTINUOUS, ids=[c[0] for c in CONTINUOUS])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_continuous(dtype: Any, name: str, draw: Draw, cdf: Callable[[Array], Array]) -> None:
-    """Kolmogorov-Smirnov and chi-square, the first four moments, and no correlation with what comes later.
+    """Draws pass Kolmogorov-Smirnov and chi-square tests, have the right first four moments, and are uncorrelated.
 
-    The distribution function makes uniforms of the draws; the moments are those of these, which all exist.
+    The distribution function maps the draws to uniform values; the moments are those of these values, which all exist.
     """
     u = np.empty(DRAWS)
     x = draw(np.empty(DRAWS, dtype), Generator(20, 1))
@@ -68,7 +68,7 @@ def test_continuous(dtype: Any, name: str, draw: Draw, cdf: Callable[[Array], Ar
 @pytest.mark.parametrize("p", [0.05, 0.125, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bernoulli(dtype: Any, p: float) -> None:
-    """The number of ones, and the number of runs of four, as a binomial's."""
+    """The number of ones, and of runs of four, is that of a binomial distribution."""
     ones = random.bernoulli_(np.empty(DRAWS, dtype), p, Generator(21)) != 0
     for count, n, chance in ((ones.sum(), DRAWS, p), (ones.reshape(-1, 4).all(axis=1).sum(), DRAWS // 4, p**4)):
         assert _likely(stats.binom.cdf(count, n, chance)) and _likely(stats.binom.sf(count - 1, n, chance))
@@ -76,7 +76,7 @@ def test_bernoulli(dtype: Any, p: float) -> None:
 
 @pytest.mark.parametrize("limits", [(0, 10), (-5, 4091), (0, 2**62), (-(2**63), 2**63)])
 def test_integers(limits: tuple[int, int]) -> None:
-    """Every value, or every part of the range, as often; also pairs of neighbours."""
+    """All values, or all parts of the range, are equally frequent, and so are pairs of neighbours."""
     low, high = limits
     x = random.integers_(np.empty(DRAWS, np.int64), low, high, Generator(22))
     width = high - low
@@ -91,7 +91,7 @@ def test_integers(limits: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("n", "times"), [(4, 2**15), (5, 2**15)])
 def test_permutations_are_equally_likely(n: int, times: int) -> None:
-    """Chi-square over all orders of a few numbers."""
+    """All orders of a few numbers pass a chi-square test."""
     g, counts = Generator(23), dict.fromkeys(itertools.permutations(range(n)), 0)
     for _ in range(times):
         counts[tuple(random.permutation(n, g).tolist())] += 1
@@ -99,7 +99,7 @@ def test_permutations_are_equally_likely(n: int, times: int) -> None:
 
 
 def test_long_permutations() -> None:
-    """With buckets: who goes where, who is whose neighbour, and how many stay or are in cycles."""
+    """In permutations with several buckets, positions, neighbours and fixed points have the right frequencies."""
     n, g = 2**20, Generator(24)
     cells, neighbours, fixed = np.zeros((32, 32)), np.zeros(32), 0
     for _ in range(16):
@@ -107,14 +107,14 @@ def test_long_permutations() -> None:
         np.add.at(cells, (np.arange(n) * 32 // n, order * 32 // n), 1)
         neighbours += np.bincount((order[1:] - order[:-1]) % n * 32 // n, minlength=32)
         fixed += int((order == np.arange(n)).sum())
-    # Rows and columns of the table of places have fixed sums.
+    # Rows and columns of the table of positions have fixed sums.
     statistic = float(((cells - 16 * n / 1024) ** 2).sum() / (16 * n / 1024))
     assert _likely(stats.chi2.sf(statistic, 31 * 31)) and _likely(stats.chisquare(neighbours).pvalue)
     assert _likely(stats.poisson.cdf(fixed, 16)) and _likely(stats.poisson.sf(fixed - 1, 16))
 
 
 def test_streams_are_apart() -> None:
-    """Seeds, streams, and what is spawned: no correlation, at any lag of a block."""
+    """Seeds, streams and spawned streams are uncorrelated, also at the lags within a block."""
     n = 2**18
     sources = [Generator(seed, stream) for seed, stream in itertools.product((0, 1, 2**63), (0, 1, 2**63))]
     sources += [g for parent in (Generator(5), *Generator(5).spawn(2)) for g in parent.spawn(3)]

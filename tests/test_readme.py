@@ -1,4 +1,4 @@
-"""What the README and the pages of docs/ say is so: tables are the last measurement's, code runs, files exist."""
+"""The README and the pages of docs/ are right: tables show the last measurement, code runs, files exist."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ NAMES = {str(page.relative_to(readme.ROOT)): page for page in (*sorted(readme.RO
 BLOCKS = {name: re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S) for name, page in NAMES.items()}
 CODE = {name: [code for language, code in BLOCKS[name] if language == "python"] for name in NAMES if "/" in name}
 TEST_OF_C = "test_examples.py::test_c"
-# What a page shows to type into a shell, and which test does that, or why none.
+# Shell commands shown on a page, and the test that runs each, or why there is none.
 COMMANDS = {
     "make demo": "test_demo.py::test_command_train",
     "make test": "this very run",
@@ -39,7 +39,7 @@ def test_tables_are_the_measured_ones(page):
 
 
 def test_code_runs():
-    """Every block of Python, one after the other, on small arrays."""
+    """Every Python block runs, one after the other, on small arrays."""
     rng = np.random.default_rng(0)
     array = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
     names = {"labels": rng.integers(0, 10, 128), "w": array(3, 4), "b": array(3), "dw": array(3, 4), "db": array(3)}
@@ -53,7 +53,7 @@ def test_code_runs():
 
 @pytest.mark.parametrize("page", [name for name, blocks in CODE.items() if blocks])
 def test_code_of_the_pages_runs(page, tmp_path, monkeypatch):
-    """One block after the other."""
+    """The blocks of a page run, one after the other."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     if any("import torch" in block for block in CODE[page]):
@@ -66,7 +66,7 @@ def test_code_of_the_pages_runs(page, tmp_path, monkeypatch):
 
 
 def test_commands_are_tried():
-    """A new or changed one says here by which test, and that test is there."""
+    """Every command shown on a page is listed above with a test, and that test exists."""
     blocks = [code for page in BLOCKS.values() for language, code in page if language in ("", "sh", "console")]
     assert {re.sub(r" +#.*", "", line) for line in "".join(blocks).splitlines()} == COMMANDS.keys()
     for file, test in (by.split("::") for by in COMMANDS.values() if "::" in by):
@@ -75,7 +75,7 @@ def test_commands_are_tried():
 
 @pytest.mark.parametrize("page", NAMES.values(), ids=NAMES)
 def test_files_are_there(page):
-    """Every one that a page links to, or names by its path."""
+    """Every file that a page links to or names by its path exists."""
     text = page.read_text()
     links = [page.parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)", text)]
     named = [readme.ROOT / path for path in re.findall(r"`((?:bench|csrc|docs|fastnn|tests)/[\w./]+)`", text)]

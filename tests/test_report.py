@@ -1,4 +1,4 @@
-"""What is kept of a run, and the page that is made of it."""
+"""The files that are saved of a run, and the page made from them."""
 
 import base64
 import json
@@ -65,7 +65,7 @@ def test_names_of_other_classes_are_refused(tmp_path: Path) -> None:
 
 
 class Page(HTMLParser):
-    """Tags, parts, and the sentence in place of each part that is missing."""
+    """The tags and parts of a page, and the parts replaced by a sentence because something is missing."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def test_symptoms_are_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_saved_files(tmp_path: Path) -> None:
-    """Strict JSON, arrays without pickle, probabilities that are the model's, and only of labels that count."""
+    """The JSON is strict, arrays load without pickle, and probabilities are the model's, without ignored labels."""
     trainer = trained(tmp_path, ignored=5)
 
     def refuse(constant: str) -> None:
@@ -139,7 +139,7 @@ def test_saved_files(tmp_path: Path) -> None:
     assert configuration["names"] is configuration["test"] is configuration["stopped"] is None
     assert (configuration["epochs"], configuration["steps"]) == (2, 6)
     save_run(tmp_path, trainer, names=[1, "b"], test={"loss": 2.0})  # of no validation, whose classes they could be
-    assert not (tmp_path / "evaluation.npz").exists()  # it told of another training
+    assert not (tmp_path / "evaluation.npz").exists()  # it belonged to another training run
     configuration = json.loads((tmp_path / "configuration.json").read_text())
     assert configuration["names"] == ["1", "b"] and configuration["test"] == {"loss": 2.0}
 
@@ -183,7 +183,7 @@ FILES = {"history.json": {"Metrics", "Diagnosis", "Learning curves", "Learning r
 def test_a_file_that_is_missing_is_a_sentence(
     run: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")  # what is drawn is seen elsewhere
+    monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")  # the drawings are tested elsewhere
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / name).unlink()
     page = Page(write_report(tmp_path / "run"))
@@ -210,7 +210,7 @@ def test_pickles_are_not_loaded(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["regression", "not square", "none"])
 def test_other_runs(kind: str, tmp_path: Path) -> None:
-    """Targets that are no classes, samples that are no pictures, and a trainer that has not trained."""
+    """Reports cover targets that are not classes, samples that are not images, and untrained trainers."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((30, 6)).astype("f"), rng.integers(0, 3, 30)
     model, loss, targets, metrics = nn.Sequential(nn.Linear(6, 3)), nn.CrossEntropyLoss(), y, ("accuracy",)

@@ -1,6 +1,6 @@
-"""A training that was killed goes on with the same bits; one that cannot go on is refused and left as it was.
+"""A training run that was killed continues with the same bits; one that cannot continue is refused and left unchanged.
 
-FASTNN_TEST_CHECKPOINTS=full kills at every point of every setting in new processes too.
+FASTNN_TEST_CHECKPOINTS=full kills at every point of every setting in new processes, too.
 """
 
 import copy
@@ -34,7 +34,7 @@ THREADS = cycle("123")
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_killed_anywhere(room, setting):
-    """Killed at every hook of every step, ahead of the write and behind it, in forked children."""
+    """A run killed at any hook of any step, before or after the write, ends with the same bits (in forked children)."""
     found = json.loads(python(JOBS, "every", setting, str(room), str(1 if setting == "plateau" else 15)))
     assert len(found["points"]) > 60 and found["wrong"] == []
 
@@ -59,7 +59,7 @@ SAMPLE = {
 
 @pytest.mark.parametrize("setting", SETTINGS if FULL else SAMPLE)
 def test_killed_in_new_processes(room, setting):
-    """The same from the start of the interpreter, with other numbers of threads."""
+    """Runs in new processes, with other numbers of threads, end with the same bits."""
     want, points = resumed(setting, room / "whole")
 
     def digest_after(point):
@@ -73,7 +73,7 @@ def test_killed_in_new_processes(room, setting):
 
 
 def test_killed_again_and_again(room):
-    """A process that never gets further than one step."""
+    """A process that is killed again and again after one step still ends with the same bits."""
     want, points = resumed("plateau", room / "whole")
     for _ in range(sum(point.startswith("after.on_batch_end") for point in points) // 3 if FULL else 2):
         killed("plateau", str(room / "often"), "before.on_batch_start.3" if FULL else "before.on_batch_start.5")
@@ -81,9 +81,9 @@ def test_killed_again_and_again(room):
 
 
 def test_ways_to_say_from_where(room):
-    """A file, a directory, "latest" in one that is empty or missing; after the end, and further."""
+    """resume accepts a file, a directory, and "latest" in an empty or missing one; also after the end or for longer."""
     trainer, _ = build("plateau", room / "a")
-    train(trainer, "plateau", room)  # has none yet: from the beginning
+    train(trainer, "plateau", room)  # there is no checkpoint yet: training starts at the beginning
     want, last = left(trainer), trainer.callbacks[3].last
     assert not trainer.resumed and trainer.step == 9 and last.name == "step-00000009.safetensors"
     (room / "b").mkdir()
@@ -91,7 +91,7 @@ def test_ways_to_say_from_where(room):
         trainer, _ = build("plateau", directory)
         train(trainer, "plateau", source)
         assert left(trainer) == want and trainer.resumed is (source != "latest")
-    for source in (last, str(last), room / "a", "latest"):  # all is done: nothing is trained
+    for source in (last, str(last), room / "a", "latest"):  # everything is done: nothing is trained
         trainer, kills = build("plateau", room / "a", seed=5)
         train(trainer, "plateau", source)
         assert left(trainer) == want and trainer.resumed and kills[0].counts["on_batch_start"] == 0
@@ -112,7 +112,7 @@ STORED = {
 
 
 def test_what_a_checkpoint_stores(room):
-    """The names in a file, by which every later version reads it; its loop is where the trainer stands."""
+    """The names in a file stay, because later versions must read it; its loop is the trainer's position."""
     trainer, _ = build("plateau", room)
     train(trainer, "plateau")
     state = load(trainer.callbacks[3].last)
@@ -135,7 +135,7 @@ def test_early_stopping_stays_stopped(room):
 
 
 class Extra(Callback):
-    """Has a state only once something was loaded."""
+    """Has a state only after one was loaded."""
 
     def __init__(self):
         self.state = {}
@@ -183,7 +183,7 @@ def fit(trainer, rows=24, batch_size=8, epochs=2, **options):
 
 
 def all_of(trainer):
-    """A digest of everything, and the attributes that are no parts of a checkpoint."""
+    """Return a digest of everything, and the attributes that a checkpoint does not contain."""
     return digest(trainer.capture()), trainer.batches, trainer.epochs, trainer.resumed, repr(trainer.times)
 
 
@@ -211,7 +211,7 @@ def all_of(trainer):
     ],
 )  # fmt: skip
 def test_another_training_is_refused(tmp_path, how, options, error, sentence):
-    """By the first part that differs, and nothing has changed."""
+    """Another training run is refused by the first part that differs, and nothing changes."""
     fit(make(tmp_path))
     trainer = make(tmp_path / "other", **how)
     fit(trainer, epochs=1)
@@ -224,7 +224,7 @@ def test_another_training_is_refused(tmp_path, how, options, error, sentence):
 @pytest.mark.parametrize("interval", ["step", "epoch"])
 @pytest.mark.parametrize("window", [1, 2])
 def test_a_schedule_too_short_to_go_on_with(tmp_path, window, interval):
-    """What is left of an epoch counts, wherever in it the checkpoint was written."""
+    """The rest of an epoch counts, wherever in it the checkpoint was written."""
     steps = -(-3 // window)
     whole = steps if interval == "step" else 1
 
@@ -261,7 +261,7 @@ def test_a_schedule_too_short_to_go_on_with(tmp_path, window, interval):
     ],
 )
 def test_other_options_are_told(tmp_path, how, told):
-    """They may be meant, as where a callback has changed the dropout."""
+    """Other options only cause a warning, because they may be intended, as when a callback changed the dropout."""
     fit(make(tmp_path))
     trainer = make(tmp_path / "other", **how)
     with pytest.warns(UserWarning, match=f"^{told}"):
@@ -270,7 +270,7 @@ def test_other_options_are_told(tmp_path, how, told):
 
 
 def test_an_option_of_several_lines_is_one(tmp_path):
-    """As weights of many classes are shown."""
+    """An option printed over several lines, such as weights of many classes, counts as one."""
 
     class Weighted(nn.CrossEntropyLoss):
         def __repr__(self):
@@ -283,7 +283,7 @@ def test_an_option_of_several_lines_is_one(tmp_path):
 
 
 def test_parts_that_change_while_training_are_put_back(tmp_path):
-    """Such as a loss that shows the last one it had."""
+    """Parts that change during training, such as a loss that shows its last value, are restored."""
 
     class Last:
         value = 0.0
@@ -308,7 +308,7 @@ def test_parts_that_change_while_training_are_put_back(tmp_path):
 
 @pytest.mark.parametrize("spoil", ["monitor", "directory", "state"])
 def test_a_callback_that_refuses_a_resumed_fit(tmp_path, spoil):
-    """Nothing has changed either, though the checkpoint was read before it could look."""
+    """A callback that refuses a resumed fit leaves nothing changed, though the checkpoint is read before it."""
     fit(make(tmp_path))
     trainer = make("/proc/fastnn" if spoil == "directory" else tmp_path / "other")
     extra, stopping, _ = trainer.callbacks
@@ -359,7 +359,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("name", SPOILT)
 def test_all_or_nothing(tmp_path, name):
-    """A file whose checksum is right and whose content is not: every state is as before, also of what was loaded."""
+    """A file with a valid checksum and wrong content leaves every state as before, also of parts already loaded."""
     first = make(tmp_path)
     first.callbacks[0].state = {"anything": 1}
     fit(first)
@@ -374,12 +374,12 @@ def test_all_or_nothing(tmp_path, name):
     with pytest.raises((CheckpointError, ValueError, TypeError, KeyError, AttributeError)):
         fit(trainer, resume=path)
     assert all_of(trainer) == before
-    fit(trainer, resume=tmp_path)  # and a good one still goes
+    fit(trainer, resume=tmp_path)  # a good file can still be loaded
     assert digest(trainer.model.state_dict()) == digest(first.model.state_dict())
 
 
 def test_names_from_a_file_delete_nothing(tmp_path):
-    """A hostile list of files to delete: only those that ModelCheckpoint itself would have written count."""
+    """A hostile list of files to delete is harmless: only names that ModelCheckpoint itself writes count."""
     fit(make(tmp_path / "a"))
     victims = [tmp_path / "victim", tmp_path / "step-00000001.safetensors", tmp_path / "a" / "mine.safetensors"]
     for victim in victims:

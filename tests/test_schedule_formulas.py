@@ -1,4 +1,4 @@
-"""Every schedule by a formula of its own, written out: rates and momenta; and the plateau's borders, one by one."""
+"""Every schedule follows its own formula, for rates and momenta; and each border case of the plateau."""
 
 import bisect
 import math
@@ -88,7 +88,7 @@ RATES: dict[str, Rate] = {
     ),
 }
 
-# By group: (what the rate goes from, to), and momentum likewise; the height of the way at a step, from 0 to 1.
+# By group: (start, end) of the rate, and of the momentum; and the position between them at a step, from 0 to 1.
 Cycle = tuple[list[tuple[float, float]], list[tuple[float, float]] | None, Callable[[int], float]]
 
 
@@ -113,7 +113,7 @@ def _one_cycle(
     peaks: tuple[float, float], total: int, share: float = 0.3, cos: bool = True, three: bool = False,
     div: float = 25.0, final: float = 1e4, momenta: Any = ((0.95, 0.85), (0.95, 0.85)),
 ) -> Callable[[int, int], tuple[float, float | None]]:  # fmt: skip
-    """(step, group) -> rate and momentum: along the corners of the policy, by halves of cosines or lines."""
+    """Return (step, group) -> rate and momentum, along the corners of the policy, by half cosines or lines."""
 
     def between(corners: list[tuple[float, float]], t: int) -> float:
         (x0, y0), (x1, y1) = next((a, b) for a, b in pairwise(corners) if t <= b[0] or b is corners[-1])
@@ -156,14 +156,14 @@ def _check(name: str, kind: str, want: Callable[[int, int], tuple[float, float |
 
 @pytest.mark.parametrize("name", RATES)
 def test_rates(name: str) -> None:
-    """Over 1,000 steps; the momentum stays."""
+    """Rates follow the formula over 1,000 steps; the momentum stays."""
     _check(name, "SGD", lambda t, group: (RATES[name](t, BASES[group]), None))
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("name", CYCLES)
 def test_cycles(name: str, kind: str) -> None:
-    """Rate and momentum climb and fall against each other."""
+    """Rate and momentum rise and fall in opposite directions."""
     rates, momenta, height = CYCLES[name]
 
     def want(t: int, group: int) -> tuple[float, float | None]:
@@ -177,12 +177,12 @@ def test_cycles(name: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("name", ONE_CYCLES)
 def test_one_cycle(name: str, kind: str) -> None:
-    """Along the corners: two phases and three, peaks at the ends, one step alone."""
+    """One-cycle schedules follow the corners: two phases and three, peaks at the ends, a single step."""
     _check(name, kind, ONE_CYCLES[name])
 
 
 def test_all_have_a_formula() -> None:
-    """But for sequences with a cycle in them, whose parts are above."""
+    """Every schedule has a formula, except sequences that contain a cycle, whose parts are tested above."""
     assert TORCHS.keys() - RATES.keys() - CYCLES.keys() - ONE_CYCLES.keys() == {"Bases", "Seq3"}
     three = TORCHS["Seq3"](ours, make()).preview(120)[:, 0]
     assert (
@@ -192,7 +192,7 @@ def test_all_have_a_formula() -> None:
     np.testing.assert_allclose(bases[[0, 2, 5, 6, 8, 9]], [0.04, 4e-3, 4e-4, 0.1 / 3, 0.06, 0.04], rtol=BOUND)
 
 
-# ReduceLROnPlateau from a rate of 1: options, metrics, and the rate after each.
+# ReduceLROnPlateau from a rate of 1: options, metrics, and the rate after each metric.
 HALF = {"factor": 0.5, "patience": 0, "threshold": 0.0}
 PLATEAU: dict[str, tuple[dict[str, Any], list[float], list[float]]] = {
     "defaults": ({}, [1.0] * 12, [1.0] * 11 + [0.1]),
@@ -220,7 +220,7 @@ PLATEAU: dict[str, tuple[dict[str, Any], list[float], list[float]]] = {
 
 @pytest.mark.parametrize("case", PLATEAU)
 def test_plateau(case: str) -> None:
-    """Step by step, and as preview tells it."""
+    """The rates are right at each step, and preview predicts them."""
     options, metrics, rates = PLATEAU[case]
     schedule = Plateau(make(bases=(1.0,)), **options)
     preview = schedule.preview(metrics)

@@ -1,4 +1,4 @@
-"""A second fit, with the same callbacks: each begins anew, and what the first one left does not count."""
+"""A second fit with the same callbacks: each callback starts anew, and the first fit's results do not count."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def equal(first, second):
 
 
 class Script(Callback):
-    """Says what val_loss is, epoch by epoch, and keeps the weights of each."""
+    """Sets val_loss to given values, epoch by epoch, and keeps the weights of each epoch."""
 
     def __init__(self, *values):
         self.values, self.weights = iter(values), {}
@@ -55,7 +55,7 @@ class Script(Callback):
 
 @pytest.mark.parametrize("better", [True, False])
 def test_early_stopping(better):
-    """The best weights are those of the fit, although another one's value was better, or worse."""
+    """The best weights are those of the current fit, whether the earlier fit's value was better or worse."""
     script = Script(3, 1, 2, *((0.5, 0.6, 0.7) if better else (9, 8, 8.5)))
     stopping = EarlyStopping(patience=5)
     trainer = make_trainer(script, stopping)
@@ -66,7 +66,7 @@ def test_early_stopping(better):
 
 
 def test_early_stopping_without_a_best():
-    """A fit that never finds a best value leaves its own weights, not the last fit's best."""
+    """A fit that never finds a best value leaves its own weights, not the earlier fit's best."""
     script = Script(3, 1, 2, np.nan, np.nan, np.nan)
     stopping = EarlyStopping(patience=5, check_finite=False)
     trainer = make_trainer(script, stopping)
@@ -77,7 +77,7 @@ def test_early_stopping_without_a_best():
 
 
 def test_the_best_weights_are_copies(tmp_path):
-    """Neither training, nor what a caller does to the model between fits, reaches what was kept."""
+    """Neither training nor changes to the model between fits reach the kept weights."""
     script, stopping = Script(1, 2, 3), EarlyStopping(patience=5)
     trainer = make_trainer(script, stopping)
     fit(trainer)
@@ -92,7 +92,7 @@ def test_the_best_weights_are_copies(tmp_path):
 
 
 def test_best_file(tmp_path):
-    """The best and last files are the fit's own; those of the first fit stay where they are."""
+    """The best and last files are those of the current fit; the files of the first fit stay."""
     pytest.importorskip("safetensors")
     checkpoint = ModelCheckpoint(tmp_path, "val_loss", save_top_k=1, save_last=1)
     trainer = make_trainer(Script(1, 2, 3, 9, 8, 8.5), checkpoint)
@@ -107,7 +107,7 @@ def test_best_file(tmp_path):
 
 @pytest.mark.parametrize(("every", "steps"), [(None, {5, 10, 15}), (4, {4, 5, 8, 10, 12, 15})])
 def test_every_n_steps(tmp_path, every, steps):
-    """Counted over the trainer's life, and only where the optimizer has stepped."""
+    """Steps are counted over the trainer's life, and only when the optimizer has stepped."""
     pytest.importorskip("safetensors")
     checkpoint = ModelCheckpoint(tmp_path, save_last=99, every_n_steps=every)
     trainer = make_trainer(checkpoint)
@@ -122,7 +122,7 @@ def test_every_n_steps(tmp_path, every, steps):
 
 
 def test_rates_of_groups(tmp_path):
-    """Curves that a monitor adds are as long as the others: NaN for the steps that it has not seen."""
+    """Curves that a monitor adds have full length, with NaN for the steps that it did not see."""
     trainer = make_trainer()
     fit(trainer, epochs=1)
     monitor = LearningRateMonitor()
@@ -133,7 +133,7 @@ def test_rates_of_groups(tmp_path):
     fit(trainer, epochs=1)
     trainer.callbacks = (monitor,)
     trainer.optimizer.add_param_group({"params": [np.zeros(1, np.float32)]})
-    trainer.optimizer.step = lambda: None  # the new one gets no gradient
+    trainer.optimizer.step = lambda: None  # the new parameter gets no gradient
     fit(trainer, epochs=1)
     nan = [np.nan] * 5
     np.testing.assert_array_equal(steps["lr-0"], [*nan, *[0.25] * 5, *nan, *[0.25] * 5])
@@ -143,7 +143,7 @@ def test_rates_of_groups(tmp_path):
 
 
 def test_a_group_that_is_gone(tmp_path):
-    """What a monitor recorded of another optimizer's group goes on as NaN and not as its last rate."""
+    """The curve of a group that no longer exists continues with NaN, not with its last rate."""
     monitor = LearningRateMonitor()
     trainer = make_trainer(monitor)
     trainer.optimizer.add_param_group({"params": [np.zeros(1, np.float32)]})
@@ -155,7 +155,7 @@ def test_a_group_that_is_gone(tmp_path):
 
 
 def test_times(capsys):
-    """The estimate is of the fit's own batches, once in each fit; seconds are its own."""
+    """The estimate and the seconds are those of the current fit's batches, and the estimate is printed once per fit."""
 
     class Clock(Callback):
         def on_batch_start(self, trainer):
@@ -178,7 +178,7 @@ def test_times(capsys):
 
 
 def test_bar(monkeypatch, capsys):
-    """Over the fit's own batches, and none where the error output is no terminal any more."""
+    """The bar covers the current fit's batches, and is omitted if the error output is no longer a terminal."""
     tqdm = pytest.importorskip("tqdm")
     totals = []
     monkeypatch.setattr(tqdm, "tqdm", lambda f=tqdm.tqdm, **o: totals.append((o["total"], o["leave"])) or f(**o))
@@ -193,7 +193,7 @@ def test_bar(monkeypatch, capsys):
 
 
 def test_board(tmp_path):
-    """Goes on in its run's directory, with another file."""
+    """A second fit continues in its run's directory, with a new file."""
     pytest.importorskip("tensorboardX")
     board = TensorBoard(tmp_path)
     trainer = make_trainer(board)
@@ -204,7 +204,7 @@ def test_board(tmp_path):
 
 
 def test_frozen_parameters():
-    """Those of the model that the trainer has by then, by the epochs of its life."""
+    """Freezing applies to the trainer's current model, and counts the epochs of the trainer's life."""
     freeze = Freeze("0", until=3)
     trainer = make_trainer(freeze)
     before = copy(trainer.model)
@@ -219,7 +219,7 @@ def test_frozen_parameters():
 
 
 def test_an_unfinished_window():
-    """What a fit that was stopped within a window, or an epoch, had summed up is no part of the next one's."""
+    """Sums of a fit that was stopped within a window or an epoch are not part of the next fit."""
 
     class Stop(Callback):
         def on_backward_end(self, trainer):
@@ -239,7 +239,7 @@ def test_an_unfinished_window():
 
 
 def test_curves_are_padded():
-    """A metric and a validation that come later, or end, leave every curve as long as the epochs and steps."""
+    """Every curve is as long as the epochs or steps, even if a metric or a validation starts later or ends."""
 
     def half(logits, labels):
         return 0.5

@@ -1,6 +1,6 @@
-"""Names, order and defaults of the arguments of everything public, beside a list that nobody changes by accident.
+"""Names, order and defaults of all public arguments equal a list, so that nobody changes them by accident.
 
-The list of fastnn.functional stands with the kernels' families.
+The list of fastnn.functional is kept with the kernel families.
 """
 
 import inspect
@@ -14,7 +14,7 @@ import pytest
 from kernels import SIGNATURES
 
 MODULES = ("functional", "random", "init", "optim", "optim.lr_scheduler", "nn", "data", "training", "plot")
-# Those without a list of their public names.
+# Functions of modules without a list of their public names.
 MORE = ("runs.train", "runs.resume", "runs.find_lr", "report.save_run", "report.write_report")
 LINES = [
     *(f"functional.{line}" for line in SIGNATURES),
@@ -27,7 +27,7 @@ def _default(value: Any) -> str:
 
 
 def _arguments(function: Any) -> str:
-    """As they stand in a definition, without types."""
+    """Return the arguments as in a definition, without types."""
     found, star = [], False
     for p in inspect.signature(function).parameters.values():
         if p.kind is p.KEYWORD_ONLY and not star:
@@ -43,7 +43,7 @@ def _methods(owner: type) -> Iterator[str]:
 
 
 def _public() -> Iterator[str]:
-    """Where everything public is found, below fastnn."""
+    """Yield the dotted names of everything public, below fastnn."""
     for module in MODULES:
         owner = import_module(f"fastnn.{module}")
         for name in getattr(owner, "__all__", [n for n, f in vars(owner).items() if inspect.isfunction(f)]):
@@ -58,7 +58,7 @@ def _public() -> Iterator[str]:
 
 
 def _find(place: str) -> Any:
-    """The object behind a dotted name."""
+    """Return the object with a dotted name."""
     parts = place.split(".")
     split = next(i for i in (2, 1) if ".".join(parts[:i]) in (*MODULES, *(more.split(".")[0] for more in MORE)))
     found = import_module(f"fastnn.{'.'.join(parts[:split])}")
@@ -69,7 +69,7 @@ def _find(place: str) -> Any:
 
 @pytest.mark.parametrize("line", LINES, ids=[line.split("(")[0] for line in LINES])
 def test_signature(line: str) -> None:
-    """As listed."""
+    """The signature is the listed one."""
     place = line.split("(")[0]
     assert f"{place}({_arguments(_find(place))})" == line
 

@@ -1,4 +1,4 @@
-"""State in bfloat16 and in bytes, bit by bit: which random bits round an element, and to what; and what is loaded."""
+"""State in bfloat16 and in bytes, bit by bit: the random bits that round each element, the result, and loaded state."""
 
 import copy
 from functools import partial
@@ -21,7 +21,7 @@ def _rounded(state_dtype: str, is_signed: bool, values: Array, bits: Array) -> A
 
 
 def _arrays(seed: int, scale: float = 1.0) -> list[Array]:
-    """Over eight orders of magnitude."""
+    """Return arrays whose values span eight orders of magnitude."""
     rng = np.random.default_rng(seed)
     sizes = [scale * 10.0 ** rng.uniform(-8, 0, n) for n in SIZES]
     return [(s * rng.standard_normal(len(s))).astype(np.float32) for s in sizes]
@@ -31,7 +31,7 @@ def _arrays(seed: int, scale: float = 1.0) -> list[Array]:
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_bit(name: str, groups: int, state_dtype: str) -> None:
-    """The state is that of a float32 step from what is kept, rounded by the documented bits; None takes none."""
+    """The state equals that of a float32 step, rounded by the documented bits; a gradient of None uses no bits."""
     options = full_state(name) | ({"momentum": 0.9} if name == "RMSprop" else {})
     params, exact = _arrays(1), _arrays(1)
     make_both = [partial(make, name, **options, generator=Generator(2**63 + 5, 7), state_dtype=state_dtype)]
@@ -55,7 +55,7 @@ def test_every_bit(name: str, groups: int, state_dtype: str) -> None:
                 assert same_bits(coded.state_of(param)[key], want), (key, len(param))
 
 
-# In one block of 64 each: magnitudes about the largest and the least that have codes, and what has none.
+# Values for one block of 64: around the largest and the smallest magnitude with a code, and values without one.
 EDGES: dict[str, list[float]] = {
     "largest": [2.0**125, 2.0**125 * (1 - 2.0**-24), 2.0**124, 2.0**109, 2.0**108, -(2.0**125), 0.0, -0.0],
     "too large": [2.0**125 * (1 + 2.0**-3), 3e38, -3e38, 2.0**125, -1.0, 2.0**120, 2.0**100, 0.0],
@@ -70,7 +70,7 @@ EDGES: dict[str, list[float]] = {
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("size", [64, 70])
 def test_edges(size: int, edge: str, state_dtype: str, isa: str) -> None:
-    """A first velocity is the gradient, added to 0: so each number is rounded as the reference says."""
+    """A first velocity is the gradient added to 0, so each number is rounded as in the reference."""
     grad = np.resize(np.array(EDGES[edge], np.float32), size)
     param = np.zeros(size, np.float32)
     optimizer = optim.SGD([param], lr=0.0, momentum=0.5, state_dtype=state_dtype, generator=Generator(3))
@@ -83,7 +83,7 @@ def test_edges(size: int, edge: str, state_dtype: str, isa: str) -> None:
 
 @pytest.mark.parametrize("edge", ["largest", "powers", "nothing"])
 def test_edges_without_a_sign(edge: str, isa: str) -> None:
-    """What is never negative goes 2^32 down, and never to 0."""
+    """State that is never negative can be 2^32 below its scale, and is never rounded to 0."""
     start = np.abs(np.resize(np.array(EDGES[edge], np.float32), 64)) * np.float32(2.0**-40)
     start[1::2] = start[0::2].max() * np.float32(2.0) ** -np.arange(32, dtype=np.float32)
     param, grad = np.zeros(64, np.float32), np.sqrt(start)
@@ -98,7 +98,7 @@ def test_edges_without_a_sign(edge: str, isa: str) -> None:
 @CODED
 @pytest.mark.parametrize("edge", EDGES)
 def test_loaded(edge: str, state_dtype: str) -> None:
-    """State out of float32 is rounded to nearest: bfloat16 with ties to even, bytes with ties away from 0."""
+    """Loaded float32 state is rounded to nearest: bfloat16 with ties to even, bytes with ties away from 0."""
     values = np.resize(np.array(EDGES[edge], np.float32), 70)
     values[64:] = [1.0 + 2.0**-8, 1.0 + 3 * 2.0**-8, 1.0625, 1.0625 - 2.0**-20, -1.1875, 1.1874]
     param = np.zeros(70, np.float32)

@@ -1,4 +1,4 @@
-"""What curves say: real trainings with one fault each, healthy ones, and curves drawn by hand."""
+"""diagnose finds the fault of each faulty training run, none in healthy ones, and those of curves drawn by hand."""
 
 import math
 
@@ -29,7 +29,7 @@ SGD = {"optimizer": optim.SGD}
 
 
 def spoilt():
-    """Two outliers that are equal, with different labels."""
+    """Return data with two equal outliers that have different labels."""
     x = DATA[0].copy()
     x[7] *= 1e3
     x[8] = x[7]
@@ -37,7 +37,7 @@ def spoilt():
 
 
 def noisy(data, share):
-    """Some labels are wrong."""
+    """Return the data with some wrong labels."""
     rng = np.random.default_rng(1)
     y = data[1].copy()
     wrong = rng.random(len(y)) < share
@@ -112,7 +112,7 @@ def test_trainings_that_are_validated_from_later_on_or_no_longer_are_healthy():
 
 @pytest.mark.parametrize(("weighted", "size"), [(0.5, 2), (0.3, 1), (0.7, 1)])
 def test_steps_in_which_nothing_has_a_weight_are_healthy(weighted, size):
-    """Also the last of all, which is one of them for one seed or another."""
+    """Steps without any weighted sample are healthy, also as the last step, which happens for some seeds."""
     ends = set()
     for seed in range(8):
         weights = (np.random.default_rng(seed).random(len(DATA[1])) < weighted).astype(float)
@@ -134,7 +134,7 @@ def drawn(steps=(), **epochs):
 
 
 def validated(history):
-    """Not in every epoch."""
+    """Return the history with validations only in some epochs."""
     history.validations["val_loss"] = [value for value in history["val_loss"] if not math.isnan(value)]
     return history
 
@@ -153,7 +153,7 @@ FALL = falling()
 LOG4 = math.log(CLASSES)
 NAN = math.nan
 DRAWN = [
-    # history, names, a part of the first one's evidence
+    # history, names, a part of the first symptom's evidence
     (drawn(), [], ""),
     (drawn([2.0] * 20), [], ""),  # too few steps
     (drawn(FALL), [], ""),
@@ -163,15 +163,15 @@ DRAWN = [
     (drawn([0.02] * 40), [], ""),  # a trained model
     (drawn([1.0] * 40, accuracy=[0.97]), [], ""),
     (drawn([0.9, *falling(199, 1.2, 0.9)]), [], ""),  # an easy first batch
-    (drawn([2.0, 0.5, 3.0, 1.0, 9.0] * 40), ["loss does not fall"], ""),  # noise is no spike
+    (drawn([2.0, 0.5, 3.0, 1.0, 9.0] * 40), ["loss does not fall"], ""),  # noise is not a spike
     (drawn([LOG4] * 40), ["plateau at log C"], "1.386"),
     (drawn([*np.linspace(20, LOG4, 50), *[LOG4] * 150]), ["plateau at log C"], "to 1.386 in 200 steps"),
-    (drawn(np.linspace(LOG4 * 1.1, LOG4 * 0.9, 100)), ["slow convergence"], ""),  # passes by it
+    (drawn(np.linspace(LOG4 * 1.1, LOG4 * 0.9, 100)), ["slow convergence"], ""),  # the loss passes log C
     (drawn(np.linspace(2, 1.2, 100)), ["slow convergence"], "in the last third"),
     (drawn(np.linspace(2, 0.5, 100)), [], ""),
     (drawn(np.linspace(2, 9, 100)), ["diverging"], ""),
     (drawn([2.0, *np.linspace(50, 1.95, 99)]), ["diverging"], "by way of"),
-    (drawn([2.0, *np.linspace(50, 0.9, 30), *[0.9] * 70]), [], ""),  # came back
+    (drawn([2.0, *np.linspace(50, 0.9, 30), *[0.9] * 70]), [], ""),  # the loss came back
     (drawn([*FALL, *np.linspace(0.1, 1.5, 100)]), ["diverging"], "by way of 0.1"),
     (drawn(put(falling(), _150=9.0)), ["spikes"], "leaps at 1 of 200 steps, first at 151; most at 151"),
     (drawn(put(falling(), _150=4.0)), [], ""),  # one hard batch
@@ -193,11 +193,11 @@ DRAWN = [
     (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.7, 0.6]), [], ""),
     (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.9, 0.8]), ["overfitting"], "0.2 in training and 0.8 in validation"),
     (drawn(FALL, loss=[1, 0.5, 0.2], val_loss=[1, 0.9, 0.8]), ["overfitting"], "; training loss 0.2 (bias), 0.6 more"),
-    (drawn(FALL, loss=[1, 0.5], val_loss=[1, 1.9]), [], ""),  # two epochs
+    (drawn(FALL, loss=[1, 0.5], val_loss=[1, 1.9]), [], ""),  # only two epochs
     (drawn(FALL, loss=[1, 0.3, 0.2], val_loss=[0.9, 0.2, 0.5]), ["overfitting"], "best in epoch 2 with 0.2"),
-    (drawn(FALL, loss=[1, 0.2, 0.4], val_loss=[0.9, 0.2, 0.7]), [], ""),  # training became worse as well
+    (drawn(FALL, loss=[1, 0.2, 0.4], val_loss=[0.9, 0.2, 0.7]), [], ""),  # training became worse, too
     (drawn(FALL, loss=[2, 1, 0.9], val_loss=[1, 0.3, 0.3]), ["validation better than training"], ""),
-    (drawn(FALL, loss=[2, 1.2, 0.9], val_loss=[1.1, 0.9, 0.3]), [], ""),  # a mean that is met on the way
+    (drawn(FALL, loss=[2, 1.2, 0.9], val_loss=[1.1, 0.9, 0.3]), [], ""),  # the mean of an epoch is reached within it
     (
         drawn(
             FALL, loss=[1, 0.3, 0.1], val_loss=[1, 0.9, 0.9], accuracy=[0.5, 0.9, 0.99], val_accuracy=[0.5, 0.7, 0.8]
@@ -253,7 +253,7 @@ def test_no_layer_is_blamed_where_several_have_nan():
     (found,) = diagnose(nan, model=model, batch=DATA)
     assert "the parameters of 2 layers, and which was the first can no longer be told" in found.cause
     assert "detect_nan=True" in found.cause
-    trainer, history = SICK["nan"][0]()  # the last step has spoilt all of them
+    trainer, history = SICK["nan"][0]()  # the last step has made all of them NaN
     (found,) = diagnose(history, model=trainer.model, batch=VALIDATION)
     assert "the parameters of 2 layers" in found.cause and "layer 0" not in found.cause
 

@@ -1,4 +1,4 @@
-"""What TensorBoard is given: read back from the event files, record by record."""
+"""TensorBoard's event files, read back record by record, hold the right values."""
 
 import io
 import struct
@@ -31,7 +31,7 @@ def fit(board: Trainer, epochs: int = 2, **options: Any) -> Trainer:
 
 
 def read(directory: Path) -> list[Any]:
-    """All events of a run; every checksum is right."""
+    """Return all events of a run, and assert that every checksum is right."""
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.record_writer import masked_crc32c
 
@@ -98,7 +98,7 @@ def test_hyperparameters_come_with_the_last_record(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_histograms(tmp_path: Path, accumulate: int) -> None:
-    """They hold the weights ahead of the step, the window's gradients, and what the batch did in every layer."""
+    """Histograms show the weights before the step, the window's gradients, and the batch's output of every layer."""
     seen: list[Any] = []
 
     class Watch(Callback):
@@ -127,7 +127,7 @@ def test_histograms(tmp_path: Path, accumulate: int) -> None:
 
 @pytest.mark.parametrize(("accumulate", "steps"), [(1, 3), (2, 2), (3, 1), (9, 1)])
 def test_histograms_of_every_step(tmp_path: Path, accumulate: int, steps: int) -> None:
-    """Also of a window that the epoch's end has cut, and of gradients that are whole; in 64 bins between the ends."""
+    """Histograms cover windows cut by an epoch's end, and complete gradients, in 64 bins between the extremes."""
     whole: list[Any] = []
 
     class Watch(Callback):
@@ -185,13 +185,13 @@ def test_runs_lie_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("time.strftime", lambda _: "now")
     boards = [fit(trainer(TensorBoard(tmp_path, run=run)), epochs=1) for run in ("a", None, None)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "now", "now_2"]
-    fit(boards[1], epochs=1)  # a second fit goes on in the run's directory
+    fit(boards[1], epochs=1)  # a second fit continues in the run's directory
     assert len(list((tmp_path / "now").iterdir())) == 2
     assert [step for step, _ in values(tmp_path / "now")["step/loss"]] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_resumed_run_goes_on_in_its_directory(tmp_path: Path) -> None:
-    """What was written behind the checkpoint is taken back: the log restarts at the step after it."""
+    """Records after the checkpoint are discarded: the log restarts at the step after it."""
     pytest.importorskip("safetensors")
 
     class Interrupt(Callback):

@@ -1,4 +1,4 @@
-"""Threads: right answers from many Python threads and without the GIL; and what the environment decides."""
+"""Threads: right results from many Python threads and without the GIL; effects of the environment."""
 
 import os
 import threading
@@ -29,13 +29,13 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 
 def test_workers_start() -> None:
-    """A large kernel on four threads has started three workers; a small one none."""
+    """A large kernel on four threads starts three workers, a small one none."""
     assert python("-c", THREE_WORKERS) == "3"
 
 
 @pytest.mark.parametrize("threads", [2, 7])
 def test_eight_python_threads(threads: int) -> None:
-    """A parallel kernel called from eight Python threads at once gives each its own right bits."""
+    """A parallel kernel called from eight Python threads at once gives each the right bits."""
     inputs = [np.random.default_rng(i).standard_normal((400 + i, 257)) for i in range(8)]
     with running("base", 1):
         want = [F.layer_norm(x, 257) for x in inputs]
@@ -50,7 +50,7 @@ def test_eight_python_threads(threads: int) -> None:
 
 
 def test_thread_count_changes_between_calls() -> None:
-    """More, fewer, one: always the same bits."""
+    """Bits stay the same with more threads, fewer, and one."""
     x = np.random.default_rng(0).standard_normal((999, 257))
     want = F.layer_norm(x, 257)
     for threads in (1, 7, 2, 16, 1, 3, 5):
@@ -59,7 +59,7 @@ def test_thread_count_changes_between_calls() -> None:
 
 
 def test_gil_is_released() -> None:
-    """Another Python thread runs on while a long kernel does."""
+    """Another Python thread keeps running during a long kernel."""
     target, ticks, stop = np.empty(8_000_000), [], threading.Event()
 
     def tick() -> None:
@@ -96,7 +96,7 @@ CPUS = len(os.sched_getaffinity(0))
     ],
 )
 def test_environment(environment: dict[str, str], want: int) -> None:
-    """FASTNN_NUM_THREADS, else OMP_NUM_THREADS, whose first number counts."""
+    """FASTNN_NUM_THREADS is used, or else the first number of OMP_NUM_THREADS."""
     if int(python("-c", THREADS)) < 2:
         pytest.skip("needs two CPUs, and a quota of two, to tell one thread from all")
     assert python("-c", THREADS, **environment) == str(want)
@@ -104,14 +104,14 @@ def test_environment(environment: dict[str, str], want: int) -> None:
 
 @pytest.mark.parametrize("value", ["", "0", "-3", "many", "99999999999999999999"])
 def test_environment_without_meaning(value: str) -> None:
-    """What is no positive number counts as not set, and never more than the CPUs that the process may use."""
+    """A value that is not a positive number counts as not set; there are never more threads than usable CPUs."""
     want = python("-c", THREADS)
     assert python("-c", THREADS, FASTNN_NUM_THREADS=value) == want
     assert 1 <= int(want) <= CPUS
 
 
 def test_affinity() -> None:
-    """A process that may use one CPU uses one thread, whatever the variables ask for."""
+    """A process limited to one CPU uses one thread, whatever the variables say."""
     cpu = str(min(os.sched_getaffinity(0)))
     assert python("-c", THREADS, through=("taskset", "-c", cpu)) == "1"
     assert python("-c", THREADS, through=("taskset", "-c", cpu), FASTNN_NUM_THREADS="7") == "1"
@@ -119,20 +119,20 @@ def test_affinity() -> None:
 
 @pytest.mark.parametrize("name", fastnn.supported_isas())
 def test_forced_isa(name: str) -> None:
-    """FASTNN_ISA decides which code runs."""
+    """FASTNN_ISA determines which code runs."""
     script = "import fastnn; print(fastnn.isa(), fastnn.show_config()['isa'])"
     assert python("-c", script, FASTNN_ISA=name) == f"{name} {name}"
 
 
 def test_best_isa_is_the_default() -> None:
-    """Not set, or set to nothing: the last of those supported."""
+    """Without FASTNN_ISA, or with an empty one, the last supported ISA is used."""
     best = fastnn.supported_isas()[-1]
     assert python("-c", "import fastnn; print(fastnn.isa())") == best
     assert python("-c", "import fastnn; print(fastnn.isa())", FASTNN_ISA="") == best
 
 
 def test_impossible_isa_fails_the_import() -> None:
-    """The sentence names those possible."""
+    """The message names the possible ISAs."""
     script = """
 try:
     import fastnn

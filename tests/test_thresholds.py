@@ -1,4 +1,4 @@
-"""Verdicts just on this side of their thresholds, and just on the other: diagnoses, reports, what is learnt."""
+"""Verdicts just below and just above their thresholds: diagnoses, reports, overfitting checks."""
 
 import math
 
@@ -30,12 +30,12 @@ def drawn(steps, **epochs):
 
 
 def tenths(worst, end):
-    """100 steps from 2, the second tenth of which is `worst`, and the rest `end`."""
+    """Return 100 steps from 2, whose second tenth is `worst` and the rest `end`."""
     return drawn([*[2.0] * 10, *[worst] * 10, *[end] * 80])
 
 
 def thirds(middle, last, noise=0.0):
-    """99 steps from 2 to `middle` to `last`, whose median deviation is `noise`."""
+    """Return 99 steps from 2 to `middle` to `last`, whose median deviation is `noise`."""
     steps = np.repeat([2.0, middle, last], 33)
     steps[66:] += noise * np.resize([1, -1], 33)
     steps[98] = last
@@ -43,7 +43,7 @@ def thirds(middle, last, noise=0.0):
 
 
 def leaps(*values, noise=0.0):
-    """200 steps that fall from 2 to 1 at once, with values in the place of steps 151, 152 ..."""
+    """Return 200 steps that fall from 2 to 1 at once, with these values at steps 151, 152 ..."""
     steps = np.ones(200)
     steps[:10] = 2.0
     steps[10:] += noise * np.resize([1, -1], 190)
@@ -53,7 +53,7 @@ def leaps(*values, noise=0.0):
 
 
 def validated(train, valid, start=2.0, **more):
-    """A loss that begins with `start`, and epochs."""
+    """Return a history with a loss that begins with `start`, and with these epochs."""
     return drawn([start] * 3 + [0.1 * start] * 60, loss=train, val_loss=valid, **more)
 
 
@@ -62,7 +62,7 @@ def accurate(right, val_right, before=0.5):
 
 
 G = LOG4
-# Curve, and the symptom it has, or none.
+# Curve, and its symptom or None.
 CURVES = {
     "20 steps": (drawn([2.0] * 20), None),
     "21 steps": (drawn([2.0] * 21), FLAT),
@@ -127,7 +127,7 @@ def test_scale_of_the_input(scale, is_said):
 
 @pytest.mark.parametrize(("share", "is_said"), [(0.965, False), (0.975, True)])
 def test_least_loss_of_two_softmaxes(share, is_said):
-    """log(e + C - 1) - 1, less three hundredths."""
+    """The threshold is the smallest possible loss, log(e + C - 1) - 1, minus three hundredths."""
     least = math.log(math.e + 3) - 1
     found = diagnose(drawn([2.0] * 10 + [share * least] * 90), model=plain(Softmax()), batch=DATA)
     assert [symptom.name for symptom in found][:1] == (["softmax before the loss"] if is_said else [])
@@ -138,7 +138,7 @@ def test_least_loss_of_two_softmaxes(share, is_said):
     [(101, "explodes"), (99, ""), (1, ""), (1 / 99, ""), (1 / 101, "vanishes"), (np.nan, "not finite")],
 )
 def test_reported_signals(factor, says):
-    """A deviation 100 times larger or smaller than the batch's, of results and of gradients; once for each verdict."""
+    """A warning appears if results or gradients deviate 100 times more or less than the batch, once per verdict."""
     layers = [nn.Linear(4, 4, bias=False, dtype=np.float64) for _ in range(2)]
     layers[0].weight.data[...] = factor * np.eye(4)
     layers[1].weight.data[...] = np.eye(4)
@@ -152,7 +152,7 @@ def test_reported_signals(factor, says):
 
 @pytest.mark.parametrize(("dead", "is_said"), [(4, False), (5, True), (10, True)])
 def test_reported_dead_units(dead, is_said):
-    """From half of them on."""
+    """A warning appears if at least half of the units are dead."""
     linear = nn.Linear(10, 10, bias=True, dtype=np.float64)
     linear.weight.data[...] = np.eye(10)
     linear.bias.data[:dead] = -100
@@ -173,7 +173,7 @@ def test_initial_loss(share, ok):
 
 
 class Given(nn.Module):
-    """Gives this, whatever it is given."""
+    """Returns a given array for any input."""
 
     def __init__(self, y):
         self.y = y
@@ -192,7 +192,7 @@ def test_what_counts_as_probabilities(sum_, is_softmax):
 
 
 def scripted(*losses, classes=CLASSES):
-    """A trainer whose losses these are, one after the other, and the last one for ever."""
+    """Return a trainer with these losses, one after the other; the last one is repeated."""
     left = [*losses]
     model = nn.Sequential(nn.Linear(2, classes))
 
@@ -223,18 +223,18 @@ def test_what_is_learnt(losses, says):
     verdict = overfit_one_batch(scripted(*losses), FEW, steps=4)
     assert verdict.target == pytest.approx(0.05 * LOG4) and says in verdict.advice
     assert verdict.ok is not bool(says) and verdict.steps == (4 if says else 2)
-    assert overfit_one_batch(scripted(1.0, 0.5), FEW, steps=4, target=0.5).ok  # at most
+    assert overfit_one_batch(scripted(1.0, 0.5), FEW, steps=4, target=0.5).ok  # reaching the target is enough
 
 
 def test_one_sample_or_several():
-    """What is said of how many; what did not change, as a tuple."""
+    """The verdict states the number of samples, and unchanged parameters as a tuple."""
     one, three = (overfit_one_batch(scripted(1.0), (FEW[0][:n], FEW[1][:n]), steps=1) for n in (1, 3))
     assert str(one).startswith("1 sample: the loss") and str(three).startswith("3 samples: the loss")
     assert one.idle == () and one.samples == 1
 
 
 def test_norms_take_the_batchs_statistics():
-    """In training mode they do, of several samples; all else is in evaluation, where dropout drops nothing."""
+    """Norms use the statistics of a batch of several samples, as in training; dropout is in evaluation mode."""
     x = 50 + 9 * np.random.default_rng(3).normal(size=(16, 4)).astype(np.float32)
     y = np.arange(16) % 3
     model = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.9), nn.Linear(4, 3))
@@ -242,13 +242,13 @@ def test_norms_take_the_batchs_statistics():
     normed = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
     want = nn.CrossEntropyLoss()(model[2](normed)[0], y)[0]
     assert overfit_one_batch(trainer, (x, y), steps=1).losses[0] == pytest.approx(want, rel=1e-4)
-    alone = nn.CrossEntropyLoss()(model[2](x[:1])[0], y[:1])[0]  # by statistics of 0 and 1
+    alone = nn.CrossEntropyLoss()(model[2](x[:1])[0], y[:1])[0]  # with statistics of 0 and 1
     assert overfit_one_batch(trainer, (x[:1], y[:1]), steps=1).losses[0] == pytest.approx(alone, rel=1e-3)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_steps_of_a_verdict(steps):
-    """Exactly as many as are allowed, and a loss ahead of each and behind the last."""
+    """Exactly the allowed number of steps is taken, with a loss before each and after the last."""
     verdict = overfit_one_batch(scripted(9.0), FEW, steps=steps)
     assert verdict.steps == steps and len(verdict.losses) == steps + 1
     trainer = make_trainer(plain(), lr=1e-2)
@@ -256,7 +256,7 @@ def test_steps_of_a_verdict(steps):
 
 
 def test_smoothed_target():
-    """A twentieth of the way from what smoothing leaves to a guess."""
+    """The target is a twentieth of the way from the smallest smoothed loss to that of a guess."""
     trainer = make_trainer(plain(), loss=nn.CrossEntropyLoss(label_smoothing=0.2))
     verdict = overfit_one_batch(trainer, (DATA[0][:4], DATA[1][:4]), steps=1)
     least = -(0.85 * math.log(0.85) + 3 * 0.05 * math.log(0.05))
@@ -265,7 +265,7 @@ def test_smoothed_target():
 
 @pytest.mark.parametrize(("off", "ok"), [(0.9e-4, True), (1.1e-4, False)])
 def test_gradients_off_by_a_share(off, ok):
-    """The default tolerance is 1e-4; a given one counts."""
+    """The default tolerance is 1e-4, and a given one replaces it."""
     criterion = nn.CrossEntropyLoss()
 
     def loss(logits, labels):
@@ -294,13 +294,13 @@ class Chosen:
 
 @pytest.mark.parametrize("constant", [0.0, 1e8, -1e8])
 def test_gradients_beside_a_large_loss(constant):
-    """What rounding of the loss makes of differences is no error; arrays of integers stay what they are."""
+    """Differences caused by rounding of the loss are not errors, and integer arrays do not change."""
     verdict = check_gradients(plain(), Chosen(constant), (DATA[0][:6], DATA[1][:6]))
     assert verdict.ok, str(verdict)
 
 
 class Losses:
-    """A loss that says what it is told, and an optimizer that notes its rates."""
+    """A loss with given values, and a list of rates."""
 
     def __init__(self, losses):
         self.left, self.rates = [*losses], []
@@ -318,7 +318,7 @@ class Losses:
 @pytest.mark.parametrize(("off", "ends"), [(-0.01, False), (0.01, True)])
 @pytest.mark.parametrize(("first", "bound"), [(1.0, 4.0), (-1.0, 2.0)])
 def test_when_a_test_of_rates_ends(first, bound, off, ends):
-    """The smoothed loss is more than four times its least, or as far above it where that is negative."""
+    """The search ends if the smoothed loss is above four times its minimum, or as far above a negative one."""
     second = ((bound + off) * (1 - 0.9**2) - 0.9 * 0.1 * first) / 0.1
     found = Losses([first, second, first]).trainer().lr_find(FEW, num_it=5)
     np.testing.assert_allclose(found.smoothed[:2], [first, bound + off], rtol=1e-12)
@@ -326,7 +326,7 @@ def test_when_a_test_of_rates_ends(first, bound, off, ends):
 
 
 def test_rates_of_a_test():
-    """From start_lr to end_lr by equal factors, the last one included."""
+    """Rates go from start_lr to end_lr by equal factors, including the last one."""
     seen = []
     trainer = Losses([1.0]).trainer()
     step = trainer.optimizer.step
@@ -334,5 +334,5 @@ def test_rates_of_a_test():
     found = trainer.lr_find(FEW, start_lr=1e-3, end_lr=10.0, num_it=5)
     np.testing.assert_allclose(found.rates, [1e-3, 1e-2, 1e-1, 1, 10], rtol=1e-12)
     np.testing.assert_allclose(seen, found.rates, rtol=1e-15)
-    assert all(map(math.isnan, found.suggestions.values()))  # it never falls
+    assert all(map(math.isnan, found.suggestions.values()))  # the loss never falls
     assert len(trainer.lr_find(FEW, num_it=2).rates) == 2

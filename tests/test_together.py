@@ -1,4 +1,4 @@
-"""With torch, scikit-learn and NumPy's BLAS in one process, imported in any order; and under threadpoolctl's limits."""
+"""fastnn with torch, scikit-learn and NumPy's BLAS in one process, imported in any order; threadpoolctl's limits."""
 
 import ctypes
 import itertools
@@ -17,7 +17,7 @@ from support import python, running
 
 import fastnn
 
-# What each library does as soon as it is imported, and again when all are: something large enough for its threads.
+# The work of each library right after its import, and again after all imports: large enough for its threads.
 FIRST = """
 import json
 import numpy as np
@@ -73,9 +73,9 @@ needs_threadpoolctl = pytest.mark.skipif(not find_spec("threadpoolctl"), reason=
 
 
 def _outcome(order: tuple[str, ...]) -> dict[str, Any]:
-    """What a process found that imported the libraries in this order."""
+    """Return the results of a process that imports the libraries in this order."""
     parts = [f"{PARTS[name]}results[{name!r}] = [bool(run_{name}())]\n" for name in order]
-    # Passive, since libgomp's idle threads would spin on the cores that the other process needs.
+    # Passive, because libgomp's idle threads would spin on the cores that the other process needs.
     environment = {"FASTNN_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     found: dict[str, Any] = json.loads(python("-c", FIRST + "".join(parts) + LAST, **environment))
     return found
@@ -83,7 +83,7 @@ def _outcome(order: tuple[str, ...]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def outcomes() -> Iterator[dict[tuple[str, ...], Future[dict[str, Any]]]]:
-    """Of every order, and of one without fastnn; importing takes seconds, so two processes run at a time."""
+    """Run every order, and one without fastnn; imports take seconds, so two processes run at a time."""
     with ThreadPoolExecutor(2) as pool:
         yield {order: pool.submit(_outcome, order) for order in [tuple(INSTALLED[1:]), *ORDERS]}
         pool.shutdown(cancel_futures=True)
@@ -92,7 +92,7 @@ def outcomes() -> Iterator[dict[tuple[str, ...], Future[dict[str, Any]]]]:
 @needs_threadpoolctl
 @pytest.mark.parametrize("order", ORDERS, ids=" ".join)
 def test_any_order(order: tuple[str, ...], outcomes: dict[tuple[str, ...], Future[dict[str, Any]]]) -> None:
-    """The process ends well, all answers are right, at first and at last, and nobody's thread count has changed."""
+    """The process succeeds, all results are right, first and last, and no library's thread count changes."""
     want = outcomes[tuple(INSTALLED[1:])].result()
     want = want | {"fastnn": [True, True], "threads": 1, "pools": sorted([*want["pools"], ["fastnn", "_core", 1]])}
     assert all(want[name] == [True, True] for name in INSTALLED)
@@ -101,7 +101,7 @@ def test_any_order(order: tuple[str, ...], outcomes: dict[tuple[str, ...], Futur
 
 @pytest.fixture
 def threadpoolctl() -> ModuleType:
-    """The module, told of fastnn."""
+    """The threadpoolctl module, with fastnn registered."""
     module: ModuleType = pytest.importorskip("threadpoolctl")
     fastnn.register_threadpoolctl()
     return module
@@ -126,7 +126,7 @@ def threadpoolctl() -> ModuleType:
     ids=str,
 )
 def test_limits(limits: dict[str, Any], want: int, threadpoolctl: ModuleType) -> None:
-    """A limit holds within the block, for who is meant, and what was there comes back behind it."""
+    """A limit holds within the block for its target, and the earlier count is restored afterwards."""
     with running(fastnn.isa(), 5):
         with threadpoolctl.threadpool_limits(**limits):
             assert fastnn.get_num_threads() == want
@@ -134,7 +134,7 @@ def test_limits(limits: dict[str, Any], want: int, threadpoolctl: ModuleType) ->
 
 
 def test_info(threadpoolctl: ModuleType) -> None:
-    """fastnn is listed once, with what there is to know."""
+    """fastnn is listed once, with all its information."""
     fastnn.register_threadpoolctl()
     with running(fastnn.isa(), 5):
         listed = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "fastnn"]
@@ -152,7 +152,7 @@ def test_info(threadpoolctl: ModuleType) -> None:
 
 
 def test_another_core(threadpoolctl: ModuleType, tmp_path: Path) -> None:
-    """A library of that name without the symbols is somebody else's."""
+    """A library of the same name without the symbols is ignored."""
     another = shutil.copy(np.random._pcg64.__file__, tmp_path / "_core.abi3.so")
     ctypes.CDLL(str(another))
     assert str(another) in Path("/proc/self/maps").read_text()
@@ -161,7 +161,7 @@ def test_another_core(threadpoolctl: ModuleType, tmp_path: Path) -> None:
 
 @needs_threadpoolctl
 def test_limited_kernel() -> None:
-    """Within a limit of one a large kernel starts no thread; behind it, it does."""
+    """With a limit of one, a large kernel starts no thread; after the block it does."""
     script = """
 import os
 import threadpoolctl
@@ -195,13 +195,13 @@ LISTED = "; import threadpoolctl; print([i['user_api'] for i in threadpoolctl.th
     ],
 )
 def test_registration(script: str, want: str) -> None:
-    """Importing fastnn registers it where threadpoolctl has been imported before; else a call does, at any time."""
+    """Importing fastnn registers it if threadpoolctl was imported before; otherwise a call does, at any time."""
     assert python("-c", script + LISTED) == want
 
 
 @pytest.mark.parametrize("state", ["None", "types.ModuleType('threadpoolctl')"])
 def test_without_threadpoolctl(state: str) -> None:
-    """It is not imported with fastnn; missing, or too old to be told of a library, it is missed by the call alone."""
+    """threadpoolctl is not imported with fastnn; if it is missing or too old, only the call to register raises."""
     script = f"""
 import sys, types
 import fastnn

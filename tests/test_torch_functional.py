@@ -1,4 +1,4 @@
-"""fastnn.torch.functional beside torch.nn.functional: values, gradients, and what autograd is owed."""
+"""fastnn.torch.functional agrees with torch.nn.functional: values, gradients, and the rules of autograd."""
 
 from collections.abc import Callable
 from typing import Any
@@ -135,7 +135,7 @@ def test_second_derivative_is_refused(name: str, shapes: list[tuple[int, ...]], 
 
 @pytest.mark.parametrize(("name", "shapes", "call"), CASES, ids=IDS)
 def test_gradients_of_leaves_add_up(name: str, shapes: list[tuple[int, ...]], call: Callable[..., Any]) -> None:
-    """What one backward hands out becomes x.grad, which is written in place before the next."""
+    """A returned gradient becomes x.grad and is then written in place, which must not change the next gradient."""
     tensors = _tensors(*shapes)
     result = call(ours, *tensors)
     y = result[0] if isinstance(result, tuple) else result
@@ -222,7 +222,7 @@ def test_dropout_follows_torchs_generator() -> None:
 
 
 def test_checkpoint_draws_the_same_mask() -> None:
-    """Activation checkpointing runs forward again within backward, with torch's generator set back."""
+    """Checkpointing runs forward again during backward with torch's generator restored, so the mask is the same."""
     x = torch.ones(50, 50, requires_grad=True)
     y = checkpoint(lambda t: ours.dropout(t * 3), x, use_reentrant=False)
     y.sum().backward()

@@ -1,4 +1,4 @@
-"""Whole models of torch after fastnn.torch.replace: what they learn, and what torch's transforms make of them."""
+"""Whole torch models after fastnn.torch.replace: they learn as before, and torch's transforms work on them."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 from fastnn import torch as ft  # noqa: E402
 
-ALMOST_NONE = 1e-13  # of dropout: the fused passes run, and drop nothing
+ALMOST_NONE = 1e-13  # probability of dropout: the fused passes run and drop nothing
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def seeded() -> None:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """For torch, whose threads otherwise spin on the cores of fastnn's, for seconds where others need them, too."""
+    """Limit torch to one thread, because its threads spin on cores that fastnn's threads need, for seconds."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -172,7 +172,7 @@ def test_fake_tensors_go_to_torch() -> None:
 
 def test_subclasses_go_to_torch() -> None:
     class Own(torch.Tensor):
-        """A subclass may do anything."""
+        """A subclass may behave differently."""
 
     assert type(_replaced()[2](torch.randn(5, 8).as_subclass(Own))) is Own
     with pytest.raises(TypeError, match=r"input: got Own of torch\.float32 on cpu, want dense CPU tensors"):

@@ -1,4 +1,4 @@
-"""fastnn.torch.nn and replace: torch's modules, faster, in models that stay the same."""
+"""fastnn.torch.nn and replace: torch's modules become faster in models that otherwise stay the same."""
 
 import copy
 import pickle
@@ -37,7 +37,7 @@ FUSED = NAMES | {
 
 
 def _train(model: Any, steps: int = 4) -> list[Any]:
-    """Losses, gradients of the last step, buffers, outputs in evaluation."""
+    """Return losses, gradients of the last step, buffers, and outputs in evaluation."""
     x, y = torch.randn(8, 1, 8, 8), torch.randint(0, 5, (8,))
     optimizer, losses = torch.optim.SGD(model.parameters(), 0.05), []
     for _ in range(steps):
@@ -110,7 +110,7 @@ POOLS: dict[str, tuple[bool, Any]] = {
 @pytest.mark.parametrize("name", POOLS)
 @pytest.mark.parametrize("kind", ["images", "an image", "channels_last", "strided", "bfloat16"])
 def test_max_pool(name: str, kind: str) -> None:
-    """Bit for bit torch's, whoever does it; `ours` where the gradient is of fastnn's."""
+    """Pooling equals torch's bit for bit, whichever library runs; `ours` marks the cases that fastnn runs."""
     ours, before = POOLS[name]
     after = copy.deepcopy(before)
     assert [r.after for r in ft.replace(after)] == [ft.nn.MaxPool2d]
@@ -158,7 +158,7 @@ def test_what_is_not_fused() -> None:
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_patched_forward_is_kept(place: int) -> None:
-    """As adapters and offloading hooks patch it, on the instance."""
+    """A forward that was patched on an instance, as by adapters and offloading hooks, is kept."""
     model = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.LayerNorm(4))
     before = model[place].forward
     model[place].forward = lambda x: before(x) + 1
@@ -171,7 +171,7 @@ def test_patched_forward_is_kept(place: int) -> None:
 
 def test_what_is_left_alone() -> None:
     class Own(nn.LayerNorm):
-        """A subclass may do anything."""
+        """A subclass may behave differently."""
 
     model = nn.Sequential(Own(4), nn.Dropout(0.5, inplace=True), nn.SiLU(inplace=True), nn.BatchNorm3d(2))
     assert ft.replace(model) == []
@@ -226,7 +226,7 @@ MASKS = {
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_attention(mask: str, batch_first: bool) -> None:
-    """With next to no dropout it is torch's without."""
+    """Attention with almost no dropout equals torch's without dropout."""
     before = nn.MultiheadAttention(12, 2, batch_first=batch_first).double()
     after = copy.deepcopy(before)
     assert [r.after for r in ft.replace(after)] == [ft.nn.MultiheadAttention]

@@ -1,4 +1,4 @@
-"""fastnn.torch.optim: what torch's schedulers, hooks, savers and trainers ask of a torch.optim.Optimizer."""
+"""fastnn.torch.optim does what torch's schedulers, hooks, savers and trainers expect of a torch.optim.Optimizer."""
 
 import copy
 import inspect
@@ -54,7 +54,7 @@ def test_is_a_torch_optimizer(name: str) -> None:
 
 
 def test_wrapped_as_trainers_do() -> None:
-    """Lightning makes a class of its wrapper's and the optimizer's, with the latter's attributes."""
+    """An optimizer wrapped as Lightning does, in a class of wrapper and optimizer with copied attributes, works."""
     params = _params()
     inner = ft.optim.AdamW(params, lr=0.01)
     outer = object.__new__(type("Wrapped", (type(inner),), {}))
@@ -111,7 +111,7 @@ def test_hooks() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_loaded_copied_pickled(name: str) -> None:
-    """However it got there, an optimizer goes on with the same bits."""
+    """A saved, loaded, copied or pickled optimizer continues with the same bits."""
     params = _params()
     optimizer = getattr(ft.optim, name)(params, lr=0.01)
     _steps(optimizer, params, 3)
@@ -126,7 +126,7 @@ def test_saved_loaded_copied_pickled(name: str) -> None:
 
 @pytest.mark.parametrize("name", THEIRS)
 def test_state_dicts_of_torch(name: str) -> None:
-    """Both ways, in the middle of a run."""
+    """State dicts can be exchanged with torch in both directions, in the middle of a run."""
     ours, theirs = _params(), _params()
     a, b = getattr(ft.optim, name)(ours, lr=0.01), getattr(torch.optim, name)(theirs, lr=0.01)
     _steps(a, ours, 3), _steps(b, theirs, 3)
@@ -178,7 +178,7 @@ def test_closure_and_zero_grad() -> None:
 
 
 def test_stale_backward_is_noticed() -> None:
-    """A graph that was built before the step needs the old parameters."""
+    """A graph built before the step needs the old parameters, so its backward must raise."""
     p, x = nn.Parameter(torch.ones(3)), torch.ones(3, requires_grad=True)
     frozen = nn.Parameter(torch.ones(3))
     optimizer = ft.optim.SGD([p, frozen], lr=0.1)

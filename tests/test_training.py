@@ -1,4 +1,4 @@
-"""Trainer: what it computes, what it refuses, and that a seed fixes every bit."""
+"""Trainer: results, refused arguments, and that a seed determines every bit."""
 
 import sys
 
@@ -60,7 +60,7 @@ def test_seed_fixes_every_bit_on_any_number_of_threads():
 
 
 class OneBatch(nn.Module):
-    """Notes the samples it sees: the first feature is their number."""
+    """Records the samples it sees: the first feature is their number."""
 
     def __init__(self):
         self.layer = nn.Linear(1, 2)
@@ -72,7 +72,7 @@ class OneBatch(nn.Module):
             self.seen["order"].append(x[:, 0].astype(int).tolist())
 
         def backward(dy, input_grad=True):
-            assert not input_grad  # nobody needs the gradient by the images
+            assert not input_grad  # the gradient with respect to the images is not needed
             return layer_backward(dy, input_grad)
 
         return y, backward
@@ -126,7 +126,7 @@ def test_hooks_are_called_in_order():
 
 def test_history_is_averaged_over_samples():
     model = nn.Sequential(nn.Linear(6, 3))
-    optimizer = optim.SGD(model.parameters(), lr=0.0)  # nothing moves, so epochs must equal the whole at once
+    optimizer = optim.SGD(model.parameters(), lr=0.0)  # nothing changes, so each epoch must equal the whole data
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
     history = trainer.fit((X, Y), (X, Y), epochs=2, batch_size=7)
     logits = trainer.predict(X)
@@ -228,7 +228,7 @@ def test_strided_data_is_as_good():
 
 
 class Column(nn.Module):
-    """Takes samples that are numbers."""
+    """Accepts samples that are single numbers."""
 
     def __init__(self):
         self.layer = nn.Linear(1, 3)
@@ -335,7 +335,7 @@ def test_no_bar_without_tqdm(capsys, monkeypatch):
 
 
 def test_attributes_tell_where_the_loop_stands():
-    """Each is the field of its own name, and the trainer's history is the one that fit returns."""
+    """Each attribute is the field of the same name, and the trainer's history is the one that fit returns."""
     trainer = make_trainer(metrics=("accuracy",))
     assert trainer.fit((X, Y), verbose=False) is trainer.history
     values = {"epoch": 2, "epochs": 7, "batch": 3, "batches": 11, "step": 13, "stopped": "enough", "resumed": True,

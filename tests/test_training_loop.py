@@ -1,4 +1,4 @@
-"""The loop of a Trainer: hooks, ends, modes, validation within epochs, schedules, metrics, what it says."""
+"""The loop of a Trainer: hooks, stops, modes, validation within epochs, schedules, metrics, printed lines."""
 
 import functools
 import math
@@ -29,7 +29,7 @@ def fit(trainer, validation=(X, Y), **options):
 
 
 class Spy(Callback):
-    """Notes every hook, and does something at one of them."""
+    """Records every hook, and calls a function at one of them."""
 
     def __init__(self, at=None, do=None, time=1, log=None):
         self.at, self.do, self.time = at, do, time
@@ -142,7 +142,7 @@ def test_a_hook_may_be_set_on_an_object():
 
 @pytest.mark.parametrize("hook", HOOKS[2:])
 def test_the_loop_sets_the_mode_whatever_a_callback_did(hook):
-    """eval() by any hook is undone before the next forward; a layer's own mode is the callback's affair."""
+    """eval() in any hook is undone before the next forward; the mode of a single layer is up to the callback."""
 
     def run(do):
         modes = []
@@ -240,7 +240,7 @@ def test_schedules(options, scheduler, rates, validation):
 @pytest.mark.parametrize("interval", ["step", "epoch"])
 @pytest.mark.parametrize("window", [1, 2])
 def test_a_schedule_too_short_is_refused_at_once(window, interval):
-    """By one step; one that is just long enough is trained with, over two fits."""
+    """A schedule that is one step too short is refused; one of the right length works, also over two fits."""
     steps = {"step": 2 * -(-5 // window), "epoch": 2}[interval]
     options = {"accumulate_grad_batches": window, "scheduler_interval": interval}
     trainer = make_trainer(scheduler=lambda o: LR.OneCycleLR(o, 0.1, steps - 1), **options)
@@ -256,7 +256,7 @@ def test_a_schedule_too_short_is_refused_at_once(window, interval):
 
 
 def test_a_share_of_an_epoch_is_not_rounded_down():
-    """0.29 * 100 is a little less than 29."""
+    """0.29 * 100 is slightly less than 29, and must still count as 29."""
     x, y = np.repeat(X, 5, axis=0), np.repeat(Y, 5)
     trainer = make_trainer(val_check_interval=0.29)
     trainer.fit((x, y), (X, Y), 1, 2, verbose=False)
@@ -319,7 +319,7 @@ def test_metrics_are_means_over_samples():
         assert history[f"{of}top"] == pytest.approx(history[f"{of}accuracy"], rel=1e-12)
     assert [*history] == ["loss", "accuracy", "loss_", "top", "val_loss", "val_accuracy", "val_loss_", "val_top", "lr",
                           "seconds"]  # fmt: skip
-    sure = np.eye(3, dtype=np.float32)[Y]  # probabilities have an accuracy too
+    sure = np.eye(3, dtype=np.float32)[Y]  # labels given as probabilities have an accuracy, too
     trainer = make_trainer()
     assert trainer.evaluate((X, sure))["accuracy"] == trainer.evaluate((X, Y))["accuracy"]
 

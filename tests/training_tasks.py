@@ -1,4 +1,4 @@
-"""Small tasks for tests of training: samples of four classes, models, a trainer."""
+"""Small tasks for training tests: samples of four classes, models, a trainer."""
 
 import numpy as np
 

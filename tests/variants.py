@@ -1,4 +1,4 @@
-"""Every optimizer with every option that its formula knows: the tables behind the tests of optimizers."""
+"""Every optimizer with every option that its formula has: the tables that the optimizer tests share."""
 
 import sys
 from typing import Any
@@ -54,7 +54,7 @@ TORCH = [name for name in NAMES if name != "Lion"]
 TORCH_VARIANTS = [row for row in VARIANTS if row[0] != "Lion"]
 TORCH_IDS = [i for i, row in zip(IDS, VARIANTS, strict=True) if row[0] != "Lion"]
 
-# All that a parameter may have, in the order of the references' arguments; whether it may be negative.
+# All state that a parameter may have, in the order of the references' arguments; True if it may be negative.
 STATE = {
     "SGD": {"momentum_buffer": True},
     "Adam": {"exp_avg": True, "exp_avg_sq": False, "max_exp_avg_sq": False},
@@ -71,22 +71,22 @@ _ASKED = {"momentum_buffer": "momentum", "grad_avg": "centered", "max_exp_avg_sq
 
 
 def kept(name: str, options: dict[str, Any]) -> list[str]:
-    """The kinds of state that these options need."""
+    """Return the kinds of state that these options need."""
     return [kind for kind in STATE[name] if kind not in _ASKED or options.get(_ASKED[kind])]
 
 
 def full_state(name: str) -> dict[str, Any]:
-    """Options with which `name` has something to keep."""
+    """Return options with which `name` keeps some state."""
     return {"momentum": 0.9} if name == "SGD" else {}
 
 
 def make(name: str, params: Any, **options: Any) -> Any:
-    """The optimizer, with a learning rate of 0.01 unless told."""
+    """Return the optimizer, with a learning rate of 0.01 by default."""
     return getattr(optim, name)(params, **{"lr": 0.01, **options})
 
 
 def fresh(name: str, shape: Any, **options: Any) -> list[Any]:
-    """What a reference keeps before the first step, changed in place by `reference_step`."""
+    """Return a reference's state before the first step; `reference_step` changes it in place."""
     if name == "SGD":
         return [None]
     begin = options.get("initial_accumulator_value", 0.0)
@@ -94,14 +94,14 @@ def fresh(name: str, shape: Any, **options: Any) -> list[Any]:
 
 
 def reference_step(name: str, param: Array, grad: Array, state: list[Any], step: int, **options: Any) -> Array:
-    """The next param; `step` counts from 1."""
+    """Return the new param; `step` counts from 1."""
     rule = getattr(reference_optim, name.lower())
     param, *state[:] = rule(param, grad, *state, step=step, **{"lr": 0.01, **options})
     return param
 
 
 def sure(name: str, grad: Array, state: list[Any], options: dict[str, Any]) -> Any:
-    """Where rounding cannot turn the sign that Lion steps by."""
+    """Return where rounding cannot change the sign that Lion steps by."""
     if name != "Lion":
         return np.True_
     beta = options.get("betas", (0.9,))[0]
@@ -110,7 +110,7 @@ def sure(name: str, grad: Array, state: list[Any], options: dict[str, Any]) -> A
 
 
 def everything(optimizer: Any, params: Any) -> list[Any]:
-    """Bytes of parameters and state, step counts, options, and where the random rounding is."""
+    """Return bytes of parameters and state, step counts, options, and the generator of the random rounding."""
     states = [value for p in params for value in optimizer.state_of(p).values()]
     found = [as_bytes(v) for v in (*(p.data if isinstance(p, nn.Parameter) else p for p in params), *states)]
     for group in optimizer.param_groups:
@@ -121,7 +121,7 @@ def everything(optimizer: Any, params: Any) -> list[Any]:
 
 
 def as_bytes(value: Any) -> Any:
-    """The bytes of an array or tensor; anything else as it is."""
+    """Return the bytes of an array or tensor, and any other value unchanged."""
     if hasattr(value, "detach"):
         value = value.detach().contiguous().flatten().view(sys.modules["torch"].uint8).numpy()
     return value.tobytes() if isinstance(value, np.ndarray) else value

@@ -1,4 +1,4 @@
-// Arrays by number, made at first use. They are the same on every machine: from Philox, powers of two and a table.
+// Numbered arrays, made at first use. Philox, powers of two and a table make them the same on every machine.
 #pragma once
 
 #include <cmath>
@@ -14,14 +14,14 @@ namespace bits {
 
 using Index = std::int64_t;
 
-// Normals; normals times powers of two, from the denormals up; normals with infinity, NaN and such among them.
+// Normal values; normal values times powers of two, down to denormals; normal values with infinity, NaN and others.
 enum Kind { kNormal, kWide, kSpecial };
 
 struct Shape {
   Index outer, channels, inner;
 };
 
-// FNV-1a. Every NaN counts as the same: which one comes out of two is a CPU's own matter, and so is its sign.
+// FNV-1a. All NaNs count as equal, because the CPU determines which of two NaNs results, and its sign.
 class Hash {
  public:
   template <class V>
@@ -52,7 +52,7 @@ class Arrays {
   T* zeros(int number, Index size) { return made(reals_[number], size); }
   double* d(int number, Index size) { return made(doubles_[number], size); }
   std::uint8_t* bytes(int number, Index size) { return made(bytes_[number], size); }
-  // Below `classes`, and some that do not count.
+  // Labels below `classes`, and some that are ignored.
   Index* labels(int number, Index size, Index classes) {
     Index* array = made(integers_[number], size);
     for (Index i = 0; i < size; ++i) array[i] = i % 7 == 5 ? -1 : i * 31 % classes;

@@ -1,4 +1,4 @@
-// A call of every function of the C API, by its name. What its arrays hold afterwards is compared, inputs included.
+// Calls of every function of the C API, by name. The arrays are compared after the call, inputs included.
 #pragma once
 
 #include "arrays.h"
@@ -26,7 +26,7 @@ struct Calls : Arrays<T> {
   T* channel(int number) { return a(number, channels); }
   Index groups() const { return channels % 2 ? 1 : 2; }
 
-  // call(kind, the first of its own numbers for arrays)
+  // call(kind, the first number of the arrays for this kind)
   template <class Call>
   int each_activation(Call call) {
     int failed = 0;
@@ -111,7 +111,7 @@ struct Calls : Arrays<T> {
            c.weight_norm_backward(x(3), channel(4), x(5), x(1), channel(2), d(0, channels), rows, channels, inner);
   }
 
-  // Windows of 3 x 3, 2 apart, and of 2 x 2.
+  // Windows of 3 x 3 and of 2 x 2, both with a stride of 2.
   template <class Pool>
   int pools(Pool pool) {
     int failed = 0;
@@ -166,7 +166,7 @@ struct Calls : Arrays<T> {
   int bernoulli() { return c.bernoulli(x(0), size, kP, kRandom); }
   int exponential() { return c.exponential(x(0), size, 1.7, kRandom); }
 
-  // run(grads, sizes, how many)
+  // run(grads, sizes, count)
   template <class Run>
   int on_list(Run run) {
     T* grads[] = {x(0), row(1), channel(2)};
@@ -183,7 +183,7 @@ struct Calls : Arrays<T> {
     return on_list([this](auto... list) { return c.clamp(list..., -0.4, 0.9); });
   }
 
-  // Steps 1, 2, 3 and 1000, without any option and with all.
+  // Takes steps 1, 2, 3 and 1000, first without options, then with all of them.
   template <class Step>
   int steps(Step step) {
     int failed = 0;

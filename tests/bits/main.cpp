@@ -1,5 +1,5 @@
-// Prints a line for every function of the C API, dtype and kind of input: the hash of what it wrote for all shapes.
-// `make test-aarch64` compares the lines of two machines. A function of the list that calls.h lacks fails the build.
+// Prints one line for every function of the C API, dtype and kind of input: the hash of its results for all shapes.
+// `make test-aarch64` compares the lines of two machines. If calls.h lacks a function of the list, the build fails.
 #include <cinttypes>
 #include <cstdio>
 
@@ -8,7 +8,7 @@
 namespace bits {
 namespace {
 
-// Single elements, ends of vectors, several blocks for the threads.
+// Single elements, partial vectors, and several blocks for the threads.
 constexpr Shape kShapes[] = {{2, 1, 1},  {3, 5, 1},    {2, 64, 1},  {5, 67, 1},   {3, 4, 7},
                              {2, 6, 65}, {130, 33, 1}, {3, 6, 257}, {700, 50, 1}, {2, 4, 10007}};
 

@@ -1,8 +1,8 @@
-"""What is known of each kernel, by family. Every module of this folder is found here; it has one or more of
+"""Descriptions of all kernels, by family. Every module of this folder is imported here and has one or more of
 
-KERNELS   how to call a kernel, what it has to give, and on which shapes: see table.py
-CALLS     a good call of each function that takes arrays: see calls.py
-C_CASES   a call of each function of the C API, beside the call from Python that returns the same: see c_api.py
+KERNELS      how to call a kernel, the expected results, and the shapes to test: see table.py
+CALLS        a valid call of each function that takes arrays: see calls.py
+C_CASES      a call of each function of the C API, and the Python call that returns the same: see c_api.py
 """
 
 from importlib import import_module

@@ -22,7 +22,7 @@ def _backward(name: str, options: tuple[Any, ...], a: Arrays, out: Array) -> Arr
 
 
 def _row(name: str, variant: str, options: tuple[Any, ...], bounds: tuple[float, float]) -> dict[str, Kernel]:
-    """Forward and backward; the reference is that of gelu_tanh where the option says so."""
+    """Return the forward and backward kernels; the reference is gelu_tanh's if the option says so."""
     named = "gelu_tanh" if options == ("tanh",) else name
     numbers = tuple(o for o in options if not isinstance(o, str))
     gradient = FROM_OUTPUT.get(name, partial(reference.times_slope, reference.SLOPES[named]))

@@ -76,7 +76,7 @@ for _training, _inputs in ((True, _train_inputs), (False, _batch_norm_inputs)):
 
 
 def _last(x: Array) -> Array:
-    """(N, ..., C) -> (N, C, ...), as the reference wants it."""
+    """Move the channels from last to second, as the reference expects: (N, ..., C) -> (N, C, ...)."""
     return np.ascontiguousarray(np.moveaxis(x, -1, 1))
 
 

@@ -14,7 +14,7 @@ from fastnn import Generator
 from fastnn import functional as F
 
 CASES = {"gelu": (None, P), "tanh": (None, 0.0), "elu": (0.7, P), "identity": (None, P)}
-BOUNDS = {"gelu": (4, 12)}  # errors of one sign, which a sum over rows adds up
+BOUNDS = {"gelu": (4, 12)}  # all errors have the same sign, so a sum over rows accumulates them
 
 
 def _inputs(names: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
@@ -28,7 +28,7 @@ def _generator() -> Generator:
 
 
 def _sum(a: Arrays) -> Array:
-    """x + bias, rounded as the kernel has to round it."""
+    """Return x + bias, rounded as the kernel must round it."""
     return a["x"] + a["bias"]
 
 

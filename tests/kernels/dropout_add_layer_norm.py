@@ -17,7 +17,7 @@ MASK = F.DropoutMask(P, SEED, STREAM, BLOCK)
 
 
 def _sum(a: Arrays, p: float) -> Array:
-    """In the arrays' own dtype: the norm behind it magnifies the rounding of its input."""
+    """Add in the arrays' own dtype, because the norm that follows amplifies the rounding of its input."""
     keep = reference.dropout_keep(a["x"].size, p, SEED, STREAM, BLOCK).reshape(a["x"].shape)
     total: Array = np.where(keep, a["x"] * a["x"].dtype.type(1 / (1 - p)), 0).astype(a["x"].dtype)
     return total + a["residual"] if "residual" in a else total

@@ -1,4 +1,4 @@
-"""Norms over groups of channels, and over single ones."""
+"""Norms over groups of channels, and over single channels."""
 
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ INSTANCES = (
 
 
 def _groups(x: Array) -> int:
-    """The most, at most six, that divide the channels."""
+    """Return the largest number of groups, at most six, that divides the channels."""
     return next(g for g in (6, 5, 4, 3, 2, 1) if x.shape[1] % g == 0)
 
 
@@ -93,7 +93,7 @@ def _instance_norm_backward(a: Arrays, out: Array) -> Arrays:
 
 
 def _running(a: Arrays) -> tuple[Array, Array]:
-    """Mean and rstd as evaluation uses them."""
+    """Return the mean and rstd that evaluation uses."""
     return a["running_mean"].astype(np.float64), 1 / np.sqrt(a["running_var"].astype(np.float64) + 1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Max pooling with windows apart, with gaps between them, overlapping, and reaching beyond the plane."""
+"""Max pooling with adjacent windows, with gaps between them, overlapping, and reaching into the padding."""
 
 from functools import partial
 from typing import Any
@@ -33,7 +33,7 @@ SHAPES = (
 
 
 def _inputs(shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
-    """Of few values, so that many are equal."""
+    """Draw from few distinct values, so that many are equal."""
     return {"x": rng.integers(-9, 9, shape).astype(dtype)}
 
 

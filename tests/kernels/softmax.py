@@ -1,4 +1,4 @@
-"""Softmax and its logarithm over the last axis and over one before it."""
+"""Softmax and log-softmax over the last axis and over an earlier one."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""The memory probe of benchmarks: arrays that are read and written, only written, and only read."""
+"""The memory probe of the benchmarks: arrays that are read and written, only written, or only read."""
 
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ def _run(pattern: Pattern, a: Arrays, out: Array) -> Arrays:
 
 
 def _reference(pattern: Pattern, a: Arrays) -> Arrays:
-    """One, and the arrays that are read."""
+    """The kernel writes or adds one plus the sum of the arrays that are read."""
     updated, read = _names(pattern)
     value = np.ones(a["like"].shape) + sum(a[name].astype(np.float64) for name in read)
     return {name: a[name] + value for name in updated} | {"written": value}

@@ -1,4 +1,4 @@
-"""Weight norm along the first axis, the last, one in the middle, and over everything."""
+"""Weight norm along the first axis, the last, a middle one, and over all elements."""
 
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ def _dim(mode: str, v: Array) -> int | None:
 
 def _inputs(names: str, mode: str, shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
     a = normals(names, shape, dtype, rng)
-    a["v"] = (rng.uniform(0.5, 2, shape) * rng.choice((-1, 1), shape)).astype(dtype)  # of one element, w is g / v
+    a["v"] = (rng.uniform(0.5, 2, shape) * rng.choice((-1, 1), shape)).astype(dtype)  # for a single element, w is g / v
     dim = _dim(mode, a["v"])
     a |= normals("g", tuple(n if axis == dim else 1 for axis, n in enumerate(shape)), dtype, rng)
     if "dw" in a:

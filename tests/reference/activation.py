@@ -1,4 +1,4 @@
-"""Activations. What PyTorch has NaN for (infinity times a zero) is NaN here."""
+"""Activations. Where PyTorch returns NaN (infinity times zero), these return NaN."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _SLOPE = math.sqrt(2 / math.pi)
 
 
 def relu(x: Array) -> Float64:
-    """max(x, 0), NaN kept."""
+    """max(x, 0); NaN stays NaN."""
     x = wide(x)
     return np.where((x > 0) | np.isnan(x), x, 0.0)
 
@@ -73,7 +73,7 @@ def gelu_tanh(x: Array) -> Float64:
 
 @_quiet
 def gelu_tanh_slope(x: Array) -> Float64:
-    """Its derivative, term by term."""
+    """The derivative of gelu_tanh, term by term."""
     x = wide(x)
     t = np.tanh(_SLOPE * (x + 0.044715 * x**3))
     return (1 + t) / 2 + x * (1 - t * t) / 2 * _SLOPE * (1 + 3 * 0.044715 * x**2)
@@ -105,33 +105,33 @@ def tanh(x: Array) -> Float64:
 
 @_quiet
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Float64:
-    """ln(1 + e^(beta x)) / beta, x above the threshold."""
+    """ln(1 + e^(beta x)) / beta, or x above the threshold."""
     x = wide(x)
     return np.where(beta * x > threshold, x, np.log1p(np.exp(beta * x)) / beta)
 
 
 @_quiet
 def softplus_slope(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Float64:
-    """sigmoid(beta x), 1 above the threshold."""
+    """sigmoid(beta x), or 1 above the threshold."""
     x = wide(x)
     return np.where(beta * x > threshold, 1.0, sigmoid(beta * x))
 
 
 @_quiet
 def times_slope(slope: Callable[..., Float64], dy: Array, x: Array, *options: float) -> Float64:
-    """The gradient of an activation with this derivative."""
+    """Return the gradient of an activation whose derivative is `slope`."""
     return wide(dy) * slope(x, *options)
 
 
 @_quiet
 def sigmoid_backward(dy: Array, y: Array) -> Float64:
-    """From the output."""
+    """The gradient, computed from the output."""
     return wide(dy) * (1 - wide(y)) * wide(y)
 
 
 @_quiet
 def tanh_backward(dy: Array, y: Array) -> Float64:
-    """From the output."""
+    """The gradient, computed from the output."""
     return wide(dy) * (1 - wide(y) ** 2)
 
 

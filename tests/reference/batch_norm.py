@@ -21,16 +21,16 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> tuple[Float64, Float64, Float64, Float64 | None, Float64 | None]:
-    """y, mean, rstd, new running mean, new running variance. Ioffe, Szegedy, ICML 2015, algorithms 1 and 2.
+    """Return y, mean, rstd, new running mean, new running variance. Ioffe, Szegedy, ICML 2015, algorithms 1 and 2.
 
-    PyTorch's convention: `momentum` is the share of the new value, the running variance is unbiased.
+    As in PyTorch, `momentum` is the weight of the new value, and the running variance is unbiased.
     """
     x, over = wide(x), (0, *range(2, x.ndim))
     new_mean = None if running_mean is None else wide(running_mean)
     new_var = None if running_var is None else wide(running_var)
     if training:
         count = x.size // x.shape[1]
-        exact = x.astype(np.longdouble)  # a plain float64 sum down 100,000 rows loses digits that the kernel keeps
+        exact = x.astype(np.longdouble)  # a plain float64 sum over 100,000 rows loses digits that the kernel keeps
         mean, var = wide(exact.mean(over)), wide(exact.var(over))
         new_mean = None if new_mean is None else (1 - momentum) * new_mean + momentum * mean
         new_var = None if new_var is None else (1 - momentum) * new_var + momentum * var * count / (count - 1)
@@ -46,7 +46,7 @@ def batch_norm(
 def batch_norm_backward(
     dy: Array, x: Array, weight: Array | None, mean: Array, rstd: Array, training: bool = True
 ) -> tuple[Float64, Float64, Float64]:
-    """dx, dweight, dbias. Ioffe, Szegedy 2015, section 3; in evaluation mean and rstd are constants."""
+    """Return dx, dweight, dbias. Ioffe, Szegedy 2015, section 3; mean and rstd are constants in evaluation."""
     dy, over = wide(dy), (0, *range(2, x.ndim))
     scale = _channel(rstd, x.ndim, 1)
     xhat = (wide(x) - _channel(mean, x.ndim, 0)) * scale

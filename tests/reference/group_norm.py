@@ -1,4 +1,4 @@
-"""Norms over groups of channels, and over single ones."""
+"""Norms over groups of channels, and over single channels."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from reference.types import Array, Float64, wide
 
 
 def _grouped(a: Array, groups: int) -> Float64:
-    """(N, C, ...) -> (N, groups, everything else)."""
+    """(N, C, ...) -> (N, groups, all other elements)."""
     return wide(a).reshape(a.shape[0], groups, -1)
 
 
@@ -18,7 +18,7 @@ def _per_channel(v: Array | None, ndim: int, default: float) -> Float64:
 def group_norm(
     x: Array, groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
 ) -> tuple[Float64, Float64, Float64]:
-    """y, mean, rstd. Wu, He, "Group Normalization", ECCV 2018, equations 1, 2, 6 and 7."""
+    """Return y, mean, rstd. Wu, He, "Group Normalization", ECCV 2018, equations 1, 2, 6 and 7."""
     grouped = _grouped(x, groups)
     mean = grouped.mean(2)
     rstd = 1 / np.sqrt(((grouped - mean[..., None]) ** 2).mean(2) + eps)
@@ -29,7 +29,7 @@ def group_norm(
 def group_norm_backward(
     dy: Array, x: Array, groups: int, weight: Array | None, mean: Array, rstd: Array
 ) -> tuple[Float64, Float64, Float64]:
-    """dx, dweight, dbias by the chain rule through mean and variance (Ioffe, Szegedy 2015, section 3, per group)."""
+    """Return dx, dweight, dbias: the chain rule through mean and variance (Ioffe, Szegedy 2015, 3, per group)."""
     xhat = (_grouped(x, groups) - mean[..., None]) * rstd[..., None]
     g = _grouped(wide(dy) * _per_channel(weight, x.ndim, 1), groups)
     dx = rstd[..., None] * (g - g.mean(2, keepdims=True) - xhat * (g * xhat).mean(2, keepdims=True))
@@ -46,7 +46,7 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> tuple[Float64, Float64, Float64, Float64 | None, Float64 | None]:
-    """y, mean, rstd, new running mean, new running variance, the latter unbiased per instance. Ulyanov et al. 2016."""
+    """Return y, mean, rstd, new running mean, new running variance (unbiased per instance). Ulyanov et al. 2016."""
     y, mean, rstd = group_norm(x, x.shape[1], weight, bias, eps)
     over = tuple(range(2, x.ndim))
     fresh_mean, fresh_var = wide(x).mean(over).mean(0), wide(x).var(over, ddof=1).mean(0)

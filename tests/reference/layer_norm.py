@@ -8,7 +8,7 @@ from reference.types import Array, Float64, wide
 def layer_norm(
     x: Array, axes: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
 ) -> tuple[Float64, Float64, Float64]:
-    """y, mean, rstd over the last `axes` axes. Ba, Kiros, Hinton, "Layer Normalization", 2016, equation 3."""
+    """Return y, mean, rstd over the last `axes` axes. Ba, Kiros, Hinton, "Layer Normalization", 2016, equation 3."""
     x, over = wide(x), tuple(range(x.ndim - axes, x.ndim))
     mean = x.mean(over, keepdims=True)
     rstd = 1 / np.sqrt(((x - mean) ** 2).mean(over, keepdims=True) + eps)
@@ -22,7 +22,7 @@ def layer_norm(
 def layer_norm_backward(
     dy: Array, x: Array, axes: int, weight: Array | None = None, eps: float = 1e-5
 ) -> tuple[Float64, Float64, Float64]:
-    """dx, dweight, dbias by the chain rule through mean and variance (Ioffe, Szegedy 2015, section 3, per row)."""
+    """Return dx, dweight, dbias: the chain rule through mean and variance (Ioffe, Szegedy 2015, section 3, per row)."""
     over, lead = tuple(range(x.ndim - axes, x.ndim)), tuple(range(x.ndim - axes))
     _, mean, rstd = layer_norm(x, axes, eps=eps)
     rstd = rstd.reshape(rstd.shape + (1,) * axes)
@@ -33,7 +33,7 @@ def layer_norm_backward(
 
 
 def rms_norm(x: Array, axes: int, weight: Array | None = None, eps: float = 1e-5) -> tuple[Float64, Float64]:
-    """y, rrms over the last `axes` axes. Zhang, Sennrich, NeurIPS 2019, equation 4."""
+    """Return y, rrms over the last `axes` axes. Zhang, Sennrich, NeurIPS 2019, equation 4."""
     x, over = wide(x), tuple(range(x.ndim - axes, x.ndim))
     rrms = 1 / np.sqrt((x**2).mean(over, keepdims=True) + eps)
     y = x * rrms if weight is None else x * rrms * wide(weight)
@@ -43,7 +43,7 @@ def rms_norm(x: Array, axes: int, weight: Array | None = None, eps: float = 1e-5
 def rms_norm_backward(
     dy: Array, x: Array, axes: int, weight: Array | None = None, eps: float = 1e-5
 ) -> tuple[Float64, Float64]:
-    """dx, dweight: d rrms / d x_j = -rrms**3 x_j / n, by the chain rule."""
+    """Return dx, dweight, by the chain rule with d rrms / d x_j = -rrms**3 x_j / n."""
     over, lead = tuple(range(x.ndim - axes, x.ndim)), tuple(range(x.ndim - axes))
     _, rrms = rms_norm(x, axes, eps=eps)
     rrms = rrms.reshape(rrms.shape + (1,) * axes)

@@ -1,4 +1,4 @@
-"""Losses: each gives the loss and its gradient by the first argument."""
+"""Losses: each returns the loss and its gradient with respect to the first argument."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def softmax_cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Pair:
-    """-sum of w t log softmax(logits), t the smoothed target. Goodfellow et al., "Deep Learning", 2016, 6.2.2.3."""
+    """-sum of w t log softmax(logits), with smoothed targets t. Goodfellow et al., "Deep Learning", 2016, 6.2.2.3."""
     z, (rows, classes) = wide(logits), logits.shape
     w = np.ones(classes) if weight is None else wide(weight)
     if labels.dtype.kind == "f":
@@ -62,19 +62,19 @@ def _divisor(x: Array, reduction: str) -> float:
 
 
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Pair:
-    """The square of the difference."""
+    """The squared difference."""
     d = wide(input) - wide(target)
     return _reduced(d**2, 2 * d, _divisor(d, reduction))
 
 
 def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Pair:
-    """The difference's magnitude."""
+    """The absolute difference."""
     d = wide(input) - wide(target)
     return _reduced(np.abs(d), np.sign(d), _divisor(d, reduction))
 
 
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Pair:
-    """Quadratic up to delta, then straight."""
+    """Quadratic up to delta, then linear."""
     d = wide(input) - wide(target)
     losses = np.where(np.abs(d) < delta, d**2 / 2, delta * (np.abs(d) - delta / 2))
     return _reduced(losses, np.clip(d, -delta, delta), _divisor(d, reduction))
@@ -87,7 +87,7 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Array | None = None,
 ) -> Pair:
-    """-w (p t ln s + (1 - t) ln(1 - s)), ln s = -ln(1 + e^-x) by NumPy's logaddexp."""
+    """-w (p t ln s + (1 - t) ln(1 - s)), where ln s = -ln(1 + e^-x) is computed by NumPy's logaddexp."""
     x, t = wide(input), wide(target)
     w, p = (np.ones(()) if a is None else wide(a) for a in (weight, pos_weight))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -97,7 +97,7 @@ def binary_cross_entropy_with_logits(
 
 
 def kl_div(input: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Pair:
-    """q (ln q - x); where q is 0 nothing, unless x is NaN."""
+    """q (ln q - x), or 0 where q is 0 and x is not NaN."""
     x, t = wide(input), wide(target)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         q, log_q = (np.exp(t), t) if log_target else (t, np.log(t))

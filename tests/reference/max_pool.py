@@ -10,13 +10,13 @@ Pair = tuple[int, int]
 
 
 def max_pool2d_outputs(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair) -> tuple[int, ...]:
-    """The shape of what is left of `shape`."""
+    """Return the shape of the output for an input of this shape."""
     sizes = zip(shape[-2:], kernel, stride, padding, strict=True)
     return (*shape[:-2], *(1 + (n + 2 * p - k) // s for n, k, s, p in sizes))
 
 
 def _windows(x: Array, kernel: Pair, stride: Pair, padding: Pair, beyond: float) -> Array:
-    """(..., windows along H, along W, elements of a window)."""
+    """Return the windows as (..., windows along H, windows along W, elements of a window)."""
     around = [(0, 0)] * (x.ndim - 2) + [(p, p) for p in padding]
     seen = sliding_window_view(np.pad(x, around, constant_values=beyond), kernel, axis=(-2, -1))
     seen = seen[..., :: stride[0], :: stride[1], :, :]
@@ -24,7 +24,7 @@ def _windows(x: Array, kernel: Pair, stride: Pair, padding: Pair, beyond: float)
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Float64, npt.NDArray[np.int64]]:
-    """The largest of each window and its place there: the first of equal ones, but the last NaN."""
+    """Return the maximum of each window and its position in it: the first of equal maxima, but the last NaN."""
     windows = _windows(wide(x), kernel, stride, padding, -np.inf)
     held = _windows(np.ones(x.shape), kernel, stride, padding, 0) > 0
     nan = np.isnan(windows)
@@ -36,7 +36,7 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Flo
 def max_pool2d_backward(
     dy: Array, places: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
 ) -> Float64:
-    """Every dy added where it belongs."""
+    """Add every dy to the element that it belongs to."""
     dx = np.zeros(shape)
     for at in np.ndindex(dy.shape):
         row, column = divmod(int(places[at]), kernel[1])

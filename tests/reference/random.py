@@ -32,7 +32,7 @@ def philox4x32(counter: Array, key: tuple[int, int], rounds: int = 10) -> npt.ND
 
 
 def philox_blocks(seed: int, stream: int, block: int, blocks: int) -> npt.NDArray[np.uint32]:
-    """(blocks, 64) words. A block is 16 consecutive counters; word 16 * w + lane is word w of counter `lane`."""
+    """Return (blocks, 64) words. A block is 16 consecutive counters; word 16 * w + lane is word w of counter `lane`."""
     indices = [16 * block + i for i in range(16 * blocks)]
     words = [(i % 2**32, i // 2**32 % 2**32, stream % 2**32, stream // 2**32) for i in indices]
     counter = np.array(words, dtype=np.uint32).reshape(-1, 4)
@@ -41,20 +41,20 @@ def philox_blocks(seed: int, stream: int, block: int, blocks: int) -> npt.NDArra
 
 
 def dropout_keep(size: int, p: float, seed: int, stream: int, block: int) -> npt.NDArray[np.bool_]:
-    """Which of `size` elements stay: 128 elements a block, the low half of each word, then the high half."""
+    """Return which elements are kept. A block serves 128: first the low halves of its words, then the high halves."""
     words = philox_blocks(seed, stream, block, -(-size // 128))
     bits = np.concatenate([words & np.uint32(0xFFFF), words >> np.uint32(16)], axis=1).reshape(-1)[:size]
     return bits >= math.floor(p * 65536 + 0.5)
 
 
 def _fraction53(words: npt.NDArray[np.uint32], pair: int) -> Float64:
-    """(blocks, 16) integers below 2**53, of the words 2 * pair and 2 * pair + 1 of each counter."""
+    """Return (blocks, 16) integers below 2**53 from the words 2 * pair and 2 * pair + 1 of each counter."""
     a, b = (words[:, 16 * w : 16 * (w + 1)].astype(np.float64) for w in (2 * pair, 2 * pair + 1))
     return np.floor(a / 2**5) * 2**26 + np.floor(b / 2**6)
 
 
 def uniform01(size: int, dtype: Any, seed: int, stream: int, block: int) -> Float64:
-    """Uniform in [0, 1): 24 bits of one word for float32, 53 bits of two for float64."""
+    """Uniform values in [0, 1): 24 bits of one word for float32, 53 bits of two words for float64."""
     if dtype == np.float32:
         words = philox_blocks(seed, stream, block, -(-size // 64))
         return np.floor(words.reshape(-1)[:size] / 2**8) * 2.0**-24
@@ -78,16 +78,16 @@ def normal01(size: int, dtype: Any, seed: int, stream: int, block: int) -> Float
 
 
 def ranks01(size: int, dtype: Any, seed: int, stream: int, block: int) -> tuple[Float64, float]:
-    """Integers, 31 or 53 bits of the stream, and the step by which each of them is a uniform in [0, 1)."""
+    """Return integers of 31 or 53 bits, and the step that turns them into uniform values in [0, 1)."""
     if dtype == np.float32:
         return np.floor(philox_blocks(seed, stream, block, -(-size // 64)).reshape(-1)[:size] / 2.0), 2.0**-31
     return uniform01(size, dtype, seed, stream, block) * 2.0**53, 2.0**-53
 
 
 def truncated_quantile(rank: Float64, step: float, a: float, b: float) -> Float64:
-    """z with Phi(z) = Phi(a) + u (Phi(b) - Phi(a)), u the middle of the rank's step.
+    """Return z with Phi(z) = Phi(a) + u (Phi(b) - Phi(a)), where u is the middle of the rank's step.
 
-    An interval within a tail is entered from its end near the middle, with u the step's lower end.
+    In an interval within a tail, z is computed from the end that is nearer to 0, with u at the lower end of the step.
     """
     if a >= 3 or b <= -3:
         near, far = (a, b) if a >= 3 else (-b, -a)
@@ -102,18 +102,18 @@ def truncated_quantile(rank: Float64, step: float, a: float, b: float) -> Float6
 
 
 def dropout(x: Array, p: float, keep: npt.NDArray[np.bool_]) -> Float64:
-    """x / (1 - p) where `keep`, else exactly 0. Srivastava et al., JMLR 15 (2014), the inverted form."""
+    """x / (1 - p) where `keep`, else exactly 0. Srivastava et al., JMLR 15 (2014), in the inverted form."""
     return np.where(keep, wide(x) / (1 - p), 0.0) if p < 1 else np.zeros(x.shape)
 
 
 def alpha_dropout(x: Array, p: float, keep: npt.NDArray[np.bool_]) -> Float64:
-    """a x + b, x being -1.758... where dropped. Klambauer et al., NIPS 2017, section 3."""
+    """a x + b, where x is -1.758... for dropped elements. Klambauer et al., NIPS 2017, section 3."""
     alpha = -1.7580993408473766
     a = ((1 - p) * (1 + p * alpha**2)) ** -0.5
     return a * np.where(keep, wide(x), alpha) - a * p * alpha
 
 
 def alpha_dropout_backward(dy: Array, p: float, keep: npt.NDArray[np.bool_]) -> Float64:
-    """a dy where kept."""
+    """a dy for kept elements, else 0."""
     a = ((1 - p) * (1 + p * 1.7580993408473766**2)) ** -0.5
     return np.where(keep, a * wide(dy), 0.0)

@@ -1,4 +1,4 @@
-"""Softmax and its logarithm over any axis."""
+"""Softmax and log-softmax over any axis."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def softmax(x: Array, dim: int = -1) -> Float64:
 
 
 def log_softmax(x: Array, dim: int = -1) -> Float64:
-    """x - ln sum(e^x), where a softmax of exactly 0 would have no logarithm."""
+    """x - ln sum(e^x), which is finite where the softmax rounds to 0 and has no logarithm."""
     z = wide(x)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = z - z.max(dim, keepdims=True)

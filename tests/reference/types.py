@@ -1,4 +1,4 @@
-"""What references take and give."""
+"""Types of the references' arguments and results."""
 
 from typing import Any
 
@@ -11,5 +11,5 @@ Float64 = npt.NDArray[np.float64]
 
 
 def wide(x: Any) -> Float64:
-    """A float64 copy of `x`."""
+    """Return a float64 copy of `x`."""
     return np.array(x, dtype=np.float64)
