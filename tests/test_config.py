@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from config_files import GOOD, a_file, a_source, record, samples, weights  # noqa: F401  # fixtures
+from support import same_bits
 
-from fastnn import config, runs
+from fastnn import config, init, nn, runs
 from fastnn.__main__ import main
-from fastnn.random import default_generator
+from fastnn.data import train_validation_test_split
+from fastnn.random import default_generator, manual_seed
 from fastnn.runs.config import description
 from fastnn.runs.config.data import Data
 from fastnn.runs.config.description import callback_keys, training_keys
@@ -48,6 +50,9 @@ BAD = {
     "data.source: got 'no.npz', want an existing file": ("SOURCE", "no.npz"),
     "data.source: got 'digts', want 'digits' or a path that ends with .npz or .safetensors": ("SOURCE", "digts"),
     "data.fractions: got [0.6, 0.2], want two or three positive numbers whose sum is 1": ("0.2, 0.2", "0.2"),
+    "data.fractions: got [1.0, 0.0], want two or three positive": ("0.6, 0.2, 0.2", "1.0, 0.0"),
+    "data.fractions: got [0.25, 0.25, 0.25, 0.25], want two or three": ("0.6, 0.2, 0.2", "0.25, 0.25, 0.25, 0.25"),
+    "data.seed: got 18446744073709551616, want an integer in [0, 2^64)": ("[data]", f"[data]\nseed = {2**64}"),
     "data.stratify: got 1, want true or false": ("[data]", "[data]\nstratify = 1"),
     "data.seed: got -1, want an integer in [0, 2^64)": ("[data]", "[data]\nseed = -1"),
     "network.hidden: got [8, 'a'], want a list of integers": ("8, 6", '8, "a"'),
@@ -213,6 +218,33 @@ def test_other_data(kind, file, source, tmp_path):
     assert weights(run)["0.weight"].shape == (8, 12 if kind == "images" else 5)
     assert weights(run)["4.weight"].shape == (3, 6)
     assert ("test_loss" in record(run)) == (kind != "two parts")
+
+
+@pytest.mark.parametrize("rule", ["auto", "orthogonal"])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_initial_weights(rule, seed, file):
+    """By the rule of the section and its seed, or the training's."""
+    more = f'\ninit = "{rule}"' + (f"\nseed = {seed}" if seed else "")
+    run = runs.Run(config.read(file(GOOD, ("8, 6]", "8, 6]" + more), ("epochs = 2", "epochs = 2\nseed = 5"))))
+    manual_seed(5)
+    sizes = [(5, 8), (8, 6), (6, 3)]
+    layers = [layer for i, (n, m) in enumerate(sizes) for layer in (nn.Linear(n, m), nn.ReLU())[: 1 + (i < 2)]]
+    model = nn.Sequential(*layers)
+    init.initialize(model, rule, *([seed] if seed else []))
+    for (name, own), (_, found) in zip(model.named_parameters(), run.model.named_parameters(), strict=True):
+        assert same_bits(own.data, found.data), name
+
+
+def test_parts_of_the_digits(monkeypatch):
+    """Training and test images are one set, split as the file says."""
+    x, y = np.arange(80, dtype=np.float32).reshape(40, 2), np.arange(40) % 2
+    monkeypatch.setattr("fastnn.config.data.load_digits", lambda: ((x[:30], y[:30]), (x[30:], y[30:])))
+    parts = Data("digits", [0.5, 0.3, 0.2], stratify=True, seed=4).load()
+    want = train_validation_test_split(x, y, [0.5, 0.3, 0.2], stratify=True, seed=4)
+    assert [len(labels) for _, labels in parts] == [20, 12, 8]
+    assert all(same_bits(a, b) for found, own in zip(parts, want, strict=True) for a, b in zip(found, own, strict=True))
+    train, validation, test = Data("digits", [0.7, 0.3]).load()
+    assert (len(train[0]), len(validation[0]), test) == (28, 12, None)
 
 
 def documented():

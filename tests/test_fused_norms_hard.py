@@ -229,18 +229,6 @@ def test_row_norm_options(name: str, options: dict[str, Any], sentence: str) -> 
         refused(lambda p=p: call.run(**arrays, **call.options | p | options), arrays, ValueError, sentence)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("p", [NAN, INF, -0.1, 1.1])
-@pytest.mark.parametrize("residual", [True, False])
-def test_row_norm_probability(p: float, residual: bool) -> None:
-    """Refused before a number is drawn."""
-    generator = Generator(1)
-    arrays = {"x": np.ones((6, 4)), "residual": np.ones((6, 4)) if residual else None, "out": np.ones((6, 4))}
-    sentence = f"^p: got {p}, want "
-    given = {name: array for name, array in arrays.items() if array is not None}
-    refused(lambda: F.dropout_add_layer_norm(**arrays, p=p, generator=generator), given, ValueError, sentence)
-    assert generator.offset == 0
-
-
 @pytest.mark.parametrize(
     ("run", "sentence"),
     [
