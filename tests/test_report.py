@@ -204,7 +204,7 @@ def test_command(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     with pytest.raises(SystemExit, match="2"):
         command.main(["report", str(run / "nowhere")])
     assert "want an existing directory" in capsys.readouterr().err
-    with pytest.raises(NotADirectoryError, match=r"want one that fastnn\.report\.save_run wrote"):
+    with pytest.raises(NotADirectoryError, match=r"want a directory written by fastnn\.report\.save_run"):
         write_report(run / "nowhere")
     for package in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, package, None)
