@@ -245,5 +245,5 @@ def test_unknown_option_and_nesterov() -> None:
 def test_state_of_a_stranger() -> None:
     """Only the optimizer's own parameters have state; an equal array has none."""
     (param,) = _arrays((2,))
-    with pytest.raises(KeyError, match="param: got an object that is no parameter"):
+    with pytest.raises(KeyError, match="param: got an object that is not a parameter"):
         optim.Adam([param]).state_of(param.copy())
