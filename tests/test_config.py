@@ -238,7 +238,7 @@ def test_initial_weights(rule, seed, file):
 def test_parts_of_the_digits(monkeypatch):
     """Training and test images are one set, split as the file says."""
     x, y = np.arange(80, dtype=np.float32).reshape(40, 2), np.arange(40) % 2
-    monkeypatch.setattr("fastnn.config.data.load_digits", lambda: ((x[:30], y[:30]), (x[30:], y[30:])))
+    monkeypatch.setattr("fastnn.runs.config.data.load_digits", lambda: ((x[:30], y[:30]), (x[30:], y[30:])))
     parts = Data("digits", [0.5, 0.3, 0.2], stratify=True, seed=4).load()
     want = train_validation_test_split(x, y, [0.5, 0.3, 0.2], stratify=True, seed=4)
     assert [len(labels) for _, labels in parts] == [20, 12, 8]
