@@ -17,7 +17,7 @@ from fastnn.random import default_generator, manual_seed
 from fastnn.runs.config import description
 from fastnn.runs.config.data import Data
 from fastnn.runs.config.description import callback_keys, training_keys
-from fastnn.runs.config.network import Network, Short
+from fastnn.runs.config.network import Network, Short, build_model
 from fastnn.runs.config.options import keys
 from fastnn.training import Trainer
 
@@ -34,6 +34,8 @@ BAD = {
     "optimizer.name: got 'adamw', want AdamW": ("AdamW", "adamw"),
     "optimizer.name: got nothing, want one of SGD, AdaGrad": ('name = "AdamW"', ""),
     "optimizer.weight_deacy: got an unknown key, want weight_decay": ('"AdamW"', '"AdamW"\nweight_deacy = 0'),
+    f"optimizer.name: got '{58 * 'A'}', want one of SGD, AdaGrad": ("AdamW", 58 * "A"),
+    f"optimizer.name: got '{56 * 'A'}..., want one of SGD, AdaGrad": ("AdamW", 59 * "A"),
     "optimizer.betas: got [0.9], want a list of 2 numbers": ('"AdamW"', '"AdamW"\nbetas = [0.9]'),
     "optimizer.betas: got [0.9, 1.5], want two numbers in [0, 1)": ('"AdamW"', '"AdamW"\nbetas = [0.9, 1.5]'),
     "optimizer.state_dtype: got 'int4', want 'bfloat16' or 'int8'": ('"AdamW"', '"AdamW"\nstate_dtype = "int4"'),
@@ -233,6 +235,18 @@ def test_initial_weights(rule, seed, file):
     init.initialize(model, rule, *([seed] if seed else []))
     for (name, own), (_, found) in zip(model.named_parameters(), run.model.named_parameters(), strict=True):
         assert same_bits(own.data, found.data), name
+
+
+@pytest.mark.parametrize(
+    ("y", "outputs"),
+    [([0, 2, 1], 3), ([0, 0, 0], 1), ([-100] * 3, 1), (np.zeros(3, np.float32), 1), (np.zeros((3, 4), np.float32), 4)],
+)
+def test_number_of_outputs(y, outputs, file):
+    """Classes by the largest label, targets by their columns."""
+    described = config.read(file())
+    train = np.ones((3, 5), np.float32), np.asarray(y)
+    model = build_model(described.network, described.layers, train, normalize=False)
+    assert model(train[0])[0].shape == (3, outputs)
 
 
 def test_parts_of_the_digits(monkeypatch):

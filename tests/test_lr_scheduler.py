@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from schedules import BASES, NO_LAST_EPOCH, OWN, PURE, STEPS, TORCHS, cosine, make, run, snapshot, wave
 
+from fastnn import optim
 from fastnn.optim import lr_scheduler as ours
 from fastnn.optim.lr_scheduler import ReduceLROnPlateau as Plateau
 
@@ -237,6 +238,10 @@ REFUSED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda o: ours.SequentialLR(o, [ours.LinearLR(make())], []), r"schedulers\[0\]: got a schedule of another"),
     (lambda o: ours.SequentialLR(o, [ours.LinearLR(o)], [3]), r"milestones: got \[3\], want 0"),
     (lambda o: ours.SequentialLR(o, [ours.LinearLR(o)] * 2, [0]), r"milestones\[0\]: got 0, want an integer >= 1"),
+    (lambda o: ours.SequentialLR(o, [ours.LinearLR(o)] * 3, [2, 2]), "milestones: got .*, want each greater than"),
+    (lambda o: ours.CyclicLR(o, 0.1, 0.2, max_momentum=1), r"max_momentum: got 1, want a number in \[0, 1\)"),
+    (lambda o: ours.OneCycleLR(o, 0.1, 3, base_momentum=1), r"base_momentum: got 1, want a number in \[0, 1\)"),
+    (lambda o: ours.OneCycleLR(optim.AdaGrad([np.ones(1)]), 0.1, 3), "cycle_momentum: got True and an optimizer with"),
     (lambda o: ours.SequentialLR(o, [Plateau(o)], []).step(), "metrics: got None, want a number while"),
     (lambda o: ours.SequentialLR(o, [Plateau(o)], [], 3), "last_epoch: got 3, a step of"),
     (lambda o: ours.SequentialLR(o, [ours.SequentialLR(o, [Plateau(o)], [])], []), "schedulers: got a SequentialLR"),
@@ -266,6 +271,8 @@ def test_bad_states(name: str) -> None:
     spoilt = [{**state, key: None} for key in state] + [{**state, "last_epoch": bad} for bad in (1.5, -2)]
     spoilt += [{**state, "_last_lr": bad} for bad in ([0.1], [0.1, math.nan], "ab")]
     spoilt += [{**state, "x": 1}, {k: v for k, v in state.items() if k != "base_lrs"}, {}]
+    if "values" in state:
+        spoilt += [{**state, "values": state["values"][:-1]}, {**state, "values": [], "epochs": []}]
     if "schedulers" in state:
         spoilt += [{**state, "schedulers": [*state["schedulers"][:-1], bad]} for bad in (None, {}, state)]
     for bad in [*spoilt, None, [state]]:

@@ -229,3 +229,16 @@ def test_plateau(case: str) -> None:
         schedule.step(metric)
         assert schedule.get_last_lr() == [pytest.approx(rate, rel=1e-15, abs=0)] == preview[i + 1].tolist(), i
         assert schedule.last_epoch == i + 1
+
+
+@pytest.mark.parametrize("best", [math.nan, math.inf, -math.inf, "1", True])
+def test_a_best_metric_that_is_none(best: Any) -> None:
+    """A state's is a finite number, or None ahead of the first metric."""
+    schedule = Plateau(make())
+    schedule.step(0.5)
+    state = schedule.state_dict()
+    with pytest.raises((TypeError, ValueError), match=r"^(best|metrics): got .*, want a"):
+        schedule.load_state_dict({**state, "best": best})
+    assert schedule.state_dict() == state
+    schedule.load_state_dict({**state, "best": None})
+    assert schedule.state_dict()["best"] is None
