@@ -134,6 +134,25 @@ def test_out_overlaps(name: str, argument: str) -> None:
         call(**arrays)
 
 
+@pytest.mark.parametrize(("name", "argument"), OVERLAPS)
+def test_out_beside(name: str, argument: str) -> None:
+    """`out` may begin where an input ends, and end where it begins."""
+    call = CALLS[name]
+    fastnn.manual_seed(1)
+    call(**(want := call.arrays()))
+    for first in (argument, "out"):
+        arrays = call.arrays()
+        size = -(-arrays[first].nbytes // 8) * 8  # where a double may begin
+        buffer = np.zeros((arrays[argument].nbytes + arrays["out"].nbytes) // 8 + 1).view(np.uint8)
+        for key, begin in ((first, 0), ("out" if first == argument else argument, size)):
+            place = buffer[begin : begin + arrays[key].nbytes].view(arrays[key].dtype).reshape(arrays[key].shape)
+            place[...] = arrays[key]
+            arrays[key] = place
+        fastnn.manual_seed(1)
+        call(**arrays)
+        assert same_bits(arrays["out"], want["out"]) and same_bits(arrays[argument], want[argument])
+
+
 STATISTICS = ("running_mean", "running_var")
 TRAINING = [name for name, call in CALLS.items() if "running_mean" in call.written]
 

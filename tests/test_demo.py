@@ -34,7 +34,8 @@ def assert_run(run):
     assert sorted(path.name for path in run.iterdir()) == FILES
     history = json.loads((run / "history.json").read_text())["epochs"]
     assert all(len(history[name]) == 1 for name in ONE_EPOCH)
-    assert json.loads((run / "configuration.json").read_text())["seed"] == 3
+    configuration = json.loads((run / "configuration.json").read_text())
+    assert (configuration["seed"], configuration["batch_size"], configuration["epochs"]) == (3, 128, 1)
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
     model = demo.build_model()
     model.load_state_dict(load_file(run / "model.safetensors"))
