@@ -192,6 +192,7 @@ def test_running_statistics_overlap(name: str, written: str, other: str) -> None
         (np.array([-(2**63)] * ROWS), IndexError, r"^labels\[0\]: got -9223372036854775808, want"),
         (np.array([2**64 - 1] * ROWS, np.uint64), IndexError, r"^labels\[0\]: got .*, want"),
         (np.array([2**64 - 2**63] * ROWS, np.uint64), IndexError, r"^labels\[0\]: got .*, want"),
+        (np.array([2**64 - 100] * ROWS, np.uint64), IndexError, r"^labels\[0\]: got .*, want"),  # not -100, left out
     ],
 )
 def test_labels(labels: Any, error: Any, sentence: str) -> None:

@@ -48,6 +48,26 @@ def test_norm(held: bool, share: float, dtype: Any, norm_type: float) -> None:
 
 
 @NORMS
+@pytest.mark.parametrize(
+    ("values", "want"),
+    [([], 0.0), ([0.0, -0.0], 0.0), ([3.0, -INF, 1.0], INF), ([1.0, math.nan], math.nan)],
+)
+def test_norms_at_the_ends(values: list[float], want: float, norm_type: float) -> None:
+    """Nothing, zeros, infinity and NaN."""
+    found = clip_grad_norm_([np.array(values), np.zeros(0), np.zeros(3)], INF, norm_type)
+    assert found == pytest.approx(want, abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize("norm_type", [0.5, 1.0, 3.0, INF])
+@pytest.mark.parametrize("size", [5e-324, 1e-200, 1e300, 1.5e308])
+def test_norms_beyond_doubles_powers(size: float, norm_type: float) -> None:
+    """The largest value is taken out of the sum, whose powers would be 0 or infinite."""
+    want = size * 2.0 ** (1 / norm_type) if size < 1e308 or norm_type in (3, INF) else INF
+    found = clip_grad_norm_([np.array([size, -size])], INF, norm_type)
+    assert found == pytest.approx(want, rel=1e-12, abs=0)
+
+
+@NORMS
 @OF_DTYPE
 @pytest.mark.parametrize("size", [1e-9, 1e-6, 3e-6, 1e-4])
 def test_small_norms(size: float, dtype: Any, norm_type: float) -> None:

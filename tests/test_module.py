@@ -48,6 +48,8 @@ def test_gradient_can_be_assigned():
     assert parameter.grad is None
     with pytest.raises(TypeError, match="grad: got float64, want a float32 array"):
         parameter.grad = np.ones(3)
+    with pytest.raises(TypeError, match="grad: got list, want a float32 array"):
+        parameter.grad = [1.0, 2.0, 3.0]
     with pytest.raises(ValueError, match=r"grad: got shape \(1,\), want \(3,\)"):
         parameter.grad = np.ones(1, np.float32)
     assert parameter.grad is None
