@@ -46,9 +46,9 @@ endef
 # of the documentation from these. A missed bar fails only at the end, because its row belongs in the tables too.
 bench: $(VENV)/.installed
 	failed=0; \
-	$(BIN)/pytest bench --save=latest $(patsubst %,--ignore=bench/test_%_bars.py,random door trainer) || failed=1; \
+	$(BIN)/pytest bench --save=latest $(patsubst %,--ignore=bench/test_%_bars.py,random interface trainer) || failed=1; \
 	$(BIN)/pytest bench/test_random_bars.py --save=random || failed=1; \
-	$(BIN)/pytest bench/test_door_bars.py bench/test_trainer_bars.py --save=doors || failed=1; \
+	$(BIN)/pytest bench/test_interface_bars.py bench/test_trainer_bars.py --save=interfaces || failed=1; \
 	$(WRITE_TABLES) && exit $$failed
 
 WRITE_TABLES = $(PYTHON) bench/readme.py

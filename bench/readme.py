@@ -9,13 +9,13 @@ PAGES = ("README.md", "docs/kernels.md", "docs/random.md", "docs/performance.md"
 BEGIN, END = "<!-- bench: written by `make readme` from bench/results/latest.json -->\n", "<!-- /bench -->\n"
 OPTIMIZERS_BEGIN = "<!-- optimizers: written by `make readme` from bench/results/latest.json -->\n"
 KERNELS_BEGIN = "<!-- kernels: written by `make readme` from bench/results/latest.json -->\n"
-DOORS_BEGIN = "<!-- doors: written by `make readme` from bench/results/doors.json -->\n"
+INTERFACES_BEGIN = "<!-- interfaces: written by `make readme` from bench/results/interfaces.json -->\n"
 RANDOM_BEGIN = "<!-- random: written by `make readme` from bench/results/random.json -->\n"
 SIZES = {"128k": "in cache, 128k elements", "16M": "from memory, 16M elements"}
 OPS = ("AdamW", "SGD, momentum", "dropout", "layer_norm", "layer_norm backward", "batch_norm image", "init.normal_")
 KERNELS = ("layer_norm", "batch_norm", "instance_norm", "group_norm", "dropout", "softmax", "bias", "residual")
 RANDOM = ("uniform_", "normal_", "trunc_normal_", "permutation", "orthogonal_", "initialising")
-DOORS = ("torch training step", "AdamW of torch", "layer_norm from Cython", "import beyond")
+INTERFACES = ("torch training step", "AdamW of torch", "layer_norm from Cython", "import beyond")
 OPTIMIZERS = ("Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Lion")
 
 
@@ -48,9 +48,9 @@ def random(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n" + bars(results, RANDOM) + f"\n{about(results['machine'])}.\n"
 
 
-def doors(results: dict[str, Any]) -> str:
+def interfaces(results: dict[str, Any]) -> str:
     """Return the bars for PyTorch and Cython users and for the import, and the machine they were measured on."""
-    return bars(results, DOORS) + f"\n{about(results['machine'])}.\n"
+    return bars(results, INTERFACES) + f"\n{about(results['machine'])}.\n"
 
 
 def about(machine: dict[str, str]) -> str:
@@ -92,7 +92,7 @@ TABLES = (
     (OPTIMIZERS_BEGIN, optimizers, "latest"),
     (KERNELS_BEGIN, kernels, "latest"),
     (RANDOM_BEGIN, random, "random"),
-    (DOORS_BEGIN, doors, "doors"),
+    (INTERFACES_BEGIN, interfaces, "interfaces"),
 )
 
 
