@@ -123,7 +123,7 @@ endef
 CHECKS := build-checks# not in build/, whose objects tests/test_objects.py inspects
 SANITIZED := border border_optim c_api clip denormals dropout elementary fill fused_norms fused_norms_hard generator \
   gradients gradients_activation gradients_fused gradients_groups gradients_loss group_norm init init_structured \
-  initialize kernels layouts max_pool memory nn norms optim_memory optim_state optim_tensors optimizers orthogonal \
+  initialize kernels layouts max_pool2d memory nn norms optim_memory optim_state optim_tensors optimizers orthogonal \
   random threads
 test-sanitized: $(VENV)/.installed
 	$(call second,sanitized,$(CHECKS)/sanitized,define.FASTNN_SANITIZE=ON build-type=RelWithDebInfo)

@@ -225,7 +225,7 @@ class Plain:
     # no step is taken if the norm overflows a double
     [(None, 1.0), (0.0, 1.0), (0.05, 1.0), (1e6, 1.0), (0.05, 1e200)],
 )
-def test_clipping_is_the_same_in_anothers_optimizer(clip, window, scale):
+def test_clipping_is_the_same_in_a_foreign_optimizer(clip, window, scale):
     def run(make):
         fastnn.manual_seed(7)
         model = nn.Sequential(nn.Linear(5, C, dtype=np.float64))
@@ -256,7 +256,7 @@ def test_a_bad_norm_is_refused(bad):
 @pytest.mark.parametrize(
     ("window", "weights"), [(1, {}), (3, {}), (1, {"class_weight": {0: 2.0}}), (3, {"class_weight": {0: 2.0}})]
 )
-def test_no_memory_from_the_system_behind_the_first_epoch(window, weights):
+def test_no_memory_from_the_system_after_the_first_epoch(window, weights):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(1024, 400)).astype(np.float32), rng.integers(0, 10, 1024)
     model = nn.Sequential(nn.Linear(400, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(0.1), nn.Linear(512, 10))

@@ -135,7 +135,7 @@ def test_out_overlaps(name: str, argument: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "argument"), OVERLAPS)
-def test_out_beside(name: str, argument: str) -> None:
+def test_out_next_to_an_input(name: str, argument: str) -> None:
     """`out` may begin where an input ends, and end where it begins."""
     call = CALLS[name]
     fastnn.manual_seed(1)

@@ -242,7 +242,7 @@ def test_unknown_option_and_nesterov() -> None:
             optim.SGD(_arrays((2,)), momentum=momentum, dampening=dampening, nesterov=True)
 
 
-def test_state_of_a_stranger() -> None:
+def test_state_of_another_parameter() -> None:
     """Only the optimizer's own parameters have state; an equal array has none."""
     (param,) = _arrays((2,))
     with pytest.raises(KeyError, match="param: got an object that is not a parameter"):

@@ -41,7 +41,7 @@ GROUPS: dict[str, tuple[str, dict[str, str], int | None]] = {
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_made_up(name: str, tmp_path: Path) -> None:
+def test_faked_files(name: str, tmp_path: Path) -> None:
     """The files that a process reads about its groups are written by the test and mounted over the real ones."""
     groups, files, want = GROUPS[name]
     through = (*UNSHARE, "sh", "-c", PRETEND, "sh", str(tmp_path))
@@ -76,6 +76,6 @@ def real_group() -> Iterator[Path]:
         group.rmdir()
 
 
-def test_real(real_group: Path) -> None:
+def test_enforced_quota(real_group: Path) -> None:
     """The quota holds in a group that the kernel enforces."""
     assert python("-c", THREADS, through=(*ENTER, str(real_group))) == "1"

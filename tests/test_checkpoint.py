@@ -143,7 +143,7 @@ def test_what_cannot_be_saved(room, state, error, sentence):
     assert list(room.iterdir()) == []
 
 
-def test_parts_of_the_dead_go(room):
+def test_partial_files_of_dead_processes_are_removed(room):
     """Partial files of dead processes are removed; those of living processes are kept."""
     pid, gate = jobs.started(lambda: None)
     jobs.ended(pid, gate)
@@ -177,7 +177,7 @@ def test_latest_goes_back(room):
 
 
 @pytest.mark.parametrize("seed", range(60 if FULL else 12))
-def test_which_are_kept(room, seed):
+def test_kept_checkpoints(room, seed):
     """The best k and the last n checkpoints stay, as a search over all scores selects them."""
     rng = random.Random(seed)
     top, last, mode = rng.randrange(4), rng.randrange(1, 4), rng.choice(["min", "max", "auto"])

@@ -216,7 +216,7 @@ def test_bombs(room):
     in_child(work)
 
 
-def test_memory_is_the_file_s(room):
+def test_arrays_share_the_memory_of_the_file(room):
     """Loaded arrays use the memory that the file was read into."""
     state = {"a": np.ones(20 * MIB, np.uint8), "b": {"c": np.ones(5 * MIB, np.float32)}}
     save_checkpoint(room / "large.safetensors", state)

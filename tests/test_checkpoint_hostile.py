@@ -104,7 +104,7 @@ def test_states(room, text):
     refused(room / "a", signed(head, b"\0" * 8), "content that is no|state of")
 
 
-def test_what_is_no_file(room):
+def test_special_files_are_refused(room):
     """Pipes, devices, folders and broken links are refused without waiting."""
     data = good(room)
     place = room / "odd"
@@ -159,7 +159,7 @@ for call, path in ((load_checkpoint, "{room}/huge.safetensors"), (latest, "{room
     assert found[1].endswith("; there is none before it")
 
 
-def test_files_of_others(room):
+def test_files_of_other_programs(room):
     numpy = pytest.importorskip("safetensors.numpy")
     for metadata in (None, {"format": "pt"}, {"sha256": "0" * 64}, {"sha256": ""}):
         data = numpy.save({"weight": np.ones(3, np.float32)}, metadata)

@@ -51,7 +51,7 @@ def test_targets_that_are_no_labels(file, source, capsys, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_weights_outlive_a_test_that_fails(file, tmp_path, capsys, monkeypatch):
+def test_weights_are_kept_if_the_test_fails(file, tmp_path, capsys, monkeypatch):
     def fail(*_):
         raise FloatingPointError("test: got no result, want one")
 
@@ -144,7 +144,7 @@ def finder_of(run):
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"PK nothing", b"npy"])
-def test_a_lost_finder_costs_its_picture_alone(damage, file, tmp_path):
+def test_resume_without_the_file_of_the_rate_search(damage, file, tmp_path):
     """Without its file of the learning-rate search, as in runs of earlier versions, a run lacks only that picture."""
     run = runs.train(file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"')), tmp_path / "runs")
     before = (run / "model.safetensors").read_bytes(), record(run)
@@ -206,7 +206,7 @@ def test_lr_find(file, tmp_path, capsys, monkeypatch):
         (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
     ],
 )
-def test_what_ends_a_training_is_one_line(error, sentence, file, tmp_path, capsys, monkeypatch):
+def test_errors_of_a_training_are_one_line(error, sentence, file, tmp_path, capsys, monkeypatch):
     def stop(*_):
         raise error
 
@@ -219,7 +219,7 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_interrupted_behind_a_checkpoint(file, tmp_path, capsys, monkeypatch):
+def test_interrupted_after_a_checkpoint(file, tmp_path, capsys, monkeypatch):
     """Only after a checkpoint does the message say how to resume, and that command works."""
     with monkeypatch.context() as patched:
         patched.setattr("fastnn.runs.run.save_run", interrupt)

@@ -166,7 +166,7 @@ def test_bad_data(arrays, sentence, file, source, tmp_path, capsys):
         (("[training]", "[loss]\nweight = [1, 2, 3, 4]\n[training]"), "loss.weight: got 4 weights, want 3, "),
     ],
 )
-def test_what_the_data_do_not_fit(pair, sentence, file, tmp_path, capsys):
+def test_mismatches_with_the_data(pair, sentence, file, tmp_path, capsys):
     """120 samples of 3 classes have 72 for training: 5 steps in each of 2 epochs. A mismatch is reported early."""
     status = main(["train", "--config", str(file(GOOD, pair)), "--out", str(tmp_path / "runs")])
     error = capsys.readouterr().err

@@ -262,7 +262,7 @@ def test_cross_validate_a_trainer():
     assert scores == run()
 
 
-def test_no_learner_of_an_earlier_fold():
+def test_objects_of_an_earlier_fold_are_refused():
     """A fold may not reuse a trainer, a model, a layer, or fitted statistics of an earlier fold."""
     trainer, model, layer = make_trainer(), make_trainer().model, nn.Linear(4, 2)
     fitted, pair = Normalize(4).fit(X), (Noting(), Noting())

@@ -116,14 +116,14 @@ def test_the_recipe():
     ("arguments", "given"),
     [((), (40, 0, "runs")), (("--epochs", "3"), (3, 0, "runs")), (("--seed", "5", "--out", "a"), (40, 5, "a"))],
 )
-def test_what_train_is_given(arguments, given, monkeypatch):
+def test_arguments_of_train(arguments, given, monkeypatch):
     calls = []
     monkeypatch.setattr(demo, "train", lambda *options: calls.append(options))
     assert main(["train", *arguments]) == 0
     assert calls == [given]
 
 
-def test_what_bench_is_given(monkeypatch):
+def test_arguments_of_bench(monkeypatch):
     from fastnn import benchmark
 
     calls = []

@@ -68,7 +68,7 @@ def test_same_bits(name: str, options: dict[str, Any], dtype: Any, isa: str) -> 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
-def test_none_is_left(name: str, options: dict[str, Any], dtype: Any, isa: str, threads: int) -> None:
+def test_no_denormals_remain(name: str, options: dict[str, Any], dtype: Any, isa: str, threads: int) -> None:
     """Denormal state becomes zero, in the caller's part and in the workers', so that no later step is slowed down."""
     params = [np.ones(40_000, dtype)]
     optimizer = make(name, params, **{**options, "weight_decay": 0})

@@ -142,7 +142,7 @@ FAILS = [
 
 
 @pytest.mark.parametrize(("make", "data", "says"), FAILS)
-def test_what_is_not_learnt_and_why(make, data, says):
+def test_reasons_why_a_batch_is_not_learnt(make, data, says):
     verdict = overfit_one_batch(make(), data, steps=60)
     assert not verdict.ok and says in str(verdict), str(verdict)
     assert verdict.steps == 60 or not math.isfinite(verdict.losses[-1])
@@ -174,7 +174,7 @@ def test_ladder_climbs_and_names_the_rung_that_fails():
     assert "2 can be learnt by heart, but of 16 samples" in str(narrow), str(narrow)
 
 
-def test_first_rung_learns_ahead_of_batch_norm_and_labels_in_order_are_mixed():
+def test_the_first_rung_precedes_batch_norm_and_sorted_labels_are_shuffled():
     trainer = make_trainer(make_model())
     one = overfit_one_sample(trainer, DATA)
     assert one.ok and one.samples == 1 and not one.idle

@@ -91,7 +91,7 @@ def test_clipped_values_of_bfloat16(kind: str, isa: str) -> None:
 
 @OF_KIND
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_where_it_lies(kind: str, dtype: Any) -> None:
+def test_offsets_and_strides(kind: str, dtype: Any) -> None:
     """The byte offset is used, strides may be missing, and the stride of an axis with one element does not matter."""
     memory = np.ones((4, 1, 3), dtype)
     view, grad = memory[1:3], np.full((2, 1, 3), 0.5, dtype)
@@ -213,7 +213,7 @@ def test_parameter_that_has_moved(other: Array, sentence: str, kind: str) -> Non
 
 
 @OF_KIND
-def test_what_autograd_is_told(kind: str, versions: list[Any]) -> None:
+def test_autograd_is_told_of_changes(kind: str, versions: list[Any]) -> None:
     """autograd is told of stepped parameters and zeroed gradients that are tensors, never of NumPy arrays."""
     params = [KINDS[kind](np.ones(3, np.float32)) for _ in range(3)]
     grads = [KINDS[kind](np.ones(3, np.float32)), None, np.ones(3, np.float32)]

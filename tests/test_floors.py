@@ -195,7 +195,7 @@ def test_the_reader_of_imports(module: str, text: str, want: set[str]) -> None:
     assert imports(module, text) == want
 
 
-def test_the_judges() -> None:
+def test_violations_are_found() -> None:
     """`up` and `circle` find an edge that goes up, an edge to an adapter, and a cycle."""
     floor = {"a": "1", "b": "2", "torch": ADAPTERS, "fastnn": "3"}
     edges: Edges = {"a": {"b"}, "b": {"a", "torch"}, "torch": {"b", "fastnn"}, "fastnn": {"torch"}}

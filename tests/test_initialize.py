@@ -68,7 +68,7 @@ def test_rules(rule: str, std: float) -> None:
         assert abs(linear.weight.data.std() / std - 1) < 5 / math.sqrt(2 * WIDE * 200)
 
 
-def test_norms_are_new() -> None:
+def test_norms_are_reset() -> None:
     """Norms get ones, zeros, and the running statistics of a new layer."""
     model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.LayerNorm((2, 3)), nn.LayerNorm(6, bias=False))
     fresh = {k: v.copy() for k, v in model.state_dict().items()}
@@ -80,7 +80,7 @@ def test_norms_are_new() -> None:
             assert same_bits(array, fresh[name]), name
 
 
-def test_a_module_of_ones_own() -> None:
+def test_a_custom_module() -> None:
     """In a user's module, matrices are weights, a vector called bias becomes zero, and other vectors stay."""
     model = Composite()
     init.initialize(model, seed=3)
@@ -250,7 +250,7 @@ def test_a_report_changes_nothing(fails: bool, with_gradients: bool) -> None:
         assert same_bits(value, after[name]) if isinstance(value, np.ndarray) else value == after[name], name
 
 
-def test_what_is_far() -> None:
+def test_warnings_of_a_report() -> None:
     """Zero and extreme weights in the first layer cause a warning; a norm resets the scale, which causes none."""
     model = nn.Sequential(nn.Linear(256, 256), nn.BatchNorm1d(256), nn.Linear(256, 256))
     assert not init.report(init.initialize(model, seed=1), 1e4 * BATCH).warnings

@@ -225,7 +225,7 @@ def test_fused_functions_allocate_nothing() -> None:
     assert fastnn.memory_stats()["system_allocations"] == allocations
 
 
-def test_more_than_there_is() -> None:
+def test_allocation_beyond_memory() -> None:
     """An allocation that no machine has memory for raises MemoryError and leaves nothing allocated."""
     before = fastnn.memory_stats()["used_bytes"]
     for shape in ((2**46,), (2**23, 2**23)):

@@ -98,7 +98,7 @@ class Recorder(nn.Module):
 
 
 @pytest.mark.parametrize("input_grad", [True, False])
-def test_layers_ahead_of_the_first_parameters_are_skipped(input_grad):
+def test_layers_before_the_first_parameters_are_skipped(input_grad):
     before, first, after = Recorder(), Recorder(nn.Parameter(np.ones(1))), Recorder()
     model = nn.Sequential(before, nn.ReLU(), first, nn.ReLU(), after)
     _, backward = model(np.ones((4, 3), np.float32))

@@ -154,7 +154,7 @@ def test_exported_functions() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")
-def test_the_rest_of_the_module() -> None:
+def test_no_wide_registers_elsewhere() -> None:
     """Objects that run on every machine use no wide register either."""
     others = [p for p in ROOT.glob("build/**/_core.dir/**/*.o") if p.is_file()]
     assert others

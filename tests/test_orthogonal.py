@@ -71,7 +71,7 @@ def test_one_vector_is_its_normals_direction() -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("n", "dtype"), [(4, np.float64), (3, np.float32)])
-def test_haar(n: int, dtype: Any, turned: bool) -> None:
+def test_haar_distribution(n: int, dtype: Any, turned: bool) -> None:
     """Trace moments on O(n), determinants and every E q_ij q_kl are right to five sigma, also after a rotation."""
     generator, turn = Generator(20), np.eye(n)
     if turned:
@@ -88,7 +88,7 @@ def test_haar(n: int, dtype: Any, turned: bool) -> None:
     assert (np.abs(pairs.mean(axis=0) - np.eye(n * n) / n) <= 5 * pairs.std(axis=0) / math.sqrt(len(q))).all()
 
 
-def test_haar_of_rows() -> None:
+def test_haar_distribution_of_rows() -> None:
     """No direction is preferred if there are fewer rows than columns."""
     generator = Generator(21)
     q = np.array([init.orthogonal_(np.empty((2, 5)), 1.0, generator) for _ in range(2000)]).reshape(-1, 10)

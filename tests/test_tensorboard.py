@@ -232,7 +232,7 @@ def test_a_failing_writer_costs_no_training(tmp_path: Path, fails: str, monkeypa
     assert curve(values(directory), "step/lr")[:2] == [(1, np.float32(1e-3)), (2, np.float32(1e-3))]
 
 
-def test_what_is_wrong_is_said_ahead_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_raised_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     board = trainer(TensorBoard(tmp_path / "file"))
     with pytest.raises(OSError, match="file"):
@@ -252,7 +252,7 @@ def test_what_is_wrong_is_said_ahead_of_training(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "runs").exists()
 
 
-def test_stopped_training_has_its_end(tmp_path: Path) -> None:
+def test_a_stopped_training_is_closed(tmp_path: Path) -> None:
     class Stop(Callback):
         def on_batch_end(self, trainer: Trainer) -> None:
             if trainer.step == 4:

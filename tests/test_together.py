@@ -151,7 +151,7 @@ def test_info(threadpoolctl: ModuleType) -> None:
     ]
 
 
-def test_another_core(threadpoolctl: ModuleType, tmp_path: Path) -> None:
+def test_library_of_the_same_name(threadpoolctl: ModuleType, tmp_path: Path) -> None:
     """A library of the same name without the symbols is ignored."""
     another = shutil.copy(np.random._pcg64.__file__, tmp_path / "_core.abi3.so")
     ctypes.CDLL(str(another))

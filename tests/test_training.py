@@ -25,7 +25,7 @@ def make_trainer(model=None, callbacks=(), lr=1e-2, **options):
     return Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks, **options)
 
 
-def test_small_data_is_learnt_by_heart():
+def test_small_data_are_memorised():
     fastnn.manual_seed(1)
     trainer = make_trainer(make_model(p=0.0))
     history = trainer.fit((X, Y), epochs=200, batch_size=50)

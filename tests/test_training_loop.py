@@ -103,7 +103,7 @@ def test_stop_from_every_hook(hook, time):
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_an_exception_from_every_hook_leaves_all_in_order(hook):
+def test_an_exception_in_any_hook_restores_everything(hook):
     spies = [Spy(hook, fail), Spy()]
     trainer = make_trainer(spies, val_check_interval=2)
     trainer.model.eval()
@@ -126,7 +126,7 @@ class Last(Spy):
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_those_that_run_last_come_behind_the_others(hook):
+def test_callbacks_that_run_last(hook):
     order = []
     spies = [kind(hook, lambda t, i=i: order.append(i)) for i, kind in enumerate((Last, Spy, Last, Spy))]
     fit(make_trainer(spies))

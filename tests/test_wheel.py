@@ -29,7 +29,7 @@ of_the_file = pytest.mark.skipif(not WHEEL.name, reason="FASTNN_WHEEL is not set
 
 
 @of_the_file
-def test_it_is_what_was_imported() -> None:
+def test_the_package_is_imported_from_the_wheel() -> None:
     """The package is imported from site-packages, and the wheel has a platform tag with which others can install it."""
     assert Path(fastnn.__file__).is_relative_to(sysconfig.get_path("platlib"))
     assert re.search(r"-(manylinux|macosx)_\d+_\d+_\w+\.whl$", WHEEL.name)

@@ -113,6 +113,20 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
   return a;
 }
 
+Index check_integer(py::handle object, const std::string& name, const std::string& want) {
+  if (!PyIndex_Check(object.ptr()) || PyBool_Check(object.ptr())) {
+    throw py::type_error(name + ": got " + std::string(py::repr(object)) + ", want an int; " + want);
+  }
+  int overflow = 0;
+  const py::object number = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  if (!number) throw py::error_already_set();
+  const Index value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow) {
+    throw py::value_error(name + ": got " + std::string(py::str(number)) + ", want an int of 64 bits; " + want);
+  }
+  return value;
+}
+
 Array check_integers(py::handle object, const std::string& name, Access access) {
   return check_exactly<std::int64_t>(
       object, name, "C-contiguous int64; convert it with np.ascontiguousarray(" + name + ", dtype=np.int64)", access);

@@ -53,6 +53,9 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
 // Checks for an array of uint8; errors say that `from` returns such an array.
 Array check_bytes(py::handle object, const std::string& name, const std::string& from, const Shape& shape);
 
+// Checks for an integer of 64 bits, which may be NumPy's or another object with __index__, but not a bool.
+Index check_integer(py::handle object, const std::string& name, const std::string& want);
+
 // Checks for an array of int64.
 Array check_integers(py::handle object, const std::string& name, Access access = Access::read);
 

@@ -9,22 +9,6 @@ namespace {
 
 constexpr auto kClassReductions = {Reduction::mean, Reduction::sum, Reduction::none};
 
-Index check_ignore_index(py::handle given) {
-  if (!PyIndex_Check(given.ptr())) {
-    throw py::type_error("ignore_index: got " + std::string(py::repr(given)) +
-                         ", want an int; -100 if none is ignored");
-  }
-  int overflow = 0;
-  const py::object number = py::reinterpret_steal<py::object>(PyNumber_Index(given.ptr()));
-  if (!number) throw py::error_already_set();
-  const Index value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
-  if (overflow) {
-    throw py::value_error("ignore_index: got " + std::string(py::str(number)) +
-                          ", want an int of 64 bits; -100 if none is ignored");
-  }
-  return value;
-}
-
 // The checked arguments of a call. Ignored rows have label -1.
 struct ClassLossCall {
   Array logits, labels, target, weight;  // either labels or target is given
@@ -52,7 +36,7 @@ ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle l
   c.logits = check(logits, name);
   check_matrix(c.logits);
   c.rows = c.count = c.logits.shape[0], c.classes = c.logits.shape[1];
-  const Index ignore_index = check_ignore_index(ignore_index_);
+  const Index ignore_index = check_integer(ignore_index_, "ignore_index", "-100 if none is ignored");
   c.reduction = check_reduction(reduction, kClassReductions);
   c.weight = check_optional(weight, "weight", c.logits, {c.classes});
   if (probabilities) {

@@ -12,9 +12,10 @@ namespace {
 struct Groups : Channels {
   Index groups;
 
-  Groups(const Array& x, Index num_groups) : Channels(x), groups(num_groups) {
-    if (num_groups >= 1 && channels % num_groups == 0) return;
-    throw py::value_error("num_groups: got " + std::to_string(num_groups) + ", want a positive divisor of the " +
+  Groups(const Array& x, py::handle num_groups)
+      : Channels(x), groups(check_integer(num_groups, "num_groups", "it divides the channels")) {
+    if (groups >= 1 && channels % groups == 0) return;
+    throw py::value_error("num_groups: got " + std::to_string(groups) + ", want a positive divisor of the " +
                           std::to_string(channels) + " channels of x");
   }
   // Each channel is a group.
@@ -68,7 +69,7 @@ py::tuple backward(const Array& x, py::handle dy_, py::handle weight_, py::handl
   return py::make_tuple(dx.object, dweight, dbias);
 }
 
-py::tuple group_norm(py::handle x_, Index num_groups, py::handle weight_, py::handle bias_, double eps,
+py::tuple group_norm(py::handle x_, py::handle num_groups, py::handle weight_, py::handle bias_, double eps,
                      py::handle out) {
   const Array x = check(x_, "x");
   const Groups g(x, num_groups);
@@ -84,7 +85,7 @@ py::tuple group_norm(py::handle x_, Index num_groups, py::handle weight_, py::ha
   return py::make_tuple(y.object, s.mean, s.rstd);
 }
 
-py::tuple group_norm_backward(py::handle dy, py::handle x_, Index num_groups, py::handle weight, py::handle mean,
+py::tuple group_norm_backward(py::handle dy, py::handle x_, py::handle num_groups, py::handle weight, py::handle mean,
                               py::handle rstd, py::handle out) {
   const Array x = check(x_, "x");
   return backward(x, dy, weight, mean, rstd, Groups(x, num_groups), out);

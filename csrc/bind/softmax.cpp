@@ -12,7 +12,8 @@ struct Axis {
   Index outer, n, inner;
 };
 
-Axis check_dim(const Array& x, Index dim) {
+Axis check_dim(const Array& x, py::handle dim_) {
+  const Index dim = check_integer(dim_, "dim", "it names an axis of " + x.name);
   const Index axes = std::max<Index>(Index(x.shape.size()), 1);
   if (dim < -axes || dim >= axes) {
     throw py::value_error("dim: got " + std::to_string(dim) + ", want an axis of " + x.name + "'s shape " +
@@ -24,7 +25,7 @@ Axis check_dim(const Array& x, Index dim) {
 }
 
 template <class Kernel>
-py::object forward(py::handle x_, Index dim, py::handle out, Kernel kernel) {
+py::object forward(py::handle x_, py::handle dim, py::handle out, Kernel kernel) {
   const Array x = check(x_, "x");
   const Axis axis = check_dim(x, dim);
   const Result y = result(out, x, {&x});
@@ -36,7 +37,7 @@ py::object forward(py::handle x_, Index dim, py::handle out, Kernel kernel) {
 }
 
 template <class Kernel>
-py::object backward(py::handle dy_, py::handle y_, Index dim, py::handle out, Kernel kernel) {
+py::object backward(py::handle dy_, py::handle y_, py::handle dim, py::handle out, Kernel kernel) {
   const Array y = check(y_, "y");
   const Array dy = check(dy_, "dy", y, y.shape);
   const Axis axis = check_dim(y, dim);
@@ -48,19 +49,19 @@ py::object backward(py::handle dy_, py::handle y_, Index dim, py::handle out, Ke
   return dx.object;
 }
 
-py::object softmax(py::handle x, Index dim, py::handle out) {
+py::object softmax(py::handle x, py::handle dim, py::handle out) {
   return forward(x, dim, out, [](const auto& table) { return table.softmax; });
 }
 
-py::object log_softmax(py::handle x, Index dim, py::handle out) {
+py::object log_softmax(py::handle x, py::handle dim, py::handle out) {
   return forward(x, dim, out, [](const auto& table) { return table.log_softmax; });
 }
 
-py::object softmax_backward(py::handle dy, py::handle y, Index dim, py::handle out) {
+py::object softmax_backward(py::handle dy, py::handle y, py::handle dim, py::handle out) {
   return backward(dy, y, dim, out, [](const auto& table) { return table.softmax_backward; });
 }
 
-py::object log_softmax_backward(py::handle dy, py::handle y, Index dim, py::handle out) {
+py::object log_softmax_backward(py::handle dy, py::handle y, py::handle dim, py::handle out) {
   return backward(dy, y, dim, out, [](const auto& table) { return table.log_softmax_backward; });
 }
 

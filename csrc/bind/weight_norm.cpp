@@ -1,7 +1,3 @@
-#include <pybind11/stl.h>
-
-#include <optional>
-
 #include "bind/norm.h"
 #include "bind/register.h"
 #include "kernels/args/weight_norm.h"
@@ -14,31 +10,32 @@ struct ChannelAxis {
   Index outer = 1, channels = 1, inner = 1;
   Shape shape;
 
-  ChannelAxis(const Array& v, std::optional<Index> dim) : shape(v.shape.size(), 1) {
+  ChannelAxis(const Array& v, py::handle dim_) : shape(v.shape.size(), 1) {
     const Index axes = Index(v.shape.size());
-    if (!dim) {
+    if (dim_.is_none()) {
       inner = v.size;
       return;
     }
-    if (*dim < 0 || *dim >= axes) {
-      throw py::value_error("dim: got " + std::to_string(*dim) + ", want an axis in [0, " + std::to_string(axes) +
+    const Index dim = check_integer(dim_, "dim", "it names an axis of v; None for one norm over everything");
+    if (dim < 0 || dim >= axes) {
+      throw py::value_error("dim: got " + std::to_string(dim) + ", want an axis in [0, " + std::to_string(axes) +
                             ") of v, or None for one norm over everything (-1 in torch)");
     }
-    const auto at = v.shape.begin() + *dim;
+    const auto at = v.shape.begin() + dim;
     outer = product(Shape(v.shape.begin(), at));
     channels = *at;
     inner = product(Shape(at + 1, v.shape.end()));
-    shape[std::size_t(*dim)] = channels;
+    shape[std::size_t(dim)] = channels;
   }
 };
 
 // Of g: the norm over everything may also come without axes.
-Shape norm_shape(py::handle g, const ChannelAxis& axis, std::optional<Index> dim) {
-  const bool bare = !dim && py::isinstance<py::array>(g) && py::reinterpret_borrow<py::array>(g).ndim() == 0;
+Shape norm_shape(py::handle g, const ChannelAxis& axis, py::handle dim) {
+  const bool bare = dim.is_none() && py::isinstance<py::array>(g) && py::reinterpret_borrow<py::array>(g).ndim() == 0;
   return bare ? Shape{} : axis.shape;
 }
 
-py::tuple weight_norm(py::handle v_, py::handle g_, std::optional<Index> dim, py::handle out) {
+py::tuple weight_norm(py::handle v_, py::handle g_, py::handle dim, py::handle out) {
   const Array v = check(v_, "v");
   const ChannelAxis axis(v, dim);
   const Shape shape = norm_shape(g_, axis, dim);
@@ -53,7 +50,7 @@ py::tuple weight_norm(py::handle v_, py::handle g_, std::optional<Index> dim, py
   return py::make_tuple(w.object, norm);
 }
 
-py::tuple weight_norm_backward(py::handle dw_, py::handle v_, py::handle g_, py::handle norm_, std::optional<Index> dim,
+py::tuple weight_norm_backward(py::handle dw_, py::handle v_, py::handle g_, py::handle norm_, py::handle dim,
                                py::handle out) {
   const Array v = check(v_, "v");
   const Array dw = check(dw_, "dw", v, v.shape);

@@ -20,7 +20,11 @@ inline Philox place(const fastnn_random& r) { return {r.seed, r.stream, r.block}
 
 #define FASTNN_ACTIVATION(name, NAME, ...) static_assert(FASTNN_##NAME == int(Activation::name));
 #include "steps/activations.inc"
-inline bool is_known(fastnn_activation kind) { return kind >= FASTNN_IDENTITY && kind <= FASTNN_SOFTPLUS; }
+constexpr int kActivations = 0
+#define FASTNN_ACTIVATION(...) +1
+#include "steps/activations.inc"
+    ;
+inline bool is_known(fastnn_activation kind) { return kind >= FASTNN_IDENTITY && kind < kActivations; }
 inline Activation kind_of(fastnn_activation kind) { return Activation(kind); }
 
 template <class T>

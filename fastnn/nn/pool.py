@@ -4,7 +4,7 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn._types import Array
-from fastnn.functional.max_pool import Pair, pooling
+from fastnn.functional.max_pool2d import Pair, pooling
 from fastnn.nn.module import Backward, Module
 
 

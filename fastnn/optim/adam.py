@@ -13,8 +13,11 @@ class Adam(Optimizer):
     """Adam, with L2 regularisation.
 
     Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
-    steps: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, theta -= lr / (1 - beta1^t) * m / (sqrt(v) /
-    sqrt(1 - beta2^t) + eps).
+    steps. A step computes
+
+        m = beta1 m + (1 - beta1) g
+        v = beta2 v + (1 - beta2) g^2
+        theta -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 
     Args:
         params: see `Optimizer`.

@@ -13,7 +13,11 @@ class Adamax(Optimizer):
     """Adam scaled by the largest gradient instead of the root of a mean square.
 
     Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
-    steps: m = beta1 m + (1 - beta1) g, u = max(beta2 u, |g| + eps), theta -= lr / (1 - beta1^t) * m / u.
+    steps. A step computes
+
+        m = beta1 m + (1 - beta1) g
+        u = max(beta2 u, |g| + eps)
+        theta -= lr / (1 - beta1^t) * m / u
 
     Args:
         params: see `Optimizer`.
@@ -68,8 +72,11 @@ class NAdam(Optimizer):
     """Adam with Nesterov momentum.
 
     Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
-    steps: m and v as in `Adam`, mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2), theta -= lr ((1 - mu_t) / (1 - mu_1 ...
-    mu_t) g + mu_(t+1) / (1 - mu_1 ... mu_(t+1)) m) / (sqrt(v) / sqrt(1 - beta2^t) + eps).
+    steps. A step updates m and v as in `Adam`, then computes
+
+        mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)
+        m' = (1 - mu_t) / (1 - mu_1 ... mu_t) g + mu_(t+1) / (1 - mu_1 ... mu_(t+1)) m
+        theta -= lr m' / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 
     Args:
         params: see `Optimizer`.
@@ -130,9 +137,13 @@ class RAdam(Optimizer):
     """Rectified Adam: uses momentum alone until the variance of the adaptive rate can be computed.
 
     Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
-    steps: m and v as in `Adam`, rho = 2 / (1 - beta2) - 1, rho_t = rho - 2 t beta2^t / (1 - beta2^t). Where rho_t > 5,
-    r = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)) and theta -= lr r / (1 - beta1^t) * m sqrt(1 -
-    beta2^t) / (sqrt(v) + eps); else theta -= lr / (1 - beta1^t) * m.
+    steps. A step updates m and v as in `Adam`, then computes
+
+        rho = 2 / (1 - beta2) - 1
+        rho_t = rho - 2 t beta2^t / (1 - beta2^t)
+        r = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t))
+        theta -= lr r / (1 - beta1^t) * m sqrt(1 - beta2^t) / (sqrt(v) + eps), if rho_t > 5
+        theta -= lr / (1 - beta1^t) * m, otherwise
 
     Args:
         params: see `Optimizer`.

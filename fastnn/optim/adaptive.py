@@ -13,7 +13,10 @@ class Adagrad(Optimizer):
     """Adagrad: divides each element's step by the root of the sum of its squared gradients.
 
     Let g be the gradient (its negative if `maximize`) plus weight_decay * theta, and t the parameter's own number of
-    steps: sum += g^2, theta -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum) + eps).
+    steps. A step computes
+
+        sum += g^2
+        theta -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum) + eps)
 
     Args:
         params: see `Optimizer`.
@@ -77,8 +80,13 @@ AdaGrad = Adagrad
 class Adadelta(Optimizer):
     """Adadelta: scales steps by the ratio of the root mean squares of past steps and of gradients.
 
-    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta: s = rho s + (1 - rho) g^2, d = sqrt(a
-    + eps) / sqrt(s + eps) g, a = rho a + (1 - rho) d^2, theta -= lr d.
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step
+    computes
+
+        s = rho s + (1 - rho) g^2
+        d = sqrt(a + eps) / sqrt(s + eps) g
+        a = rho a + (1 - rho) d^2
+        theta -= lr d
 
     Args:
         params: see `Optimizer`.
@@ -132,9 +140,15 @@ class Adadelta(Optimizer):
 class RMSprop(Optimizer):
     """RMSprop: divides steps by the root of a decaying mean of squared gradients.
 
-    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta: s = alpha s + (1 - alpha) g^2, h = g /
-    (sqrt(s) + eps) and theta -= lr h; with momentum, b = momentum b + h and theta -= lr b. With `centered`, a mean
-    gradient a = alpha a + (1 - alpha) g is kept too, and s - a^2, or 0 if that is negative, replaces s in h.
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step
+    computes
+
+        s = alpha s + (1 - alpha) g^2
+        h = g / (sqrt(s) + eps)
+        theta -= lr h
+
+    With momentum, b = momentum b + h and theta -= lr b. With `centered`, a mean gradient a = alpha a + (1 - alpha) g is
+    kept too, and max(s - a^2, 0) replaces s in h.
 
     Args:
         params: see `Optimizer`.

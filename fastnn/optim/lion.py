@@ -12,9 +12,12 @@ from fastnn.optim.state import Layout
 class Lion(Optimizer):
     """Lion: steps of the same size for every element, in the direction of the sign of a momentum.
 
-    Let g be the gradient (its negative if `maximize`): theta -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay
-    theta), then m = beta2 m + (1 - beta2) g. Usual values are a learning rate three to ten times smaller than AdamW's
-    and a weight decay larger by that factor.
+    Let g be the gradient (its negative if `maximize`). A step computes
+
+        theta -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay theta)
+        m = beta2 m + (1 - beta2) g
+
+    Usual values are a learning rate three to ten times smaller than AdamW's and a weight decay larger by that factor.
 
     Args:
         params: see `Optimizer`.

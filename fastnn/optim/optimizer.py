@@ -33,7 +33,7 @@ class Optimizer:
         param_groups: one dict per group; options may be set between steps and are then checked.
         clip_grad_norm, zero_grad_after_step, error_if_nonfinite: as given; may be set between steps.
         last_grad_norm: the gradients' norm that the last step with `clip_grad_norm` found, or None.
-        skipped_steps: number of steps that were skipped since the norm was not finite.
+        skipped_steps: number of steps that were skipped because the norm was not finite.
 
     Raises:
         TypeError, ValueError: a parameter cannot be updated in place, is listed twice or shares memory with another

@@ -12,9 +12,13 @@ from fastnn.optim.state import Layout
 class SGD(Optimizer):
     """Stochastic gradient descent with optional momentum.
 
-    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta:
-    b = momentum * b + (1 - dampening) * g, in the first step b = g, and theta -= lr * b; or, with `nesterov`,
-    theta -= lr * (g + momentum * b). Without momentum, theta -= lr * g and no state is kept.
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step
+    computes
+
+        b = momentum b + (1 - dampening) g, or b = g in the first step
+        theta -= lr b, or theta -= lr (g + momentum b) with `nesterov`
+
+    Without momentum, theta -= lr g, and no state is kept.
 
     Args:
         params: see `Optimizer`.

@@ -16,7 +16,7 @@ from torch import Tensor
 from fastnn import functional as F
 from fastnn._autograd import count_writes
 from fastnn._types import AnyArray
-from fastnn.functional.max_pool import Pair
+from fastnn.functional.max_pool2d import Pair
 from fastnn.torch.autograd import Ran, array, check, check_products, fused
 from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
 
@@ -213,7 +213,7 @@ def scaled_dot_product_attention(
         is_causal: position i attends to positions up to i; not together with attn_mask.
         scale: 1 / sqrt(E) by default.
 
-        A fully masked row gives NaN, where torch gives zeros.
+    A fully masked row gives NaN, where torch gives zeros.
 
     Source: A. Vaswani et al., "Attention is all you need", NIPS 2017, equation 1.
     """

@@ -29,8 +29,9 @@ struct Calls : Arrays<T> {
   // call(kind, the first number of the arrays for this kind)
   template <class Call>
   int each_activation(Call call) {
-    int failed = 0;
-    for (int kind = FASTNN_IDENTITY; kind <= FASTNN_SOFTPLUS; ++kind) failed |= call(fastnn_activation(kind), 5 * kind);
+    int failed = 0, first = 0;
+#define FASTNN_ACTIVATION(name, NAME, ...) failed |= call(FASTNN_##NAME, first), first += 5;
+#include "steps/activations.inc"
     return failed;
   }
   int activation() {

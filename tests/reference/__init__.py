@@ -10,7 +10,7 @@ from reference.batch_norm import *
 from reference.group_norm import *
 from reference.layer_norm import *
 from reference.loss import *
-from reference.max_pool import *
+from reference.max_pool2d import *
 from reference.random import *
 from reference.softmax import *
 from reference.weight_norm import *

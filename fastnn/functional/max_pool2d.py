@@ -103,4 +103,5 @@ def max_pool2d_backward(
         kernel_size, stride, padding: as in forward.
         out: where to write dx, of shape `input_size`; must not overlap dy.
     """
-    return _core.max_pool2d_backward(dy, indices, tuple(input_size), *pooling(kernel_size, stride, padding), out)
+    shape = tuple(integer("input_size", size) for size in input_size)
+    return _core.max_pool2d_backward(dy, indices, shape, *pooling(kernel_size, stride, padding), out)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 from c_api import Functions
-from kernels.max_pool import MODES, Sizes
+from kernels.max_pool2d import MODES, Sizes
 from support import DTYPES, Array, guarded, refused, same_bits
 
 from fastnn import functional as F
@@ -96,7 +96,7 @@ def test_padding_of_one_axis(sizes: Sizes, isa: str) -> None:
             _check_reference(np.asarray(x, np.float64), sizes)
 
 
-def test_a_plane_alone_and_axes_ahead() -> None:
+def test_any_number_of_leading_axes() -> None:
     """Any number of leading axes is allowed; each plane is pooled by itself."""
     x = np.random.default_rng(4).standard_normal((2, 3, 4, 6, 8))
     y = F.max_pool2d(x, (3, 2), padding=(1, 0))
@@ -176,7 +176,7 @@ def test_indices_of_another_kind(given: Any) -> None:
 
 
 @pytest.mark.parametrize("at", range(27))
-def test_one_bad_place_is_found(at: int) -> None:
+def test_a_wrong_index_is_found(at: int) -> None:
     """A wrong index is found in any window: of 3 x 3, only the middle ones lie entirely within the plane."""
     x = np.random.default_rng(at).standard_normal((3, 4, 4))
     _, places = F.max_pool2d(x, 2, padding=1, return_indices=True)
