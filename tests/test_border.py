@@ -283,6 +283,10 @@ def test_batch_of_one(shape: tuple[int, ...]) -> None:
     sentence = r"^x: got one value per channel, shape \(1, 3.*, want at least two in training.*; .+"
     refused(lambda: F.batch_norm(x, mean, var, training=True, out=x), arrays, ValueError, sentence)
     assert F.batch_norm(x, mean, var).shape == shape
+    for several in [(1, 3, 2), (1, 3, 2, 1), (2, 3), (2, 3, 1)]:
+        values = np.arange(float(np.prod(several))).reshape(several)
+        y = F.batch_norm(values, None, None, training=True, eps=0.0)
+        np.testing.assert_allclose(y, np.sign(y), rtol=1e-12)  # one standard deviation on either side
 
 
 def _one_axis_backward() -> Any:

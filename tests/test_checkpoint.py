@@ -238,11 +238,18 @@ def test_files_that_are_gone(room):
     assert callback.best == room / names[1] and callback.last == room / names[2]
 
 
-def test_a_failed_write_is_not_counted(room, monkeypatch):
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_failed_write_is_not_counted(room, monkeypatch, error):
+    """The callback forgets a checkpoint that was not written, and no file of it is left."""
     callback = ModelCheckpoint(room, "loss", save_last=1)
     callback.on_epoch_end(jobs.trainer({"step": 1}, logs={"loss": 1.0}))
     before = callback.state_dict()
-    monkeypatch.setattr(os, "replace", lambda *_: os.stat(room / "missing"))
-    with pytest.raises(OSError):
+    files = sorted(os.listdir(room))
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(error):
         callback.on_epoch_end(jobs.trainer({"step": 2}, logs={"loss": 0.5}))
-    assert callback.state_dict() == before and callback.best.exists()
+    assert callback.state_dict() == before and callback.best.exists() and sorted(os.listdir(room)) == files

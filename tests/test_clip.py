@@ -165,6 +165,12 @@ def test_memory_that_comes_twice(norm_type: float) -> None:
     memory = np.ones(6)
     whole = clip_grad_norm_([memory], np.inf, norm_type)
     assert clip_grad_norm_([memory, memory[:]], np.inf, norm_type) == whole
+    assert clip_grad_norm_([memory] * 3, np.inf, norm_type) == whole
+    other = np.ones(3)
+    both = clip_grad_norm_([memory, other], np.inf, norm_type)
+    assert clip_grad_norm_([memory, other, memory, other, memory[:]], np.inf, norm_type) == both
+    clip_grad_norm_([memory, other, memory, memory], both / 2, norm_type)
+    np.testing.assert_allclose([*memory, *other], 0.5, rtol=1e-5)
     with pytest.raises(ValueError, match=r"parameters\[1\]: got memory that overlaps parameters\[0\]"):
         clip_grad_norm_([memory[:4], memory[2:]], np.inf, norm_type)
 

@@ -1,6 +1,8 @@
 """A generator is a position in a stream: what moves it, what restores it, and what is accepted as one."""
 
 import copy
+import importlib
+import inspect
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -173,30 +175,63 @@ def test_manual_seed() -> None:
     """manual_seed restarts the default generator and returns it."""
     draws = []
     for seed in (5, 5, 6):
+        fastnn.random.default_generator.state = {"seed": 9, "stream": 3, "offset": 77, "spawned": 2}
         assert fastnn.manual_seed(seed) is fastnn.random.default_generator
         draws.append((F.dropout(np.ones(300)), init.xavier_normal_(np.empty((30, 10)))))
     assert same_bits(draws[0][0], draws[1][0]) and same_bits(draws[0][1], draws[1][1])
     assert not same_bits(draws[0][0], draws[2][0])
+    fastnn.manual_seed(5).spawn(2)
     assert fastnn.manual_seed(5).state == Generator(5).state
 
 
+def _joined(*arrays: Any) -> Any:
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+def _linear(g: Any) -> Any:
+    layer = nn.Linear(9, 9, generator=g)
+    assert layer.bias is not None
+    return _joined(layer.weight.data, layer.bias.data)
+
+
+_FANS = [f"{by}_{kind}_" for by in ("xavier", "kaiming", "glorot", "he", "lecun") for kind in ("uniform", "normal")]
 USES: dict[str, Callable[[Any], Any]] = {
-    "uniform_": lambda g: random.uniform_(np.empty(99), generator=g),
-    "integers_": lambda g: random.integers_(np.empty(99, np.int64), 2**40, generator=g),
-    "permutation": lambda g: random.permutation(99, g),
-    "kaiming_normal_": lambda g: init.kaiming_normal_(np.empty((9, 9)), generator=g),
-    "dropout": lambda g: F.dropout(np.ones(999), generator=g),
-    "dropout_add_layer_norm": lambda g: F.dropout_add_layer_norm(np.ones((9, 9)), None, p=0.5, generator=g),
-    "bias_activation": lambda g: F.bias_activation(np.ones((9, 9)), None, p=0.5, generator=g),
-    "Dropout": lambda g: nn.Dropout(0.5, generator=g)(np.ones((9, 9)))[0],
-    "Linear": lambda g: nn.Linear(9, 9, generator=g).weight.data,
+    **{
+        f"random.{name}": lambda g, name=name: getattr(random, name)(np.empty(99), generator=g)
+        for name in ("uniform_", "normal_", "trunc_normal_", "bernoulli_", "exponential_")
+    },
+    "random.integers_": lambda g: random.integers_(np.empty(99, np.int64), 2**40, generator=g),
+    "random.permutation": lambda g: random.permutation(99, g),
+    **{
+        f"init.{name}": lambda g, name=name: getattr(init, name)(np.empty((9, 9)), generator=g)
+        for name in ("uniform_", "normal_", "trunc_normal_", "orthogonal_", *_FANS)
+    },
+    "init.sparse_": lambda g: init.sparse_(np.empty((9, 9)), 0.3, generator=g),
+    "functional.dropout": lambda g: F.dropout(np.ones(999), generator=g),
+    "functional.alpha_dropout": lambda g: F.alpha_dropout(np.ones(999), generator=g),
+    "functional.dropout2d": lambda g: F.dropout2d(np.ones((9, 99, 2, 2)), generator=g),
+    "functional.dropout_add_layer_norm": lambda g: F.dropout_add_layer_norm(np.ones((9, 9)), None, p=0.5, generator=g),
+    "functional.bias_activation": lambda g: F.bias_activation(np.ones((9, 9)), None, p=0.5, generator=g),
+    "nn.Dropout": lambda g: nn.Dropout(0.5, generator=g)(np.ones((9, 9)))[0],
+    "nn.Linear": _linear,
 }
+
+
+@pytest.mark.parametrize("module", ["random", "init", "functional", "nn"])
+def test_every_generator_argument_is_in_the_table(module: str) -> None:
+    package = importlib.import_module(f"fastnn.{module}")
+    for name in package.__all__:
+        if name != "as_generator" and callable(function := getattr(package, name)):
+            argument = inspect.signature(function).parameters.get("generator")
+            assert argument is None or f"{module}.{name}" in USES, name
 
 
 @pytest.mark.parametrize("use", USES)
 def test_what_a_generator_may_be(use: str) -> None:
     """Every function accepts a seed, NumPy's generator or None as generator."""
     draw = USES[use]
+    fastnn.manual_seed(5)
+    assert same_bits(draw(0), draw(Generator(0))) and not same_bits(draw(0), draw(7))
     assert same_bits(draw(7), draw(Generator(7))) and same_bits(draw(np.int64(7)), draw(Generator(7)))
     assert same_bits(draw(np.random.default_rng(1)), draw(np.random.default_rng(1)))
     numpys = np.random.default_rng(1)

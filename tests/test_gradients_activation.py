@@ -271,9 +271,12 @@ def test_dropped_values_are_zero(dtype: Any, value: float, isa: str) -> None:
 
 def test_options_are_passed() -> None:
     x = RNG.standard_normal((5, 7))
-    for name in ("leaky_relu", "elu", "softplus"):
-        y, dx = F.bias_activation(x, None, name, alpha=0.6), F.bias_activation_backward(x, x, None, name, alpha=0.6)[0]
-        assert same_bits(y, getattr(F, name)(x, 0.6)) and same_bits(dx, getattr(F, f"{name}_backward")(x, x, 0.6))
+    for name, option in [("leaky_relu", 0.6), ("elu", 0.6), ("softplus", 0.6), ("leaky_relu", 0), ("elu", 0.0)]:
+        y = F.bias_activation(x, None, name, alpha=option)
+        dx = F.bias_activation_backward(x, x, None, name, alpha=option)[0]
+        assert same_bits(y, getattr(F, name)(x, option)) and same_bits(dx, getattr(F, f"{name}_backward")(x, x, option))
+        if option == 0:
+            assert same_bits(np.abs(y), np.maximum(x, 0)) and same_bits(np.abs(dx), np.abs(np.where(x > 0, x, 0)))
 
 
 REFUSED: list[tuple[Callable[[Array], Any], str]] = [

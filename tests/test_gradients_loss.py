@@ -82,6 +82,21 @@ def test_softmax(name: str, dim: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_one_logit_above_all_others(dtype: Any, isa: str) -> None:
+    """A logit at any place of a row of any length that is far above the others takes all the probability."""
+    for n in range(1, 70):
+        for others in (0.0, -np.inf):
+            x = np.full((n, n), others, dtype)
+            np.fill_diagonal(x, 200 if others == 0 else 0)
+            np.testing.assert_allclose(F.softmax(x, 1), np.eye(n), atol=1e-80)
+            np.testing.assert_allclose(F.softmax(x, 0), np.eye(n), atol=1e-80)
+            want = np.where(np.eye(n), 0, others - x.max())
+            np.testing.assert_allclose(F.log_softmax(x, 1), want, atol=1e-80)
+            loss, dx = F.softmax_cross_entropy(x, np.arange(n))
+            assert abs(loss) <= 1e-80 and np.abs(dx).max() <= 1e-80
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(3, 5), (3, 40), (3, 3000)])
 @pytest.mark.parametrize("dim", [0, 1])
 def test_softmax_hard(shape: tuple[int, int], dim: int, dtype: Any, isa: str) -> None:

@@ -268,3 +268,13 @@ def test_not_finite() -> None:
     x[0, 0] = np.nan
     warnings = init.report(init.initialize(_deep(nn.ReLU, 2), seed=1), x).warnings
     assert warnings[0].startswith("0  Linear") and "the activation is not finite" in warnings[0]
+
+
+@pytest.mark.parametrize("scale", [1e20, 1e30])
+def test_signals_at_the_end_of_float32(scale: float) -> None:
+    """A signal whose square float32 cannot hold has a finite deviation and explodes."""
+    model = init.initialize(_deep(nn.ReLU, 2), seed=1)
+    model[0].weight.data *= np.float32(scale)
+    report = init.report(model, BATCH)
+    assert np.isfinite(report.layers[0].activation.std) and report.layers[0].activation.std > scale / 10
+    assert report.warnings[0].startswith("0  Linear") and "the activation explodes" in report.warnings[0]

@@ -215,6 +215,11 @@ def test_numbers_refused(build: Any, numbers: Mapping[str, Any]) -> None:
 
 REFUSED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda o: ours.StepLR("SGD", 1), "optimizer: got str, want an optimizer"),
+    (lambda o: ours.StepLR(o, 1, last_epoch=0), r"last_epoch: got 0 and no 'initial_lr' in param_groups\[0\]"),
+    (
+        lambda o: (o.param_groups[0].update(initial_lr=0.1), ours.StepLR(o, 1, last_epoch=3)),
+        r"last_epoch: got 3 and no 'initial_lr' in param_groups\[1\]",
+    ),
     (lambda o: ours.StepLR(o, 1, last_epoch=3), r"last_epoch: got 3 and no 'initial_lr' in param_groups\[0\]"),
     (
         lambda o: run(ours.ExponentialLR(o, 1e38), 2),

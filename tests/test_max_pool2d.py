@@ -1,5 +1,6 @@
 """Max pooling equals its reference and PyTorch exactly: values, positions, gradients, NaN anywhere; refusals."""
 
+import itertools
 import re
 from collections.abc import Callable
 from functools import partial
@@ -96,6 +97,18 @@ def test_padding_of_one_axis(sizes: Sizes, isa: str) -> None:
             _check_reference(np.asarray(x, np.float64), sizes)
 
 
+WINDOWS = [sizes for sizes in itertools.product((1, 2, 3), repeat=4) if sizes[:2] != (1, 1)]
+
+
+@pytest.mark.parametrize("sizes", WINDOWS, ids=str)
+def test_small_windows(sizes: tuple[int, int, int, int], isa: str) -> None:
+    """Every pair of small windows and strides gives the reference's values, without padding and with all of it."""
+    kernel, stride = sizes[:2], sizes[2:]
+    x = np.random.default_rng(7).standard_normal((2, 9, 37)).astype(np.float32)
+    for padding in {(0, 0), (kernel[0] // 2, kernel[1] // 2)}:
+        _check_reference(x, (kernel, stride, padding))
+
+
 def test_any_number_of_leading_axes() -> None:
     """Any number of leading axes is allowed; each plane is pooled by itself."""
     x = np.random.default_rng(4).standard_normal((2, 3, 4, 6, 8))
@@ -173,6 +186,18 @@ def test_indices_of_another_kind(given: Any) -> None:
         error,
         "^indices: got .*, want C-contig.*; .+",
     )
+
+
+@pytest.mark.parametrize("padding", [(1, 0), (0, 1), (1, 1)])
+def test_an_index_in_the_padding(padding: tuple[int, int]) -> None:
+    """The corner of the first window lies in the padding, whether only rows, only columns or both are padded."""
+    x = np.random.default_rng(8).standard_normal((3, 4, 4))
+    y, places = F.max_pool2d(x, 2, 2, padding, return_indices=True)
+    dy = np.ones_like(y)
+    F.max_pool2d_backward(dy, places, x.shape, 2, 2, padding)
+    places[1, 0, 0] = 0
+    run = partial(F.max_pool2d_backward, dy, places, x.shape, 2, 2, padding)
+    refused(run, {"dy": dy, "places": places}, ValueError, "^indices: got an index outside its window")
 
 
 @pytest.mark.parametrize("at", range(27))

@@ -25,6 +25,9 @@ def test_added_group(name: str, state_dtype: Any) -> None:
     groups = optimizer.param_groups
     optimizer.step(_arrays(2, 2))
     before = [everything(optimizer, [p])[:4] for p in params[:2]]
+    copied = [p.copy() for p in params[:2]]
+    unchanged = make(name, copied, **options)
+    unchanged.load_state_dict(optimizer.state_dict())
     optimizer.add_param_group({"params": params[2:], "lr": 0.5})
     assert [everything(optimizer, [p])[:4] for p in params[:2]] == before
     assert optimizer.param_groups is groups and [len(g["params"]) for g in groups] == [2, 1]
@@ -33,6 +36,9 @@ def test_added_group(name: str, state_dtype: Any) -> None:
     make(name, [alone], **options | {"lr": 0.5, "state_dtype": None}).step(_arrays(3, 3)[2:])
     optimizer.step(_arrays(3, 3))
     assert [optimizer.state_of(p)["step"] for p in params] == [2, 2, 1]
+    if state_dtype is None:
+        unchanged.step(_arrays(3, 3)[:2])
+        assert all(map(same_bits, copied, params[:2]))
     assert same_bits(params[2], alone)
 
 
@@ -52,6 +58,9 @@ def test_added_group(name: str, state_dtype: Any) -> None:
         (lambda p: {"params": [p[1], p[0]]}, r"^params\[\d\]: got memory that overlaps params\[\d\], want "),
         (lambda p: {"params": [p[1], p[1]]}, r"^params\[\d\]: got memory that overlaps params\[\d\], want "),
         (lambda p: {"params": [("a", p[1]), p[2]]}, "^params: got some .*, want "),
+        (lambda p: {"params": p[1:3], "param_names": ["a"]}, "^param_names: got 1 names for 2 parameters, want "),
+        (lambda p: {"params": p[1:3], "param_names": ["a", "b", "c"]}, "^param_names: got 3 names for 2 "),
+        (lambda p: {"params": p[1:3], "param_names": ["a", "a"]}, r"^params: got the names \['a'\] twice, want "),
     ],
 )
 def test_refused_group(make_group: Any, sentence: str) -> None:

@@ -222,6 +222,40 @@ def test_groups_and_kinds_of_params(name: str) -> None:
     np.testing.assert_array_equal(grouped[1], start[1])
 
 
+OTHER: dict[str, Any] = {
+    "lr": 0.3, "weight_decay": 0.2, "maximize": True, "eps": 0.1, "betas": (0.5, 0.6), "amsgrad": True,
+    "decoupled_weight_decay": True, "momentum": 0.7, "dampening": 0.3, "nesterov": True, "momentum_decay": 0.5,
+    "lr_decay": 0.4, "initial_accumulator_value": 0.7, "rho": 0.4, "alpha": 0.4, "centered": True,
+}  # fmt: skip
+WITHOUT_EFFECT = {"params", "foreach", "fused", "capturable", "differentiable"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_of_a_group(name: str) -> None:
+    """A group with another value of any option, before or after one with the default, steps as if it were alone."""
+    rng = np.random.default_rng(4)
+    start, grads = rng.standard_normal((2, 7)), rng.standard_normal((9, 2, 7))
+    grads *= 0.5 ** np.arange(9)[:, None, None]  # v becomes smaller, so that amsgrad matters
+    usual = {**full_state(name), "weight_decay": 0.1}
+    if "betas" in inspect.signature(getattr(optim, name)).parameters:
+        usual["betas"] = (0.8, 0.9)
+    for option in make(name, [start[0].copy()], **usual).param_groups[0].keys() - WITHOUT_EFFECT:
+        for changed in (0, 1):
+            grouped, alone = list(start.copy()), list(start.copy())
+            options = [{**usual, **({option: OTHER[option]} if i == changed else {})} for i in range(2)]
+            both = make(name, [{"params": [p], **given} for p, given in zip(grouped, options, strict=True)])
+            single = [make(name, [{"params": [p], **given}]) for p, given in zip(alone, options, strict=True)]
+            usually = [make(name, [p], **usual) for p in start.copy()]
+            for grad in grads:
+                both.step(list(grad))
+                for i in range(2):
+                    single[i].step([grad[i]])
+                    usually[i].step([grad[i]])
+            assert all(map(same_bits, grouped, alone)), option
+            default = usually[changed].param_groups[0]["params"][0]
+            assert usually[0].param_groups[0][option] == OTHER[option] or not same_bits(grouped[changed], default), option
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_float32_and_float64_in_one_list(name: str) -> None:
     """Both dtypes in one optimizer take the same steps as alone."""

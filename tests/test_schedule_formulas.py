@@ -220,7 +220,7 @@ PLATEAU: dict[str, tuple[dict[str, Any], list[float], list[float]]] = {
 
 @pytest.mark.parametrize("case", PLATEAU)
 def test_plateau(case: str) -> None:
-    """The rates are right at each step, and preview predicts them."""
+    """The rates are right at each step; preview predicts them from any step, and a state resumes at any step."""
     options, metrics, rates = PLATEAU[case]
     schedule = Plateau(make(bases=(1.0,)), **options)
     preview = schedule.preview(metrics)
@@ -229,6 +229,10 @@ def test_plateau(case: str) -> None:
         schedule.step(metric)
         assert schedule.get_last_lr() == [pytest.approx(rate, rel=1e-15, abs=0)] == preview[i + 1].tolist(), i
         assert schedule.last_epoch == i + 1
+        resumed = Plateau(make(bases=schedule.get_last_lr()), **options)
+        resumed.load_state_dict(schedule.state_dict())
+        for later in (schedule, resumed):
+            np.testing.assert_array_equal(later.preview(metrics[i + 1 :]), preview[i + 1 :])
 
 
 @pytest.mark.parametrize("best", [math.nan, math.inf, -math.inf, "1", True])

@@ -37,7 +37,10 @@ def as_named(group: Mapping[str, Any], offset: int) -> tuple[list[str], list[Any
         raise TypeError(f"params: got {type(params).__name__}, want a list of parameters; [parameter]")
     entries = [params] if single else list(params)
     if group.get("param_names") is not None:
-        entries = list(zip(group["param_names"], entries, strict=True))
+        given = list(group["param_names"])
+        if len(given) != len(entries):
+            raise ValueError(f"param_names: got {len(given)} names for {len(entries)} parameters, want one for each")
+        entries = list(zip(given, entries, strict=True))
     names, tensors, named = [], [], []
     for i, entry in enumerate(entries):
         pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
