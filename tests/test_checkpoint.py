@@ -181,12 +181,19 @@ def test_kept_checkpoints(room, seed):
     """The best k and the last n checkpoints stay, as a search over all scores selects them."""
     rng = random.Random(seed)
     top, last, mode = rng.randrange(4), rng.randrange(1, 4), rng.choice(["min", "max", "auto"])
-    callback = ModelCheckpoint(room, "loss", top, last, mode)
+    every = rng.choice([None, 1, 2])
+    callback = ModelCheckpoint(room, "loss", top, last, mode, every_n_steps=every)
     scores, is_better, last_steps = {}, Better("loss", mode), []
     for step in range(1, 15):
         score = rng.choice([1.0, 2.0, 3.0, -1.0, float("nan"), float("inf"), rng.random()])
-        callback.on_epoch_end(jobs.trainer({"step": step}, logs={"loss": score}))
-        scores[step], last_steps = score, [*last_steps, step][-last:]
+        trainer = jobs.trainer({"step": step}, logs={"loss": score}, has_stepped=True)
+        callback.on_batch_end(trainer)  # with every_n_steps = 1, this step's file is written twice
+        if rng.random() < 0.8:
+            callback.on_epoch_end(trainer)
+            scores[step] = score
+        elif every is None or step % every:
+            continue
+        last_steps = [*last_steps, step][-last:]
         ranked = sorted((s for s in scores if np.isfinite(scores[s])), key=lambda s: (-is_better.sign * scores[s], s))
         wanted = {f"step-{s:08}.safetensors" for s in ranked[:top] + last_steps}
         assert {path.name for path in room.iterdir()} == wanted, (step, scores)
@@ -194,7 +201,7 @@ def test_kept_checkpoints(room, seed):
         assert callback.best == (room / f"step-{ranked[0]:08}.safetensors" if ranked and top else None)
         if rng.random() < 0.3:  # as if a new process resumed
             state = callback.state_dict()
-            callback = ModelCheckpoint(room, "loss", top, last, mode)
+            callback = ModelCheckpoint(room, "loss", top, last, mode, every_n_steps=every)
             callback.load_state_dict(state)
 
 

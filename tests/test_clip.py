@@ -166,6 +166,7 @@ def test_memory_that_comes_twice(norm_type: float) -> None:
     whole = clip_grad_norm_([memory], np.inf, norm_type)
     assert clip_grad_norm_([memory, memory[:]], np.inf, norm_type) == whole
     assert clip_grad_norm_([memory] * 3, np.inf, norm_type) == whole
+    assert clip_grad_norm_([memory[:], memory[:], memory[:], memory], np.inf, norm_type) == whole
     other = np.ones(3)
     both = clip_grad_norm_([memory, other], np.inf, norm_type)
     assert clip_grad_norm_([memory, other, memory, other, memory[:]], np.inf, norm_type) == both

@@ -137,9 +137,11 @@ def indices(seed=None):
 def test_the_seed_chooses():
     fastnn.manual_seed(7)
     first = indices()
-    assert first == indices(7) != indices(8)
+    assert first == indices(7) != indices(8) and indices(0) != first
     fastnn.random.uniform_(np.empty(3))  # numbers drawn in between do not matter
     assert first == indices() == indices(7)
+    fastnn.manual_seed(0)
+    assert indices() == indices(0)
 
 
 @pytest.mark.parametrize("isa", fastnn.supported_isas())

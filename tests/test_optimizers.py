@@ -253,7 +253,9 @@ def test_every_option_of_a_group(name: str) -> None:
                     usually[i].step([grad[i]])
             assert all(map(same_bits, grouped, alone)), option
             default = usually[changed].param_groups[0]["params"][0]
-            assert usually[0].param_groups[0][option] == OTHER[option] or not same_bits(grouped[changed], default), option
+            assert usually[0].param_groups[0][option] == OTHER[option] or not same_bits(grouped[changed], default), (
+                option
+            )
 
 
 @pytest.mark.parametrize("name", NAMES)

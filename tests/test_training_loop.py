@@ -177,7 +177,8 @@ def test_the_loop_sets_the_mode_whatever_a_callback_did(hook):
         (1e-9, 1, [1, 2, 3, 4, 5]),
         (3, 2, [4, 5]),
         (0.25, 3, [3, 5]),
-        (np.float32(0.5), 9, [5]),
+        (np.float32(0.5), 1, [2, 4, 5]),
+        (np.float64(0.5), 9, [5]),
         (np.int64(4), 1, [4, 5]),
     ],
 )
