@@ -126,6 +126,19 @@ def test_what_was_saved(room):
             assert a.dtype == b.dtype and a.tobytes() == b.tobytes() and a.flags.writeable and a.flags.aligned
 
 
+def test_numbers_of_numpy(room):
+    """NumPy's scalars come back as Python's numbers and texts, NaN and infinity included, alone and within lists."""
+    floats = [
+        kind(x) for kind in (float, np.float64, np.float32, np.float16) for x in ("nan", "inf", "-inf", 1.5, -0.0)
+    ]
+    values = [*floats, np.int8(-3), np.uint64(2**64 - 1), np.bool_(True), np.str_("a")]
+    save_checkpoint(room / "a.safetensors", {"values": values, "tuple": tuple(values), "one": values[5]})
+    loaded = load_checkpoint(room / "a.safetensors")
+    for found in (loaded["values"], loaded["tuple"], [loaded["one"]]):
+        wanted = values if len(found) > 1 else [values[5]]
+        assert [repr(x) for x in found] == [repr(x.item() if isinstance(x, np.generic) else x) for x in wanted]
+
+
 @pytest.mark.parametrize(
     ("state", "error", "sentence"),
     [

@@ -12,7 +12,7 @@ from support import same_bits
 
 from fastnn import config, init, nn, runs
 from fastnn.__main__ import main
-from fastnn.data import train_validation_test_split
+from fastnn.data import train_test_split, train_validation_test_split
 from fastnn.random import default_generator, manual_seed
 from fastnn.runs.config import description
 from fastnn.runs.config.data import Data
@@ -253,6 +253,14 @@ def test_parts_of_the_digits(monkeypatch):
     """Training and test images are one set, split as the file says."""
     x, y = np.arange(80, dtype=np.float32).reshape(40, 2), np.arange(40) % 2
     monkeypatch.setattr("fastnn.runs.config.data.load_digits", lambda: ((x[:30], y[:30]), (x[30:], y[30:])))
+    drawn = []
+    for stratify in (False, True):
+        two = Data("digits", [0.7, 0.3], stratify=stratify, seed=5).load()
+        assert two[2] is None
+        for part, wanted in zip(two[:2], train_test_split(x, y, 0.3, stratify=stratify, seed=5), strict=True):
+            assert all(map(same_bits, part, wanted))
+        drawn.append(two[0][0])
+    assert not same_bits(*drawn)
     parts = Data("digits", [0.5, 0.3, 0.2], stratify=True, seed=4).load()
     want = train_validation_test_split(x, y, [0.5, 0.3, 0.2], stratify=True, seed=4)
     assert [len(labels) for _, labels in parts] == [20, 12, 8]

@@ -253,6 +253,11 @@ def test_no_layer_is_blamed_where_several_have_nan():
     (found,) = diagnose(nan, model=model, batch=DATA)
     assert "the parameters of 2 layers, and which was the first can no longer be told" in found.cause
     assert "detect_nan=True" in found.cause
+    nested = nn.Sequential(nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 6)), nn.Linear(6, CLASSES))
+    for layer in (nested[0][0], nested[0][2]):
+        layer.weight.data[0, 0] = math.nan
+    (found,) = diagnose(nan, model=nested, batch=DATA)
+    assert "the parameters of 2 layers" in found.cause
     trainer, history = SICK["nan"][0]()  # the last step has made all of them NaN
     (found,) = diagnose(history, model=trainer.model, batch=VALIDATION)
     assert "the parameters of 2 layers" in found.cause and "layer 0" not in found.cause
