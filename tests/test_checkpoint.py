@@ -110,7 +110,14 @@ def test_order_of_calls_of_the_system(room):
 
 def test_what_was_saved(room):
     """Every kind of value, dtype and memory order is restored; entries with the same path stay distinct."""
-    odd = {"a/b": np.zeros(1), "a": {"b": np.ones(1)}, "__metadata__": np.full(1, 2), "": {"a": np.full(1, 3)}}
+    four = {"a": {"b": {"c": np.full(1, 4)}, "b/c": np.full(1, 5)}, "a/b": {"c": np.full(1, 6)}, "a/b/c": np.full(1, 7)}
+    odd = {
+        "four": four,
+        "a/b": np.zeros(1),
+        "a": {"b": np.ones(1)},
+        "__metadata__": np.full(1, 2),
+        "": {"a": np.full(1, 3)},
+    }
     kinds = {str(np.dtype(c)): np.arange(3).astype(c) for c in "?bBhHiIlLefd"}
     orders = {"F": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "strided": np.arange(8)[::-2], "()": np.array(1.5)}
     state = (
@@ -147,6 +154,8 @@ def test_numbers_of_numpy(room):
         ({"a": np.array(["x"])}, TypeError, "a: got an array of <U1, want"),
         ({"a": [1, {2}]}, TypeError, "a/1: got set, want arrays, numbers"),
         ({"a": len}, TypeError, "a: got builtin"),
+        ({"a": '"' * 600_000}, ValueError, r"state: got \d+ bytes of names and numbers, want at most 1572864; keep"),
+        ({str(i): np.zeros(1) for i in range(20_000)}, ValueError, r"state: got \d+ bytes of names and numbers, want"),
         ({"a": "x" * 2_000_000}, ValueError, r"state: got \d+ bytes of names and numbers, want at most 1572864; keep"),
     ],
 )

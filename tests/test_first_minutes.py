@@ -1,5 +1,6 @@
 """The first minutes with the package: imports in a checkout, and the names that the documentation uses."""
 
+import importlib
 import inspect
 import re
 import shutil
@@ -14,6 +15,8 @@ import fastnn
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 FILES = {"h"}  # fastnn.h
+FACES = ["functional", "random", "init", "optim", "optim.lr_scheduler", "nn", "data", "training", "training.callbacks"]
+MODULES = ["fastnn", *(f"fastnn.{face}" for face in FACES)]
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,19 @@ def test_a_module_whose_package_is_missing() -> None:
         "else: sys.exit(1)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_star_import_has_every_public_name(module: str) -> None:
+    """`from module import *` has every class and function of fastnn that the module has without an underscore."""
+    package = importlib.import_module(module)
+    exported: dict[str, object] = {}
+    exec(f"from {module} import *", exported)
+    for name in dir(package):
+        value = getattr(package, name)
+        own = getattr(value, "__module__", "") or ""
+        if name[0] != "_" and callable(value) and own.startswith("fastnn"):
+            assert exported.get(name) is value, name
 
 
 def test_unknown_names() -> None:

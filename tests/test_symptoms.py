@@ -7,6 +7,7 @@ import pytest
 from training_tasks import CLASSES, DATA, RNG, VALIDATION, Softmax, make_model, make_trainer, no_bias, plain
 
 from fastnn import nn, optim
+from fastnn.diagnosis.catalogue import TEXTS
 from fastnn.training import History, diagnose
 
 
@@ -261,6 +262,32 @@ def test_no_layer_is_blamed_where_several_have_nan():
     trainer, history = SICK["nan"][0]()  # the last step has made all of them NaN
     (found,) = diagnose(history, model=trainer.model, batch=VALIDATION)
     assert "the parameters of 2 layers" in found.cause and "layer 0" not in found.cause
+
+
+ADVICE = {  # a word of the cause, a word of the remedy
+    "NaN or infinity": ("step that was too large", "detect_nan=True"),
+    "diverging": ("too high", "lower it"),
+    "plateau at log C": ("does not depend on the input", "overfit_one_batch"),
+    "loss does not fall": ("too low or too high", "Trainer.lr_find"),
+    "slow convergence": ("too low", "raise the rate"),
+    "spikes": ("outliers", "look at the batch"),
+    "overfitting": ("by heart", "EarlyStopping"),
+    "validation no better than a guess": ("do not belong", "look at samples"),
+    "validation better than training": ("harder", "Trainer.evaluate"),
+    "softmax before the loss": ("softmax of a softmax", "remove the softmax"),
+    "unscaled input": ("are initialised for", "subtract the mean"),
+    "dead units": ("biases", "LeakyReLU"),
+    "signal out of range": ("too small or too large", "fastnn.init.initialize"),
+}
+
+
+def test_causes_and_remedies():
+    """Each symptom has its own cause and remedy, in this order."""
+    assert ADVICE.keys() == TEXTS.keys()
+    for name, (of_cause, of_remedy) in ADVICE.items():
+        cause, remedy = TEXTS[name]
+        assert of_cause in cause and of_remedy in remedy, name
+        assert len({name, cause, remedy}) == 3
 
 
 def test_model_tells_which_layer_and_its_input():

@@ -259,6 +259,9 @@ def spoilt(x, row, column):
     ("call", "error", "sentence"),
     [
         (lambda t: t.fit((X[:0], Y[:0])), ValueError, r"train x: got shape \(0, 6\), want at least one sample; "),
+        (lambda t: t.fit((X[:-1], Y)), ValueError, r"train y: got shape \(50,\), want \(49,\), .*; "),
+        (lambda t: t.fit((X, Y), (X[:9], Y)), ValueError, r"validation y: got shape \(50,\), want \(9,\)"),
+        (lambda t: t.evaluate((X[:9], Y)), ValueError, r".* y: got shape \(50,\), want \(9,\)"),
         (lambda t: t.fit((X, Y[:-1])), ValueError, r"train y: got shape \(49,\), want \(50,\), .*; "),
         (lambda t: t.fit((X, Y[:, None])), ValueError, r"train y: got shape \(50, 1\), want \(50,\), one label"),
         (lambda t: t.fit((X, Y.astype(float))), ValueError, "metrics: got 'accuracy' for targets of float64, want "),
