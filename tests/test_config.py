@@ -249,6 +249,15 @@ def test_number_of_outputs(y, outputs, file):
     assert model(train[0])[0].shape == (3, outputs)
 
 
+def test_the_last_linear_layer_may_be_followed(file):
+    """Only the last Linear may leave out its size, wherever it stands; a ReLU and a norm behind it have that size."""
+    layers = 'layers = [{type = "Linear", out = 8}, {type = "Linear"}, {type = "LayerNorm"}, {type = "ReLU"}]'
+    described = config.read(file(GOOD, ("hidden = [8, 6]", layers)))
+    train = np.ones((3, 5), np.float32), np.arange(3)
+    model = build_model(described.network, described.layers, train, normalize=False)
+    assert [p.data.shape for p in model.parameters()] == [(8, 5), (8,), (3, 8), (3,), (3,), (3,)]
+
+
 def test_parts_of_the_digits(monkeypatch):
     """Training and test images are one set, split as the file says."""
     x, y = np.arange(80, dtype=np.float32).reshape(40, 2), np.arange(40) % 2
