@@ -279,6 +279,22 @@ def test_options_are_passed() -> None:
             assert same_bits(np.abs(y), np.maximum(x, 0)) and same_bits(np.abs(dx), np.abs(np.where(x > 0, x, 0)))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("slope", [-2.0, -0.5, 0.0, 1.0, 2.5])
+def test_any_slope(slope: float, dtype: Any, isa: str) -> None:
+    """A slope or alpha may be negative, 0 or larger than 1."""
+    x = np.concatenate([np.linspace(-3, 3, 61), [0.0, -0.0]]).astype(dtype)
+    dy = np.linspace(1, 2, x.size).astype(dtype)
+    assert same_bits(F.leaky_relu(x, slope), np.where(x > 0, x, dtype(slope) * x))
+    assert same_bits(F.leaky_relu_backward(dy, x, slope), np.where(x > 0, dy, dtype(slope) * dy))
+    wide = x.astype(np.float64)
+    tolerance = 1e-6 if dtype is np.float32 else 1e-14
+    want = np.where(x > 0, wide, slope * np.expm1(wide))
+    np.testing.assert_allclose(F.elu(x, slope), want, rtol=tolerance, atol=1e-300)
+    want = dy * np.where(x > 0, 1, slope * np.exp(wide))
+    np.testing.assert_allclose(F.elu_backward(dy, x, slope), want, rtol=tolerance)
+
+
 REFUSED: list[tuple[Callable[[Array], Any], str]] = [
     *(
         (call, f"^{name}: got {re.escape(repr(value))}, want a finite number")

@@ -222,6 +222,22 @@ def test_groups_and_kinds_of_params(name: str) -> None:
     np.testing.assert_array_equal(grouped[1], start[1])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "state_dtype"),
+    [(np.float64, None), (np.float32, None), (np.float32, "bfloat16"), (np.float32, "int8")],
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gradient_of_zeros_moves_nothing(name: str, dtype: Any, state_dtype: Any, isa: str) -> None:
+    """Elements that have never had a gradient stay, beside others that move."""
+    param = np.linspace(-1, 1, 150).astype(dtype)
+    before, grad = param.copy(), np.zeros(150, dtype)
+    grad[::7] = 1
+    optimizer = make(name, [param], weight_decay=0.0, state_dtype=state_dtype)
+    for _ in range(8):
+        optimizer.step([grad])
+    assert same_bits(param[grad == 0], before[grad == 0]) and (param[grad != 0] < before[grad != 0]).all()
+
+
 OTHER: dict[str, Any] = {
     "lr": 0.3, "weight_decay": 0.2, "maximize": True, "eps": 0.1, "betas": (0.5, 0.6), "amsgrad": True,
     "decoupled_weight_decay": True, "momentum": 0.7, "dampening": 0.3, "nesterov": True, "momentum_decay": 0.5,
