@@ -1,14 +1,13 @@
 """0 is a value like any other: an optional argument that is 0 is not taken for one that is not given."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn, optim, random
 from fastnn import functional as F
+from fastnn import nn, optim, random
 from fastnn.data import Normalize, cross_validate
 from fastnn.training import EarlyStopping, Trainer, check_initial_loss
 
@@ -40,7 +39,7 @@ def test_eps_of_rms_norm() -> None:
 def test_ignored_class(ignore_index: int) -> None:
     """Rows of an ignored class count in neither loss, gradient nor count."""
     logits = RNG.normal(size=(40, 3))
-    kept = Y != ignore_index
+    kept = ignore_index != Y
     for loss, x in ((F.softmax_cross_entropy, logits), (F.nll_loss, F.log_softmax(logits, 1))):
         value, dx, count = loss(x, Y, ignore_index=ignore_index, return_count=True)
         alone, of_kept, number = loss(x[kept], Y[kept], return_count=True)
