@@ -217,6 +217,37 @@ USES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+BAD: dict[str, Callable[[Any, Generator], Any]] = {
+    "uniform_": lambda x, g: random.uniform_(x, 2.0, 1.0, generator=g),
+    "normal_": lambda x, g: random.normal_(x, 0.0, -1.0, generator=g),
+    "trunc_normal_": lambda x, g: random.trunc_normal_(x, a=1.0, b=-1.0, generator=g),
+    "bernoulli_": lambda x, g: random.bernoulli_(x, 2.0, generator=g),
+    "exponential_": lambda x, g: random.exponential_(x, 0.0, generator=g),
+    "integers_": lambda x, g: random.integers_(x.astype(np.int64), 3, 3, generator=g),
+    "permutation": lambda x, g: random.permutation(-1, g),
+    "orthogonal_": lambda x, g: init.orthogonal_(x, float("inf"), generator=g),
+    "sparse_": lambda x, g: init.sparse_(x, 0.5, -1.0, generator=g),
+    "sparse_'s share": lambda x, g: init.sparse_(x, 1.5, generator=g),
+    "xavier_uniform_": lambda x, g: init.xavier_uniform_(x, float("nan"), generator=g),
+    "kaiming_normal_": lambda x, g: init.kaiming_normal_(x, mode="fan", generator=g),
+    "kaiming_uniform_": lambda x, g: init.kaiming_uniform_(x, nonlinearity="cos", generator=g),
+    "Linear": lambda x, g: nn.Linear(3, 0, generator=g),
+    "random_raw": lambda x, g: g.random_raw(-1),
+    "advance": lambda x, g: g.advance(-1),
+    "spawn": lambda x, g: g.spawn(-1),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_refused_draws_nothing(name: str) -> None:
+    """A call with a bad option changes neither the generator nor the tensor."""
+    generator = Generator(3).advance(100)
+    before, x = generator.state, np.full((6, 6), 7.0)
+    with pytest.raises(ValueError, match="got .*, want "):
+        BAD[name](x, generator)
+    assert generator.state == before and (x == 7).all()
+
+
 @pytest.mark.parametrize("module", ["random", "init", "functional", "nn"])
 def test_every_generator_argument_is_in_the_table(module: str) -> None:
     package = importlib.import_module(f"fastnn.{module}")

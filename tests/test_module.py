@@ -144,6 +144,26 @@ def test_tree_is_found_through_attributes():
         net(np.ones((1, 2)))
 
 
+class Lists(nn.Module):
+    """A module whose arrays, parameters and modules are in a list and a tuple."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.tables = [np.full(2, value), np.full(3, value)]
+        self.mixed = (nn.Parameter(np.full(2, value)), nn.Linear(2, 1), np.full(1, value), "text", None)
+
+
+def test_arrays_in_lists():
+    """Arrays, parameters and modules in a list or tuple are found, saved and loaded; other items are left alone."""
+    source, target = Lists(1.0), Lists(2.0)
+    assert sorted(source.state_dict()) == [
+        "mixed.0", "mixed.1.bias", "mixed.1.weight", "mixed.2", "tables.0", "tables.1"
+    ]  # fmt: skip
+    assert [name for name, _ in source.named_parameters()] == ["mixed.0", "mixed.1.weight", "mixed.1.bias"]
+    target.load_state_dict(source.state_dict())
+    assert (target.tables[1] == 1).all() and (target.mixed[2] == 1).all() and (target.mixed[0].data == 1).all()
+
+
 def test_train_and_eval_reach_every_module():
     model = nn.Sequential(nn.Sequential(nn.Dropout()), nn.ReLU())
     assert all(module.training for module in model.modules())

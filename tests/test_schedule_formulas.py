@@ -204,6 +204,7 @@ PLATEAU: dict[str, tuple[dict[str, Any], list[float], list[float]]] = {
     "absolute, beyond it": ({**HALF, "threshold": 0.25, "threshold_mode": "abs"}, [4, 3.7, 3.4], [1, 1, 1]),
     "max, at the bound": ({**HALF, "mode": "max", "threshold": 0.25}, [4, 5, 5.1, 6.375], [1, 0.5, 0.5, 0.25]),
     "max, absolute": ({**HALF, "mode": "max", "threshold": 1, "threshold_mode": "abs"}, [4, 5, 5.5], [1, 0.5, 0.5]),
+    "absolute, beyond 1": ({**HALF, "threshold": 2, "threshold_mode": "abs"}, [9, 6.9, 5, 2.9], [1, 1, 0.5, 0.5]),
     "default threshold": ({**HALF, "threshold": 1e-4}, [1, 0.9999, 0.99985], [1, 0.5, 0.5]),
     "a fall as small as eps": ({**HALF, "eps": 0.5}, [1, 1, 1], [1, 1, 1]),
     "one larger than eps": ({**HALF, "eps": 0.49}, [1, 1, 1], [1, 0.5, 0.5]),
