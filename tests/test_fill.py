@@ -109,7 +109,14 @@ def test_exponential_values(dtype: Any, isa: str) -> None:
         assert out.min() >= 0 and np.isfinite(out).all()
 
 
-@pytest.mark.parametrize("limits", [(0, 1), (0, 10), (-3, 4), (0, 2**32), (-(2**63), 2**63), (2**63 - 1, 2**63)])
+INTERVALS = [
+    *((0, 1), (0, 10), (-3, 4), (2**63 - 1, 2**63), (-(2**63), 2**63)),
+    *((0, 2**k + d) for k in (31, 32, 33, 40, 62) for d in (-1, 0, 1)),
+    *((-(2**50), 3), (-(2**63), 2**63 - 1), (-(2**63), 5)),
+]
+
+
+@pytest.mark.parametrize("limits", INTERVALS)
 def test_integers(limits: tuple[int, int], isa: str) -> None:
     """Values are low + floor((high - low) w / 2^64), in exact integers."""
     low, high = limits

@@ -243,7 +243,7 @@ def test_what_is_refused_draws_nothing(name: str) -> None:
     """A call with a bad option changes neither the generator nor the tensor."""
     generator = Generator(3).advance(100)
     before, x = generator.state, np.full((6, 6), 7.0)
-    with pytest.raises(ValueError, match="got .*, want "):
+    with pytest.raises(ValueError, match=r"got .*, want "):
         BAD[name](x, generator)
     assert generator.state == before and (x == 7).all()
 

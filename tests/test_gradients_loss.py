@@ -81,6 +81,24 @@ def test_softmax(name: str, dim: int) -> None:
     assert_torch([y, dx], [theirs, leaf.grad])
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (3, 40), (40, 3), (3, 70), (2, 20, 3)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_shift_changes_nothing(dtype: Any, shape: tuple[int, ...], isa: str) -> None:
+    """A number added to all logits changes no result, along any axis; here the sums are exact in float32."""
+    x = np.random.default_rng(5).integers(-300, 300, shape).astype(dtype) / 64
+    for shift in (-(2.0**14), 2.0**14):
+        for dim in range(len(shape)):
+            np.testing.assert_allclose(F.log_softmax(x + dtype(shift), dim), F.log_softmax(x, dim), rtol=1e-6)
+            np.testing.assert_allclose(F.softmax(x + dtype(shift), dim), F.softmax(x, dim), rtol=1e-6)
+        if len(shape) == 2:
+            labels = np.arange(shape[0]) % shape[1]
+            for smoothing in (0.0, 0.3):
+                loss, dx = F.softmax_cross_entropy(x, labels, label_smoothing=smoothing)
+                shifted, dshifted = F.softmax_cross_entropy(x + dtype(shift), labels, label_smoothing=smoothing)
+                assert shifted == pytest.approx(loss, rel=1e-5)
+                np.testing.assert_allclose(dshifted, dx, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_logit_above_all_others(dtype: Any, isa: str) -> None:
     """A logit at any place of a row of any length that is far above the others takes all the probability."""

@@ -108,7 +108,7 @@ def test_stats_tell_what_happens() -> None:
     x = np.ones(1_000_000, np.float32)
     y = F.relu(x)
     first = fastnn.memory_stats()
-    assert first["system_allocations"] == before["system_allocations"] + 1
+    assert first["system_allocations"] == before["system_allocations"] + 1 and first["reuses"] == before["reuses"]
     assert first["used_blocks"] == before["used_blocks"] + 1
     size = first["used_bytes"] - before["used_bytes"]
     assert x.nbytes <= size <= x.nbytes + (2 << 20)
