@@ -252,6 +252,22 @@ def test_clip_then_step(name: str, options: dict[str, Any], dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_one_norm_of_both_dtypes(name: str) -> None:
+    """The norm is that of all gradients, whatever their dtypes and order, and all are scaled by it."""
+    rng = np.random.default_rng(6)
+    for dtypes in ([np.float32, np.float64], [np.float64, np.float32, np.float64], [np.float32, np.float64] * 2):
+        grads = [rng.standard_normal(40).astype(dtype) for dtype in dtypes]
+        params, apart = ([np.ones(40, dtype) for dtype in dtypes] for _ in range(2))
+        optimizer = make(name, params, clip_grad_norm=0.5)
+        optimizer.step(grads)
+        norm = np.linalg.norm(np.concatenate([g.astype(np.float64) for g in grads]))
+        assert optimizer.last_grad_norm == pytest.approx(norm, rel=1e-6)
+        make(name, apart).step([(g * (0.5 / norm)).astype(g.dtype) for g in grads])
+        for a, b in zip(params, apart, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_limit_that_is_not_reached(name: str) -> None:
     """A limit above the norm changes no bit; the limit may be set, changed and removed between steps."""
     limited, free = _gradients(np.float32, 5), _gradients(np.float32, 5)

@@ -109,14 +109,14 @@ def test_exponential_values(dtype: Any, isa: str) -> None:
         assert out.min() >= 0 and np.isfinite(out).all()
 
 
-INTERVALS = [
+RANGES = [
     *((0, 1), (0, 10), (-3, 4), (2**63 - 1, 2**63), (-(2**63), 2**63)),
     *((0, 2**k + d) for k in (31, 32, 33, 40, 62) for d in (-1, 0, 1)),
     *((-(2**50), 3), (-(2**63), 2**63 - 1), (-(2**63), 5)),
 ]
 
 
-@pytest.mark.parametrize("limits", INTERVALS)
+@pytest.mark.parametrize("limits", RANGES)
 def test_integers(limits: tuple[int, int], isa: str) -> None:
     """Values are low + floor((high - low) w / 2^64), in exact integers."""
     low, high = limits
@@ -262,3 +262,5 @@ def test_constant() -> None:
     for dtype in DTYPES:
         np.testing.assert_array_equal(random.normal_(np.empty(99, dtype), 2.0, 0.0), 2.0)
         np.testing.assert_array_equal(random.trunc_normal_(np.empty(99, dtype), 1.5, 0.0), 1.5)
+        for a, b in ((1.5, 2.0), (-1.0, 1.5), (1.5, 1.5)):  # the mean is an end of the interval
+            np.testing.assert_array_equal(random.trunc_normal_(np.empty(99, dtype), 1.5, 0.0, a, b), 1.5)

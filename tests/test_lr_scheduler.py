@@ -267,6 +267,20 @@ def test_refused(call: Callable[[Any], Any], sentence: str) -> None:
 
 
 @pytest.mark.parametrize("name", PURE)
+def test_a_group_that_came_later(name: str) -> None:
+    """A schedule made before the optimizer got a further group raises, and changes no rate."""
+    optimizer = make()
+    schedule = PURE[name](ours, optimizer)
+    optimizer.add_param_group({"params": [np.ones(3, np.float32)]})
+    before = [dict(group) for group in optimizer.param_groups]
+    with pytest.raises(ValueError, match=r"base_lrs: got .*, want "):
+        schedule.step()
+    assert [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups] == [
+        {k: v for k, v in group.items() if k != "params"} for group in before
+    ]
+
+
+@pytest.mark.parametrize("name", PURE)
 def test_bad_states(name: str) -> None:
     """A state with other keys or values is refused and changes nothing."""
     schedule = PURE[name](ours, make())

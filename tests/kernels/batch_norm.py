@@ -1,5 +1,6 @@
 """Batch norm."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -200,21 +201,32 @@ for _channels_last, _shape in ((False, IMAGE), (True, (ROWS, 3, COLUMNS))):
 
 
 def _c_batch_norm(c: Any, a: Any) -> Any:
-    x, w, b, r, y = a(5, 4, 3), a(4), a(4), a(5, 4, 3), a(5, 4, 3)
-    ours, theirs = [a(4), np.abs(a(4))], []
-    theirs = [t.copy() for t in ours]
-    mean, rstd = np.empty(4), np.empty(4)
-    c.batch_norm(y, mean, rstd, *ours, x, w, b, r, 5, 4, 3, 0.1, 1e-3, 1, 1, 1)
-    want = F.batch_norm(x, *theirs, w, b, True, 0.1, 1e-3, residual=r, activation="relu", return_stats=True)
-    return [y, mean, rstd, *ours], [*want, *theirs]
+    got: list[Array] = []
+    wanted: list[Array] = []
+    for training, unbiased, relu in itertools.product((0, 1), repeat=3):
+        x, w, b, r, y = a(5, 4, 3), a(4), a(4), a(5, 4, 3), a(5, 4, 3)
+        ours = [a(4), np.abs(a(4))]
+        theirs = [t.copy() for t in ours]
+        mean, rstd = np.empty(4), np.empty(4)
+        c.batch_norm(y, mean, rstd, *ours, x, w, b, r, 5, 4, 3, 0.1, 1e-3, training, unbiased, relu)
+        options: dict[str, Any] = {"unbiased": bool(unbiased), "activation": "relu" if relu else None}
+        want = F.batch_norm(x, *theirs, w, b, bool(training), 0.1, 1e-3, residual=r, return_stats=True, **options)
+        got += [y, mean, rstd, *ours]
+        wanted += [*want, *theirs]
+    return got, wanted
 
 
 def _c_batch_norm_backward(c: Any, a: Any) -> Any:
-    x, dy, w, dx, dr, dw, db = a(5, 4, 3), a(5, 4, 3), a(4), a(5, 4, 3), a(5, 4, 3), a(4), a(4)
-    y, mean, rstd = F.batch_norm(x, None, None, w, None, True, activation="relu", return_stats=True)
-    c.batch_norm_backward(dx, dr, dw, db, dy, x, y, w, mean, rstd, 5, 4, 3, 1)
-    dx2, dw2, db2, dr2 = F.batch_norm_backward(dy, x, w, mean, rstd, y=y, residual=True)
-    return [dx, dr, dw, db], [dx2, dr2, dw2, db2]
+    got: list[Array] = []
+    wanted: list[Array] = []
+    for training in (0, 1):
+        x, dy, w, dx, dr, dw, db = a(5, 4, 3), a(5, 4, 3), a(4), a(5, 4, 3), a(5, 4, 3), a(4), a(4)
+        y, mean, rstd = F.batch_norm(x, None, None, w, None, True, activation="relu", return_stats=True)
+        c.batch_norm_backward(dx, dr, dw, db, dy, x, y, w, mean, rstd, 5, 4, 3, training)
+        dx2, dw2, db2, dr2 = F.batch_norm_backward(dy, x, w, mean, rstd, bool(training), y=y, residual=True)
+        got += [dx, dr, dw, db]
+        wanted += [dx2, dr2, dw2, db2]
+    return got, wanted
 
 
 C_CASES = {"batch_norm": _c_batch_norm, "batch_norm_backward": _c_batch_norm_backward}
