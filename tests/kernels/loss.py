@@ -1,5 +1,6 @@
 """Losses."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -137,45 +138,62 @@ def _c_softmax_cross_entropy(c: Any, a: Any) -> Any:
 
 
 def _c_softmax_cross_entropy_soft(c: Any, a: Any) -> Any:
-    x, t, d, loss = a(5, 7), np.abs(a(5, 7)), a(5, 7), np.empty(5)
-    c.softmax_cross_entropy_soft(d, loss, x, t, None, 5, 7, 0.1, 1.0)
-    want = F.softmax_cross_entropy(x, t, reduction="none", label_smoothing=0.1)
-    return [loss.astype(x.dtype), d], list(want)
+    x, t, got, want = a(5, 7), np.abs(a(5, 7)), [], []
+    for w, smoothing in itertools.product((None, np.abs(a(7))), (0.0, 0.1)):
+        d, loss = a(5, 7), np.empty(5)
+        c.softmax_cross_entropy_soft(d, loss, x, t, w, 5, 7, smoothing, 1.0)
+        got += [loss.astype(x.dtype), d]
+        want += F.softmax_cross_entropy(x, t, w, reduction="none", label_smoothing=smoothing)
+    return got, want
 
 
 def _c_nll_loss(c: Any, a: Any) -> Any:
-    x, d, loss = a(5, 7), a(5, 7), np.empty(5)
-    c.nll_loss(d, loss, x, LABELS, None, 5, 7, 1.0)
-    return [loss.astype(x.dtype), d], list(F.nll_loss(x, LABELS, ignore_index=-1, reduction="none"))
+    x, got, want = a(5, 7), [], []
+    for w in (None, np.abs(a(7))):
+        d, loss = a(5, 7), np.empty(5)
+        c.nll_loss(d, loss, x, LABELS, w, 5, 7, 1.0)
+        got += [loss.astype(x.dtype), d]
+        want += F.nll_loss(x, LABELS, w, -1, "none")
+    return got, want
 
 
-def _c_by_element(name: str, *more: Any, **options: Any) -> Case:
+def _c_by_element(name: str, *options_of: tuple[tuple[Any, ...], dict[str, Any]]) -> Case:
+    """A case for pairs of further arguments in C and options in Python."""
+
     def case(c: Any, a: Any) -> Any:
-        x, t, d, loss = a(40), np.abs(a(40)), a(40), np.empty(1)
-        getattr(c, name)(d, loss, x, t, *more, 1 / 40)
-        value, gradient = getattr(F, name)(x, t, **options)
-        np.testing.assert_allclose(loss, value, rtol=1e-15)
-        return [d], [gradient]
+        x, t, got, want = a(40), np.abs(a(40)), [], []
+        for arguments, options in options_of:
+            d, loss = a(40), np.empty(1)
+            getattr(c, name)(d, loss, x, t, 40, *arguments, 1 / 40)
+            value, gradient = getattr(F, name)(x, t, **options)
+            np.testing.assert_allclose(loss, value, rtol=1e-15)
+            got.append(d)
+            want.append(gradient)
+        return got, want
 
     return case
 
 
 def _c_binary_cross_entropy_with_logits(c: Any, a: Any) -> Any:
-    x, t, w, q, d, loss = a(40), np.abs(a(40)), np.abs(a(40)), np.abs(a(40)), a(40), np.empty(1)
-    c.binary_cross_entropy_with_logits(d, loss, x, t, w, q, 40, 1 / 40)
-    value, gradient = F.binary_cross_entropy_with_logits(x, t, w, pos_weight=q)
-    np.testing.assert_allclose(loss, value, rtol=1e-15)
-    return [d], [gradient]
+    x, t, ones, got, want = a(40), np.abs(a(40)), np.ones(40, a(1).dtype), [], []
+    for w, q in ((None, None), (np.abs(a(40)), ones), (np.abs(a(40)), np.abs(a(40)))):  # weights come together
+        d, loss = a(40), np.empty(1)
+        c.binary_cross_entropy_with_logits(d, loss, x, t, w, None if w is None else q, 40, 1 / 40)
+        value, gradient = F.binary_cross_entropy_with_logits(x, t, w, pos_weight=q)
+        np.testing.assert_allclose(loss, value, rtol=1e-15)
+        got.append(d)
+        want.append(gradient)
+    return got, want
 
 
 C_CASES = {
     "softmax_cross_entropy": _c_softmax_cross_entropy,
     "softmax_cross_entropy_soft": _c_softmax_cross_entropy_soft,
     "nll_loss": _c_nll_loss,
-    "mse_loss": _c_by_element("mse_loss", 40),
-    "l1_loss": _c_by_element("l1_loss", 40),
-    "huber_loss": _c_by_element("huber_loss", 40, 0.5, delta=0.5),
-    "kl_div": _c_by_element("kl_div", 40, 1, log_target=True),
+    "mse_loss": _c_by_element("mse_loss", ((), {})),
+    "l1_loss": _c_by_element("l1_loss", ((), {})),
+    "huber_loss": _c_by_element("huber_loss", ((0.5,), {"delta": 0.5}), ((1.0,), {})),
+    "kl_div": _c_by_element("kl_div", ((1,), {"log_target": True}), ((0,), {})),
     "binary_cross_entropy_with_logits": _c_binary_cross_entropy_with_logits,
 }
 
