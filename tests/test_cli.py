@@ -137,6 +137,15 @@ def test_resume_after_a_kill(pairs, saved, file, tmp_path, capsys):
     assert finder_of(run) == finder_of(whole) and bool(finder_of(run)) == bool(finder)
 
 
+def test_a_schedule_begins_at_the_found_rate(file, tmp_path):
+    """The schedule is made after the search, so that its base is the found rate."""
+    path = file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"'), ('"OneCycleLR"', '"StepLR"\nstep_size = 100000'))
+    run = runs.Run(config.read(path))
+    run.fit(tmp_path)
+    (group,) = run.optimizer.param_groups
+    assert group["lr"] == group["initial_lr"] == run.finder.suggestions["valley"] != 1e-3
+
+
 def finder_of(run):
     """Return the learning-rate search that a run's directory keeps for the page."""
     with np.load(run / "evaluation.npz") as arrays:
