@@ -12,6 +12,7 @@ import pytest
 from fastnn import demo, nn
 from fastnn.__main__ import main
 from fastnn.data import load_digits
+from fastnn.runs.demo import BATCH_SIZE
 
 ONE_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds")
 FILES = ["configuration.json", "curves.png", "evaluation.npz", "history.json", "model.safetensors"]
@@ -110,6 +111,26 @@ def test_the_recipe():
     assert rates == pytest.approx(3e-3 * np.concatenate([climb, fall]), abs=1e-12)
     short = demo.build_trainer(demo.build_model(), 5).scheduler  # has one step to climb in
     assert short.preview(2)[:, 0] == pytest.approx([3e-5, 3e-3])
+
+
+def test_the_rate_falls_to_the_last_step(tmp_path, monkeypatch):
+    """The schedule spans all steps, the short last batch of each epoch included."""
+    require_extra()
+    rng = np.random.default_rng(0)
+    part = rng.random((3 * BATCH_SIZE + 1, 784), np.float32), rng.integers(0, 10, 3 * BATCH_SIZE + 1)
+    monkeypatch.setattr("fastnn.runs.demo.load_digits", lambda: (part, part))
+    trainers = []
+
+    def build_trainer(model, steps):
+        trainers.append(demo_trainer(model, steps))
+        return trainers[0]
+
+    demo_trainer = demo.build_trainer
+    monkeypatch.setattr("fastnn.runs.demo.build_trainer", build_trainer)
+    demo.train(epochs=3, directory=tmp_path)
+    assert trainers[0].step == 12
+    wanted = demo_trainer(demo.build_model(), 12).scheduler.preview(12)[:, 0]
+    assert trainers[0].history.steps["lr"] == pytest.approx(wanted[:12].tolist())
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,15 @@ def test_one_batch_is_learnt_with_dropout_in_the_model():
     assert "learnt by heart" in str(verdict)
 
 
+def test_a_batch_that_is_known_already():
+    """Without a step, no parameter counts as one that does not move."""
+    trainer = make_trainer(plain())
+    batch = DATA[0][:32], DATA[1][:32]
+    trainer.fit(batch, epochs=400, batch_size=32, verbose=False)
+    verdict = overfit_one_batch(trainer, batch)
+    assert verdict.steps == 0 and verdict.ok and verdict.idle == ()
+
+
 class Forgets(nn.Linear):
     """A layer whose weight gets no gradient."""
 
@@ -261,6 +270,29 @@ def test_broken_backward_is_named(fault):
     assert verdict.error > 1e-3 and verdict.worst in verdict.wrong and verdict.worst in str(verdict)
     if fault != "x":
         assert set(verdict.place) == {0} and verdict.computed - verdict.measured == pytest.approx(0.01, rel=1e-3)
+
+
+class Poisoned(nn.Linear):
+    """A layer whose bias gets a gradient with NaN."""
+
+    def __call__(self, x):
+        y, backward = super().__call__(x)
+
+        def spoilt(dy, input_grad=True):
+            dx = backward(dy, input_grad)
+            self.bias.grad[-1] = np.nan
+            return dx
+
+        return y, spoilt
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_gradient_with_nan_is_wrong(place):
+    """NaN in one gradient is found, whichever parameters come before and after it."""
+    layers = [nn.Linear(10, 8), nn.Tanh(), nn.Linear(8, CLASSES)]
+    layers[place] = Poisoned(10, 8) if place == 0 else Poisoned(8, CLASSES)
+    verdict = check_gradients(nn.Sequential(*layers), MEAN, (DATA[0][:6], DATA[1][:6]), samples=100)
+    assert not verdict.ok and verdict.wrong == (f"{place}.bias",) and verdict.worst == f"{place}.bias"
 
 
 def test_broken_loss_and_missing_gradient():

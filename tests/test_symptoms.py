@@ -281,6 +281,26 @@ ADVICE = {  # a word of the cause, a word of the remedy
 }
 
 
+def test_negative_losses():
+    """A log-density may be negative; gaps between training and validation are relative to its size."""
+    loss = falling(200, 1.0, -3.0)
+    means = loss.reshape(10, 20).mean(1)
+    for start in (0.0, -5.0):
+        steps, epochs = loss + start, means + start
+        assert diagnose(drawn(steps, loss=epochs, val_loss=epochs + 0.02)) == []
+    risen = np.concatenate([means[:5] - 5, means[4] - 5 + np.arange(1, 6)])
+    assert "overfitting" in names(diagnose(drawn(loss - 5, loss=means - 5, val_loss=risen)))
+
+
+def test_classes_that_are_given():
+    """The number of classes that is given counts, and not the columns of the model's result."""
+    level = np.full(200, math.log(3))
+    wide = nn.Sequential(nn.Linear(10, 7))
+    batch = DATA[0], DATA[1] % 3
+    assert "plateau at log C" in names(diagnose(drawn(level), classes=3, model=wide, batch=batch))
+    assert "plateau at log C" not in names(diagnose(drawn(level), model=wide, batch=batch))
+
+
 def test_causes_and_remedies():
     """Each symptom has its own cause and remedy, in this order."""
     assert ADVICE.keys() == TEXTS.keys()
