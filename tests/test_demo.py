@@ -117,7 +117,7 @@ def test_the_rate_falls_to_the_last_step(tmp_path, monkeypatch):
     """The schedule spans all steps, the short last batch of each epoch included."""
     require_extra()
     rng = np.random.default_rng(0)
-    part = rng.random((3 * BATCH_SIZE + 1, 784), np.float32), rng.integers(0, 10, 3 * BATCH_SIZE + 1)
+    part = rng.random((3 * BATCH_SIZE + 9, 784), np.float32), rng.integers(0, 10, 3 * BATCH_SIZE + 9)
     monkeypatch.setattr("fastnn.runs.demo.load_digits", lambda: (part, part))
     trainers = []
 
