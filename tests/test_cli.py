@@ -146,6 +146,20 @@ def test_a_schedule_begins_at_the_found_rate(file, tmp_path):
     assert group["lr"] == group["initial_lr"] == run.finder.suggestions["valley"] != 1e-3
 
 
+@pytest.mark.parametrize(("lines", "size"), [("batch_size = 16", 16), ("batch_size = 7", 7), ("", 32)])
+def test_the_search_has_the_batches_of_the_training(lines, size, file, monkeypatch):
+    sizes = []
+
+    def lr_find(trainer, data, **options):
+        sizes.append(options["batch_size"])
+        return search(trainer, data, **options)
+
+    search = Trainer.lr_find
+    monkeypatch.setattr(Trainer, "lr_find", lr_find)
+    runs.Run(config.read(file(GOOD, ("batch_size = 16", lines)))).find_lr()
+    assert sizes == [size]
+
+
 def finder_of(run):
     """Return the learning-rate search that a run's directory keeps for the page."""
     with np.load(run / "evaluation.npz") as arrays:
