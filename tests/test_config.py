@@ -223,16 +223,16 @@ def test_other_data(kind, file, source, tmp_path):
 
 
 @pytest.mark.parametrize("rule", ["auto", "orthogonal"])
-@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("seed", [None, 0, 3])
 def test_initial_weights(rule, seed, file):
     """By the rule of the section and its seed, or the training's."""
-    more = f'\ninit = "{rule}"' + (f"\nseed = {seed}" if seed else "")
+    more = f'\ninit = "{rule}"' + ("" if seed is None else f"\nseed = {seed}")
     run = runs.Run(config.read(file(GOOD, ("8, 6]", "8, 6]" + more), ("epochs = 2", "epochs = 2\nseed = 5"))))
     manual_seed(5)
     sizes = [(5, 8), (8, 6), (6, 3)]
     layers = [layer for i, (n, m) in enumerate(sizes) for layer in (nn.Linear(n, m), nn.ReLU())[: 1 + (i < 2)]]
     model = nn.Sequential(*layers)
-    init.initialize(model, rule, *([seed] if seed else []))
+    init.initialize(model, rule, *([] if seed is None else [seed]))
     for (name, own), (_, found) in zip(model.named_parameters(), run.model.named_parameters(), strict=True):
         assert same_bits(own.data, found.data), name
 
@@ -247,6 +247,18 @@ def test_number_of_outputs(y, outputs, file):
     train = np.ones((3, 5), np.float32), np.asarray(y)
     model = build_model(described.network, described.layers, train, normalize=False)
     assert model(train[0])[0].shape == (3, outputs)
+
+
+def test_a_network_without_hidden_layers(file):
+    described = config.read(file(GOOD, ("hidden = [8, 6]", "hidden = []")))
+    train = np.ones((3, 5), np.float32), np.arange(3)
+    model = build_model(described.network, described.layers, train, normalize=False)
+    assert [p.data.shape for p in model.parameters()] == [(3, 5), (3,)]
+
+
+@pytest.mark.parametrize("fractions", ["0.7, 0.2, 0.1", "0.6, 0.3, 0.1", "0.1, 0.7, 0.2", "0.9, 0.1"])
+def test_fractions_whose_sum_is_rounded(fractions, file):
+    assert config.read(file(GOOD, ("0.6, 0.2, 0.2", fractions))).data.fractions == eval(f"[{fractions}]")
 
 
 def test_the_last_linear_layer_may_be_followed(file):

@@ -141,6 +141,8 @@ def test_permutation(n: int, isa: str) -> None:
             g = Generator(1, 2)
             orders.append(random.permutation(n, g))
             assert g.offset == 2 * 64 * -(-n // 64)
+            after = g.random_raw(64)
+            assert not n or (after == Generator(1, 2).advance(2 * 64 * -(-n // 64)).random_raw(64)).all()
     np.testing.assert_array_equal(np.sort(orders[0]), np.arange(n))
     assert orders[0].dtype == np.int64 and all(same_bits(order, orders[0]) for order in orders)
     with running("base", 1):

@@ -283,6 +283,11 @@ def test_refused_backward_writes_no_gradient():
     _, backward = layer(F32)
     with pytest.raises(ValueError, match="dy"):
         backward(F32)
+    x = np.ones((2, 5, 4), np.float32)
+    _, backward = layer(x)
+    for shape in ((5, 2, 3), (10, 3), (2, 5), (2, 5, 4), (2, 4, 3)):
+        with pytest.raises(ValueError, match=r"^dy: got float32 .*, want float32 \(2, 5, 3\)"):
+            backward(np.ones(shape, np.float32))
     assert layer.weight.grad is None and layer.bias.grad is None
 
 
