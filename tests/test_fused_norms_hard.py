@@ -120,6 +120,29 @@ def test_special_values_stay_in_their_row_or_channel(dtype: Any, value: float, i
             assert np.isnan(y[1, i]) and not np.isin(y[spoiled], want[spoiled]).any()
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_nan_passes_the_relu_after_a_norm(training: bool, last: bool, isa: str) -> None:
+    """NaN in the input or the residual stays NaN behind the ReLU; infinity becomes infinity or 0."""
+    x, residual = RNG.standard_normal((2, 4, 3, 35))
+    if last:
+        x, residual = (np.ascontiguousarray(np.moveaxis(a, 1, -1)) for a in (x, residual))
+    statistics = None if training else np.ones(3)
+    for poisoned in (x, residual):
+        poisoned.flat[100] = NAN
+        y = F.batch_norm(
+            x, statistics, statistics, training=training, residual=residual, activation="relu", channels_last=last
+        )
+        assert np.isnan(y.flat[100]) and np.isnan(y).sum() == (140 if training and poisoned is x else 1)
+        poisoned.flat[100] = 0
+        residual.flat[7:9] = INF, -INF
+        y = F.batch_norm(
+            x, statistics, statistics, training=training, residual=residual, activation="relu", channels_last=last
+        )
+        assert y.flat[7] == INF and y.flat[8] == 0
+        residual.flat[7:9] = 0
+
+
 def test_dropped_values_are_zero(isa: str) -> None:
     """A dropped NaN or infinity adds 0 to the residual."""
     x, r = RNG.standard_normal((2, 9, 67))

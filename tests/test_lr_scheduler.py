@@ -266,6 +266,17 @@ def test_refused(call: Callable[[Any], Any], sentence: str) -> None:
         call(make())
 
 
+def test_a_momentum_below_zero() -> None:
+    """A step that would set a bad momentum raises, and changes neither rates, momenta nor the step."""
+    optimizer = make()
+    schedule = ours.CyclicLR(optimizer, 0.1, 0.2, 4, scale_fn=lambda t: 1 if t < 3 else 90, scale_mode="iterations")
+    run(schedule, 2)
+    before, state = snapshot(optimizer), schedule.state_dict()
+    with pytest.raises(ValueError, match=r"^momentum: got -"):
+        schedule.step()
+    assert snapshot(optimizer) == before and schedule.state_dict() == state
+
+
 @pytest.mark.parametrize("name", PURE)
 def test_a_group_that_came_later(name: str) -> None:
     """A schedule made before the optimizer got a further group raises, and changes no rate."""

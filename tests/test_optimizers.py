@@ -238,6 +238,16 @@ def test_a_gradient_of_zeros_moves_nothing(name: str, dtype: Any, state_dtype: A
     assert same_bits(param[grad == 0], before[grad == 0]) and (param[grad != 0] < before[grad != 0]).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_that_stay_as_they_are(dtype: Any, isa: str) -> None:
+    """With constant gradients the centred variance is 0 up to rounding, and never a root of less than 0."""
+    param, grad = np.zeros(300, dtype), np.linspace(-3, 3, 300).astype(dtype)
+    optimizer = make("RMSprop", [param], alpha=0.9, centered=True, eps=1e-3)
+    for _ in range(400):
+        optimizer.step([grad])
+    assert np.isfinite(param).all() and (np.sign(param) == -np.sign(grad)).all()
+
+
 OTHER: dict[str, Any] = {
     "lr": 0.3, "weight_decay": 0.2, "maximize": True, "eps": 0.1, "betas": (0.5, 0.6), "amsgrad": True,
     "decoupled_weight_decay": True, "momentum": 0.7, "dampening": 0.3, "nesterov": True, "momentum_decay": 0.5,
