@@ -119,6 +119,7 @@ def test_what_was_saved(room):
         "": {"a": np.full(1, 3)},
     }
     kinds = {str(np.dtype(c)): np.arange(3).astype(c) for c in "?bBhHiIlLefd"}
+    kinds |= {f"no {np.dtype(c)}": np.zeros((2, 0), c) for c in "?bBhHiIlLefd"}
     orders = {"F": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "strided": np.arange(8)[::-2], "()": np.array(1.5)}
     state = (
         STATE | odd | {"kinds": kinds, "orders": orders, "big": 2**64 + 1, "items": {1: np.ones(2), "1": np.zeros(2)}}

@@ -272,6 +272,17 @@ def test_broken_backward_is_named(fault):
         assert set(verdict.place) == {0} and verdict.computed - verdict.measured == pytest.approx(0.01, rel=1e-3)
 
 
+def test_samples_of_any_layout():
+    """The user's samples are copied before they are shifted: they may be read-only or strided, and do not change."""
+    x, y = DATA[0][:6].astype(np.float64), DATA[1][:6]
+    model = nn.Sequential(nn.Linear(10, 8, dtype=np.float64), nn.Tanh(), nn.Linear(8, CLASSES, dtype=np.float64))
+    fixed = x.copy()
+    fixed.flags.writeable = False
+    strided = np.repeat(x, 2, axis=1)[:, ::2]
+    verdicts = [check_gradients(model, MEAN, (samples, y)) for samples in (x.copy(), fixed, strided)]
+    assert verdicts[0].ok and verdicts[0] == verdicts[1] == verdicts[2] and (strided == x).all()
+
+
 class Poisoned(nn.Linear):
     """A layer whose bias gets a gradient with NaN."""
 

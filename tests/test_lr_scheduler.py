@@ -266,6 +266,18 @@ def test_refused(call: Callable[[Any], Any], sentence: str) -> None:
         call(make())
 
 
+@pytest.mark.parametrize("start", [0, 0.0, 3, 3.5])
+def test_restarts_at_any_step(start: float) -> None:
+    """`step(t)` sets the step, also to 0, and `step()` goes on from there."""
+    schedule = ours.CosineAnnealingWarmRestarts(make(), 4)
+    schedule.step(9)
+    schedule.step(start)
+    assert schedule.last_epoch == int(start)
+    assert schedule.get_last_lr()[0] == pytest.approx(BASES[0] * (1 + math.cos(math.pi * start / 4)) / 2)
+    schedule.step()
+    assert schedule.last_epoch == int(start) + 1
+
+
 def test_a_momentum_below_zero() -> None:
     """A step that would set a bad momentum raises, and changes neither rates, momenta nor the step."""
     optimizer = make()

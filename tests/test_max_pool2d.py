@@ -117,6 +117,15 @@ def test_any_number_of_leading_axes() -> None:
     assert same_bits(F.max_pool2d(x[1, 2, 3], (3, 2), padding=(1, 0)), y[1, 2, 3])
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 4, 6), (2, 0, 4, 6), (0, 4, 6)])
+def test_no_planes(shape: tuple[int, ...]) -> None:
+    """An empty batch has an empty result, without and with indices, and an empty gradient."""
+    x = np.ones(shape, np.float32)
+    y, places = F.max_pool2d(x, 2, return_indices=True)
+    assert y.shape == places.shape == F.max_pool2d(x, 2).shape == (*shape[:-2], 2, 3)
+    assert F.max_pool2d_backward(y, places, shape, 2).shape == shape
+
+
 def test_without_indices_windows_are_larger() -> None:
     """Without indices, windows may have more than 255 elements."""
     x = np.random.default_rng(5).standard_normal((2, 100, 300))
