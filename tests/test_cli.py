@@ -219,6 +219,8 @@ def test_lr_find(file, tmp_path, capsys, monkeypatch):
     run = runs.train(path, tmp_path / "runs")
     assert f"learning rate {lr}, the valley" in capsys.readouterr().out
     assert [f"{rate:.3g}" for rate in record(run)["lr"]] == [lr, lr]
+    runs.find_lr(file(), tmp_path / "other.png")
+    assert (tmp_path / "other.png").read_bytes().startswith(b"\x89PNG")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     (tmp_path / "lr_find.png").unlink()
     assert main(["lr-find", "--config", str(file())]) == 0 and not (tmp_path / "lr_find.png").exists()

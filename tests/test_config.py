@@ -109,6 +109,8 @@ def test_bad_file(sentence, file, tmp_path, capsys, monkeypatch):
     lines = capsys.readouterr().err.splitlines()
     assert any(line.startswith(f"fastnn: {path}: {sentence}") for line in lines), lines
     assert all(": got " in line and ", want " in line for line in lines)
+    keys = [line.split(": ")[2] for line in lines]
+    assert len(set(keys)) == len(keys), "a key has one mistake"
     assert not (tmp_path / "runs").exists() and default_generator.state == before
 
 

@@ -1,6 +1,7 @@
 """The files that are saved of a run, and the page made from them."""
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -58,9 +59,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_names_of_other_classes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^names: got 2, want 3, one for each class"):
-        trained(tmp_path / "run", names=["a", "b"])
+@pytest.mark.parametrize("names", ["ab", "abcd", ""])
+def test_names_of_other_classes_are_refused(tmp_path: Path, names: str) -> None:
+    with pytest.raises(ValueError, match=rf"^names: got {len(names)}, want 3, one for each class"):
+        trained(tmp_path / "run", names=list(names))
     assert not (tmp_path / "run").exists()
 
 
@@ -78,6 +80,14 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes += attributes
+
+
+def test_the_page_has_the_name_of_its_directory(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    title = re.search("<title>(.*?)</title>", write_report(run).read_text("utf-8"))
+    monkeypatch.chdir(run)
+    assert title and html.unescape(title[1]).endswith(run.name)
+    assert f"<title>{title[1]}</title>" in write_report(".").read_text("utf-8")
 
 
 def test_page_has_all_and_needs_nothing(run: Path) -> None:
