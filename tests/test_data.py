@@ -192,7 +192,7 @@ BAD_SPLITS = {
     "y: got 2 of class 4, want at least 5": lambda: StratifiedKFold().split(N, np.array([3] * 8 + [4] * 2)),
     "x: got length 10, want at least 11": lambda: KFold(11).split(N),
     r"y: got .*9": lambda: KFold().split(N, N[:9]),
-    "y: got list": lambda: KFold().split(N, list(N)),
+    "y: got list, want an": lambda: KFold().split(N, list(N)),
     "n_splits: got 1, want an integer of at least 2": lambda: KFold(1),
     "n_splits: got True": lambda: StratifiedKFold(True),
     "n_splits: got 2.0": lambda: KFold(2.0),
