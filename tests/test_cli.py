@@ -1,5 +1,6 @@
 """`python -m fastnn train --config`, `resume` and `lr-find`, as a user runs them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -158,6 +159,14 @@ def test_the_search_has_the_batches_of_the_training(lines, size, file, monkeypat
     monkeypatch.setattr(Trainer, "lr_find", lr_find)
     runs.Run(config.read(file(GOOD, ("batch_size = 16", lines)))).find_lr()
     assert sizes == [size]
+
+
+@pytest.mark.parametrize("fractions", ["0.6, 0.4", "0.6, 0.2, 0.2"])
+def test_scores_of_the_test_part(fractions, file, tmp_path):
+    """A run has scores of the test part if there is one, and null otherwise."""
+    run = runs.train(file(GOOD, ("0.6, 0.2, 0.2", fractions)), tmp_path / "runs")
+    scores = json.loads((run / "configuration.json").read_text())["test"]
+    assert (scores is None) if len(fractions) == 8 else scores.keys() == {"loss", "accuracy"}
 
 
 def finder_of(run):

@@ -104,6 +104,7 @@ def test_the_recipe():
     assert [type(layer).__name__ for layer in trainer.model] == names
     assert [layer.p for layer in trainer.model if isinstance(layer, nn.Dropout)] == [0.3, 0.3]
     assert [p.shape for p in trainer.model.parameters() if p.data.ndim == 2] == [(256, 784), (128, 256), (10, 128)]
+    assert [layer.p for layer in demo.build_model(0.6) if isinstance(layer, nn.Dropout)] == [0.6, 0.6]
     (group,) = trainer.optimizer.param_groups
     assert type(trainer.optimizer).__name__ == "AdamW" and group["weight_decay"] == 1e-2
     rates = trainer.scheduler.preview(101)[:, 0]

@@ -187,6 +187,8 @@ def test_what_counts_as_probabilities(sum_, is_softmax):
     p = np.full((4, 4), 0.25) * sum_
     labels = np.arange(4)
     assert check_initial_loss(Given(p), nn.CrossEntropyLoss(), (np.zeros((4, 1)), labels)).softmax is is_softmax
+    p[1] = [0, 0, 0, sum_]
+    assert check_initial_loss(Given(p), nn.CrossEntropyLoss(), (np.zeros((4, 1)), labels)).softmax is is_softmax
     p[2, 0], p[2, 1] = -0.001, 0.501
     assert not check_initial_loss(Given(p), nn.CrossEntropyLoss(), (np.zeros((4, 1)), labels)).softmax
 
