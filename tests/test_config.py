@@ -138,7 +138,7 @@ def put(array, place, value):
             {"x": np.zeros((9, 2)), "y": np.full(9, 10**12)},
             "data.source: got label 1000000000000 among 9 samples in {}",
         ),
-        ({"x": np.zeros((9, 2)), "y": np.arange(1, 10)}, "data.source: got label 9 among 9 samples in {}, want classes"),
+        ({"x": np.zeros((9, 2)), "y": np.arange(1, 10)}, "data.source: got label 9 among 9 samples in {}"),
         ({"x": np.zeros((2, 2)), "y": np.zeros(2, int)}, "data.x: got length 2, want at least 5 samples"),
         (b"PK nothing", "data.source: got a file {} that cannot be read (no zip file)"),
         ({"x": put(np.zeros((60, 2)), (50, 1), np.nan), "y": np.zeros(60, int)}, "data.x: got nan at row 50, column 1"),
