@@ -316,6 +316,27 @@ def test_refused_generator(key: str, value: Any, state_dtype: Any) -> None:
     _refused(optimizer, saved, f"{re.escape(key)}.*, want ")
 
 
+UNUSED = [("SGD", "momentum", 0.9, 0.0), ("RMSprop", "momentum", 0.9, 0.0), ("Adam", "amsgrad", True, False)]
+
+
+@pytest.mark.parametrize(("name", "option", "used", "unused"), UNUSED)
+def test_state_that_is_not_used_for_now(name: str, option: str, used: Any, unused: Any) -> None:
+    """State that an option no longer uses is saved and loaded too, for when the option is set again."""
+    params, copies = _params("array-float32"), _params("array-float32", 9)
+    optimizer, resumed = make(name, params, **{option: used}), make(name, copies, **{option: used})
+    _run(optimizer, params, "array-float32", range(4))
+    optimizer.param_groups[0][option] = unused
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for own, other in zip(params, copies, strict=True):
+        other[...] = own
+    assert resumed.param_groups[0][option] == unused
+    for each, arrays in ((optimizer, params), (resumed, copies)):
+        _run(each, arrays, "array-float32", range(4, 6))
+        each.param_groups[0][option] = used
+        _run(each, arrays, "array-float32", range(6, 9))
+    assert all(map(same_bits, params, copies))
+
+
 @pytest.mark.parametrize("state_dtype", ["int8", "bfloat16"])
 def test_a_shared_generator_stays_shared(state_dtype: Any) -> None:
     """Loading puts the given generator back to the saved place, and later steps draw from it."""
