@@ -323,7 +323,7 @@ UNUSED = [("SGD", "momentum", 0.9, 0.0), ("RMSprop", "momentum", 0.9, 0.0), ("Ad
 def test_state_that_is_not_used_for_now(name: str, option: str, used: Any, unused: Any) -> None:
     """State that an option no longer uses is saved and loaded too, for when the option is set again."""
     params, copies = _params("array-float32"), _params("array-float32", 9)
-    optimizer, resumed = make(name, params, **{option: used}), make(name, copies, **{option: used})
+    optimizer, resumed = make(name, params, **{option: used}), make(name, copies, **{option: unused})
     _run(optimizer, params, "array-float32", range(4))
     optimizer.param_groups[0][option] = unused
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
