@@ -125,6 +125,14 @@ def test_a_batch_that_is_known_already():
     assert verdict.steps == 0 and verdict.ok and verdict.idle == ()
 
 
+def test_a_batch_whose_loss_becomes_nan():
+    """The steps end with the first loss that is NaN."""
+    losses = iter([2.0, 1.9, float("nan"), 1.8])
+    trainer = make_trainer(plain(), loss=lambda z, y: (next(losses), np.zeros_like(z)))
+    verdict = overfit_one_batch(trainer, (DATA[0][:32], DATA[1][:32]))
+    assert len(verdict.losses) == 3 and math.isnan(verdict.losses[-1]) and not verdict.ok
+
+
 class Forgets(nn.Linear):
     """A layer whose weight gets no gradient."""
 
@@ -281,6 +289,27 @@ def test_samples_of_any_layout():
     strided = np.repeat(x, 2, axis=1)[:, ::2]
     verdicts = [check_gradients(model, MEAN, (samples, y)) for samples in (x.copy(), fixed, strided)]
     assert verdicts[0].ok and verdicts[0] == verdicts[1] == verdicts[2] and (strided == x).all()
+
+
+class Skewed(nn.Linear):
+    """A layer in whose gradient one entry is wrong: the largest, which is negative."""
+
+    def __call__(self, x):
+        y, backward = super().__call__(x)
+
+        def wrong(dy, input_grad=True):
+            dx = backward(dy, input_grad)
+            self.weight.grad[2, 3] = -100
+            return dx
+
+        return y, wrong
+
+
+def test_the_largest_entry_is_always_tried():
+    """Also if it is negative, and only one entry of each parameter is tried."""
+    model = nn.Sequential(Skewed(10, 60), nn.Tanh(), nn.Linear(60, CLASSES))
+    verdict = check_gradients(model, MEAN, (DATA[0][:6], DATA[1][:6]), samples=1)
+    assert verdict.wrong == ("0.weight",) and verdict.place == (2, 3) and verdict.computed == -100
 
 
 class Poisoned(nn.Linear):

@@ -292,6 +292,16 @@ def test_negative_losses():
     assert "overfitting" in names(diagnose(drawn(loss - 5, loss=means - 5, val_loss=risen)))
 
 
+@pytest.mark.parametrize("first", [1, 3])
+def test_overfitting_after_steps_without_weight(first):
+    """Steps without a weighted sample have no loss; the size of the loss is that of the first steps that have one."""
+    loss = falling(200, 2.0, 0.1)
+    means = loss.reshape(10, 20).mean(1)
+    loss[:first] = math.nan
+    risen = np.concatenate([means[:4], means[3] + 0.3 * np.arange(1, 7)])
+    assert "overfitting" in names(diagnose(drawn(loss, loss=means, val_loss=risen)))
+
+
 def test_classes_that_are_given():
     """The number of classes that is given counts, and not the columns of the model's result."""
     level = np.full(200, math.log(3))
