@@ -174,6 +174,9 @@ def test_memory_that_comes_twice(norm_type: float) -> None:
     np.testing.assert_allclose([*memory, *other], 0.5, rtol=1e-5)
     with pytest.raises(ValueError, match=r"parameters\[1\]: got memory that overlaps parameters\[0\]"):
         clip_grad_norm_([memory[:4], memory[2:]], np.inf, norm_type)
+    for overlapping in ([memory[:2], memory], [memory, memory[:2]], [memory, memory[3:]], [memory[3:], memory]):
+        with pytest.raises(ValueError, match=r"parameters\[[01]\]: got memory that overlaps parameters\[[01]\]"):
+            clip_grad_norm_(overlapping, np.inf, norm_type)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "tensor-bfloat16"])

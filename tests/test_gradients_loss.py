@@ -81,6 +81,19 @@ def test_softmax(name: str, dim: int) -> None:
     assert_torch([y, dx], [theirs, leaf.grad])
 
 
+@pytest.mark.parametrize("unused", [np.inf, np.nan, 0.0])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_weight_of_a_class_without_labels(unused: float, reduction: Any, isa: str) -> None:
+    """The weight of a class that no label has does not matter, as that of 1 / (number of labels) of an absent class."""
+    x, labels = RNG.standard_normal((6, 4)), np.array([0, 1, 3, 1, -100, 0])
+    weight = np.array([0.5, 2.0, unused, 1.5])
+    one = np.where(np.arange(4) == 2, 1.0, weight)
+    for loss in (F.softmax_cross_entropy, F.nll_loss):
+        value, dx = loss(x, labels, weight, reduction=reduction)
+        want, dwant = loss(x, labels, one, reduction=reduction)
+        assert np.array_equal(value, want) and same_bits(dx, dwant)
+
+
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3), (3, 40), (40, 3), (3, 70), (2, 20, 3)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_shift_changes_nothing(dtype: Any, shape: tuple[int, ...], isa: str) -> None:
