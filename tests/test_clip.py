@@ -317,6 +317,17 @@ def test_zero_grad_after_step(name: str, kind: str) -> None:
         assert kind.startswith("array") or all(p.grad is g for p, g in zip(*zeroed, strict=True))
 
 
+def test_zeroing_of_gradients_that_are_given() -> None:
+    """Gradients given to a step over Parameters are zeroed, and the Parameters' own gradients stay."""
+    parameters = [nn.Parameter(np.ones(3)), nn.Parameter(np.ones(4))]
+    for parameter in parameters:
+        parameter.grad = np.full(parameter.shape, 5.0)
+    given = [np.full(3, 2.0), np.full(4, 3.0)]
+    optim.SGD(parameters, lr=0.1, zero_grad_after_step=True).step(given)
+    assert not any(g.any() for g in given) and all((p.grad == 5).all() for p in parameters)
+    assert [p.data[0] for p in parameters] == [pytest.approx(0.8), pytest.approx(0.7)]
+
+
 def test_zeroing_needs_gradients_to_write() -> None:
     """Read-only or overlapping gradients are refused if they are to be zeroed, even if earlier steps accepted them."""
     first, second, shared = np.ones(3), np.ones(3), np.ones(5)

@@ -134,6 +134,20 @@ def indices(seed=None):
     return [part.tolist() for pairs in (*splits, *folds) for pair in pairs for part in pair]
 
 
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int16, str, "S1"])
+def test_classes_of_any_kind(kind):
+    """Bools, integers and strings are classes; the parts are those of the integers 0 and 1."""
+    y = np.arange(40) % 4 // 3
+    want = train_test_split(y, y, 0.25, stratify=True, seed=1)
+    folds = [part.tolist() for pair in StratifiedKFold(4, seed=2).split(y, y) for part in pair]
+    classes = y.astype(kind)
+    for (_, part), (_, wanted) in zip(
+        train_test_split(classes, classes, 0.25, stratify=True, seed=1), want, strict=True
+    ):
+        assert (part == wanted.astype(kind)).all()
+    assert [part.tolist() for pair in StratifiedKFold(4, seed=2).split(y, classes) for part in pair] == folds
+
+
 def test_the_seed_chooses():
     fastnn.manual_seed(7)
     first = indices()

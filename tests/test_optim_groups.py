@@ -160,6 +160,14 @@ def test_copies(copied: Any, name: str, state_dtype: Any) -> None:
     assert not same_bits(params[0], others[0])
     with pytest.raises(ValueError, match=r"^lr: got nan, want "):
         other.param_groups[0]["lr"] = np.nan
+    if name == "SGD":  # options that are valid, but not together
+        with pytest.raises(ValueError, match=r"^nesterov: got True"):
+            other.param_groups[0].update({"nesterov": True, "momentum": 0.0})
+        assert not other.param_groups[0]["nesterov"]
+    third = copied(other)
+    third.step(_arrays(2, 5))
+    other.step(_arrays(2, 5))
+    assert all(map(same_bits, third.param_groups[0]["params"], others))
 
 
 @pytest.mark.parametrize("name", NAMES)

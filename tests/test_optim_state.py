@@ -316,6 +316,24 @@ def test_refused_generator(key: str, value: Any, state_dtype: Any) -> None:
     _refused(optimizer, saved, f"{re.escape(key)}.*, want ")
 
 
+@pytest.mark.parametrize("state_dtype", [None, "bfloat16", "int8"])
+@pytest.mark.parametrize("name", NAMES)
+def test_state_is_handed_on(name: str, state_dtype: Any) -> None:
+    """What was loaded is saved again, before any step, and a third optimizer continues from it."""
+    params = [_params("array-float32", 5) for _ in range(3)]
+    options = {**full_state(name), "state_dtype": state_dtype}
+    first, second, third = (make(name, p, **options) for p in params)
+    _run(first, params[0], "array-float32", range(3))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    handed = copy.deepcopy(second.state_dict())
+    third.load_state_dict(handed)
+    for own, other in zip(params[0], params[2], strict=True):
+        other[...] = own
+    for optimizer, own in ((first, params[0]), (third, params[2])):
+        _run(optimizer, own, "array-float32", range(3, 6))
+    assert all(map(same_bits, params[0], params[2]))
+
+
 UNUSED = [("SGD", "momentum", 0.9, 0.0), ("RMSprop", "momentum", 0.9, 0.0), ("Adam", "amsgrad", True, False)]
 
 

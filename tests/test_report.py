@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import math
 import re
 import shutil
 import sys
@@ -123,6 +124,17 @@ def test_symptoms_are_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state["steps"]["loss"][3] = state["epochs"]["loss"][0] = None
     (run / "history.json").write_text(json.dumps(state))
     assert "<p>NaN or infinity: " in Page(write_report(run)).parts["Diagnosis"]
+
+
+def test_a_plateau_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss that stays at log C is named on the page; C is the number of classes of the model's result."""
+    monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")
+    state = json.loads((run / "history.json").read_text())
+    state["steps"] = {"loss": [math.log(3)] * 200, "lr": [1e-3] * 200}
+    for name in ("loss", "val_loss"):
+        state["epochs"][name] = [math.log(3)] * len(state["epochs"][name])
+    (run / "history.json").write_text(json.dumps(state))
+    assert "plateau at log C" in Page(write_report(run)).parts["Diagnosis"]
 
 
 def test_saved_files(tmp_path: Path) -> None:
