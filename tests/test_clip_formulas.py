@@ -120,3 +120,30 @@ def test_zeroed_to_the_last(name: str, dtype: Any, state_dtype: Any) -> None:
             guard.check()
             assert same_bits(grads[i], left if i == seed + 3 else np.zeros(SIZES[i], dtype)), SIZES[i]
     assert optimizer.skipped_steps == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_norm_of_both_dtypes(name: str) -> None:
+    """The norm is that of all gradients, whatever their dtypes and order, and all are scaled by it."""
+    rng = np.random.default_rng(6)
+    for dtypes in ([np.float32, np.float64], [np.float64, np.float32, np.float64], [np.float32, np.float64] * 2):
+        grads = [rng.standard_normal(40).astype(dtype) for dtype in dtypes]
+        params, apart = ([np.ones(40, dtype) for dtype in dtypes] for _ in range(2))
+        optimizer = make(name, params, clip_grad_norm=0.5)
+        optimizer.step(grads)
+        norm = np.linalg.norm(np.concatenate([g.astype(np.float64) for g in grads]))
+        assert optimizer.last_grad_norm == pytest.approx(norm, rel=1e-6)
+        make(name, apart).step([(g * (0.5 / norm)).astype(g.dtype) for g in grads])
+        for a, b in zip(params, apart, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+def test_zeroing_of_gradients_that_are_given() -> None:
+    """Gradients given to a step over Parameters are zeroed, and the Parameters' own gradients stay."""
+    parameters = [nn.Parameter(np.ones(3)), nn.Parameter(np.ones(4))]
+    for parameter in parameters:
+        parameter.grad = np.full(parameter.shape, 5.0)
+    given = [np.full(3, 2.0), np.full(4, 3.0)]
+    optim.SGD(parameters, lr=0.1, zero_grad_after_step=True).step(given)
+    assert not any(g.any() for g in given) and all((p.grad == 5).all() for p in parameters)
+    assert [p.data[0] for p in parameters] == [pytest.approx(0.8), pytest.approx(0.7)]

@@ -303,3 +303,18 @@ def test_not_centered(state_dtype: str) -> None:
         with pytest.raises(ValueError, match=sentence):
             refused()
         assert everything(optimizer, params) == before
+
+
+@pytest.mark.parametrize("state_dtype", ["int8", "bfloat16"])
+def test_a_shared_generator_stays_shared(state_dtype: Any) -> None:
+    """Loading puts the given generator back to the saved place, and later steps draw from it."""
+    param, generator = np.ones(300, np.float32), Generator(7)
+    optimizer = optim.Adam([param], state_dtype=state_dtype, generator=generator)
+    optimizer.step([param.copy()])
+    saved, place = copy.deepcopy(optimizer.state_dict()), generator.offset
+    optimizer.step([param.copy()])
+    assert generator.offset > place
+    optimizer.load_state_dict(saved)
+    assert generator.offset == place
+    optimizer.step([param.copy()])
+    assert generator.offset > place

@@ -355,20 +355,6 @@ def test_state_that_is_not_used_for_now(name: str, option: str, used: Any, unuse
     assert all(map(same_bits, params, copies))
 
 
-@pytest.mark.parametrize("state_dtype", ["int8", "bfloat16"])
-def test_a_shared_generator_stays_shared(state_dtype: Any) -> None:
-    """Loading puts the given generator back to the saved place, and later steps draw from it."""
-    params, generator = _params("array-float32"), Generator(7)
-    optimizer = optim.Adam(params, state_dtype=state_dtype, generator=generator)
-    _run(optimizer, params, "array-float32", range(3))
-    saved, place = copy.deepcopy(optimizer.state_dict()), generator.offset
-    _run(optimizer, params, "array-float32", range(2))
-    optimizer.load_state_dict(saved)
-    assert generator.offset == place
-    _run(optimizer, params, "array-float32", range(1))
-    assert generator.offset > place
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_another_optimizers_state(name: str) -> None:
     """A state dict of another class is refused, unless it has all the options and the same state."""
