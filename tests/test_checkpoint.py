@@ -117,6 +117,7 @@ def test_what_was_saved(room):
         "a": {"b": np.ones(1)},
         "__metadata__": np.full(1, 2),
         "": {"a": np.full(1, 3)},
+        "keys": {(1, "a"): np.ones(3), ((2,), 3): "text", None: 5, 1.5: np.zeros(1), True: [1]},
     }
     kinds = {str(np.dtype(c)): np.arange(3).astype(c) for c in "?bBhHiIlLefd"}
     kinds |= {f"no {np.dtype(c)}": np.zeros((2, 0), c) for c in "?bBhHiIlLefd"}

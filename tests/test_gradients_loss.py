@@ -81,6 +81,20 @@ def test_softmax(name: str, dim: int) -> None:
     assert_torch([y, dx], [theirs, leaf.grad])
 
 
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_soft_targets_of_any_sum(smoothing: float, weight: Any, isa: str) -> None:
+    """The sums of soft targets are not checked; loss and gradient agree for rows of any sum, 0 included."""
+    x, target = RNG.standard_normal((6, C)), RNG.uniform(0, 1, (6, C))
+    target[0], target[1] = 0, target[1] * 5
+    loss, dx = F.softmax_cross_entropy(x, target, weight, reduction="sum", label_smoothing=smoothing)
+    smooth = (1 - smoothing) * target + smoothing / C
+    each = smooth * (1 if weight is None else weight)
+    assert loss == pytest.approx(-(each * F.log_softmax(x, 1)).sum(), rel=1e-12)
+    want = each.sum(1, keepdims=True) * F.softmax(x, 1) - each
+    np.testing.assert_allclose(dx, want, rtol=1e-10, atol=1e-14)
+
+
 @pytest.mark.parametrize("unused", [np.inf, np.nan, 0.0])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_weight_of_a_class_without_labels(unused: float, reduction: Any, isa: str) -> None:

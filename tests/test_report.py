@@ -126,6 +126,16 @@ def test_symptoms_are_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<p>NaN or infinity: " in Page(write_report(run)).parts["Diagnosis"]
 
 
+def test_a_loss_that_became_infinite(tmp_path: Path) -> None:
+    """JSON has no infinity: the history has null there, for curves and results."""
+    trainer = trained(tmp_path / "a")
+    trainer.history["loss"][-1], trainer.history.steps["loss"][-1] = math.inf, -math.inf
+    save_run(tmp_path / "b", trainer, test={"loss": math.inf, "accuracy": 0.5})
+    history = json.loads((tmp_path / "b/history.json").read_text())
+    assert history["epochs"]["loss"][-1] is history["steps"]["loss"][-1] is None
+    assert json.loads((tmp_path / "b/configuration.json").read_text())["test"] == {"loss": None, "accuracy": 0.5}
+
+
 def test_a_plateau_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loss that stays at log C is named on the page; C is the number of classes of the model's result."""
     monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")
