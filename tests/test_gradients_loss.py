@@ -81,6 +81,15 @@ def test_softmax(name: str, dim: int) -> None:
     assert_torch([y, dx], [theirs, leaf.grad])
 
 
+@pytest.mark.parametrize("ignored", [0, 1, C - 1, C])
+def test_no_class_of_soft_targets_is_ignored(ignored: int) -> None:
+    """Probabilities have no label that could be ignored; a negative ignore_index, as the default is, has no effect."""
+    x = RNG.standard_normal((N, C))
+    with pytest.raises(ValueError, match=rf"^ignore_index: got {ignored}, want "):
+        F.softmax_cross_entropy(x, PROBABILITIES, ignore_index=ignored)
+    assert F.softmax_cross_entropy(x, PROBABILITIES, ignore_index=-1)[0] == F.softmax_cross_entropy(x, PROBABILITIES)[0]
+
+
 @pytest.mark.parametrize("weight", [None, WEIGHT])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_soft_targets_of_any_sum(smoothing: float, weight: Any, isa: str) -> None:

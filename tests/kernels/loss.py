@@ -127,6 +127,9 @@ CALLS: dict[str, Call] = {
 LABELS = np.array([3, 0, -1, 6, 1])
 
 
+THREE_BLOCKS = 2 * 16_384 + 40
+
+
 def _c_softmax_cross_entropy(c: Any, a: Any) -> Any:
     x, w, got, want = a(5, 7), np.abs(a(7)), [], []
     for smoothing in (0.0, 0.1):
@@ -161,10 +164,11 @@ def _c_by_element(name: str, *options_of: tuple[tuple[Any, ...], dict[str, Any]]
     """A case for pairs of further arguments in C and options in Python."""
 
     def case(c: Any, a: Any) -> Any:
-        x, t, got, want = a(40), np.abs(a(40)), [], []
+        n = THREE_BLOCKS
+        x, t, got, want = a(n), np.abs(a(n)), [], []
         for arguments, options in options_of:
-            d, loss = a(40), np.empty(1)
-            getattr(c, name)(d, loss, x, t, 40, *arguments, 1 / 40)
+            d, loss = a(n), np.empty(1)
+            getattr(c, name)(d, loss, x, t, n, *arguments, 1 / n)
             value, gradient = getattr(F, name)(x, t, **options)
             np.testing.assert_allclose(loss, value, rtol=1e-15)
             got.append(d)
@@ -175,10 +179,11 @@ def _c_by_element(name: str, *options_of: tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def _c_binary_cross_entropy_with_logits(c: Any, a: Any) -> Any:
-    x, t, ones, got, want = a(40), np.abs(a(40)), np.ones(40, a(1).dtype), [], []
-    for w, q in ((None, None), (np.abs(a(40)), ones), (np.abs(a(40)), np.abs(a(40)))):  # weights come together
-        d, loss = a(40), np.empty(1)
-        c.binary_cross_entropy_with_logits(d, loss, x, t, w, None if w is None else q, 40, 1 / 40)
+    n = THREE_BLOCKS
+    x, t, ones, got, want = a(n), np.abs(a(n)), np.ones(n, a(1).dtype), [], []
+    for w, q in ((None, None), (np.abs(a(n)), ones), (np.abs(a(n)), np.abs(a(n)))):  # weights come together
+        d, loss = a(n), np.empty(1)
+        c.binary_cross_entropy_with_logits(d, loss, x, t, w, None if w is None else q, n, 1 / n)
         value, gradient = F.binary_cross_entropy_with_logits(x, t, w, pos_weight=q)
         np.testing.assert_allclose(loss, value, rtol=1e-15)
         got.append(d)
