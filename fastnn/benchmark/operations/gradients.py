@@ -7,7 +7,12 @@ import numpy as np
 
 from fastnn import _core, optim
 from fastnn._types import AnyArray
-from fastnn.benchmark.case import Case, Side, close, normal_array, operation
+from fastnn.benchmark.case import Arrays, Case, Side, close, normal_array, operation
+
+
+def nearly(got: Arrays, want: Arrays) -> None:
+    """Raise AssertionError unless numbers agree to 0.2 %: torch sums 16M squares in float32, with an error of 0.06 %."""
+    np.testing.assert_allclose(got, want, rtol=2e-3)
 
 
 @operation("norm of a gradient")
@@ -21,7 +26,7 @@ def sum_squares(n: int, torch: Any) -> Case:
     if torch is not None:
         t = torch.from_numpy(grad)
         sides["torch"] = lambda: torch.linalg.vector_norm(t)
-    return Case(n, (0, 0, 1), sides, close)
+    return Case(n, (0, 0, 1), sides, nearly)
 
 
 @operation("scaled gradient")
