@@ -14,6 +14,7 @@ from kernels.max_pool2d import MODES, Sizes
 from support import DTYPES, Array, guarded, refused, same_bits
 
 from fastnn import functional as F
+from fastnn import nn
 
 SHAPE = (2, 3, 7, 21)
 VALUES = {"nan": (np.nan,), "inf": (np.inf,), "-inf": (-np.inf,), "both": (np.nan, np.inf, -np.inf)}
@@ -95,6 +96,15 @@ def test_padding_of_one_axis(sizes: Sizes, isa: str) -> None:
     for shape in ((4, 9), (3, 4), (2, 5, 11), (1, 3, 30)):
         for x in (rng.standard_normal(shape), np.full(shape, -np.inf), -np.arange(np.prod(shape)).reshape(shape) - 1.0):
             _check_reference(np.asarray(x, np.float64), sizes)
+
+
+def test_two_sizes_in_a_list() -> None:
+    """Sizes may be integers, tuples or lists."""
+    x = np.random.default_rng(7).standard_normal((2, 9, 14))
+    want = F.max_pool2d(x, (2, 3), (2, 1), (1, 0))
+    assert same_bits(F.max_pool2d(x, [2, 3], [2, 1], [1, 0]), want)
+    assert same_bits(nn.MaxPool2d([2, 3], [2, 1], [1, 0])(x)[0], want)
+    assert same_bits(F.max_pool2d(x, [2, 2]), F.max_pool2d(x, 2))
 
 
 WINDOWS = [sizes for sizes in itertools.product((1, 2, 3), repeat=4) if sizes[:2] != (1, 1)]

@@ -172,6 +172,20 @@ def test_without_input_grad_only_dx_is_missing(name):
         assert (gradient == expected[name]).all()
 
 
+def test_nested_networks_without_input_grad():
+    """Containers within containers, and modules of one's own, get the same gradients with and without input_grad."""
+    inner = nn.Sequential(nn.Dropout(0.0), nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
+    model = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Sequential(inner)), nn.Linear(4, 2))
+    gradients = []
+    for input_grad in (True, False):
+        y, backward = model(F32)
+        dx = backward(np.ones_like(y), input_grad=input_grad)
+        assert (dx is None) is not input_grad
+        gradients.append([p.grad.copy() for p in model.parameters()])
+        model.zero_grad()
+    assert len(gradients[0]) == 4 and all((a == b).all() for a, b in zip(*gradients, strict=True))
+
+
 def test_gradients_add_up_until_zero_grad():
     layer = nn.Linear(5, 3, dtype=np.float64)
     assert layer.weight.grad is None
