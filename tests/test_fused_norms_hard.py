@@ -120,6 +120,33 @@ def test_special_values_stay_in_their_row_or_channel(dtype: Any, value: float, i
             assert np.isnan(y[1, i]) and not np.isin(y[spoiled], want[spoiled]).any()
 
 
+OF_CHANNELS: dict[str, Callable[..., Any]] = {
+    "layer": lambda x, w, b: F.layer_norm(x.reshape(-1, x.shape[1]), x.shape[1], w, b),
+    "dropout": lambda x, w, b: F.dropout_add_layer_norm(x.reshape(-1, x.shape[1]), None, x.shape[1], w, b, p=0.0),
+    "batch": lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+    "batch, eval": lambda x, w, b: F.batch_norm(x, np.zeros(x.shape[1]), np.ones(x.shape[1]), w, b),
+    "batch, columns": lambda x, w, b: F.batch_norm(x.reshape(-1, x.shape[1]), None, None, w, b, training=True),
+    "batch, relu": lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True, activation="relu"),
+    "group": lambda x, w, b: F.group_norm(x, 2, w, b),
+    "group, columns": lambda x, w, b: F.group_norm(x.reshape(-1, x.shape[1]), 2, w, b),
+    "instance": lambda x, w, b: F.instance_norm(x, None, None, w, b),
+}
+
+
+@pytest.mark.parametrize("name", OF_CHANNELS)
+def test_weight_and_bias_alone(name: str, isa: str) -> None:
+    """Either of weight and bias may be missing, whatever the layout; it then counts as ones or zeros."""
+    run = OF_CHANNELS[name]
+    for shape in ((3, 6, 5, 4), (2, 70, 3, 3), (9, 6, 1, 1)):
+        x, n = RNG.standard_normal(shape), shape[1]
+        weight, bias = RNG.standard_normal((2, n))
+        if name == "instance" and shape[2] == 1:
+            continue
+        assert same_bits(run(x, None, bias), run(x, np.ones(n), bias))
+        assert same_bits(run(x, weight, None), run(x, weight, np.zeros(n)))
+        assert not same_bits(run(x, None, bias), run(x, None, None))
+
+
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 def test_nan_passes_the_relu_after_a_norm(training: bool, last: bool, isa: str) -> None:
