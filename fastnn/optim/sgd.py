@@ -16,7 +16,7 @@ class SGD(Optimizer):
     computes
 
         b = momentum b + (1 - dampening) g, or b = g in the first step
-        theta -= lr b, or theta -= lr (g + momentum b) with `nesterov`
+        theta -= lr b, or theta -= lr (g + momentum b) with nesterov
 
     Without momentum, theta -= lr g, and no state is kept.
 
