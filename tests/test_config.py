@@ -261,7 +261,7 @@ def test_a_network_without_hidden_layers(file):
 
 @pytest.mark.parametrize("fractions", ["0.7, 0.2, 0.1", "0.6, 0.3, 0.1", "0.1, 0.7, 0.2", "0.9, 0.1"])
 def test_fractions_whose_sum_is_rounded(fractions, file):
-    assert config.read(file(GOOD, ("0.6, 0.2, 0.2", fractions))).data.fractions == eval(f"[{fractions}]")
+    assert config.read(file(GOOD, ("0.6, 0.2, 0.2", fractions))).data.fractions == json.loads(f"[{fractions}]")
 
 
 def test_the_last_linear_layer_may_be_followed(file):

@@ -106,8 +106,9 @@ def test_page_has_all_and_needs_nothing(run: Path) -> None:
     assert len(page.text) < 1_500_000 and pyplot.get_fignums() == []
 
 
-def test_metrics_are_those_of_the_history(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_those_of_the_history(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")
+    run = shutil.copytree(run, tmp_path / "run")
     state = json.loads((run / "history.json").read_text())
     history = state["epochs"]
     history["loss"], history["val_loss"] = [2.0, 1.0], [1.25, 1.5]  # the best epoch is the validation's
@@ -139,9 +140,10 @@ def test_a_loss_that_became_infinite(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "b/configuration.json").read_text())["test"] == {"loss": None, "accuracy": 0.5}
 
 
-def test_a_plateau_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plateau_is_told(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loss that stays at log C is named on the page; C is the number of classes of the model's result."""
     monkeypatch.setattr("fastnn.runs.report.png", lambda _: b"")
+    run = shutil.copytree(run, tmp_path / "run")
     state = json.loads((run / "history.json").read_text())
     state["steps"] = {"loss": [math.log(3)] * 200, "lr": [1e-3] * 200}
     for name in ("loss", "val_loss"):

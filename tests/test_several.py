@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
-from fastnn.training import Callback, EarlyStopping, TensorBoard, Trainer, load_checkpoint, save_checkpoint
+from fastnn.training import Callback, EarlyStopping, Trainer, load_checkpoint, save_checkpoint
 
 RNG = np.random.default_rng(61)
 X, Y = RNG.normal(size=(48, 5)).astype(np.float32), RNG.integers(0, 3, 48)
@@ -33,25 +33,6 @@ def test_lr_find_tries_each_rate_in_every_group() -> None:
     results = [trainer.lr_find((X, Y), num_it=30, batch_size=16) for trainer in (one, two)]
     np.testing.assert_array_equal(results[0].losses, results[1].losses)
     assert [group["lr"] for group in two.optimizer.param_groups] == [0.5, 0.1]
-
-
-def test_hyperparameters_of_two_groups(tmp_path: Any) -> None:
-    pytest.importorskip("tensorboardX")
-    from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
-
-    fit(make_trainer(TensorBoard(tmp_path, run="a"), groups=2), epochs=1)
-    (file,) = (tmp_path / "a").iterdir()
-    data, given = file.read_bytes(), {}
-    while data:
-        size = int.from_bytes(data[:8], "little")
-        for value in Event.FromString(data[12 : 12 + size]).summary.value:
-            if value.tag == "_hparams_/session_start_info":
-                content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
-                given = dict(content.session_start_info.hparams)
-        data = data[16 + size :]
-    assert given["lr"].number_value == 0.5 and given["lr-1"].number_value == 0.1
-    assert given["momentum"].number_value == given["momentum-1"].number_value == 0
 
 
 def test_callbacks_of_one_class_keep_their_own_state(tmp_path: Any) -> None:

@@ -96,6 +96,20 @@ def test_hyperparameters_come_with_the_last_record(tmp_path: Path) -> None:
     assert metrics == [f"epoch/{name}" for name in board.history] and all(tag in found for tag in metrics)
 
 
+def test_hyperparameters_of_two_groups(tmp_path: Path) -> None:
+    """The first group's options have their plain names, those of the second a number."""
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    board = trainer(TensorBoard(tmp_path, run="a"))
+    first, *others = board.model.parameters()
+    board.optimizer = optim.SGD([{"params": [first], "lr": 0.5}, {"params": others}], lr=0.1)
+    fit(board, epochs=1)
+    (_, value), *_ = values(tmp_path / "a")["_hparams_/session_start_info"]
+    given = HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info.hparams
+    assert given["lr"].number_value == 0.5 and given["lr-1"].number_value == 0.1
+    assert given["momentum"].number_value == given["momentum-1"].number_value == 0
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_histograms(tmp_path: Path, accumulate: int) -> None:
     """Histograms show the weights before the step, the window's gradients, and the batch's output of every layer."""

@@ -80,8 +80,7 @@ AdaGrad = Adagrad
 class Adadelta(Optimizer):
     """Adadelta: scales steps by the ratio of the root mean squares of past steps and of gradients.
 
-    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step
-    computes
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step computes
 
         s = rho s + (1 - rho) g^2
         d = sqrt(a + eps) / sqrt(s + eps) g
@@ -140,8 +139,7 @@ class Adadelta(Optimizer):
 class RMSprop(Optimizer):
     """RMSprop: divides steps by the root of a decaying mean of squared gradients.
 
-    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step
-    computes
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step computes
 
         s = alpha s + (1 - alpha) g^2
         h = g / (sqrt(s) + eps)

@@ -12,8 +12,7 @@ from fastnn.optim.state import Layout
 class SGD(Optimizer):
     """Stochastic gradient descent with optional momentum.
 
-    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step
-    computes
+    Let g be the gradient (its negative if `maximize`) plus weight_decay * theta. A step computes
 
         b = momentum b + (1 - dampening) g, or b = g in the first step
         theta -= lr b, or theta -= lr (g + momentum b) with nesterov
