@@ -85,6 +85,7 @@ BAD = {
     "training.gradient_clip_val: got -1, want": ("epochs = 2", "epochs = 2\ngradient_clip_val = -1"),
     "training.scheduler_interval: got 'day', want 'step' or": ("epochs = 2", 'epochs = 2\nscheduler_interval = "day"'),
     "training.metrics: got 'f1', want one of": ("epochs = 2", 'epochs = 2\nmetrics = ["f1"]'),
+    "training.early_stopping.mode: got 'less', want 'auto' or": ("epochs = 2", 'early_stopping.mode = "less"'),
     "training.early_stoping: got an unknown key, want early_stopping": ("epochs = 2", "early_stoping = {}"),
     "training.early_stopping: got true, want a table": ("epochs = 2", "early_stopping = true"),
     "training.early_stopping.patience: got -1, want": ("epochs = 2", "early_stopping.patience = -1"),
@@ -178,6 +179,7 @@ def test_bad_data(arrays, sentence, file, source, tmp_path, capsys):
         (('"OneCycleLR"', '"OneCycleLR"\ntotal_steps = 10'), ""),
         (('"OneCycleLR"', '"warmup_cosine"\nwarmup_steps = 2\ntotal_steps = 3'), ""),
         (("[training]", "[loss]\nweight = [1, 2]\n[training]"), "loss.weight: got 2 weights, want 3, "),
+        (("[training]", "[loss]\nweight = [1, 2, 3]\n[training]"), ""),
         (("[training]", "[loss]\nweight = [1, 2, 3, 4]\n[training]"), "loss.weight: got 4 weights, want 3, "),
     ],
 )
