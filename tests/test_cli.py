@@ -13,6 +13,7 @@ from config_files import GOOD, a_file, a_source, record, samples, weights  # noq
 
 from fastnn import config, runs
 from fastnn.__main__ import main
+from fastnn._figure import new_figure
 from fastnn.training import Trainer
 from fastnn.training.loop import Loop
 
@@ -50,6 +51,17 @@ def test_targets_that_are_no_labels(file, source, capsys, tmp_path):
     assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
     assert capsys.readouterr().err.startswith("fastnn: metrics: got 'accuracy' for targets of float32")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("size", "status"), [(70, 0), (71, 1), (72, 0)])
+def test_a_last_batch_of_one_sample(size, status, file, tmp_path, capsys):
+    """A norm over the batch needs two samples; 72 in batches of 71 leave one, which is told before a run is made."""
+    path = file(GOOD, ("8, 6]", '8, 6]\nnorm = "BatchNorm1d"'), ("batch_size = 16", f"batch_size = {size}"))
+    assert main(["train", "--config", str(path), "--out", str(tmp_path / "runs")]) == status
+    assert (tmp_path / "runs").exists() == (status == 0)
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == status
+    assert error == "" or error.startswith("fastnn: batch_size: got 71 for 72 samples, want one that does not leave a ")
 
 
 def test_weights_are_kept_if_the_test_fails(file, tmp_path, capsys, monkeypatch):
@@ -102,6 +114,7 @@ def killing(*arguments):
     save(*arguments)
 saving.save = killing
 from fastnn.__main__ import main
+from fastnn._figure import new_figure
 main(sys.argv[2:])
 """
 
@@ -233,6 +246,24 @@ def test_lr_find(file, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     (tmp_path / "lr_find.png").unlink()
     assert main(["lr-find", "--config", str(file())]) == 0 and not (tmp_path / "lr_find.png").exists()
+
+
+def test_picture_of_the_rates(file, tmp_path, capsys, monkeypatch):
+    """The picture shows the loss over the rates, and its path is told."""
+    pytest.importorskip("matplotlib")
+    figures = []
+
+    def noted(*size):
+        figures.append(new_figure(*size))
+        return figures[0]
+
+    monkeypatch.setattr("fastnn.runs.commands.new_figure", noted)
+    path = tmp_path / "rates.png"
+    finder = runs.find_lr(file(), path)
+    assert np.frombuffer(path.read_bytes()[16:24], ">u4").tolist() == [1200, 750]
+    assert figures[0].axes[0].lines[0].get_xdata().tolist() == finder.rates.tolist()
+    lines = [f"{name + ':':15}{rate:.3g}" for name, rate in finder.suggestions.items()]
+    assert capsys.readouterr().out.splitlines() == [*lines, f"see {path}"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from fastnn import demo, nn
 from fastnn.__main__ import main
+from fastnn._figure import new_figure
 from fastnn.data import load_digits
 from fastnn.runs.demo import BATCH_SIZE
 
@@ -134,6 +135,51 @@ def test_the_rate_falls_to_the_last_step(tmp_path, monkeypatch):
     assert trainers[0].history.steps["lr"] == pytest.approx(wanted[:12].tolist())
 
 
+def test_what_is_printed(tmp_path, capsys, monkeypatch):
+    """The result is the accuracy on the other images, with the time of the training alone."""
+    require_extra()
+    rng = np.random.default_rng(1)
+    parts = [(rng.random((n, 784), np.float32), rng.integers(0, 10, n)) for n in (BATCH_SIZE, 37)]
+    monkeypatch.setattr("fastnn.runs.demo.load_digits", lambda: parts)
+    monkeypatch.setattr("fastnn.runs.demo.draw_curves", lambda *_: None)  # takes longer than the training
+    started = time.perf_counter()
+    run = demo.train(epochs=2, directory=tmp_path)
+    passed = time.perf_counter() - started
+    lines = capsys.readouterr().out.splitlines()
+    history = json.loads((run / "history.json").read_text())["epochs"]
+    share, rest = lines[-1].split(" of 37 unseen digits right after ")
+    seconds, place = rest.split(" s of training; see ")
+    assert len(lines) == 3 and share == f"{history['val_accuracy'][-1]:.1%}" and place == str(run)
+    assert sum(history["seconds"]) - 0.06 <= float(seconds) <= passed + 0.06
+
+
+def test_curves_of_loss_and_accuracy(tmp_path, monkeypatch):
+    """Two curves beside each other, of training and validation."""
+    pytest.importorskip("matplotlib")
+    figures = []
+
+    def noted(*size):
+        figures.append(new_figure(*size))
+        return figures[0]
+
+    monkeypatch.setattr("fastnn.runs.demo.new_figure", noted)
+    names = ("loss", "val_loss", "accuracy", "val_accuracy")
+    demo.draw_curves({name: [1.0 + i, 0.5 + i] for i, name in enumerate(names)}, tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    assert content.startswith(b"\x89PNG") and np.frombuffer(content[16:24], ">u4").tolist() == [1500, 600]
+    (figure,) = figures
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["Loss", "Accuracy"]
+    for i, ax in enumerate(figure.axes):
+        drawn = [line.get_ydata().tolist() for line in ax.lines]
+        assert [2 * i + 1.0, 2 * i + 0.5] in drawn and [2 * i + 2.0, 2 * i + 1.5] in drawn
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16", "int8"])
+def test_states_of_the_optimizer(dtype):
+    trainer = demo.build_trainer(demo.build_model(), 20, *([] if dtype is None else [dtype]))
+    assert trainer.optimizer.state_dtype == dtype
+
+
 @pytest.mark.parametrize(
     ("arguments", "given"),
     [((), (40, 0, "runs")), (("--epochs", "3"), (3, 0, "runs")), (("--seed", "5", "--out", "a"), (40, 5, "a"))],
@@ -187,6 +233,7 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
 from fastnn.__main__ import main
+from fastnn._figure import new_figure
 sys.exit(main(["train", "--epochs", "1", "--out", {str(tmp_path)!r}]))
 """
     result = fastnn_command(code=code)

@@ -14,7 +14,9 @@ import fastnn
 from fastnn import nn, optim
 from fastnn.report import save_run, write_report
 from fastnn.runs import report
+from fastnn.runs.saved import load_finder, save_finder
 from fastnn.training import LRFinder, Trainer
+from fastnn.training.lr_finder import found
 
 pytest.importorskip("matplotlib")
 NAMES = ["one", "two", "three"]
@@ -210,12 +212,24 @@ def test_the_finder_is_kept(tmp_path: Path) -> None:
     finder = LRFinder(rates, losses, losses[::-1], {"valley": 0.5, "steepest": float("nan")})
     save_run(tmp_path, trainer, finder=finder)
     with np.load(tmp_path / "evaluation.npz", allow_pickle=False) as file:
-        found = {name: file[name].tolist() for name in file.files if name != "$state"}
-    assert found == {
+        kept = {name: file[name].tolist() for name in file.files if name != "$state"}
+    assert kept == {
         "finder/rates": rates.tolist(),
         "finder/losses": losses.tolist(),
         "finder/smoothed": losses[::-1].tolist(),
     }
+
+
+def test_the_file_of_the_finder(tmp_path: Path) -> None:
+    """Rates and losses come back, the rest follows from them; a pickle is not loaded."""
+    finder = found(np.geomspace(1e-3, 1.0, 8), np.array([4.0, 3.5, 3.0, 2.0, 1.5, 1.0, 2.0, 9.0]))
+    save_finder(finder, tmp_path / "a.npz")
+    again = load_finder(tmp_path / "a.npz")
+    assert again is not None and again.suggestions == finder.suggestions and finder.suggestions["valley"] > 0
+    for name in ("rates", "losses", "smoothed"):
+        assert getattr(again, name).tolist() == getattr(finder, name).tolist()
+    np.savez(tmp_path / "b.npz", rates=finder.rates.astype(object), losses=finder.losses)
+    assert load_finder(tmp_path / "b.npz") is None
 
 
 @pytest.mark.parametrize("n", [255, 256, 257, 300])
