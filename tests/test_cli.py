@@ -175,10 +175,13 @@ def test_the_search_has_the_batches_of_the_training(lines, size, file, monkeypat
 
 
 @pytest.mark.parametrize("fractions", ["0.6, 0.4", "0.6, 0.2, 0.2"])
-def test_scores_of_the_test_part(fractions, file, tmp_path):
-    """A run has scores of the test part if there is one, and null otherwise."""
+def test_scores_of_the_test_part(fractions, file, tmp_path, capsys):
+    """A run has scores of the test part if there is one, and null otherwise; they are printed at the end."""
     run = runs.train(file(GOOD, ("0.6, 0.2, 0.2", fractions)), tmp_path / "runs")
     scores = json.loads((run / "configuration.json").read_text())["test"]
+    first, *epochs, last = capsys.readouterr().out.splitlines()
+    told = "".join(f"test_{name} {score:.4f}  " for name, score in (scores or {}).items()).strip()
+    assert (first, last) == (f"run {run}", f"{told}; see {run}" if told else f"see {run}") and len(epochs) == 2
     assert (scores is None) if len(fractions) == 8 else scores.keys() == {"loss", "accuracy"}
 
 
