@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from config_files import GOOD, a_file, a_source, record, samples, weights  # noqa: F401  # fixtures
 
-from fastnn import config, runs
+from fastnn import config, nn, runs
 from fastnn.__main__ import main
 from fastnn._figure import new_figure
 from fastnn.training import Trainer
@@ -172,6 +172,37 @@ def test_the_search_has_the_batches_of_the_training(lines, size, file, monkeypat
     monkeypatch.setattr(Trainer, "lr_find", lr_find)
     runs.Run(config.read(file(GOOD, ("batch_size = 16", lines)))).find_lr()
     assert sizes == [size]
+
+
+def test_options_reach_the_training(file, tmp_path, capsys):
+    """72 samples make 5 batches and so 3 steps of each epoch; the last epochs are those after which training stops."""
+    lines = """epochs = 9
+               seed = 3
+               metrics = []
+               accumulate_grad_batches = 2
+               val_check_interval = 2
+               gradient_clip_val = 0.5
+               early_stopping = {patience = 1, min_delta = 1000.0, monitor = "loss"}"""
+    pairs = [("epochs = 2", lines), ("[training]", "[loss]\nlabel_smoothing = 0.125\n[training]")]
+    run = runs.train(file(GOOD, *pairs, ('"AdamW"', '"Lion"\nweight_decay = 0.25')), tmp_path / "runs")
+    told, curves = (json.loads((run / f"{name}.json").read_text()) for name in ("configuration", "history"))
+    wanted = {"optimizer": "Lion", "scheduler": "OneCycleLR", "metrics": [], "seed": 3, "batch_size": 16, "steps": 9}
+    assert wanted.items() <= told.items() and told["groups"][0]["weight_decay"] == 0.25
+    assert "label_smoothing=0.125" in told["loss"] and told["epochs"] == 3 and list(told["test"]) == ["loss"]
+    assert curves["validations"]["step"] == [1, 2, 3, 4, 5, 6, 7, 8, 9] and len(curves["steps"]["loss"]) == 9
+    assert told["stopped"] and told["stopped"] in capsys.readouterr().out.splitlines()
+
+
+def test_the_validation_is_no_training(file, tmp_path):
+    """Each part has its own role: the final weights give the last loss of the validation part, and that of the test."""
+    run = runs.Run(config.read(file(GOOD, ("0.6, 0.2, 0.2", "0.5, 0.3, 0.2"))))
+    assert [len(part[0]) for part in (run.train, run.validation, run.test)] == [60, 36, 24]
+    scores = run.fit(tmp_path)
+    found = record(tmp_path)
+    model = run.model.eval()
+    for (x, y), loss in ((run.validation, found["val_loss"][-1]), (run.test, scores["loss"])):
+        assert nn.CrossEntropyLoss()(model(x)[0], y)[0] == pytest.approx(loss, rel=1e-5)
+    assert scores["loss"] == found["test_loss"]
 
 
 @pytest.mark.parametrize("fractions", ["0.6, 0.4", "0.6, 0.2, 0.2"])

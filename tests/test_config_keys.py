@@ -124,6 +124,9 @@ READ = [
     (("epochs = 2", "checkpoint.save_last = 4\nearly_stopping.mode = 'max'"),
      lambda c: [(p.make, p.options) for p in c.callbacks],
      [(EarlyStopping, {"mode": "max"}), (ModelCheckpoint, {"save_last": 4})]),
+    (("epochs = 2", "metrics = []\nearly_stopping.monitor = 'loss'\ncheckpoint.monitor = 'val_loss'"),
+     lambda c: [p.options for p in c.callbacks], [{"monitor": "loss"}, {"monitor": "val_loss"}]),
+    (("hidden = [8, 6]", 'layers = [{type = "ReLU"}]'), lambda c: c.layers, [Part("network.layers[0]", nn.ReLU, {})]),
     (("8, 6]", "8]"), lambda c: (c.network.layers, c.network.init, c.network.seed), ([], "auto", None)),
     (("8, 6]", '8]\ninit = "he"\nseed = 18446744073709551615'), lambda c: (c.network.init, c.network.seed),
      ("he", 2**64 - 1)),
@@ -211,6 +214,12 @@ def test_errors_of_a_part_name_its_table(error):
         Part("table", fail, {}).build()
     assert caught.value.problems == ("table.p: got 2, want 1",)
     assert Part("table", SimpleNamespace, {"a": 1}).build(a=2, b=3) == SimpleNamespace(a=1, b=3)
+
+
+def test_mistakes_are_told_once():
+    error = config.ConfigError(sentence for sentence in ("b: got 1, want 2", "a: got 3, want 4", "b: got 1, want 2"))
+    assert error.problems == ("b: got 1, want 2", "a: got 3, want 4")
+    assert str(error) == "b: got 1, want 2\na: got 3, want 4" and isinstance(error, ValueError)
 
 
 def test_a_file_that_is_no_utf8(file):
