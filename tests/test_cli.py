@@ -227,7 +227,9 @@ def test_resume_without_the_file_of_the_rate_search(damage, file, tmp_path):
     """Without its file of the learning-rate search, as in runs of earlier versions, a run lacks only that picture."""
     run = runs.train(file(GOOD, ('"AdamW"', '"AdamW"\nlr = "find"')), tmp_path / "runs")
     before = (run / "model.safetensors").read_bytes(), record(run)
-    whole = (run / "lr_find.npz").read_bytes()
+    whole, found = (run / "lr_find.npz").read_bytes(), finder_of(run)
+    runs.resume(run)
+    assert finder_of(run) == found and len(found["finder/rates"]) > 3
     (run / "lr_find.npz").unlink()
     if damage == b"half":
         damage = whole[: len(whole) // 2]

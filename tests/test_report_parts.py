@@ -219,6 +219,34 @@ def test_the_finder_is_kept(tmp_path: Path) -> None:
     }
 
 
+class Touching:
+    """Makes a file when it is loaded from a pickle."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+class Parted(nn.ReLU):
+    """Its result has an axis more."""
+
+    def __call__(self, x: Any) -> Any:
+        y, backward = super().__call__(x)
+        return y.reshape(len(y), 2, -1), lambda dy, *rest: backward(dy.reshape(x.shape), *rest)
+
+
+def test_results_with_more_axes_have_no_classes(tmp_path: Path) -> None:
+    """Labels and probabilities are kept only for logits (N, C); histograms of the layers in any case."""
+    model = nn.Sequential(nn.Linear(5, 4), Parted())
+    trainer = Trainer(model, lambda y, _: (0.0, y), optim.SGD(model.parameters(), 0.1), metrics=())
+    save_run(tmp_path, trainer, (np.ones((6, 5), np.float32), np.zeros(6, np.int64)))
+    with np.load(tmp_path / "evaluation.npz") as file:
+        assert "layers/1/activation/counts" in file.files
+        assert not {"labels", "probabilities", "samples/x", "errors/x"} & set(file.files)
+
+
 def test_the_file_of_the_finder(tmp_path: Path) -> None:
     """Rates and losses come back, the rest follows from them; a pickle is not loaded."""
     finder = found(np.geomspace(1e-3, 1.0, 8), np.array([4.0, 3.5, 3.0, 2.0, 1.5, 1.0, 2.0, 9.0]))
@@ -227,8 +255,8 @@ def test_the_file_of_the_finder(tmp_path: Path) -> None:
     assert again is not None and again.suggestions == finder.suggestions and finder.suggestions["valley"] > 0
     for name in ("rates", "losses", "smoothed"):
         assert getattr(again, name).tolist() == getattr(finder, name).tolist()
-    np.savez(tmp_path / "b.npz", rates=finder.rates.astype(object), losses=finder.losses)
-    assert load_finder(tmp_path / "b.npz") is None
+    np.savez(tmp_path / "b.npz", rates=np.array([Touching(tmp_path / "touched")], object), losses=finder.losses)
+    assert load_finder(tmp_path / "b.npz") is None and not (tmp_path / "touched").exists()
 
 
 @pytest.mark.parametrize("n", [255, 256, 257, 300])
