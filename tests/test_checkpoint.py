@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import checkpoint_jobs as jobs
@@ -198,6 +199,23 @@ def test_latest_goes_back(room):
     with pytest.warns(UserWarning, match="going back to the checkpoint before it") as warned:
         assert latest(room) == room / names[3]
     assert [names.index(re.search(r"step-\d+.safetensors", str(w.message))[0]) for w in warned] == [0, 4]
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2, 3])
+def test_latest_says_whether_it_can_go_back(room, damaged):
+    """Each warning but that of the oldest file announces the checkpoint before it, and points at the caller."""
+    for i in range(3):
+        path = room / f"{i}.safetensors"
+        save_checkpoint(path, {"i": i})
+        os.utime(path, ns=(10**18 + i, 10**18 + i))
+        if i >= 3 - damaged:
+            path.write_bytes(b"")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert latest(str(room)) == (room / f"{2 - damaged}.safetensors" if damaged < 3 else None)
+    ways = ["; going back to the checkpoint before it"] * 2 + ["; there is none before it"]
+    assert len(caught) == damaged and all(w.filename == __file__ for w in caught)
+    assert all(str(w.message).endswith(way) for w, way in zip(caught, ways[:damaged], strict=True))
 
 
 @pytest.mark.parametrize("seed", range(60 if FULL else 12))

@@ -9,11 +9,11 @@ import re
 
 import numpy as np
 import pytest
-from checkpoint_files import BIG, FULL, STATE, STATE_A, A, described, entry, good, signed, text_of
+from checkpoint_files import BIG, FULL, STATE, STATE_A, A, described, entry, good, parts, signed, text_of
 from resume_jobs import digest
 from support import python
 
-from fastnn.training import CheckpointError, latest, load_checkpoint
+from fastnn.training import CheckpointError, latest, load_checkpoint, save_checkpoint
 
 pytest.importorskip("safetensors")
 
@@ -147,7 +147,7 @@ def test_a_file_larger_than_the_memory(room):
     found = python(
         "-W", "error", "-c", f"""
 import resource
-from fastnn.training import CheckpointError, latest, load_checkpoint
+from fastnn.training import CheckpointError, latest, load_checkpoint, save_checkpoint
 resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
 for call, path in ((load_checkpoint, "{room}/huge.safetensors"), (latest, "{room}")):
     try:
@@ -161,6 +161,48 @@ for call, path in ((load_checkpoint, "{room}/huge.safetensors"), (latest, "{room
 
 def test_files_of_other_programs(room):
     numpy = pytest.importorskip("safetensors.numpy")
-    for metadata in (None, {"format": "pt"}, {"sha256": "0" * 64}, {"sha256": ""}):
+    none, wrong = "a file without a checksum, want .* load weights that others wrote", "a checksum that does not match"
+    for metadata, sentence in (
+        (None, none),
+        ({"format": "pt"}, none),
+        ({"sha256": "0" * 64}, wrong),
+        ({"sha256": ""}, wrong),
+    ):
         data = numpy.save({"weight": np.ones(3, np.float32)}, metadata)
-        refused(room / "a", data, "checksum")
+        refused(room / "a", data, sentence)
+
+
+@pytest.mark.parametrize("more", [1, 8, 16, 2**20, 2**60])
+def test_a_header_that_ends_behind_the_file(room, more):
+    """The header's size is compared with that of the file, even if the checksum is right and no array follows."""
+    head = text_of(described('{"b":1}'))
+    head += b" " * (-len(head) % 8)
+    refused(room / "a", signed(head, b"", len(head) + more), f"got {len(head) + 8} bytes, fewer than its header says")
+    refused(room / "a", bytes(more % 8), f"got {more % 8} bytes, fewer than its header says")
+    (room / "a").write_bytes(signed(head, b"", len(head)))
+    assert load_checkpoint(room / "a") == {"b": 1}
+
+
+def test_the_largest_header(room):
+    """A header of 1.5 MiB is written and read; one of eight bytes more is neither."""
+    largest = 3 * 2**19
+    save_checkpoint(room / "a", {"a": ""})
+    rest = largest - int.from_bytes((room / "a").read_bytes()[:8], "little")
+    save_checkpoint(room / "a", {"a": "x" * rest})
+    data = (room / "a").read_bytes()
+    assert int.from_bytes(data[:8], "little") == largest and load_checkpoint(room / "a") == {"a": "x" * rest}
+    with pytest.raises(ValueError, match=f"got {largest + 8} bytes of names and numbers, want at most {largest}"):
+        save_checkpoint(room / "a", {"a": "x" * (rest + 8)})
+    assert (room / "a").read_bytes() == data
+    head = text_of(parts(data)[0])
+    refused(room / "a", signed(head.ljust(largest + 8), b""), f"a header of {largest + 8} bytes, more than {largest}")
+
+
+def test_arrays_and_names_that_look_like_a_checksum(room):
+    """The checksum's place is found whatever follows the header, and whatever the names and texts are."""
+    sign = '"sha256":"'
+    state = {sign: np.frombuffer(sign.encode() * 12, np.uint8), "sha256": sign + "0" * 64, "a": {"sha256": sign}}
+    save_checkpoint(room / "a", state)
+    loaded = load_checkpoint(room / "a")
+    assert loaded.pop(sign).tobytes() == sign.encode() * 12
+    assert loaded == {"sha256": sign + "0" * 64, "a": {"sha256": sign}}
