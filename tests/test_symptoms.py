@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from drawn_curves import drawn
 from training_tasks import CLASSES, DATA, RNG, VALIDATION, Softmax, make_model, make_trainer, no_bias, plain
 
 from fastnn import nn, optim
 from fastnn.diagnosis.catalogue import TEXTS
-from fastnn.training import History, diagnose
+from fastnn.training import diagnose
 
 
 def names(symptoms):
@@ -125,13 +126,6 @@ def test_steps_in_which_nothing_has_a_weight_are_healthy(weighted, size):
         assert diagnose(history, classes=CLASSES) == []
         assert diagnose(history, model=trainer.model, batch=VALIDATION) == []
     assert ends == {False, True}
-
-
-def drawn(steps=(), **epochs):
-    history = History()
-    history.steps["loss"], history.steps["lr"] = [float(value) for value in steps], [0.1] * len(steps)
-    history.update({name: [float(value) for value in values] for name, values in epochs.items()})
-    return history
 
 
 def validated(history):
