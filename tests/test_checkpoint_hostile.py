@@ -206,3 +206,14 @@ def test_arrays_and_names_that_look_like_a_checksum(room):
     loaded = load_checkpoint(room / "a")
     assert loaded.pop(sign).tobytes() == sign.encode() * 12
     assert loaded == {"sha256": sign + "0" * 64, "a": {"sha256": sign}}
+
+
+@pytest.mark.parametrize("dimensions", [1, 32])
+def test_descriptions_in_any_order(room, dimensions):
+    """The header may describe arrays, of up to 32 dimensions, in another order than that of their bytes."""
+    shape = [1] * (dimensions - 1) + [2]
+    entries = {"b": entry("U8", shape, [2, 4])["a"]} | entry("U8", shape, [0, 2])
+    (room / "a").write_bytes(signed(described('{"a":{"$array":"a"},"b":{"$array":"b"}}', entries), bytes([1, 2, 3, 4])))
+    loaded = load_checkpoint(room / "a")
+    assert {name: array.ravel().tolist() for name, array in loaded.items()} == {"a": [1, 2], "b": [3, 4]}
+    assert loaded["a"].shape == loaded["b"].shape == tuple(shape)

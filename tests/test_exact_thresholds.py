@@ -28,6 +28,7 @@ def last(*values, start=2.0):
 NOISY_THIRDS = drawn([*[2.0] * 16, *[1.625] * 16, *[1.5, 1.25] * 8])
 # All numbers are exact in binary. Curve, and its symptom or None.
 EXACT = {
+    "from 0": (drawn([*[0.0] * 30, *[1.0] * 10]), None),
     "1.5 of the start": (tenths(3.0, 1.95), FLAT),
     "up, and a twentieth down": (drawn([*[20.0] * 10, *[31.0] * 10, *[19.0] * 80]), None),
     "half of the improvement lost": (tenths(0.5, 1.25), None),
@@ -61,6 +62,7 @@ LASTS = {
     "two at the end": (last(4.0, 4.0), SPIKES),
     "two of the last three": (last(4.0, 1.0, 4.0), SPIKES),
     "a lone spike at the end": (last(7.5), SPIKES),
+    "noise long ago": (drawn([2.0] * 3 + [1.75, 0.25] * 63 + [1.0] * 40 + [4.0] * 2 + [1.0] * 29), SPIKES),
     # Only the last epoch counts, and for what is better than training the validation before it.
     "loss, less": (validated([1, 0.5, 0.2], [1, 0.9, 0.6]), None),
     "loss, more": (validated([2, 1.5, 0.2], [1, 0.8, 0.75]), OVERFITTING),
@@ -94,6 +96,7 @@ EVIDENCE = {
     "by its highest": (tenths(3.05, 1.95), PATH.format(1.95, 100) + ", by way of 3.05"),
     "by its lowest": (tenths(0.75, 1.5), PATH.format(1.5, 100) + ", by way of 0.75"),
     "flat": (drawn([2.0] * 21), PATH.format(2, 21)),
+    "first three": (drawn([2.0, 1.0, 2.0, 1.0] + [2.0] * 40), PATH.format(2, 44)),
     "guess": (drawn([2.0] * 7 + [LOG4] * 33), PATH.format(1.386, 40) + "; a guess among 4 classes costs 1.386"),
     "slow": (thirds(1.37, 1.2), PATH.format(1.2, 99) + ", 21% of that in the last third"),
     "spike": (
@@ -172,3 +175,9 @@ def test_a_healthy_model_adds_nothing(dtype):
     batch = (x, np.arange(8) % CLASSES)
     assert named(drawn([LOG4] * 40), model=model, batch=batch) == [PLATEAU]
     assert named(drawn([LOG4] * 40), model=model, batch=(np.repeat(x, 2, axis=1)[:, ::2], batch[1])) == [PLATEAU]
+
+
+def test_scale_of_a_huge_input():
+    x = np.full((8, 10), 1e30, np.float32)
+    found = diagnose(drawn([LOG4] * 40), model=plain(), batch=(x, np.arange(8) % CLASSES))
+    assert "its root mean square is 1e+30, want about 1" in [symptom.evidence for symptom in found]

@@ -159,7 +159,8 @@ def test_distributions() -> None:
 
 @pytest.mark.parametrize(
     ("values", "counted", "zeros", "broken"),
-    [([], 0, 0, 0), ([0.0, 0.0], 0, 1, 0), ([5.0] * 4, 4, 0, 0), ([NAN, np.inf, 0.0, -2.0], 1, 0.25, 0.5),
+    [([], 0, 0, 0), ([0.0], 0, 1, 0), ([NAN], 0, 0, 1), ([0.0, 0.0], 0, 1, 0),
+     ([5.0] * 4, 4, 0, 0), ([NAN, np.inf, 0.0, -2.0], 1, 0.25, 0.5),
      ([1e-30, 1e30, -1.0], 3, 0, 0), ([5e-324], 1, 0, 0), ([-1e308, 1e308], 2, 0, 0)],
 )  # fmt: skip
 @pytest.mark.parametrize("sizes", [False, True])
@@ -210,6 +211,7 @@ def test_predictions() -> None:
     assert texts[:5] == ["a$\n60%", "b$\n60%", "<c>\n60%", "a$\n60%", "<c> → b$\n60%"]
     assert [artist.get_linewidth() == 2 for artist in ax.get_lines()] == [i == 4 for i in range(10)]  # framed
     assert largest_errors(labels, probabilities, 2).tolist() == [4, 0]
+    assert largest_errors(np.zeros(50, int), np.full((50, 2), 0.5), 40).tolist() == list(range(40))  # in their order
     png(ax.figure)
 
 
