@@ -211,7 +211,10 @@ def test_predictions() -> None:
     assert texts[:5] == ["a$\n60%", "b$\n60%", "<c>\n60%", "a$\n60%", "<c> → b$\n60%"]
     assert [artist.get_linewidth() == 2 for artist in ax.get_lines()] == [i == 4 for i in range(10)]  # framed
     assert largest_errors(labels, probabilities, 2).tolist() == [4, 0]
-    assert largest_errors(np.zeros(50, int), np.full((50, 2), 0.5), 40).tolist() == list(range(40))  # in their order
+    alternating = np.resize([[0.75, 0.25], [0.5, 0.5]], (400, 2))
+    assert largest_errors(np.zeros(400, int), alternating, 200).tolist() == list(
+        range(1, 400, 2)
+    )  # ties in their order
     png(ax.figure)
 
 
