@@ -57,14 +57,20 @@ class Tensor:
         return "torch.bfloat16" if self.memory.dtype == np.uint16 else f"torch.{self.memory.dtype}"
 
     def numpy(self) -> Array:
-        """Return the values; bfloat16 is widened."""
-        return widened(self.memory) if self.memory.dtype == np.uint16 else self.memory
+        """Return the memory; NumPy has no bfloat16."""
+        if self.memory.dtype == np.uint16:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self.memory
+
+    def float(self) -> "Tensor":
+        """Return the values as float32."""
+        return Tensor(widened(self.memory) if self.memory.dtype == np.uint16 else self.memory.astype(np.float32))
 
     def detach(self) -> "Tensor":
-        """Return the tensor itself, which is also on the CPU and passes for float32."""
+        """Return the tensor itself, which is also on the CPU."""
         return self
 
-    cpu = float = detach
+    cpu = detach
 
     def zero_(self) -> None:
         """Write zeros."""
