@@ -147,3 +147,12 @@ def test_zeroing_of_gradients_that_are_given() -> None:
     optim.SGD(parameters, lr=0.1, zero_grad_after_step=True).step(given)
     assert not any(g.any() for g in given) and all((p.grad == 5).all() for p in parameters)
     assert [p.data[0] for p in parameters] == [pytest.approx(0.8), pytest.approx(0.7)]
+
+
+@NORMS
+def test_norm_without_any_element(norm_type: float) -> None:
+    """The norm of no gradients, or of empty ones alone, is 0."""
+    for nothing in ([], [np.zeros(0)], [np.zeros((0, 3)), np.zeros((2, 0), np.float32)], [nn.Parameter(np.ones(3))]):
+        assert clip_grad_norm_(nothing, 1.0, norm_type) == 0
+        assert clip_grad_norm_(nothing, 0.0, norm_type, error_if_nonfinite=True, foreach=False) == 0
+        clip_grad_value_(nothing, 1.0, True)

@@ -113,3 +113,19 @@ def test_loaded(edge: str, state_dtype: str) -> None:
     assert np.isnan(found[:64]).tolist() == np.isnan(values[:64]).tolist()
     kept_as_is = (values.view(np.uint32) & 0xFFFF) == 0
     assert same_bits(found[kept_as_is], values[kept_as_is])
+
+
+@CODED
+@pytest.mark.parametrize("limit", [None, 1e9, 0.5])
+def test_every_step_draws_its_own_bits(limit: float | None, state_dtype: str) -> None:
+    """Each step moves the generator by 64 words for every 256 elements begun, with a norm and an added group, too."""
+    params, generator = _arrays(1), Generator(3)
+    optimizer = optim.Lion(params[:5], state_dtype=state_dtype, generator=generator, clip_grad_norm=limit)
+    before, steps = generator.offset, (5, 5, 10, 10)
+    for count in steps:
+        if count > len(optimizer.param_groups[0]["params"]) and len(optimizer.param_groups) == 1:
+            optimizer.add_param_group({"params": params[5:]})
+        optimizer.step(_arrays(2)[:count])
+        before += 64 * sum(-(-n // 256) for n in SIZES[:count])
+        assert generator.offset == before
+    assert optimizer.skipped_steps == 0
