@@ -118,7 +118,7 @@ def test_loaded(edge: str, state_dtype: str) -> None:
 @CODED
 @pytest.mark.parametrize("limit", [None, 1e9, 0.5])
 def test_every_step_draws_its_own_bits(limit: float | None, state_dtype: str) -> None:
-    """Each step moves the generator by 64 words for every 256 elements begun, with a norm and an added group, too."""
+    """A step moves the generator by 64 words per 256 elements begun, in an added group, too; a skipped one does not."""
     params, generator = _arrays(1), Generator(3)
     optimizer = optim.Lion(params[:5], state_dtype=state_dtype, generator=generator, clip_grad_norm=limit)
     before, steps = generator.offset, (5, 5, 10, 10)
@@ -129,3 +129,7 @@ def test_every_step_draws_its_own_bits(limit: float | None, state_dtype: str) ->
         before += 64 * sum(-(-n // 256) for n in SIZES[:count])
         assert generator.offset == before
     assert optimizer.skipped_steps == 0
+    spoiled = [np.full(n, np.nan, np.float32) for n in SIZES]
+    for skipped in (1, 2) if limit else ():
+        optimizer.step(spoiled)
+        assert generator.offset == before and optimizer.skipped_steps == skipped
