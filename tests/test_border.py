@@ -215,6 +215,38 @@ def test_labels_of_any_integer(dtype: str) -> None:
         assert loss == want and same_bits(gradient, other)
 
 
+def test_labels_beyond_a_byte() -> None:
+    """Unsigned labels of 64 bits are kept, also those above 127."""
+    logits = np.random.default_rng(0).standard_normal((4, 300))
+    labels = np.array([0, 126, 200, 299])
+    want, gradient = F.softmax_cross_entropy(logits, labels)
+    loss, other = F.softmax_cross_entropy(logits, labels.astype(np.uint64))
+    assert loss == want and same_bits(gradient, other)
+
+
+@pytest.mark.parametrize("label", [2**60 + 1, 2**63 - 1, -(2**63) + 1])
+def test_large_labels_left_out(label: int) -> None:
+    """A label that a double cannot hold leaves its rows out, in every layout; its neighbour does not."""
+    logits = np.random.default_rng(0).standard_normal((ROWS, COLUMNS))
+    labels = np.arange(ROWS) % COLUMNS
+    labels[2] = label
+    want = np.delete(logits, 2, axis=0), np.delete(labels, 2)
+    for given in (labels, strided(labels), labels.astype(">i8")):
+        assert F.softmax_cross_entropy(logits, given, ignore_index=label)[0] == pytest.approx(
+            F.softmax_cross_entropy(*want)[0], rel=1e-14
+        )
+        with pytest.raises(IndexError, match=rf"^labels\[2\]: got {label}, want"):
+            F.softmax_cross_entropy(logits, given, ignore_index=label - 1)
+
+
+@pytest.mark.parametrize("distance", [0, 1, 2, 100])
+def test_unsigned_labels_do_not_become_negative(distance: int) -> None:
+    """An unsigned label beyond int64 is refused, even if the signed number with its bits is left out."""
+    labels = np.array([2**63 + distance] * ROWS, np.uint64)
+    with pytest.raises(IndexError, match=r"^labels\[0\]: got .*, want a class in"):
+        F.softmax_cross_entropy(np.ones((ROWS, COLUMNS)), labels, ignore_index=-(2**63) + distance)
+
+
 def _option(run: Callable[..., Any], name: str, **options: Any) -> Any:
     shown = re.escape(repr(options[name]))
     return pytest.param(run, options, rf"^{name}: got {shown}, want ", id=f"{run.__name__}-{name}-{options[name]}")

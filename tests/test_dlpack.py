@@ -10,7 +10,7 @@ from support import Array, same_bits
 from tensors import BFLOAT, CUDA, INT, KINDS, QuickTensor, Tensor, rounded, versions, widened
 from variants import NAMES, full_state, make
 
-from fastnn import Generator, optim, random
+from fastnn import Generator, init, nn, optim, random
 from fastnn.optim import clip_grad_norm_, clip_grad_value_
 
 __all__ = ["versions"]
@@ -230,3 +230,17 @@ def test_autograd_is_told_of_changes(kind: str, versions: list[Any]) -> None:
     params[0].memory[...] = 1
     optim.SGD(params, clip_grad_norm=1.0).step([np.full(3, np.nan, np.float32), None, None])
     assert versions == [] and (params[0].memory == 1).all()
+
+
+@OF_KIND
+def test_autograd_is_told_of_fills(kind: str, versions: list[Any]) -> None:
+    """autograd is told of every tensor that is filled, never of a NumPy array or a Parameter."""
+    tensor = KINDS[kind](np.zeros((3, 4), np.float32))
+    for fill in (init.uniform_, init.ones_, init.eye_):
+        versions.clear()
+        assert fill(tensor) is tensor and tensor.memory[0, 0] != 0
+        assert [[*map(id, told)] for told in versions] == [[id(tensor)]]
+    versions.clear()
+    for array in (np.zeros((3, 4)), nn.Parameter(np.zeros((3, 4)))):
+        init.uniform_(array)
+    assert versions == []

@@ -93,7 +93,8 @@ def test_spawn() -> None:
     """Children are numbered streams; no two descendants of a generator share a stream."""
     root = Generator(9)
     assert [g.stream for g in root.spawn(3)] == [1, 2, 3] and [g.stream for g in root.spawn(2)] == [4, 5]
-    assert root.spawn(0) == [] and root.offset == 0
+    assert root.spawn(0) == [] and root.offset == 0 and root.spawned == 5
+    assert [g.stream for g in root.spawn(1)] == [6] and root.spawned == 6
     family = {0}
     for child in Generator(9).spawn(20):
         family.add(child.stream)

@@ -1,6 +1,7 @@
 """initialize fills each layer of a model by its rule, and report describes the signals without changing the model."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ WIDE = 300
 ACTIVATIONS: list[tuple[nn.Module | None, float]] = [
     (nn.ReLU(), math.sqrt(2 / WIDE)),
     (nn.LeakyReLU(0.5), math.sqrt(2 / 1.25 / WIDE)),
+    (nn.LeakyReLU(0.0), math.sqrt(2 / WIDE)),
+    (nn.LeakyReLU(), math.sqrt(2 / (1 + 0.01**2) / WIDE)),
     (nn.ELU(), math.sqrt(2 / WIDE)),
     (nn.GELU(), math.sqrt(2 / WIDE)),
     (nn.SiLU(), math.sqrt(2 / WIDE)),
@@ -290,3 +293,76 @@ def test_signals_at_the_end_of_float32(scale: float) -> None:
     report = init.report(model, BATCH)
     assert np.isfinite(report.layers[0].activation.std) and report.layers[0].activation.std > scale / 10
     assert report.warnings[0].startswith("0  Linear") and "the activation explodes" in report.warnings[0]
+
+
+def test_a_title_stands_above_its_numbers() -> None:
+    """The two titles are centred above the columns of their numbers, which are aligned."""
+    report = init.report(nn.Sequential(nn.ReLU(), nn.LeakyReLU()), np.eye(3))
+    title, head, first, second = str(report).split("\n")
+    assert len(title) == len(head) == len(first) == len(second)
+    assert head.startswith("layer ") and first.startswith("0  ReLU() ") and second.startswith("1  LeakyReLU(")
+    begin = len("1  LeakyReLU(negative_slope=0.01)  ")
+    for name in ("activation", "gradient"):
+        assert title[begin : begin + 29] == f"{name:^29}"
+        assert head[begin : begin + 29] == f"{'mean':>10} {'std':>10} {'dead':>7}"
+        assert len(second[begin : begin + 29].split()) == 3
+        begin += 31
+
+
+class Changed(nn.Module):
+    """Returns what a function makes of its input; its own gradient is 1."""
+
+    def __init__(self, change: Callable[[Array], Array]) -> None:
+        self.change, self.got = change, np.empty(0)
+
+    def __call__(self, x: Array) -> tuple[Array, nn.Backward]:
+        def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            self.got = dy
+            return np.ones_like(x) if input_grad else None
+
+        self.training = not self.training
+        return self.change(x), backward
+
+
+@pytest.mark.parametrize(("values", "dead"), [([1.0, -2.0, 0.0], 0.0), ([0.0, 0.0, 0.0], 1.0)])
+def test_results_of_one_axis(values: list[float], dead: float) -> None:
+    """One number per sample is one unit."""
+    row = init.report(Changed(lambda x: x[:, 0]), np.array(values)[:, None]).layers[0]
+    assert row.activation.dead == dead and row.activation.std == pytest.approx(np.std(values))
+
+
+def test_a_channel_that_is_zero_in_part() -> None:
+    """A channel is dead only if it is zero at every place of every image."""
+    x = np.zeros((2, 5, 2, 3))
+    x[0, 0, 0, 0] = x[1, 1, 1, 2] = x[0, 2, 1] = x[:, 3, :, 0] = 1
+    assert init.report(Changed(np.copy), x).layers[0].activation.dead == 1 / 5
+
+
+def test_results_in_another_order() -> None:
+    """The gradient that a report draws is C-contiguous, whatever the layout of the result, and the same each time."""
+    gradients = []
+    for change in (np.copy, np.asfortranarray, lambda x: np.repeat(x, 2, axis=1)[:, ::2]):
+        model = Changed(change)
+        init.report(model, np.ones((3, 4)))
+        assert model.got.flags.c_contiguous and model.got.std() > 0.3
+        gradients.append(model.got)
+    assert same_bits(gradients[0], gradients[1]) and same_bits(gradients[0], gradients[2])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_report_restores_the_mode(training: bool) -> None:
+    """A layer that changes its mode when it runs has its old one afterwards."""
+    model = nn.Sequential(Changed(np.copy), nn.Sequential(nn.ReLU(), Changed(np.copy))).train(training)
+    init.report(model, np.ones((3, 4)))
+    assert [module.training for module in model.modules()] == [training] * 5
+
+
+def test_a_signal_of_zeros_vanishes() -> None:
+    """Zeros have vanished, also if the batch or dy were zeros already."""
+    model = nn.Sequential(nn.LeakyReLU(), nn.LeakyReLU())
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    layer = "LeakyReLU(negative_slope=0.01)"
+    assert init.report(model, x, np.zeros_like(x)).warnings == (
+        f"1  {layer}: the gradient vanishes, its deviation is 0",
+    )
+    assert f"0  {layer}: the activation vanishes, its deviation is 0" in init.report(model, 0 * x).warnings

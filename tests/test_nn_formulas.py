@@ -71,6 +71,7 @@ LAYERS = {
     "linear-no-bias": (lambda: nn.Linear(5, 3, False, dtype=F64), linear, (4, 5), "weight"),
     "linear-one-row": (lambda: nn.Linear(5, 3, dtype=F64), linear, (5,), "weight bias"),
     "linear-axes": (lambda: nn.Linear(5, 3, dtype=F64), linear, (2, 6, 4, 5), "weight bias"),
+    "linear-two-axes": (lambda: nn.Linear(5, 3, dtype=F64), linear, (2, 6, 5), "weight bias"),
     "linear-wide": (lambda: nn.Linear(70, 130, dtype=F64), linear, (33, 70), "weight bias"),
     "relu": (nn.ReLU, elementwise("relu"), (3, 7), ""),
     "leaky-relu": (nn.LeakyReLU, elementwise("leaky_relu"), (3, 7), ""),
@@ -94,6 +95,10 @@ LAYERS = {
     ),
     "batch1d-not-tracked": (
         lambda: nn.BatchNorm1d(6, track_running_stats=False, dtype=F64), batch_norm(), (9, 6), "weight bias",
+    ),
+    "batch1d-average-not-tracked": (
+        lambda: nn.BatchNorm1d(6, momentum=None, track_running_stats=False, dtype=F64), batch_norm(), (9, 6),
+        "weight bias",
     ),
     "batch2d": (lambda: nn.BatchNorm2d(3, dtype=F64), batch_norm(), (4, 3, 5, 2), "all"),
     "layer": (lambda: nn.LayerNorm(8, dtype=F64), layer_norm(1), (5, 8), "weight bias"),

@@ -276,6 +276,8 @@ def spoilt(x, row, column):
         (lambda t: t.fit((X.tolist(), Y)), TypeError, "train x: got list, want a float32 or float64 array; "),
         (lambda t: t.fit((X.astype(">f4"), Y)), TypeError, "train x: got >f4, want"),
         (lambda t: t.fit(X), TypeError, r"train: got ndarray, want a tuple \(x, y\)"),
+        (lambda t: t.fit((X, Y, Y)), TypeError, r"train: got tuple, want a tuple \(x, y\)"),
+        (lambda t: t.fit((X, Y), (X,)), TypeError, r"validation: got tuple, want a tuple \(x, y\)"),
         (lambda t: t.fit((X, Y), (X, Y[:3])), ValueError, r"validation y: got shape \(3,\)"),
         (lambda t: t.fit((X, Y), epochs=0), ValueError, "epochs: got 0, want a positive integer; "),
         (lambda t: t.fit((X, Y), epochs=1.5), ValueError, "epochs: got 1.5, want a positive integer; "),
