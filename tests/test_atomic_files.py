@@ -59,14 +59,6 @@ def test_whose_files_are_removed(
     assert _names(tmp_path) == sorted([".a.-7", ".a.7b", ".b.7", *([".a.7"] if kept else [])])
 
 
-def test_a_missing_directory(tmp_path: Path) -> None:
-    """Without a directory there is nothing to remove, and a file cannot be written."""
-    _files.remove_parts(tmp_path / "missing", "*")
-    with pytest.raises(FileNotFoundError):
-        _files.replace(tmp_path / "missing" / "a", b"")
-    assert _names(tmp_path) == []
-
-
 def test_a_file_system_that_loses_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is too short on the disk is an error; the old file is still there, and nothing else."""
     path = tmp_path / "a"

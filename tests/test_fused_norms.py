@@ -214,3 +214,20 @@ def test_cumulative_average(name: str) -> None:
     np.testing.assert_allclose(ours.running_mean, np.mean(means, 0), rtol=1e-12)
     np.testing.assert_allclose(ours.running_mean, theirs.running_mean.numpy(), rtol=1e-10)
     np.testing.assert_allclose(ours.running_var, theirs.running_var.numpy(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_backward_without_a_mask(dtype: Any) -> None:
+    """Where nothing was dropped, the mask may be left out of backward, or None."""
+    x, dy, bias = _normals(dtype, (5, 7), (5, 7), (7,))
+    done = F.dropout_add_layer_norm(x, dy, 7, p=0.0, return_stats=True)
+    saved = dy, done.sum, None, done.mean, done.rstd
+    want = F.layer_norm_backward(*saved[:2], None, done.mean, done.rstd)
+    for mask in ((), (None,), (done.mask,)):
+        assert _all_same(F.dropout_add_layer_norm_backward(*saved, *mask), (want[0], *want))
+    _, full = F.bias_activation(x, bias, "tanh", return_mask=True)
+    slope = 1 - np.tanh((x + bias).astype(np.float64)) ** 2
+    for mask in ((), (None,), (full,)):
+        dx, dbias = F.bias_activation_backward(dy, x, bias, "tanh", *mask)
+        np.testing.assert_allclose(dx, dy * slope, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(dbias, (dy * slope).sum(axis=0), rtol=1e-5, atol=1e-5)
