@@ -38,6 +38,28 @@ def test_give_back() -> None:
     generator.reserve(1)
     generator.give_back(first, 100)
     assert generator.offset == 192
+    generator = Generator(3).advance(5)
+    first = generator.reserve(0, 1)
+    generator.reserve(3, 1)
+    generator.give_back(first, 0)
+    assert generator.offset == 64
+
+
+@pytest.mark.parametrize(("size", "offset"), [(1, 64), (22, 64), (32, 64), (33, 128), (43, 128), (65, 192)])
+def test_integers_take_two_words_each(size: int, offset: int) -> None:
+    """A draw of integers moves the generator by two words for each, to the next multiple of 64."""
+    generator = Generator(3)
+    random.integers_(np.empty(size, np.int64), 10, generator=generator)
+    assert generator.offset == offset
+
+
+def test_a_seed_from_numpys_generator() -> None:
+    """NumPy's generator draws a seed of 64 bits, anew each time."""
+    numpys, again = np.random.default_rng(3), np.random.default_rng(3)
+    for _ in range(3):
+        made = random.as_generator(numpys)
+        assert (made.seed, made.stream, made.offset) == (int(again.integers(2**64, dtype=np.uint64)), 0, 0)
+        assert made.seed > 2**32
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, np.int64])
