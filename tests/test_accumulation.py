@@ -199,6 +199,9 @@ def test_weights_need_a_loss_of_samples_and_class_weights_labels():
         fit(np.float32, (None, PROBABILITIES, {"sample_weight": SAMPLES}), 5, 1)
     with pytest.raises(ValueError, match=r"class_weight: got it for targets of float32, shape \(46, 4\), want integer"):
         fit(np.float32, ({}, PROBABILITIES, {"class_weight": CLASSES}), 5, 1)
+    trainer = fit(np.float32, TABLE["plain"], 5, 1, epochs=1)
+    with pytest.raises(ValueError, match=r"class_weight: got it for targets of int64, shape \(46, 1\), want integer"):
+        trainer.fit((X.astype(np.float32), Y[:, None]), class_weight=CLASSES)
     with pytest.raises(ValueError, match=r"class_weight: got it for targets of float64, shape \(46,\), want integer"):
         fit(np.float32, ({}, Y.astype(float), {"class_weight": CLASSES}), 5, 1)
 

@@ -95,6 +95,20 @@ def test_parameters_without_a_gradient_are_passed_over():
         fit(trainer)
 
 
+def test_one_entry_that_is_not_finite_is_found():
+    """A single NaN or infinity in a gradient is enough, in whichever entry."""
+    for value, place in ((NAN, 0), (INF, 17), (-INF, -1)):
+
+        class Spoil(Callback):
+            def on_backward_end(self, trainer, value=value, place=place):
+                grad = trainer.model[0].weight.grad.copy()
+                grad.flat[place] = value
+                trainer.model[0].weight.grad = grad
+
+        with pytest.raises(FloatingPointError, match=r"^gradient at step 1: got NaN or infinity in that of 0\.weight,"):
+            fit(make_trainer([Spoil()], detect_nan=True))
+
+
 def test_what_is_fine_is_passed_with_the_same_bits():
     plain, watched = (make_trainer(detect_nan=detect, gradient_clip_val=1.0) for detect in (False, True))
     for trainer in (plain, watched):
