@@ -9,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import nn, optim
 from fastnn.training import EarlyStopping, Trainer
+from fastnn.training.batches import ORDER_STREAM
 from fastnn.training.history import smoothed
 from fastnn.training.lr_finder import found
 
@@ -46,6 +47,12 @@ CURVES = {  # a smoothed loss over RATES, and the exponents of steepest, valley,
     "NaN behind": ([9, 8, 7, 6, 2, 1.5, NAN, NAN, NAN], (-4, -4, -3)),
     "infinity behind": ([9, 8, 7, 6, 2, 1.5, INF, INF, INF], (-4, -4, -3)),
     "negative": ([-1, -2, -3, -4, -8, -8.5, -7, -5, 0], (-4, -4, -3)),
+    "falls again behind the minimum": ([9, 8, 6, 5.5, 5, 20, 8, 9, 9], (-6, -5, -4)),
+    "rises, then falls": ([5, 9, 8, 7, 6, 4, 3.5, 2.8, 2.2], (-3, -2, 0)),
+    "falls only at first": ([9, 1, 2, 3, 4, 5, 6, 7, 8], (-7, -7, -7)),
+    "three rates": ([3, 2.5, 1, *[NAN] * 6], (-5, -6, -6)),
+    "flat at 0": ([0] * 9, (NAN,) * 3),
+    "flat below 0": ([-1] * 9, (NAN,) * 3),
     "only rises": ([1, 2, 3, 4, 5, 6, 7, 8, 9], (NAN,) * 3),
     "flat": ([1] * 9, (NAN,) * 3),
     "NaN at once": ([NAN] * 9, (NAN,) * 3),
@@ -158,13 +165,28 @@ def test_it_trains_and_accumulates_as_fit_does(size, window):
     assert result.losses[0] == trainer.history.steps["loss"][0]
 
 
+@pytest.mark.parametrize("window", [2, 3, 6])
+def test_a_batch_of_no_weight_is_passed_over(window):
+    """The loss of a window is the mean over its samples that count, as in fit."""
+    y = Y.copy()
+    y[fastnn.random.permutation(60, fastnn.Generator(3, ORDER_STREAM + 1))[:10]] = -100  # the first of six batches
+    options, n = {"accumulate_grad_batches": window, "seed": 3}, 6 // window + 1
+    result = make_trainer(**options).lr_find((X, y), 0.01, 0.01 * (1 + 1e-9), num_it=n, batch_size=10)
+    trainer = make_trainer(**options)
+    trainer.fit((X, y), epochs=2, batch_size=10, verbose=False)
+    np.testing.assert_allclose(result.losses, trainer.history.steps["loss"][:n], rtol=1e-5)
+
+
 def test_rates_and_when_it_ends():
     trainer = make_trainer(optim.SGD)
     result = trainer.lr_find((X, Y), 1e-4, 1.0, num_it=9, batch_size=16)
     np.testing.assert_allclose(result.rates, np.logspace(-4, 0, 9), rtol=1e-12)
+    assert all(array.dtype == np.float64 for array in (result.rates, result.losses, result.smoothed))
     for sign, levels, steps in (
         (1, [1] * 5 + [1e3] * 9, 6),
         (1, [1] * 14, 14),
+        (1, [0] * 14, 14),
+        (1, [1] * 5 + [11] * 9, 7),  # smoothed 1, 3.1, 4.6
         (-1, [1] * 14, 14),
         (-1, [1e3, *[-1e3] * 13], 14),
     ):
