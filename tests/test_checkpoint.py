@@ -287,6 +287,19 @@ def test_files_that_are_gone(room):
     assert callback.best == room / names[1] and callback.last == room / names[2]
 
 
+def test_before_the_first_file_and_without_an_old_one(room):
+    """There is no best or last file before the first; a directory is made with its parents; a file that someone
+    else removed is not missed."""
+    callback = ModelCheckpoint(room / "a" / "b", "loss", save_last=1)
+    assert callback.best is None and callback.last is None
+    callback.on_fit_start(jobs.trainer({"step": 0}))
+    assert (room / "a" / "b").is_dir() and callback.best is None and callback.last is None
+    callback.on_epoch_end(jobs.trainer({"step": 1}, logs={"loss": 1.0}))
+    callback.best.unlink()
+    callback.on_epoch_end(jobs.trainer({"step": 2}, logs={"loss": 0.5}))
+    assert os.listdir(room / "a" / "b") == ["step-00000002.safetensors"] == [callback.best.name]
+
+
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_a_failed_write_is_not_counted(room, monkeypatch, error):
     """The callback forgets a checkpoint that was not written, and no file of it is left."""

@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
-from fastnn.training import ModelCheckpoint, StopTraining, TensorBoard, Trainer
+from fastnn.training import Freeze, ModelCheckpoint, StopTraining, TensorBoard, Trainer
 from fastnn.training.callbacks import Callback
 
 pytest.importorskip("tensorboardX")
@@ -94,6 +95,14 @@ def test_hyperparameters_come_with_the_last_record(tmp_path: Path) -> None:
     assert {"scheduler", "loss", "metrics", "accumulate_grad_batches", "val_check_interval"} <= set(given)
     metrics = [info.name.tag for info in contents["experiment"].experiment.metric_infos]
     assert metrics == [f"epoch/{name}" for name in board.history] and all(tag in found for tag in metrics)
+
+
+def test_hyperparameters_belong_to_the_last_step(tmp_path: Path) -> None:
+    """The events of the hyperparameters are at the last step, and all events have the time of their writing."""
+    board = fit(trainer(TensorBoard(tmp_path, run="a")))
+    assert all(abs(event.wall_time - time.time()) < 1000 for event in read(tmp_path / "a"))
+    found = {tag: step for tag, ((step, _), *_) in values(tmp_path / "a").items() if tag.startswith("_hparams_/")}
+    assert len(found) == 3 and set(found.values()) == {board.step}
 
 
 def test_hyperparameters_of_two_groups(tmp_path: Path) -> None:
@@ -183,6 +192,17 @@ def test_training_has_the_same_bits(tmp_path: Path, accumulate: int) -> None:
     assert with_and_without[0].history.steps == with_and_without[1].history.steps
 
 
+def test_frozen_parameters_have_no_histogram_of_gradients(tmp_path: Path) -> None:
+    """Parameters without a gradient are passed over; matplotlib is not needed without pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib.figure", None)
+        fit(trainer(Freeze("0"), TensorBoard(tmp_path, 1, run="a")), epochs=1)
+    found = values(tmp_path / "a")
+    assert "gradients/0.weight" not in found and "gradients/0.bias" not in found
+    for tag in ("weights/0.weight", "gradients/1.weight", "activations/0"):
+        assert [step for step, _ in found[tag]] == [1, 2, 3]
+
+
 def test_predictions_are_a_picture(tmp_path: Path) -> None:
     image = pytest.importorskip("matplotlib.image")
     pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -191,6 +211,7 @@ def test_predictions_are_a_picture(tmp_path: Path) -> None:
     assert [step for step, _ in found] == [3, 6] and pyplot.get_fignums() == []
     picture = found[0][1].image
     pixels = image.imread(io.BytesIO(picture.encoded_image_string))
+    assert picture.colorspace == 4  # RGBA
     assert pixels.shape == (picture.height, picture.width, 4) and pixels[..., :3].min() < 0.1
     assert picture.width == pytest.approx(10 / 3.6 * picture.height, abs=2)  # two rows of eight
 
