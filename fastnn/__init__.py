@@ -26,6 +26,7 @@ from fastnn._config import (
     supported_isas,
     use_isa,
 )
+from fastnn._dtype import get_default_dtype, set_default_dtype
 from fastnn._memory import empty_cache, memory_stats, set_cache_limit
 from fastnn.random import Generator, manual_seed
 
@@ -40,6 +41,7 @@ __all__ = [
     "empty_cache",
     "functional",
     "get_cmake_dir",
+    "get_default_dtype",
     "get_include",
     "get_num_threads",
     "init",
@@ -51,6 +53,7 @@ __all__ = [
     "random",
     "register_threadpoolctl",
     "set_cache_limit",
+    "set_default_dtype",
     "set_num_threads",
     "show_config",
     "supported_isas",

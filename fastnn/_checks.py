@@ -7,7 +7,7 @@ replaces the part of the message after "want", so that a caller can add its own 
 import math
 import operator
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,7 @@ def axis_sizes(name: str, value: Any) -> tuple[int, ...]:
     return tuple(axis_size(name, size) for size in ((value,) if np.ndim(value) == 0 else value))
 
 
-def number(name: str, value: Any, want: str = "a real number") -> float:
+def number(name: str, value: Any, want: str = "a real number; pass an int or a float") -> float:
     """Return a real number, or any other object with `__index__` but not a bool, as a float.
 
     Raises:
@@ -72,7 +72,9 @@ def number(name: str, value: Any, want: str = "a real number") -> float:
     except TypeError:
         raise TypeError(f"{name}: got {value!r}, want {want}") from None
     except OverflowError:
-        raise ValueError(f"{name}: got a number of more than 308 digits, want one that a double can hold") from None
+        raise ValueError(
+            f"{name}: got a number of more than 308 digits, want one that a double can hold; round it"
+        ) from None
 
 
 def not_negative(name: str, value: Any, want: str = "a finite number >= 0") -> float:
@@ -134,14 +136,32 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[np.floating]:
     Raises:
         TypeError: the dtype is neither float32 nor float64.
     """
-    result: np.dtype[Any] = np.dtype(dtype)
-    if result not in FLOATS:
-        raise TypeError(f"dtype: got {result}, want float32 or float64; the kernels know no other")
+    try:
+        result: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)  # np.dtype(None) is float64
+    except TypeError:
+        result = None
+    if result is None or result not in FLOATS:
+        got = repr(dtype) if result is None else result
+        raise TypeError(f"dtype: got {got}, want float32 or float64; the kernels know no other, pass np.float32")
     return result
 
 
+def is_array(value: Any) -> TypeGuard[AnyArray]:
+    """Return whether a value is a NumPy array without a mask: nothing here would heed the mask."""
+    return type(value) is np.ndarray or (isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray))
+
+
+def unmasked(name: str, value: Any) -> None:
+    """Raise TypeError if a value is a masked array, which NumPy would silently convert to an array without a mask."""
+    if isinstance(value, np.ndarray) and not is_array(value):
+        raise not_array(name, value, "")
+
+
 def not_array(name: str, value: Any, want: object, remedy: str = "convert it with np.asarray") -> TypeError:
-    """Return the error for a value that is not an array, or whose dtype is not the one that `want` names."""
+    """Return the error for a value that `is_array` rejects, or whose dtype is not the one that `want` names."""
+    if isinstance(value, np.ndarray) and not is_array(value):
+        return TypeError(f"{name}: got a masked array, want an array without a mask; pass its .filled(value) or, for "
+                         "the valid elements, .compressed()")  # fmt: skip
     got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
     return TypeError(f"{name}: got {got}, want a {want} array; {remedy}")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastnn._checks import not_array
+from fastnn._checks import flag, is_array, not_array
 from fastnn._types import FLOATS, Array
 
 
@@ -13,22 +13,24 @@ class Parameter:
 
     Args:
         data: a C-contiguous, writable float32 or float64 array of any shape. It is used without a copy.
+        requires_grad: False freezes the parameter: it gets no gradients, so that optimizers skip it.
 
     Raises:
-        TypeError: data is not a float32 or float64 array.
-        ValueError: it is strided or read-only.
+        TypeError: data is not a float32 or float64 array, or requires_grad is not a bool.
+        ValueError: data is strided or read-only.
 
     Optimizers hold the memory of `data`, so it can be written to (`p.data[...] = 0`, `p.data *= 2`), but not replaced.
     """
 
-    __slots__ = ("_data", "_grad", "_memory")
+    __slots__ = ("_data", "_grad", "_memory", "_requires_grad")
 
-    def __init__(self, data: Array) -> None:
-        if not isinstance(data, np.ndarray) or data.dtype not in FLOATS:
+    def __init__(self, data: Array, requires_grad: bool = True) -> None:
+        if not is_array(data) or data.dtype not in FLOATS:
             raise not_array("data", data, "float32 or float64")
         if not (data.flags.c_contiguous and data.flags.writeable):
             layout = "a strided array" if data.flags.writeable else "a read-only array"
             raise ValueError(f"data: got {layout}, want a C-contiguous, writable one; pass np.array(data, order='C')")
+        self._requires_grad = flag("requires_grad", requires_grad)
         self._data = data
         self._grad: Array | None = None  # None or _memory, so that an optimizer reads one attribute
         self._memory: Array | None = None
@@ -44,11 +46,30 @@ class Parameter:
             raise AttributeError("data: got another array, want the same one as before; write p.data[...] = values")
 
     @property
+    def requires_grad(self) -> bool:
+        """Whether backward passes compute the gradient. Setting it to False discards the gradient.
+
+        Raises (on assignment):
+            TypeError: the value is not a bool.
+        """
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self._requires_grad = flag("requires_grad", value)
+        if not value:
+            self._grad = None
+
+    @property
     def grad(self) -> Array | None:
         """The gradient, in the shape and dtype of `data`; None before the first backward after `zero_grad()`.
 
         It is always the same array: after `zero_grad()` the next backward writes into the array that was returned here.
-        Assigned values are copied into it.
+        Assigned values are copied into it, and used by optimizers whether or not `requires_grad` is set.
+
+        Raises (on assignment):
+            TypeError: the value is not an array of the parameter's dtype.
+            ValueError: it has another shape.
         """
         return self._grad
 
@@ -57,7 +78,7 @@ class Parameter:
         if value is None:
             self._grad = None
             return
-        if not isinstance(value, np.ndarray) or value.dtype != self.dtype:
+        if not is_array(value) or value.dtype != self.dtype:
             raise not_array("grad", value, self.dtype)
         if value.shape != self.shape:
             raise ValueError(f"grad: got shape {value.shape}, want {self.shape}; a gradient has its parameter's shape")
@@ -79,10 +100,14 @@ class Parameter:
     def accumulate(self, compute: Callable[[Array], object]) -> None:
         """Add a gradient; the first one after `zero_grad()` is written straight into the gradient's memory.
 
+        Without `requires_grad` nothing happens.
+
         Args:
             compute: called once with an array of the parameter's shape and dtype, which it fills with the gradient. The
                 array's earlier content is arbitrary.
         """
+        if not self._requires_grad:
+            return
         if self._grad is None:
             buffer = self._buffer()
             compute(buffer)
@@ -102,4 +127,5 @@ class Parameter:
         return self._memory
 
     def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+        frozen = "" if self._requires_grad else ", requires_grad=False"
+        return f"Parameter(shape={self.shape}, dtype={self.dtype}{frozen})"

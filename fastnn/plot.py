@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._better import Better
+from fastnn._better import Better, direction
+from fastnn._checks import unmasked
 from fastnn._figure import (
     GRID,
     LINES,
@@ -46,10 +47,13 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
     Args:
         history: a `History`, or curves by name with a value for every epoch.
         name: the metric. That of the validation is called "val_" + name, and if there is one it decides the best epoch.
+            The best epoch of a metric is marked only if it is known whether higher or lower values are better.
 
     Raises:
         KeyError: the history does not have the metric.
     """
+    for key, values in history.items():
+        unmasked(key, values)
     keys = {"training": name, "validation": f"val_{name}"}
     curves = {label: found for label, key in keys.items() if len((found := _points(history, key))[0])}
     if not curves:
@@ -63,7 +67,8 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
         smooth = np.where(finite, 0.0, np.nan)
         smooth[finite] = _smoothed(y[finite])
         ax.plot(x, smooth, color=colour, linewidth=2, marker=marker, label=label)
-    _mark_best(ax, name, *_points(history, keys["validation"] if "validation" in curves else name, by_step=False))
+    points = _points(history, keys["validation"] if "validation" in curves else name, by_step=False)
+    _mark_best(ax, name, *points, known=getattr(history, "directions", None))
     ax.set_title(name.capitalize(), loc="left", fontweight="bold", parse_math=False)
     ax.set_xlabel("epoch" if len(history.get(name, ())) else "step")
     ax.locator_params(axis="x", integer=True)
@@ -87,6 +92,7 @@ def schedule(scheduler_or_history: Any, n: int | None = None, ax: "Axes | None" 
         if n is None:
             raise ValueError("n: got None with a schedule, want the number of steps to draw; pass n")
         source = source.preview(n)
+    unmasked("scheduler_or_history", source)
     if hasattr(source, "steps"):
         steps = source.steps
         curves = {key.replace("lr-", "group "): steps[key] for key in steps if key.startswith("lr-")} or {
@@ -135,6 +141,8 @@ def confusion_matrix(labels: npt.NDArray[Any], predictions: npt.NDArray[Any], na
         ValueError: a shape is wrong, there are no samples, or a class has no name.
         TypeError: labels or predictions are not integers.
     """
+    unmasked("labels", labels)
+    unmasked("predictions", predictions)
     counts = _confusions(np.asarray(labels), np.asarray(predictions), names)
     n = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -219,6 +227,8 @@ def predictions(x: npt.NDArray[Any], labels: npt.NDArray[Any], probabilities: np
     Raises:
         ValueError: the samples are not such pictures, or there are none.
     """
+    for name, array in (("x", x), ("labels", labels), ("probabilities", probabilities)):
+        unmasked(name, array)
     images = pictures(x, shape)
     guesses = probabilities.argmax(axis=1)
     columns, aspect = min(8, len(images)), images.shape[1] / images.shape[2]
@@ -275,9 +285,10 @@ def _smoothed(y: Any) -> Any:
     return np.convolve(y, window, "same") / np.convolve(np.ones(len(y)), window, "same") if len(y) else y
 
 
-def _mark_best(ax: "Axes", name: str, x: Any, y: Any) -> None:
-
-    is_better, best = Better(name), None
+def _mark_best(ax: "Axes", name: str, x: Any, y: Any, known: Any = None) -> None:
+    if direction(name, known) is None:
+        return
+    is_better, best = Better(name, known=known), None
     for i, value in enumerate(y):
         best = i if is_better(value, None if best is None else y[best]) else best
     if best is not None:

@@ -92,6 +92,7 @@ WRONG: dict[str, tuple[Callable[[Array], Any], type[Exception], str]] = {
     "bool": (lambda a: a.astype(bool), TypeError, "got dtype bool, want native float32 or float64"),
     "complex": (lambda a: a.astype(complex), TypeError, "got dtype complex128, want native float32 or float64"),
     "object": (lambda a: a.astype(object), TypeError, "got dtype object, want native float32 or float64"),
+    "masked": (np.ma.masked_array, TypeError, "got a masked array, want an array without a mask"),
     "swapped": (swapped, TypeError, "got dtype >f8, want native float32 or float64"),
     "strided": (strided, ValueError, "got strided memory, want C-contiguous memory"),
     "reversed": (lambda a: a[::-1], ValueError, "got strided memory, want C-contiguous memory"),

@@ -14,7 +14,7 @@ import numpy as np
 from resume_jobs import digest
 
 from fastnn import _files
-from fastnn.training import ModelCheckpoint, latest, load_checkpoint, save_checkpoint
+from fastnn.training import History, ModelCheckpoint, latest, load_checkpoint, save_checkpoint
 
 OLD, NEW = ({"a": np.full(30_000, i), "step": i} for i in (1, 2))
 STATES = {digest(state): state["step"] for state in (OLD, NEW)}
@@ -22,7 +22,8 @@ STATES = {digest(state): state["step"] for state in (OLD, NEW)}
 
 def trainer(state, **more):
     """Return an object with the attributes of a Trainer that ModelCheckpoint uses."""
-    return SimpleNamespace(step=state["step"], capture=lambda: state, monitors=["loss"], resumed=False, **more)
+    return SimpleNamespace(step=state["step"], capture=lambda: state, monitors=["loss"], resumed=False, callbacks=(),
+                           history=History(), **more)  # fmt: skip
 
 
 def overwrite(directory):

@@ -28,7 +28,7 @@ from fastnn.training import Callback, EarlyStopping, LearningRateMonitor, ModelC
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(84, 10)).astype(np.float32), RNG.integers(0, 3, 84)
 TRAIN, VALIDATION = (X[:60], Y[:60]), (X[60:], Y[60:])
-HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
+HOOKS = [name for name in vars(Callback) if name.startswith("on_") and name != "on_exception"]
 
 
 class Kill(Callback):
@@ -67,10 +67,10 @@ SETTINGS = {  # optimizer, scheduler, options of Trainer, options of fit, option
     "one cycle": (sgd, lambda o: lr_scheduler.OneCycleLR(o, 0.1, 15), {}, {"sample_weight": RNG.random(60)}, {}),
     "fit_one_cycle": (adamw, None, {"accumulate_grad_batches": 3}, {"max_lr": 0.05}, {}),
     "int8": (lambda m: adamw(m, state_dtype="int8"), lambda o: lr_scheduler.StepLR(o, 1, 0.5),
-             {"scheduler_interval": "epoch", "val_check_interval": 0.3}, {"class_weight": {0: 2.0}}, {}),
+             {"scheduler_interval": "epoch", "val_check_interval": 0.3}, {"class_weight": {0: 2.0}}, {"patience": 99}),
     "bfloat16": (lambda m: adamw(m, state_dtype="bfloat16", generator=default_generator),
-                 lambda o: lr_scheduler.CosineAnnealingLR(o, 15), {"val_check_interval": 2}, {}, {}),
-    "stops": (adamw, None, {"val_check_interval": 0.4}, {"epochs": 5}, {"patience": 1, "min_delta": 10.0}),
+                 lambda o: lr_scheduler.CosineAnnealingLR(o, 15), {"val_check_interval": 2}, {}, {"patience": 99}),
+    "stops": (adamw, None, {"val_check_interval": 0.4}, {"epochs": 5}, {"patience": 7, "min_delta": 10.0}),
 }  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def test_evaluation_in_batches_is_that_of_the_whole(size, name):
 
 def nothing(first, last):
     """Return weights and labels that exclude the samples at these positions of the first epoch's order."""
-    order = fastnn.random.permutation(N, fastnn.Generator(7, fastnn.training.batches.ORDER_STREAM + 1))
+    order = fastnn.random.permutation(N, fastnn.Generator(7, fastnn.data.sampler.ORDER_STREAM + 1))
     rows = order[first:last]
     weights, labels = np.ones(N), Y.copy()
     weights[rows], labels[rows] = 0, -100
@@ -176,17 +176,23 @@ def test_nothing_but_ignored_labels_is_nan():
     [
         ({"sample_weight": np.ones(N - 1)}, r"sample_weight: got shape \(45,\), want \(46,\)"),
         ({"sample_weight": np.ones((N, 1))}, r"sample_weight: got shape \(46, 1\)"),
-        ({"sample_weight": np.zeros(N)}, "sample_weight, class_weight: got NaN"),
-        ({"sample_weight": -np.ones(N)}, "sample_weight, class_weight: got NaN"),
-        ({"sample_weight": np.full(N, np.nan)}, "sample_weight, class_weight: got NaN"),
-        ({"class_weight": {0: np.inf}}, "sample_weight, class_weight: got NaN"),
+        ({"sample_weight": np.zeros(N)}, "sample_weight, class_weight: got nothing but 0"),
+        ({"sample_weight": -np.ones(N)}, "sample_weight: got NaN, infinity or a negative number"),
+        ({"sample_weight": np.full(N, np.nan)}, "sample_weight: got NaN, infinity or a negative number"),
+        ({"class_weight": {0: np.inf}}, "class_weight: got NaN, infinity or a negative number"),
         ({"class_weight": {9: 1.0}}, r"class_weight: got weights of \[9\], want labels that occur in y"),
         ({"class_weight": [1.0, 2.0]}, r"class_weight: got shape \(2,\), want one number for each class up to 3"),
         ({"class_weight": [1.0, 2.0, 3.0]}, r"class_weight: got shape \(3,\), want one number for each class up to 3"),
         ({"class_weight": np.ones((4, 1))}, r"class_weight: got shape \(4, 1\)"),
-        ({"sample_weight": np.where(np.arange(N) == 7, np.inf, 1.0)}, "sample_weight, class_weight: got NaN"),
-        ({"sample_weight": np.where(np.arange(N) == 7, -1e-9, 1.0)}, "sample_weight, class_weight: got NaN"),
-        ({"class_weight": dict.fromkeys(range(4), 0.0)}, "sample_weight, class_weight: got NaN"),
+        (
+            {"sample_weight": np.where(np.arange(N) == 7, np.inf, 1.0)},
+            "sample_weight: got NaN, infinity or a negative number",
+        ),
+        (
+            {"sample_weight": np.where(np.arange(N) == 7, -1e-9, 1.0)},
+            "sample_weight: got NaN, infinity or a negative number",
+        ),
+        ({"class_weight": dict.fromkeys(range(4), 0.0)}, "sample_weight, class_weight: got nothing but 0"),
     ],
 )
 def test_weights_are_refused(weights, sentence):
@@ -194,9 +200,24 @@ def test_weights_are_refused(weights, sentence):
         fit(np.float32, ({}, Y, weights), 5, 1)
 
 
-def test_weights_need_a_loss_of_samples_and_class_weights_labels():
-    with pytest.raises(TypeError, match="sample_weight, class_weight: got them with a loss that has no `each"):
-        fit(np.float32, (None, PROBABILITIES, {"sample_weight": SAMPLES}), 5, 1)
+def test_a_loss_without_each_weights_samples_too():
+    """It is called for one sample after another; with weights of 1 the training is the one without weights."""
+
+    def run(loss, **weights):
+        fastnn.manual_seed(7)
+        model = nn.Sequential(nn.Linear(5, C, dtype=np.float64))
+        trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.5), metrics=())
+        trainer.fit((X, Y), epochs=1, batch_size=5, verbose=False, **weights)
+        return model[0].weight.data
+
+    plain = lambda logits, labels: nn.CrossEntropyLoss()(logits, labels)  # noqa: E731
+    for weights in ({}, {"sample_weight": np.ones(N)}):
+        np.testing.assert_allclose(run(plain, **weights), run(nn.CrossEntropyLoss()), rtol=1e-12)
+    own = run(plain, sample_weight=SAMPLES)
+    np.testing.assert_allclose(own, run(nn.CrossEntropyLoss(), sample_weight=SAMPLES), rtol=1e-12)
+
+
+def test_class_weights_need_labels():
     with pytest.raises(ValueError, match=r"class_weight: got it for targets of float32, shape \(46, 4\), want integer"):
         fit(np.float32, ({}, PROBABILITIES, {"class_weight": CLASSES}), 5, 1)
     trainer = fit(np.float32, TABLE["plain"], 5, 1, epochs=1)
@@ -225,7 +246,7 @@ class Plain:
 @pytest.mark.parametrize("window", [1, 3])
 @pytest.mark.parametrize(
     ("clip", "scale"),
-    # no step is taken if the norm overflows a double
+    # 0 does not clip; no step is taken if the norm overflows a double
     [(None, 1.0), (0.0, 1.0), (0.05, 1.0), (1e6, 1.0), (0.05, 1e200)],
 )
 def test_clipping_is_the_same_in_a_foreign_optimizer(clip, window, scale):
@@ -241,11 +262,12 @@ def test_clipping_is_the_same_in_a_foreign_optimizer(clip, window, scale):
 
         trainer = Trainer(model, loss, optimizer, gradient_clip_val=clip, accumulate_grad_batches=window)
         trainer.fit((X, Y), epochs=2, batch_size=5, verbose=False)
-        assert (clip == 0 or scale != 1) == bool((model[0].weight.data == before).all())
+        assert (clip is not None and scale != 1) == bool((model[0].weight.data == before).all())
         return trainer
 
     own, others = run(optim.SGD), run(Plain)
-    assert own.step == others.step and own.optimizer.clip_grad_norm == clip
+    assert own.step == others.step and own.optimizer.clip_grad_norm is None  # it is set during the fit alone
+    assert (own.optimizer.last_grad_norm is not None) == bool(clip)
     np.testing.assert_allclose(own.model[0].weight.data, others.model[0].weight.data, rtol=1e-12)
     np.testing.assert_allclose(own.history["loss"], others.history["loss"], rtol=1e-12)
 

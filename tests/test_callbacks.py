@@ -89,10 +89,14 @@ EARLY = {  # options, values, last epoch, best epoch, message
 }
 
 
-def test_what_is_better_by_its_name():
-    less = ["loss", "val_loss", "error_rate", "val_mse", "rmse", "val_mae", "perplexity"]
-    more = ["accuracy", "val_accuracy", "f1", "val_auc"]
+def test_what_is_better_is_known_and_never_guessed():
+    less = ["loss", "val_loss", "val_mse", "rmse", "val_mae", "perplexity", "val_log_loss"]
+    more = ["accuracy", "val_accuracy", "f1", "val_roc_auc", "recall_macro"]
     assert [Better(name).sign for name in less + more] == [-1] * len(less) + [1] * len(more)
+    for name in ("error_rate", "val_mape", "brier", "gain", "my_loss"):
+        with pytest.raises(ValueError, match=rf"^mode: got 'auto' for '{name}', .* want mode='min' or mode='max'"):
+            Better(name)
+        assert Better(name, "max").sign == 1 and Better(f"val_{name}", known={name: "min"}).sign == -1
 
 
 @pytest.mark.parametrize("restore", [True, False])
@@ -115,7 +119,7 @@ def test_early_stopping(name, restore):
 def test_before_the_first_epoch():
     stopping = EarlyStopping()
     assert (stopping.best, stopping.best_epoch, stopping.wait) == (None, 0, 0)
-    assert stopping.state_dict() == {"best": None, "best_epoch": 0, "wait": 0, "weights": {}}
+    assert stopping.state_dict() == {"best": None, "best_epoch": 0, "best_step": 0, "wait": 0, "weights": {}}
 
 
 def test_a_second_fit_begins_anew():
@@ -166,6 +170,7 @@ def test_early_stopping_refuses(options, validation, sentence):
 @pytest.mark.parametrize("window", [1, 2])
 def test_learning_rates_are_those_of_the_steps(window):
     model = make_model()
+    model[1].requires_grad_(False)
     groups = [{"params": list(model[0].parameters())}, {"params": list(model[3].parameters()), "lr": 0.5}]
     optimizer = optim.SGD(groups, lr=1.0, momentum=0.5)
     schedule = optim.lr_scheduler.OneCycleLR(optimizer, [2.0, 4.0], 10)
@@ -274,7 +279,7 @@ def test_progressive_unfreezing(every):
 class Break(Callback):
     def on_batch_end(self, trainer):
         if trainer.step == 8:
-            raise KeyboardInterrupt
+            raise RuntimeError("broken")
 
 
 def test_a_bar_that_an_exception_left_is_closed(monkeypatch, capsys):
@@ -283,7 +288,7 @@ def test_a_bar_that_an_exception_left_is_closed(monkeypatch, capsys):
     monkeypatch.setattr(tqdm, "tqdm", lambda f=tqdm.tqdm, **options: bars.append(f(**options)) or bars[-1])
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     trainer = make_trainer([ProgressBar(), Break()])
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="broken"):
         fit(trainer)
     fit(trainer)
     assert [(bar.n, bar.total, bar.disable) for bar in bars] == [(8, 30, True), (30, 30, True)]
@@ -298,7 +303,7 @@ def test_what_is_ahead_of_a_resumed_fit(tmp_path):
         def on_fit_start(self, trainer):
             ahead.append((trainer.ahead, trainer.batch))
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="broken"):
         fit(make_trainer([Look(), ModelCheckpoint(tmp_path, every_n_steps=7), Break()]), epochs=2)
     fit(make_trainer([Look(), ModelCheckpoint(tmp_path, every_n_steps=7)]), epochs=2, resume="latest")
     assert ahead == [(10, 0), (3, 2)]

@@ -182,23 +182,23 @@ def test_partial_files_of_dead_processes_are_removed(room):
 
 
 def test_latest_goes_back(room):
-    """`latest` warns of damaged files and skips them; of files with equal times, the later step counts."""
+    """`latest` warns of damaged files and skips them; the furthest step counts, whenever the file was written."""
     assert latest(room) is None and latest(room / "missing") is None
     names = [f"step-{i:08}.safetensors" for i in (8, 9, 10, 99_999_999, 100_000_000)]
     for i, name in enumerate(random.Random(2).sample(names, 5)):
         save_checkpoint(room / name, {"i": i})
     for name in names:
         os.utime(room / name, ns=(10**18, 10**18))
+    os.utime(room / names[0], ns=(10**18, 10**18 + 1))  # as one that was copied
+    save_checkpoint(room / "best.safetensors", {"i": -1})
     assert latest(room) == room / names[-1]
-    os.utime(room / names[0], ns=(10**18, 10**18 + 1))
-    assert latest(room) == room / names[0]
-    data = (room / names[0]).read_bytes()
-    (room / names[0]).write_bytes(data[:-1])
+    data = (room / names[3]).read_bytes()
+    (room / names[3]).write_bytes(data[:-1])
     (room / names[4]).write_bytes(b"")
     os.utime(room / names[4], ns=(10**18, 10**18))
     with pytest.warns(UserWarning, match="going back to the checkpoint before it") as warned:
-        assert latest(room) == room / names[3]
-    assert [names.index(re.search(r"step-\d+.safetensors", str(w.message))[0]) for w in warned] == [0, 4]
+        assert latest(room) == room / names[2]
+    assert [names.index(re.search(r"step-\d+.safetensors", str(w.message))[0]) for w in warned] == [4, 3]
 
 
 @pytest.mark.parametrize("damaged", [0, 1, 2, 3])
@@ -283,7 +283,7 @@ def test_files_that_are_gone(room):
     others = ["other.safetensors", "step-1.safetensors", "../x.safetensors", f"{names[1]}.safetensors"]
     top = [(float(i), name) for i, name in enumerate([*names, *others])]
     callback.load_state_dict({"top": top, "last": [*reversed(names), *others]})
-    assert callback.state_dict() == {"top": top[1:3], "last": [names[2], names[1]]}
+    assert callback.state_dict() == {"top": top[1:3], "last": [names[2], names[1]], "former": []}
     assert callback.best == room / names[1] and callback.last == room / names[2]
 
 

@@ -49,7 +49,7 @@ def test_targets_that_are_no_labels(file, source, capsys, tmp_path):
     x, y = samples()
     np.savez(source, x=x, y=y.astype(np.float32))
     assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
-    assert capsys.readouterr().err.startswith("fastnn: metrics: got 'accuracy' for targets of float32")
+    assert capsys.readouterr().err.startswith("fastnn: train y: got float32, want integer labels")
     assert not (tmp_path / "runs").exists()
 
 

@@ -10,14 +10,14 @@ import pytest
 from config_files import GOOD, a_file, a_source, record, samples, weights  # noqa: F401  # fixtures
 from support import same_bits
 
-from fastnn import config, init, nn, runs
+from fastnn import config, init, nn, runs, set_default_dtype
 from fastnn.__main__ import main
 from fastnn.data import train_test_split, train_validation_test_split
 from fastnn.random import default_generator, manual_seed
 from fastnn.runs.config import description
 from fastnn.runs.config.data import Data
 from fastnn.runs.config.description import callback_keys, training_keys
-from fastnn.runs.config.network import Network, Short, build_model
+from fastnn.runs.config.network import LAYERS, Network, Short, build_model
 from fastnn.runs.config.options import keys
 from fastnn.training import Trainer
 
@@ -78,6 +78,10 @@ BAD = {
     "loss.label_smoothing: got 2.0, want a number in": ("[training]", "[loss]\nlabel_smoothing = 2\n[training]"),
     "loss.weight: got [1, 'a'], want a list of numbers": ("[training]", '[loss]\nweight = [1, "a"]\n[training]'),
     "loss.name: got 'CrossEntropy', want CrossEntropyLoss": ("[training]", '[loss]\nname="CrossEntropy"\n[training]'),
+    "loss.name: got 'HuberLoss', want one of CrossEntropyLoss, NLLLoss": (
+        "[training]",
+        '[loss]\nname="HuberLoss"\n[training]',
+    ),
     "training.epochs: got 0, want a positive integer": ("epochs = 2", "epochs = 0"),
     "training.epochs: got 2.5, want an integer": ("epochs = 2", "epochs = 2.5"),
     "training.batchsize: got an unknown key, want batch_size": ("batch_size", "batchsize"),
@@ -86,13 +90,16 @@ BAD = {
     "training.val_check_interval: got -1, want": ("epochs = 2", "epochs = 2\nval_check_interval = -1"),
     "training.gradient_clip_val: got -1, want": ("epochs = 2", "epochs = 2\ngradient_clip_val = -1"),
     "training.scheduler_interval: got 'day', want 'step' or": ("epochs = 2", 'epochs = 2\nscheduler_interval = "day"'),
-    "training.metrics: got 'f1', want one of": ("epochs = 2", 'epochs = 2\nmetrics = ["f1"]'),
+    "training.metrics: got 'gini', want one of": ("epochs = 2", 'epochs = 2\nmetrics = ["gini"]'),
     "training.early_stopping.mode: got 'less', want 'auto' or": ("epochs = 2", 'early_stopping.mode = "less"'),
     "training.early_stoping: got an unknown key, want early_stopping": ("epochs = 2", "early_stoping = {}"),
     "training.early_stopping: got true, want a table": ("epochs = 2", "early_stopping = true"),
     "training.early_stopping.patience: got -1, want": ("epochs = 2", "early_stopping.patience = -1"),
     "training.early_stopping.monitor: got 'val_los', want": ("epochs = 2", 'early_stopping.monitor = "val_los"'),
-    "training.metrics: got 'f2', want one of": ("epochs = 2", 'metrics = ["f2"]\nearly_stopping.monitor = "val_loss"'),
+    "training.metrics: got 'gain', want one of": (
+        "epochs = 2",
+        'metrics = ["gain"]\nearly_stopping.monitor = "val_loss"',
+    ),
     "training.checkpoint.directory: got an unknown key": ("epochs = 2", 'checkpoint.directory = "x"'),
     "training.checkpoint.save_top_k: got '3', want an integer": ("epochs = 2", 'checkpoint.save_top_k = "3"'),
     "training.checkpoint.every_n_steps: got -3, want an integer >= 1": ("epochs = 2", "checkpoint.every_n_steps = -3"),
@@ -255,6 +262,17 @@ def test_initial_weights(rule, seed, file):
     init.initialize(model, rule, *([] if seed is None else [seed]))
     for (name, own), (_, found) in zip(model.named_parameters(), run.model.named_parameters(), strict=True):
         assert same_bits(own.data, found.data), name
+
+
+def test_layers_of_a_file(file):
+    """Containers are no layers of a file; layers take its float32 samples, whatever the default dtype."""
+    assert {"Flatten", "Identity", "Softmax"} <= {*LAYERS} and not {"Sequential", "Residual", "ModuleList"} & {*LAYERS}
+    set_default_dtype(np.float64)
+    try:
+        run = runs.Run(config.read(file()))
+    finally:
+        set_default_dtype(np.float32)
+    assert {p.dtype for p in run.model.parameters()} == {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize(

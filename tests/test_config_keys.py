@@ -30,11 +30,12 @@ NAMES = {
         "ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR InverseSqrtLR InverseTimeLR "
         "LinearLR ManualLR MultiStepLR OneCycleLR PolynomialLR ReduceLROnPlateau StepLR warmup_cosine",
     ),
-    "loss": (description.LOSSES, nn, "CrossEntropyLoss"),
+    "loss": (description.LOSSES, nn, "CrossEntropyLoss NLLLoss"),
     "layer": (
         network.LAYERS,
         nn,
-        "ELU GELU BatchNorm1d BatchNorm2d Dropout LayerNorm LeakyReLU Linear MaxPool2d ReLU SiLU Sigmoid Softplus Tanh",
+        "ELU Flatten GELU BatchNorm1d BatchNorm2d Dropout Identity LayerNorm LeakyReLU Linear LogSoftmax MaxPool2d "
+        "ReLU SiLU Sigmoid Softmax Softplus Tanh",
     ),
 }
 

@@ -219,20 +219,23 @@ LAYERS = [
     nn.BatchNorm1d(10),
     nn.BatchNorm1d(10).eval(),
     nn.BatchNorm1d(10, momentum=None, affine=False),
+    *(f() for f in (nn.Softmax, nn.LogSoftmax, nn.Flatten, nn.Identity)),
+    nn.Residual(nn.Linear(10, 10), nn.Tanh()),
     nn.Sequential(nn.Linear(10, 5), nn.ReLU(), nn.Dropout(0.5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 7)),
 ]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=repr)
 def test_gradients_of_every_layer(layer):
-    weighted = nn.CrossEntropyLoss(np.linspace(1, 2, 7 if len(list(layer.modules())) > 1 else 10).astype(np.float32))
+    weighted = nn.CrossEntropyLoss(np.linspace(1, 2, 7 if layer is LAYERS[-1] else 10).astype(np.float32))
     verdict = check_gradients(layer, weighted, (DATA[0][:6], DATA[1][:6]))
     assert verdict.ok and verdict.error < 1e-5 and not verdict.wrong, str(verdict)
     assert [*verdict.errors] == ["x", *(name for name, _ in layer.named_parameters())]
 
 
 def test_every_layer_of_the_package_is_among_them():
-    others = {nn.BatchNorm2d, nn.MaxPool2d, nn.Module}  # the layers for images have gradient tests elsewhere
+    images = {nn.BatchNorm2d, nn.MaxPool2d}  # they have gradient tests elsewhere
+    others = images | {nn.Module, nn.ModuleList, nn.ModuleDict}
     kinds = {type(layer) for layer in LAYERS} | others
     public = {getattr(nn, name) for name in nn.__all__}
     assert {kind for kind in public if isinstance(kind, type) and issubclass(kind, nn.Module)} <= kinds

@@ -26,21 +26,23 @@ WEIGHT = RNG.uniform(0.5, 2, C)
 LABELS = np.array([0, 1, -100, 4, 2, -100, 3])
 PROBABILITIES = RNG.dirichlet(np.ones(C), N)
 UNIT = RNG.uniform(0, 1, (N, C))
+REDUCTIONS = ("mean", "sum", "none")
 
 CLASS_OPTIONS = [
     {"weight": w, "reduction": r, "label_smoothing": s}
     for w in (None, WEIGHT)
-    for r in ("mean", "sum", "none")
+    for r in REDUCTIONS
     for s in (0.0, 0.3, 1.0)
 ]
 CLASS_TARGETS = {"labels": LABELS, "all": np.abs(LABELS) % C, "probabilities": PROBABILITIES}
 ELEMENT_CASES: list[tuple[str, dict[str, Any]]] = [
-    *((name, {"reduction": r}) for name in ("mse_loss", "l1_loss", "huber_loss") for r in ("mean", "sum")),
+    *((f"{name}_loss", {"reduction": r}) for name in ("mse", "l1", "huber", "smooth_l1") for r in REDUCTIONS),
     ("huber_loss", {"delta": 0.3}),
-    *(("kl_div", {"reduction": r, "log_target": g}) for r in ("mean", "sum", "batchmean") for g in (False, True)),
+    *(("smooth_l1_loss", {"beta": beta, "reduction": r}) for beta in (0.0, 0.3) for r in REDUCTIONS),
+    *(("kl_div", {"reduction": r, "log_target": g}) for r in (*REDUCTIONS, "batchmean") for g in (False, True)),
     *(
         ("binary_cross_entropy_with_logits", {"reduction": r, "weight": w, "pos_weight": p})
-        for r in ("mean", "sum")
+        for r in REDUCTIONS
         for w in (None, UNIT + 0.5, WEIGHT)
         for p in (None, WEIGHT)
     ),
@@ -49,6 +51,9 @@ ELEMENT_CASES: list[tuple[str, dict[str, Any]]] = [
 
 def _ids(value: Any) -> str:
     return "-".join(f"{k}{np.shape(v) or v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+ELEMENTS = ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy_with_logits", "kl_div")
 
 
 def _total(loss: Any) -> float:
@@ -215,18 +220,18 @@ def test_elementwise(name: str, options: dict[str, Any]) -> None:
     run = getattr(F, name)
     loss, dx, count = run(x, target, **options, return_count=True)
     assert count == x.size
-    assert relative_error(dx, numeric_gradient(lambda: run(x, target, **options)[0], x)) <= 1e-6
+    assert relative_error(dx, numeric_gradient(lambda: _total(run(x, target, **options)[0]), x)) <= 1e-6
     _check_reference(name, (loss, dx), x, target, **options)
     torch, (leaf,) = torch_leaves(x)
     given = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     theirs = getattr(torch.nn.functional, name)(leaf, torch.from_numpy(target), **given)
-    theirs.backward()
+    theirs.sum().backward()
     assert_torch([loss, dx], [theirs, leaf.grad])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits", "kl_div"])
+@pytest.mark.parametrize("name", ELEMENTS)
 def test_special_elements(name: str, value: float, dtype: Any, isa: str) -> None:
     """One NaN or infinity, at any position, spoils the same gradients and the same loss as in the reference."""
     x, target = RNG.standard_normal(67).astype(dtype), RNG.uniform(0.1, 0.9, 67).astype(dtype)
@@ -236,8 +241,10 @@ def test_special_elements(name: str, value: float, dtype: Any, isa: str) -> None
             with np.errstate(invalid="ignore"):
                 want = getattr(reference, name)(x, target)
             loss, dx = getattr(F, name)(x, target)
+            each, alone = getattr(F, name)(x, target, reduction="none")
             np.testing.assert_allclose(dx, want[1], rtol=1e-5, atol=1e-6)
-            np.testing.assert_allclose(loss, want[0], rtol=1e-5)
+            np.testing.assert_allclose(alone / 67, want[1], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose([loss, each.mean(dtype=float)], [want[0], want[0]], rtol=1e-5)
             poisoned[i] = kept
 
 
@@ -256,6 +263,15 @@ def test_binary_cross_entropy_far_out(dtype: Any, isa: str) -> None:
             assert abs(F.binary_cross_entropy_with_logits(one, t)[0] - exact) <= 3 * eps * exact
     loss, dx = F.binary_cross_entropy_with_logits(np.full(3, np.finfo(dtype).max), np.ones(3, dtype))
     assert loss == 0 and not dx.any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", [0.0, 1e-50, 1.0])
+def test_no_difference(beta: float, dtype: Any, isa: str) -> None:
+    """Where input and target are equal, loss and gradient are 0, also for a beta that is 0 in float32."""
+    x = np.arange(37, dtype=dtype)
+    for loss, dx in (F.l1_loss(x, x), F.smooth_l1_loss(x, x, beta=beta), F.smooth_l1_loss(x, x, "none", beta)):
+        assert not np.any(loss) and not dx.any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -306,8 +322,9 @@ def test_masked_class_of_a_soft_target() -> None:
 def test_empty() -> None:
     """Over no elements the mean is NaN, and the sum and batchmean are 0, as in torch."""
     empty = np.ones((0, 3))
-    for run in (F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits, F.kl_div):
+    for run in (getattr(F, name) for name in ELEMENTS):
         assert math.isnan(run(empty, empty)[0]) and run(empty, empty, reduction="sum")[0] == 0
+        assert run(empty, empty, reduction="none")[0].shape == (0, 3)
     assert F.kl_div(empty, empty, "batchmean")[0] == 0
     for reduction, want in (("mean", math.nan), ("sum", 0.0)):
         for target in (np.zeros(0, int), empty):
@@ -330,14 +347,19 @@ X, T = np.ones((2, 3)), np.zeros(2, int)
     [
         (lambda: F.softmax(X, 2), ValueError, r"^dim: got 2, want an axis of x's shape \(2, 3\), in \[-2, 2\)"),
         (lambda: F.softmax_backward(X, X, -3), ValueError, "^dim: got -3, want"),
-        (lambda: F.mse_loss(X, X, "avg"), ValueError, "^reduction: got 'avg', want one of 'mean', 'sum'$"),
-        (lambda: F.mse_loss(X, X, None), ValueError, "^reduction: got None, want one of 'mean', 'sum'$"),
-        (lambda: F.kl_div(X, X, "none"), ValueError, "^reduction: got 'none', want one of 'mean', 'sum', 'batchmean'$"),
+        (lambda: F.mse_loss(X, X, "avg"), ValueError, "^reduction: got 'avg', want one of 'mean', 'sum', 'none'$"),
+        (lambda: F.mse_loss(X, X, None), ValueError, "^reduction: got None, want one of 'mean', 'sum', 'none'$"),
+        (lambda: F.mse_loss(X, X, "batchmean"), ValueError, "^reduction: got 'batchmean', want one of 'mean'"),
+        (lambda: F.kl_div(X, X, "avg"), ValueError, "^reduction: .*one of 'mean', 'sum', 'none', 'batchmean'$"),
         (lambda: F.kl_div(np.ones(()), np.ones(()), "batchmean"), ValueError, r"^input: got shape \(\), want a batch"),
         (lambda: F.softmax_cross_entropy(X, T, reduction="all"), ValueError, "^reduction: .* 'sum', 'none'$"),
         *(
             (lambda d=d: F.huber_loss(X, X, delta=d), ValueError, f"^delta: got {d}, want a finite number > 0")
             for d in (0.0, -1.0, math.nan, math.inf)
+        ),
+        *(
+            (lambda b=b: F.smooth_l1_loss(X, X, beta=b), ValueError, f"^beta: got {b}, want a finite number >= 0")
+            for b in (-1.0, math.nan, math.inf)
         ),
         *(
             (

@@ -9,6 +9,7 @@ import pytest
 from support import DTYPES, guarded
 
 from fastnn import Generator, init, nn
+from fastnn.random import default_generator
 
 SHAPE = (300, 200, 3, 2)  # fan_in = 1200, fan_out = 1800
 FAN = {"fan_in": 1200, "fan_out": 1800}
@@ -86,10 +87,12 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {"constant_": (1.0,), "sparse_": (0.5,)}
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
 @pytest.mark.parametrize("name", [name for name in init.__all__ if name.endswith("_")])
 def test_empty(name: str, shape: tuple[int, ...]) -> None:
-    """Empty arrays are refused, because they are most likely a mistake in the shape."""
+    """Empty arrays are returned unchanged, without a warning or a random number, as in PyTorch."""
     shape = (*shape, 3) if name == "dirac_" else shape
-    with pytest.raises(ValueError, match=r"^tensor: got shape \(.*\), want at least one element"):
-        getattr(init, name)(np.empty(shape), *ARGUMENTS.get(name, ()))
+    before, fill = default_generator.state, getattr(init, name)
+    for target in (np.empty(shape), np.empty(shape, np.float32), nn.Parameter(np.empty(shape))):
+        assert fill(target, *ARGUMENTS.get(name, ())) is target and target.shape == shape
+    assert default_generator.state == before
 
 
 NAN, INF = math.nan, math.inf

@@ -215,7 +215,14 @@ TABLE: dict[str, dict[str, tuple[Call, int]]] = {
     "nn.BatchNorm1d": {"num_features": (nn.BatchNorm1d, 3)},
     "nn.BatchNorm2d": {"num_features": (nn.BatchNorm2d, 3)},
     "nn.CrossEntropyLoss": {"ignore_index": (lambda i: nn.CrossEntropyLoss(ignore_index=i)(X, LABELS), 1)},
+    "nn.NLLLoss": {"ignore_index": (lambda i: nn.NLLLoss(ignore_index=i)(X, LABELS), 1)},
     "nn.Dropout": {"generator": (lambda i: nn.Dropout(generator=i)(X)[0], 3)},
+    "nn.Flatten": {
+        "start_dim": (lambda i: [nn.Flatten(i)(IMAGES)[0], nn.Flatten(i).start_dim], 2),
+        "end_dim": (lambda i: [nn.Flatten(1, i)(IMAGES)[0], nn.Flatten(1, i).end_dim], 2),
+    },
+    "nn.Softmax": {"dim": (lambda i: nn.Softmax(i)(X)[0], 1)},
+    "nn.LogSoftmax": {"dim": (lambda i: nn.LogSoftmax(i)(X)[0], 1)},
     "nn.LayerNorm": {"normalized_shape": (lambda i: [nn.LayerNorm(i), nn.LayerNorm((i, i))], 3)},
     "nn.Linear": {
         "in_features": (lambda i: nn.Linear(i, 2, generator=1), 3),

@@ -8,8 +8,8 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
+from fastnn.data.sampler import ORDER_STREAM
 from fastnn.training import EarlyStopping, Trainer
-from fastnn.training.batches import ORDER_STREAM
 from fastnn.training.history import smoothed
 from fastnn.training.lr_finder import found
 
@@ -281,9 +281,9 @@ def test_one_cycle_takes_the_valley():
         ((X, Y), {"max_lr": -1.0}, ValueError, "max_lr: got -1.0, want"),
         ((X, Y), {"max_lr": NAN}, ValueError, "max_lr: got nan, want"),
         ((X, Y + 9), {}, IndexError, "train y: got label"),
-        ((X, Y), {"sample_weight": -Y}, ValueError, "sample_weight, class_weight: got"),
+        ((X, Y), {"sample_weight": -Y}, ValueError, "sample_weight: got NaN"),
         ((X, Y), {"validation": (X, Y + 9), "max_lr": None}, IndexError, "validation y: got label"),
-        ((X, Y), {"sample_weight": -Y, "max_lr": None}, ValueError, "sample_weight, class_weight: got"),
+        ((X, Y), {"sample_weight": -Y, "max_lr": None}, ValueError, "sample_weight: got NaN"),
     ],
 )
 def test_one_cycle_refuses_and_leaves_all_as_it_was(data, options, error, sentence):

@@ -25,6 +25,12 @@ LAYERS = {
     "sigmoid": (lambda d: nn.Sigmoid(), ("Sigmoid",), (3, 7)),
     "tanh": (lambda d: nn.Tanh(), ("Tanh",), (3, 7)),
     "softplus": (lambda d: nn.Softplus(2.0, 1.0), ("Softplus", 2.0, 1.0), (3, 7)),
+    "softmax": (lambda d: nn.Softmax(), ("Softmax", -1), (2, 3, 7)),
+    "softmax-axis": (lambda d: nn.Softmax(dim=1), ("Softmax", 1), (2, 3, 7)),
+    "log-softmax": (lambda d: nn.LogSoftmax(), ("LogSoftmax", -1), (3, 7)),
+    "flatten": (lambda d: nn.Flatten(), ("Flatten",), (2, 3, 4, 5)),
+    "flatten-some": (lambda d: nn.Flatten(-3, 2), ("Flatten", -3, 2), (2, 3, 4, 5)),
+    "identity": (lambda d: nn.Identity(54, unused=True), ("Identity",), (3, 7)),
     "batch1d": (lambda d: nn.BatchNorm1d(6, dtype=d), ("BatchNorm1d", 6), (9, 6)),
     "batch1d-length": (lambda d: nn.BatchNorm1d(6, 1e-3, 0.3, dtype=d), ("BatchNorm1d", 6, 1e-3, 0.3), (5, 6, 4)),
     "batch1d-plain": (

@@ -197,12 +197,13 @@ def test_cross_entropy(options):
         loss(logits, labels), reference.softmax_cross_entropy(logits, labels, **options), strict=True
     ):
         np.testing.assert_allclose(found, want, **CLOSE)
-    each = reference.softmax_cross_entropy(logits, labels, **(options | {"reduction": "none"}))
-    for found, want in zip(loss.each(logits, labels), each, strict=True):
-        np.testing.assert_allclose(found, want, **CLOSE)
     ignored = labels == options.get("ignore_index", -100)
     counts = np.where(ignored, 0, (WEIGHT if "weight" in options else np.ones(4))[np.where(ignored, 0, labels)])
     np.testing.assert_array_equal(loss.counts(labels), counts)
+    each, gradient = reference.softmax_cross_entropy(logits, labels, **(options | {"reduction": "none"}))
+    divisor = np.where(ignored | (options.get("reduction") == "sum"), 1, counts)
+    for found, want in zip(loss.each(logits, labels), (each / divisor, gradient / divisor[:, None]), strict=True):
+        np.testing.assert_allclose(found, want, **CLOSE)
     probabilities = RNG.dirichlet(np.ones(4), 9)
     assert loss.counts(probabilities) is None
     plain = nn.CrossEntropyLoss(**{k: v for k, v in options.items() if k == "weight"})

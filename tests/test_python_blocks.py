@@ -116,9 +116,12 @@ def test_evaluation(size: int) -> None:
     assert found["accuracy"] == pytest.approx((x.argmax(1) == y).mean())
 
 
-@pytest.mark.parametrize(("batch_size", "sizes"), [(10, [1024, 6]), (1024, [1024, 6]), (1030, [1030]), (1500, [1030])])
-def test_validation(batch_size: int, sizes: list[int]) -> None:
-    """Validation uses batches of 1,024, or of the training's size if that is larger."""
+@pytest.mark.parametrize(
+    ("size", "given", "sizes"),
+    [(1024, None, [1024, 6]), (1500, None, [1030]), (10, 1000, [1000, 30]), (99, 1030, [1030])],
+)
+def test_validation(size: int, given: int | None, sizes: list[int]) -> None:
+    """Validation uses batches of `validation_batch_size`, by default of the training's size."""
     x, y = np.zeros((1030, 3)), np.zeros(1030, np.int64)
     seen = []
 
@@ -130,5 +133,5 @@ def test_validation(batch_size: int, sizes: list[int]) -> None:
 
     net = nn.Sequential(Look(), nn.Linear(3, 2, dtype=np.float64))
     trainer = Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters()))
-    trainer.fit((x, y), (x, y), batch_size=batch_size, verbose=False)
+    trainer.fit((x, y), (x, y), batch_size=size, validation_batch_size=given, verbose=False)
     assert seen[-len(sizes) :] == sizes

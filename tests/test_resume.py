@@ -104,10 +104,10 @@ def test_ways_to_say_from_where(room):
 
 STORED = {
     "configuration": {"model", "optimizer", "scheduler", "loss", "metrics"},
-    "loop": {"epoch", "batch", "step", "first_epoch", "stopped"},
+    "loop": {"epoch", "batch", "step", "first_epoch", "first_step", "stopped"},
     "data": {"seed", "samples", "batch_size", "accumulate_grad_batches", "val_check_interval"},
-    "meter": {"sums", "weight", "samples"},
-    "history": {"epochs", "steps", "validations"},
+    "meter": {"loss", "weight", "samples", "metrics"},
+    "history": {"epochs", "steps", "validations", "directions"},
 }
 
 
@@ -116,9 +116,9 @@ def test_what_a_checkpoint_stores(room):
     trainer, _ = build("plateau", room)
     train(trainer, "plateau")
     state = load(trainer.callbacks[3].last)
-    assert state.keys() == {*STORED, "model", "optimizer", "scheduler", "generators", "callbacks"}
+    assert state.keys() == {*STORED, "model", "optimizer", "scheduler", "generators", "callbacks", "source"}
     assert {name: state[name].keys() for name in STORED} == STORED
-    assert state["loop"] == {"epoch": 3, "batch": 0, "step": 9, "first_epoch": 0, "stopped": None}
+    assert state["loop"] == {"epoch": 3, "batch": 0, "step": 9, "first_epoch": 0, "first_step": 0, "stopped": None}
     assert state["data"]["samples"] == 60 and state["data"]["batch_size"] == 12
 
 
@@ -126,7 +126,7 @@ def test_early_stopping_stays_stopped(room):
     trainer, _ = build("stops", room)
     train(trainer, "stops")
     want, why = left(trainer), trainer.stopped
-    assert trainer.epoch == 3 and "has not become better for 2 epochs" in why
+    assert trainer.epoch == 3 and "has not become better for 8 validations" in why
     again, kills = build("stops", room, seed=7)
     train(again, "stops")
     assert left(again) == want and again.stopped == why and kills[0].counts["on_batch_start"] == 0

@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
-from fastnn.training import Callback, EarlyStopping, Trainer, load_checkpoint, save_checkpoint
+from fastnn.training import Callback, EarlyStopping, LearningRateMonitor, Trainer, load_checkpoint, save_checkpoint
 
 RNG = np.random.default_rng(61)
 X, Y = RNG.normal(size=(48, 5)).astype(np.float32), RNG.integers(0, 3, 48)
@@ -27,12 +27,26 @@ def fit(trainer: Trainer, **options: Any) -> Any:
     return trainer.fit((X, Y), (X, Y), **({"epochs": 3, "batch_size": 16, "verbose": False} | options))
 
 
-def test_lr_find_tries_each_rate_in_every_group() -> None:
-    """The losses are those of one group, and the groups' own rates come back."""
-    one, two = make_trainer(), make_trainer(groups=2)
-    results = [trainer.lr_find((X, Y), num_it=30, batch_size=16) for trainer in (one, two)]
-    np.testing.assert_array_equal(results[0].losses, results[1].losses)
-    assert [group["lr"] for group in two.optimizer.param_groups] == [0.5, 0.1]
+def test_lr_find_keeps_the_proportions_of_the_groups() -> None:
+    """The rates found are the first group's, the second has a fifth of them, and their own rates come back."""
+    seen = []
+    trainer = make_trainer(groups=2)
+    step, groups = trainer.optimizer.step, trainer.optimizer.param_groups
+    trainer.optimizer.step = lambda: (seen.append([group["lr"] for group in groups]), step())  # type: ignore[method-assign]
+    found = trainer.lr_find((X, Y), num_it=30, batch_size=16)
+    np.testing.assert_allclose(np.array(seen)[:, 0], found.rates, rtol=1e-12)
+    np.testing.assert_allclose(np.array(seen)[:, 1], found.rates / 5, rtol=1e-12)
+    assert [group["lr"] for group in groups] == [0.5, 0.1]
+
+
+def test_one_cycle_keeps_the_proportions_of_the_groups() -> None:
+    """A single max_lr, given or found, is the first group's; a list has one for each."""
+    for max_lr, share in ((0.2, 5), (None, 5), ([0.2, 0.1], 2)):
+        trainer = make_trainer(LearningRateMonitor(), groups=2)
+        trainer.fit_one_cycle((X, Y), epochs=3, max_lr=max_lr, batch_size=16, verbose=False)
+        rates = trainer.history.steps
+        np.testing.assert_allclose(rates["lr-0"], np.array(rates["lr-1"]) * share, rtol=1e-9)
+        assert [group["lr"] for group in trainer.optimizer.param_groups] == [0.5, 0.1]
 
 
 def test_callbacks_of_one_class_keep_their_own_state(tmp_path: Any) -> None:
@@ -66,13 +80,13 @@ class Spread:
 
 
 def test_metrics_that_are_no_functions() -> None:
-    """A partial and an object are metrics by the names of their classes, each with its own values."""
+    """A partial and an object are metrics by the names of the function and the class, each with its own values."""
     trainer = make_trainer(metrics=[partial(share_of, of=1), Spread()])
     history = fit(trainer)
-    assert list(trainer.metrics) == ["partial", "Spread"]
-    assert history["val_partial"] == [pytest.approx((Y == 1).mean())] * 3
-    assert history["val_Spread"][-1] > 0 and history["Spread"] != history["partial"]
-    with pytest.raises(ValueError, match="metrics: got 'partial' twice"):
+    assert list(trainer.metrics) == ["share_of", "Spread"]
+    assert history["val_share_of"] == [pytest.approx((Y == 1).mean())] * 3
+    assert history["val_Spread"][-1] > 0 and history["Spread"] != history["share_of"]
+    with pytest.raises(ValueError, match="metrics: got 'share_of' twice"):
         make_trainer(metrics=[partial(share_of, of=1), partial(share_of, of=2)])
 
 

@@ -14,12 +14,21 @@ std::string dtype_name(bool is_double) { return is_double ? "float64" : "float32
 // The beginning of an error sentence, such as "x: got a list, want ".
 std::string got(const std::string& name, const std::string& what) { return name + ": got " + what + ", want "; }
 
+// Kernels would read what is under the mask. Exact ndarrays, nearly all, cost one comparison.
+void check_unmasked(py::handle array, const std::string& name) {
+  if (!is_plain(array) && py::isinstance(array, py::module_::import("numpy.ma").attr("MaskedArray"))) {
+    throw py::type_error(got(name, "a masked array") +
+                         "an array without a mask; pass its .filled(value) or, for the valid elements, .compressed()");
+  }
+}
+
 py::array check_kind(py::handle object, const std::string& name) {
   if (!py::isinstance<py::array>(object)) {
     throw py::type_error(got(name, type_name(object)) +
                          "a numpy.ndarray of float32 or float64; convert it with np.asarray(" + name +
                          ", dtype=np.float32)");
   }
+  check_unmasked(object, name);
   auto array = py::reinterpret_borrow<py::array>(object);
   const int num = array.dtype().num();
   if ((num != NumpyFlags::NPY_FLOAT_ && num != NumpyFlags::NPY_DOUBLE_) || array.dtype().byteorder() != '=') {
@@ -64,6 +73,7 @@ void check_shape(const Array& a, const Shape& shape) {
 template <class V>
 Array check_exactly(py::handle object, const std::string& name, const std::string& want, Access access) {
   if (!py::isinstance<py::array>(object)) throw py::type_error(got(name, type_name(object)) + want);
+  check_unmasked(object, name);
   const auto array = py::reinterpret_borrow<py::array>(object);
   if (!py::isinstance<py::array_t<V>>(array)) {
     throw py::type_error(got(name, "dtype " + std::string(py::str(array.dtype()))) + want);
@@ -79,7 +89,18 @@ void check_dtype(const Array& a, bool is_double) {
   }
 }
 
+// The index of element number `i` as Python writes it, such as [2, 0].
+std::string place_of(std::size_t i, const Shape& shape) {
+  std::string s;
+  for (std::size_t axis = shape.size(); axis-- > 0; i /= std::size_t(shape[axis])) {
+    s = std::to_string(i % std::size_t(shape[axis])) + (s.empty() ? "" : ", ") + s;
+  }
+  return "[" + s + "]";
+}
+
 }  // namespace
+
+bool is_plain(py::handle object) { return Py_TYPE(object.ptr()) == py::detail::npy_api::get().PyArray_Type_; }
 
 std::string text(const Shape& shape) {
   std::string s = "(";
@@ -139,9 +160,9 @@ Array check_bytes(py::handle object, const std::string& name, const std::string&
   return bytes;
 }
 
-Array check_labels(py::handle object, const std::string& name, py::ssize_t rows) {
+Array check_labels(py::handle object, const std::string& name, const Shape& shape) {
   const Array labels = check_integers(object, name);
-  check_shape(labels, {rows});
+  check_shape(labels, shape);
   return labels;
 }
 
@@ -151,7 +172,7 @@ std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes, 
   for (std::size_t row = 0; row < copy.size(); ++row) {
     std::int64_t& label = copy[row];
     if (label != ignored && !(0 <= label && label < classes)) {
-      throw py::index_error(got(labels.name + "[" + std::to_string(row) + "]", std::to_string(label)) + "a class in [0, " +
+      throw py::index_error(got(labels.name + place_of(row, labels.shape), std::to_string(label)) + "a class in [0, " +
                             std::to_string(classes) + ") or ignore_index " + std::to_string(ignored));
     }
     if (label == ignored) label = -1;

@@ -1,7 +1,7 @@
 // The argument checks of the Python bindings. The kernels trust every array that passes: a NumPy array of native
-// float32 or float64, C-contiguous, aligned, of the required shape, writable if the kernel writes it, and without
-// overlap with the arrays that it must not share memory with. Every error says what was passed, what is wanted, and the
-// remedy.
+// float32 or float64 without a mask, C-contiguous, aligned, of the required shape, writable if the kernel writes it, and
+// without overlap with the arrays that it must not share memory with. Every error says what was passed, what is wanted,
+// and the remedy.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -36,6 +36,9 @@ struct Array {
 
 enum class Access { read, write };
 
+// Returns whether the object is an ndarray and of no subclass.
+bool is_plain(py::handle object);
+
 // Checks for an array of float32 or float64.
 Array check(py::handle object, const std::string& name, Access access = Access::read);
 
@@ -59,8 +62,8 @@ Index check_integer(py::handle object, const std::string& name, const std::strin
 // Checks for an array of int64.
 Array check_integers(py::handle object, const std::string& name, Access access = Access::read);
 
-// Checks for int64 labels, one per row.
-Array check_labels(py::handle object, const std::string& name, py::ssize_t rows);
+// Checks for int64 labels of this shape.
+Array check_labels(py::handle object, const std::string& name, const Shape& shape);
 
 // Copies the labels, each of which must be in [0, classes), or `ignored`, which becomes -1. A copy, since an index must
 // not change between this check and its use.

@@ -1,5 +1,9 @@
 // Losses over classes: softmax cross-entropy and negative log-likelihood.
 #include "bind/loss.h"
+
+#include <functional>
+#include <numeric>
+
 #include "bind/register.h"
 #include "calls/partial_sums.h"
 #include "kernels/args/loss.h"
@@ -15,27 +19,54 @@ struct ClassLossCall {
   Reduction reduction;
   std::vector<Index> safe_labels;
   Result dlogits;
+  Shape shape;  // of the labels
   Index rows, classes, count;
 };
 
-void check_matrix(const Array& a) {
-  if (a.shape.size() != 2) throw py::value_error(a.name + ": got shape " + text(a.shape) + ", want (N, C)");
+Shape without(Shape shape, std::ptrdiff_t axis) {
+  shape.erase(shape.begin() + axis);
+  return shape;
+}
+
+// Returns logits (..., C) with at least one axis before the last.
+Array check_logits(py::handle object, const char* name) {
+  const Array a = check(object, name);
+  if (a.shape.size() < 2) {
+    throw py::value_error(a.name + ": got shape " + text(a.shape) +
+                          ", want (N, C), or more axes, the classes last; reshape it, a single sample to (1, C)");
+  }
+  return a;
 }
 
 // An array of floats with a class axis holds probabilities; anything else holds labels.
-bool are_probabilities(py::handle labels) {
-  if (!py::isinstance<py::array>(labels)) return false;
+bool are_probabilities(py::handle labels, py::handle logits) {
+  if (!py::isinstance<py::array>(labels) || !py::isinstance<py::array>(logits)) return false;
   const auto array = py::reinterpret_borrow<py::array>(labels);
-  return array.dtype().kind() == 'f' && array.ndim() > 1;
+  return array.dtype().kind() == 'f' && array.ndim() > 1 &&
+         array.ndim() >= py::reinterpret_borrow<py::array>(logits).ndim();
+}
+
+// Raises if the classes are on axis 1, as in PyTorch, and not on the last one.
+void check_classes_last(const Array& logits, py::handle labels_) {
+  const Shape& shape = logits.shape;
+  if (shape.size() < 3 || !py::isinstance<py::array>(labels_)) return;
+  const auto labels = py::reinterpret_borrow<py::array>(labels_);
+  const Shape given(labels.shape(), labels.shape() + labels.ndim());
+  if (given == without(shape, 1) && given != without(shape, std::ptrdiff_t(shape.size()) - 1)) {
+    throw py::value_error(logits.name + ": got shape " + text(shape) + " for labels of shape " + text(given) +
+                          ", want the classes on the last axis; pass np.ascontiguousarray(np.moveaxis(" + logits.name +
+                          ", 1, -1)), and turn the gradient back with np.moveaxis(gradient, -1, 1)");
+  }
 }
 
 ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle labels, const char* labels_name,
                                bool probabilities, py::handle weight, py::handle ignore_index_, py::handle reduction,
                                py::handle out) {
   ClassLossCall c;
-  c.logits = check(logits, name);
-  check_matrix(c.logits);
-  c.rows = c.count = c.logits.shape[0], c.classes = c.logits.shape[1];
+  c.logits = check_logits(logits, name);
+  c.classes = c.logits.shape.back();
+  c.shape = without(c.logits.shape, std::ptrdiff_t(c.logits.shape.size()) - 1);
+  c.rows = c.count = std::accumulate(c.shape.begin(), c.shape.end(), Index(1), std::multiplies<>());
   const Index ignore_index = check_integer(ignore_index_, "ignore_index", "-100 if none is ignored");
   c.reduction = check_reduction(reduction, kClassReductions);
   c.weight = check_optional(weight, "weight", c.logits, {c.classes});
@@ -46,7 +77,8 @@ ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle l
     }
     c.target = check(labels, labels_name, c.logits, c.logits.shape);
   } else {
-    c.labels = check_labels(labels, labels_name, c.rows);
+    check_classes_last(c.logits, labels);
+    c.labels = check_labels(labels, labels_name, c.shape);
     c.safe_labels = copy_labels(c.labels, c.classes, ignore_index);
     for (const Index label : c.safe_labels) c.count -= label < 0;
   }
@@ -74,7 +106,7 @@ double divisor_of(const ClassLossCall& c) {
 template <class T>
 py::object reduced(const ClassLossCall& c, const std::vector<double>& row_loss, double divisor) {
   if (c.reduction != Reduction::none) return py::float_(total_of(row_loss.data(), Index(row_loss.size())) / divisor);
-  py::array losses = new_array({c.rows}, c.logits.is_double());
+  py::array losses = new_array(c.shape, c.logits.is_double());
   for (Index row = 0; row < c.rows; ++row) static_cast<T*>(losses.mutable_data())[row] = T(row_loss[std::size_t(row)]);
   return losses;
 }
@@ -100,7 +132,7 @@ py::tuple run_class_loss(const ClassLossCall& c, double smoothing, Kernel kernel
 py::tuple softmax_cross_entropy(py::handle logits, py::handle labels, py::handle weight, py::handle ignore_index,
                                 py::handle reduction, double label_smoothing, py::handle out) {
   check_range(label_smoothing, "label_smoothing", 0, 1);
-  const bool probabilities = are_probabilities(labels);
+  const bool probabilities = are_probabilities(labels, logits);
   const ClassLossCall c =
       check_class_loss(logits, "logits", labels, "labels", probabilities, weight, ignore_index, reduction, out);
   const bool soft = probabilities || label_smoothing > 0;
@@ -120,9 +152,9 @@ py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::h
 // whose label is no class.
 Index count_correct(py::handle logits_, py::handle labels_) {
   const Array logits = check(logits_, "logits");
-  check_matrix(logits);
+  if (logits.shape.size() != 2) throw py::value_error("logits: got shape " + text(logits.shape) + ", want (N, C)");
   const Index rows = logits.shape[0], classes = logits.shape[1];
-  const auto* labels = check_labels(labels_, "labels", rows).as<const Index>();
+  const auto* labels = check_labels(labels_, "labels", {rows}).as<const Index>();
   return by_dtype(logits, [=, x = logits.as<const void>()]<class T>(T) {
     Index count = 0;
     const T* row = static_cast<const T*>(x);

@@ -5,7 +5,6 @@
 
 #include "bind/norm.h"
 #include "bind/register.h"
-#include "calls/partial_sums.h"
 #include "kernels/args/loss.h"
 #include "runtime/memory.h"
 
@@ -24,7 +23,7 @@ Reduction check_reduction(py::handle given, std::initializer_list<Reduction> kno
 
 namespace {
 
-constexpr auto kUsual = {Reduction::mean, Reduction::sum};
+constexpr auto kUsual = {Reduction::mean, Reduction::sum, Reduction::none};
 
 // A weight in the form that the kernel reads: a block of elements can be read from data + begin % period on.
 template <class T>
@@ -59,6 +58,7 @@ Array check_trailing(py::handle object, const char* name, const Array& input) {
 struct LossCall {
   Array input, target, weight, pos_weight;
   Result dinput;
+  Reduction reduction;
   double divisor;
   double delta = 0;
   bool log_target = false;
@@ -72,6 +72,7 @@ LossCall check_loss(py::handle input_, py::handle target_, py::handle weight_, p
   c.weight = check_trailing(weight_, "weight", c.input);
   c.pos_weight = check_trailing(pos_weight_, "pos_weight", c.input);
   c.dinput = result(out, c.input, {&c.input}, {&c.target, &c.weight, &c.pos_weight});
+  c.reduction = reduction;
   c.divisor = reduction == Reduction::mean ? double(c.input.size) : 1.0;
   return c;
 }
@@ -79,19 +80,19 @@ LossCall check_loss(py::handle input_, py::handle target_, py::handle weight_, p
 // Returns (loss, dinput, number of elements); `kernel` takes the kernel from the table.
 template <class Kernel>
 py::tuple run_loss(const LossCall& c, Kernel kernel) {
-  std::vector<double> partial(std::size_t(partial_sums_of(c.input.size)), 0.0);
+  Losses losses(c.input, c.reduction);
   by_dtype(c.input, [&]<class T>(T) {
-    LossArgs<T> args{.dinput = c.dinput.array.as<T>(), .partial = partial.data(), .input = c.input.as<T>(),
-                     .target = c.target.as<T>(), .weight = nullptr, .pos_weight = nullptr, .size = c.input.size,
-                     .weight_period = 1, .pos_weight_period = 1, .scale = 1 / c.divisor, .delta = c.delta,
-                     .log_target = c.log_target};
+    LossArgs<T> args{.dinput = c.dinput.array.as<T>(), .losses = losses.each<T>(), .partial = losses.partial(),
+                     .input = c.input.as<T>(), .target = c.target.as<T>(), .weight = nullptr, .pos_weight = nullptr,
+                     .size = c.input.size, .weight_period = 1, .pos_weight_period = 1, .scale = 1 / c.divisor,
+                     .delta = c.delta, .log_target = c.log_target};
     if (!c.weight.given() && !c.pos_weight.given()) return run(kernel(kernels_for<T>()), args);
     const Repeated<T> weight(c.weight, c.input.size), pos_weight(c.pos_weight, c.input.size);
     args.weight = weight.data, args.weight_period = weight.period;
     args.pos_weight = pos_weight.data, args.pos_weight_period = pos_weight.period;
     run(kernel(kernels_for<T>()), args);
   });
-  return py::make_tuple(total_of(partial.data(), Index(partial.size())) / c.divisor, c.dinput.object, c.input.size);
+  return py::make_tuple(losses.reduced(c.divisor), c.dinput.object, c.input.size);
 }
 
 py::tuple mse_loss(py::handle input, py::handle target, py::handle reduction, py::handle out) {
@@ -113,6 +114,13 @@ py::tuple huber_loss(py::handle input, py::handle target, py::handle reduction, 
   return run_loss(c, [](const auto& table) { return table.huber_loss; });
 }
 
+py::tuple smooth_l1_loss(py::handle input, py::handle target, py::handle reduction, double beta, py::handle out) {
+  check_not_negative(beta, "beta");
+  LossCall c = check_loss(input, target, py::none(), py::none(), check_reduction(reduction, kUsual), out);
+  c.delta = beta;
+  return run_loss(c, [](const auto& table) { return table.smooth_l1_loss; });
+}
+
 py::tuple binary_cross_entropy_with_logits(py::handle input, py::handle target, py::handle weight, py::handle reduction,
                                            py::handle pos_weight, py::handle out) {
   const LossCall c = check_loss(input, target, weight, pos_weight, check_reduction(reduction, kUsual), out);
@@ -120,7 +128,8 @@ py::tuple binary_cross_entropy_with_logits(py::handle input, py::handle target, 
 }
 
 py::tuple kl_div(py::handle input, py::handle target, py::handle reduction_, bool log_target, py::handle out) {
-  const Reduction reduction = check_reduction(reduction_, {Reduction::mean, Reduction::sum, Reduction::batchmean});
+  const Reduction reduction = check_reduction(reduction_, {Reduction::mean, Reduction::sum, Reduction::none,
+                                                            Reduction::batchmean});
   LossCall c = check_loss(input, target, py::none(), py::none(), reduction, out);
   if (reduction == Reduction::batchmean) {
     if (c.input.shape.empty())
@@ -138,6 +147,7 @@ FASTNN_BINDINGS(loss, m) {
   m.def("mse_loss", &mse_loss, "input"_a, "target"_a, "reduction"_a, "out"_a);
   m.def("l1_loss", &l1_loss, "input"_a, "target"_a, "reduction"_a, "out"_a);
   m.def("huber_loss", &huber_loss, "input"_a, "target"_a, "reduction"_a, "delta"_a, "out"_a);
+  m.def("smooth_l1_loss", &smooth_l1_loss, "input"_a, "target"_a, "reduction"_a, "beta"_a, "out"_a);
   m.def("binary_cross_entropy_with_logits", &binary_cross_entropy_with_logits, "input"_a, "target"_a, "weight"_a,
         "reduction"_a, "pos_weight"_a, "out"_a);
   m.def("kl_div", &kl_div, "input"_a, "target"_a, "reduction"_a, "log_target"_a, "out"_a);

@@ -11,12 +11,18 @@ namespace {
 
 double check_finite(double value, const char* name) {
   if (!std::isfinite(value))
-    throw py::value_error(std::string(name) + ": got " + text(value) + ", want a finite number");
+    throw py::value_error(std::string(name) + ": got " + text(value) + ", want a finite number; pass 0, for example");
   return value;
 }
 
 void check_order(double a, double b) {
-  if (!(a <= b)) throw py::value_error("a: got " + text(a) + ", want at most b = " + text(b));
+  if (!(a <= b)) throw py::value_error("a: got " + text(a) + ", want at most b = " + text(b) + "; choose a <= b");
+}
+
+void check_std(double std) {
+  if (!(0 <= std && std::isfinite(std))) {
+    throw py::value_error("std: got " + text(std) + ", want a finite number >= 0; pass 1, for example");
+  }
 }
 
 // Fills y with shift + scale * value.
@@ -52,7 +58,7 @@ void check_held(double mean, double std) {
 void normal(py::handle out, double mean, double std, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
   check_finite(mean, "mean");
-  check_not_negative(std, "std");
+  check_std(std);
   by_dtype(y, [&]<class T>(T) {
     check_held<T>(mean, std);
     fill(kernels_for<T>().normal, y, place(seed, stream, offset, y.itemsize), T(mean), T(std));
@@ -63,12 +69,12 @@ void trunc_normal(py::handle out, double mean, double std, double a, double b, s
                   std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
   check_finite(mean, "mean");
-  check_not_negative(std, "std");
+  check_std(std);
   check_order(a, b);
   if (!reaches(mean, std, a, b)) {
     throw py::value_error("a: got [" + text(a) + ", " + text(b) +
                           "], want an interval that a normal distribution with mean " + text(mean) + " and std " +
-                          text(std) + " can reach");
+                          text(std) + " can reach; choose a <= mean <= b");
   }
   by_dtype(y, [&]<class T>(T) {
     check_held<T>(mean, std);
@@ -79,7 +85,9 @@ void trunc_normal(py::handle out, double mean, double std, double a, double b, s
 
 void bernoulli(py::handle out, double p, std::uint64_t seed, std::uint64_t stream, std::uint64_t offset) {
   const Array y = check(out, "tensor", Access::write);
-  check_range(p, "p", 0, 1);
+  if (!(0 <= p && p <= 1)) {
+    throw py::value_error("p: got " + text(p) + ", want a number in [0, 1]; pass 0.5, for example");
+  }
   by_dtype(
       y, [&]<class T>(T) { fill(kernels_for<T>().bernoulli, y, place(seed, stream, offset, y.itemsize), T(0), T(p)); });
 }
@@ -90,7 +98,7 @@ void fill_exponential(py::handle out, double lambd, std::uint64_t seed, std::uin
     const T mean = T(1 / lambd);
     if (!(mean > 0 && std::isfinite(mean))) {
       throw py::value_error("lambd: got " + text(lambd) +
-                            ", want a positive number whose inverse the tensor's dtype can hold");
+                            ", want a positive number whose inverse the tensor's dtype can hold; pass 1, for example");
     }
     fill(kernels_for<T>().exponential, y, place(seed, stream, offset, y.itemsize), T(0), mean);
   });

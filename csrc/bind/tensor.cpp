@@ -78,7 +78,7 @@ Tensor check_tensor(py::handle object, const std::string& name, Access access) {
 bool is_as_before(py::handle tensor, const Tensor& like, const void* before, Access access) {
   DLTensor t;
   if (!view_quickly(tensor, t))
-    return py::isinstance<py::array>(tensor) && is_array_as_before(tensor, like, before, access);
+    return is_plain(tensor) && is_array_as_before(tensor, like, before, access);
   return t.begin() == before && t.device_type == DLTensor::kCpu && is_element(t, like.element) &&
          std::equal(like.shape.begin(), like.shape.end(), t.shape, t.shape + t.ndim) && t.is_contiguous();
 }

@@ -72,19 +72,19 @@ int nll_loss(T* dinput, double* row_loss, const T* input, const Index* labels, c
 }
 
 // Computes an elementwise loss; `kernel` takes the kernel from the table.
-template <class T, class Kernel>
-int by_element(LossArgs<T> args, double* loss, Kernel kernel) noexcept {
+template <class Args, class Kernel>
+int by_element(Args args, double* loss, Kernel kernel) noexcept {
   const Index blocks = partial_sums_of(args.size);
   return with_scratch<double>(blocks, [&](double* partial) {
     args.partial = partial;
-    kernel(kernels_for<T>())(args);
+    kernel(kernels_for<std::remove_pointer_t<decltype(args.dinput)>>())(args);
     *loss = args.scale * total_of(partial, blocks);
   });
 }
 
 template <class T>
 LossArgs<T> loss_args(T* dinput, const T* input, const T* target, Index size, double scale) noexcept {
-  return {.dinput = dinput, .partial = nullptr, .input = input, .target = target, .weight = nullptr,
+  return {.dinput = dinput, .losses = nullptr, .partial = nullptr, .input = input, .target = target, .weight = nullptr,
           .pos_weight = nullptr, .size = size, .weight_period = 1, .pos_weight_period = 1, .scale = scale, .delta = 0,
           .log_target = false};
 }
@@ -105,6 +105,23 @@ int huber_loss(T* dinput, double* loss, const T* input, const T* target, Index s
   LossArgs<T> args = loss_args(dinput, input, target, size, scale);
   args.delta = delta;
   return by_element(args, loss, [](const auto& k) { return k.huber_loss; });
+}
+
+template <class T>
+int smooth_l1_loss(T* dinput, double* loss, const T* input, const T* target, Index size, double beta,
+                   double scale) noexcept {
+  LossArgs<T> args = loss_args(dinput, input, target, size, scale);
+  args.delta = beta;
+  return by_element(args, loss, [](const auto& k) { return k.smooth_l1_loss; });
+}
+
+template <class T>
+int gaussian_nll_loss(T* dinput, T* dvar, double* loss, const T* input, const T* target, const T* var, Index size,
+                      double eps, int full, double scale) noexcept {
+  const GaussianLossArgs<T> args{.dinput = dinput, .dvar = dvar, .losses = nullptr, .partial = nullptr, .input = input,
+                                 .target = target, .var = var, .size = size, .scale = scale, .eps = eps,
+                                 .full = full != 0};
+  return by_element(args, loss, [](const auto& k) { return k.gaussian_nll_loss; });
 }
 
 template <class T>

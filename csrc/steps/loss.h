@@ -31,6 +31,33 @@ struct Huber {
   }
 };
 
+// R. Girshick, "Fast R-CNN", ICCV 2015, equation 3, with PyTorch's beta: quadratic where |d| < beta, |d| - beta / 2 from
+// there on. beta is not 0.
+template <class T>
+struct SmoothAbsolute {
+  FASTNN_STEP double loss(T d, double beta) {
+    const double a = double(magnitude(d));
+    return a < beta ? 0.5 * a * a / beta : a - 0.5 * beta;
+  }
+  FASTNN_STEP T gradient(T d, T beta) { return d >= beta ? T(1) : (d <= -beta ? T(-1) : d / beta); }
+};
+
+// D. Nix, A. Weigend, "Estimating the mean and variance of the target probability distribution", ICNN 1994, equation
+// 5: (ln v + d^2 / v) / 2, and with ln(2 pi) / 2 the whole negative logarithm of the density.
+template <class T>
+struct GaussianLikelihood {
+  static constexpr double kHalfLogTwoPi = 0.91893853320467274178;
+  FASTNN_STEP double loss(T d, T v) {
+    return 0.5 * (double(logarithm(v)) + double(d) * (double(d) * (1 / double(v))));
+  }
+  FASTNN_STEP T gradient(T d, T v) { return d / v; }
+  // In double, since the square may overflow a float, and the two terms cancel where d^2 is about v.
+  FASTNN_STEP T variance_gradient(T d, T v) {
+    const double inverse = 1 / double(v), ratio = double(d) * inverse;
+    return T(0.5 * (inverse - ratio * ratio));
+  }
+};
+
 // -(p t ln sigmoid(x) + (1 - t) ln(1 - sigmoid(x))), where p is the weight of the positive class. -ln sigmoid(x) is
 // max(-x, 0) + ln(1 + e^-|x|), so no terms cancel while t is in [0, 1].
 template <class T>

@@ -6,7 +6,9 @@ Its `__metadata__` has three entries: "format", the version of the format; "stat
 
 import hashlib
 import importlib
+import json
 import os
+import re
 import stat
 import warnings
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import unmasked
 from fastnn._files import remove_parts, replace
 from fastnn._types import AnyArray
 from fastnn.checkpoint.packing import pack, parse, unpack, views
@@ -85,14 +88,16 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def latest(directory: str | Path) -> Path | None:
-    """Return the path of the newest intact checkpoint in a directory, or None if there is none.
+    """Return the path of the furthest intact checkpoint in a directory, or None if there is none.
 
-    A warning names each newer file that is damaged.
+    It is the one with the most steps, by its name as `ModelCheckpoint` gives it, whenever the file was written or
+    copied. Files with other names come after all of these, the newest first. A warning names each file before it that
+    is damaged.
     """
     found = []
     for path in Path(directory).glob(f"[!.]*{SUFFIX}"):
         with suppress(OSError):  # deleted meanwhile, or a link to nothing
-            found.append((path.stat().st_mtime_ns, len(path.name), path.name, path))
+            found.append((_steps(path.name), path.stat().st_mtime_ns, len(path.name), path.name, path))
     older = len(found)
     for *_, path in sorted(found, reverse=True):
         older -= 1
@@ -106,21 +111,51 @@ def latest(directory: str | Path) -> Path | None:
     return None
 
 
+def step_name(step: int) -> str:
+    """Return the name of the checkpoint after an optimizer step."""
+    return f"step-{step:08}{SUFFIX}"
+
+
+def _steps(name: str) -> int:
+    """Return the number of steps in a name, or -1 if it has none."""
+    found = re.fullmatch(rf"step-([0-9]{{8,}}){re.escape(SUFFIX)}", name)
+    return int(found[1]) if found else -1
+
+
+def check_fits(state: Mapping[str, Any]) -> None:
+    """Raise as `save` would for this state, without writing anything."""
+    arrays, text = pack(state)
+    entries = {
+        name: {"dtype": "F64", "shape": array.shape, "data_offsets": [2**40, 2**40]} for name, array in arrays.items()
+    }
+    _check_header(len(json.dumps(entries | {"__metadata__": {"state": text}})))
+
+
+def _check_header(size: int) -> None:
+    if size > _HEADER_LIMIT:
+        raise ValueError(f"state: got {size} bytes of names and numbers, want at most {_HEADER_LIMIT}; keep long lists "
+                         "as arrays, or use fewer parameters")  # fmt: skip
+
+
 def _encoded(state: Mapping[str, Any]) -> list[Any]:
     """Return the file in pieces, so that its bytes are in memory only once."""
     arrays, text = pack(state)
     metadata = {"format": str(VERSION), "sha256": _NO_DIGEST, "state": text}
     data = memoryview(_safetensors().save(in_c_order(arrays), metadata))
     size = int.from_bytes(data[:8], "little")
-    if size > _HEADER_LIMIT:
-        raise ValueError(f"state: got {size} bytes of names and numbers, want at most {_HEADER_LIMIT}; keep long lists "
-                         "as arrays")  # fmt: skip
+    _check_header(size)
     place = _digest_place(bytes(data[: 8 + size]))
     return [data[:place], hashlib.sha256(data).hexdigest().encode(), data[place + 64 :]]
 
 
 def in_c_order(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
-    """Return the arrays in C order, which safetensors requires, since it writes their memory unchanged."""
+    """Return the arrays in C order, which safetensors requires, since it writes their memory unchanged.
+
+    Raises:
+        TypeError: an array is masked.
+    """
+    for name, array in arrays.items():
+        unmasked(name, array)
     # ascontiguousarray would turn the shape () into (1,).
     return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._checks import unmasked
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 DTYPES = {"BOOL": np.dtype(np.bool_), "F16": np.dtype(np.float16)} | {
@@ -102,6 +104,7 @@ def _plain(value: Any, place: str, arrays: Arrays) -> Any:
         return f"{place}/{key}" if place else str(key)
 
     if isinstance(value, np.ndarray):
+        unmasked(place, value)
         if value.dtype.newbyteorder("=") not in DTYPES.values():
             raise TypeError(f"{place}: got an array of {value.dtype}, want bool, integers or floats; convert it")
         while place in arrays or place == "__metadata__":  # "a/b" is the place of ["a"]["b"] and of ["a/b"]

@@ -1,8 +1,9 @@
-"""Data sets that need no download, splits whose parts do not leak into each other, and feature normalisation."""
+"""Data sets that need no download, splits whose parts do not leak into each other, samplers, and normalisation."""
 
 from fastnn.data.cross_validation import FoldScores, Learner, cross_validate
 from fastnn.data.digits import load_digits
 from fastnn.data.normalize import Normalize
+from fastnn.data.sampler import RandomSampler, Sampler, SequentialSampler, WeightedRandomSampler
 from fastnn.data.splits import KFold, StratifiedKFold, train_test_split, train_validation_test_split
 
 __all__ = [
@@ -10,7 +11,11 @@ __all__ = [
     "KFold",
     "Learner",
     "Normalize",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
     "StratifiedKFold",
+    "WeightedRandomSampler",
     "cross_validate",
     "load_digits",
     "train_test_split",

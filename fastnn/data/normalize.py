@@ -7,7 +7,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import axis_sizes, finite, float_dtype, not_array, samples
+from fastnn._checks import axis_sizes, finite, is_array, not_array, samples, unmasked
+from fastnn._dtype import chosen_dtype
 from fastnn._types import Array
 from fastnn.nn.module import Backward, Module
 
@@ -23,7 +24,7 @@ class Normalize(Module):
     Args:
         shape: the shape of the statistics. An int is the number of features of (N, features), or of channels of (N,
             channels, height, width); (28, 28) normalises each pixel of (N, 28, 28), () all elements together.
-        dtype: dtype of the statistics and of x, float32 or float64.
+        dtype: dtype of the statistics and of x, float32 or float64; None for `fastnn.get_default_dtype()`.
 
     Attributes:
         mean: the means, of that shape.
@@ -31,10 +32,10 @@ class Normalize(Module):
             deviation subnormal, and 0 before `fit`.
     """
 
-    def __init__(self, shape: int | Sequence[int], *, dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(self, shape: int | Sequence[int], *, dtype: npt.DTypeLike | None = None) -> None:
         self.shape = axis_sizes("shape", shape)
-        self.mean = np.zeros(self.shape, float_dtype(dtype))
-        self.std = np.zeros(self.shape, dtype)
+        self.mean = np.zeros(self.shape, chosen_dtype(dtype))
+        self.std = np.zeros_like(self.mean)
 
     def fit(self, x: Array) -> Self:
         """Compute the statistics of x, in float64 and two passes, and return the module.
@@ -93,6 +94,7 @@ class Normalize(Module):
         std = self._along(self.std.copy(), x)
 
         def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            unmasked("dy", dy)
             if dy.shape != shape or dy.dtype != std.dtype:
                 raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {std.dtype} {shape}; pass dloss/dy")
             return dy / std if input_grad else None
@@ -109,7 +111,7 @@ class Normalize(Module):
         return statistic.reshape((*self.shape, *(1,) * (x.ndim - 1 - len(self.shape))))
 
     def _check(self, x: Array) -> None:
-        if not isinstance(x, np.ndarray) or x.dtype != self.std.dtype:
+        if not is_array(x) or x.dtype != self.std.dtype:
             raise not_array("x", x, self.std.dtype, "convert x or give Normalize another dtype")
         if x.ndim == 0 or x.shape[1 : 1 + len(self.shape)] != self.shape:
             sizes = "".join(f"{size}, " for size in self.shape)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import integer, samples
+from fastnn._checks import integer, samples, unmasked
 from fastnn._types import AnyArray
 from fastnn.random import Generator, default_generator, permutation
 
@@ -161,6 +161,7 @@ def _sizes(counts: Indices, fractions: npt.NDArray[np.float64]) -> Indices:
 
 def _check_samples(x: AnyArray, y: AnyArray) -> None:
     for name, array in (("x", x), ("y", y)):
+        unmasked(name, array)
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{name}: got {type(array).__name__}, want an array; convert it with np.asarray")
     samples("x", x)

@@ -33,7 +33,7 @@ class GradientCheck:
 
     Attributes:
         errors: the largest relative error among the entries that were tried, by name: "x" for the input, then the
-            parameters in the order of `named_parameters`.
+            parameters that require gradients, in the order of `named_parameters`.
         worst, error, place: the name with the largest error of all, that error, and the entry.
         computed, measured: the gradient of that entry, by backward and by differences.
         tolerance: the error that is allowed.
@@ -91,7 +91,7 @@ def check_gradients(
     for name, value in (("eps", eps), ("tolerance", tolerance)):
         positive(name, value, "a finite number > 0; leave it out for the usual one")
     model, loss = in_float64(model), in_float64(loss)
-    x = np.array(x, np.float64)
+    x = np.array(x, np.float64, order="C")
     y = y.astype(np.float64) if y.dtype in FLOATS else y
 
     def cost() -> float:
@@ -117,7 +117,8 @@ def _gradients(model: Module, loss: Loss, x: Array, y: Any) -> tuple[float, list
         dx = backward(dlogits)
         parts: list[tuple[str, tuple[Array, Array]]] = [] if dx is None else [("x", (x, dx.copy()))]
         for name, p in model.named_parameters():
-            parts.append((name, (p.data, np.zeros_like(p.data) if p.grad is None else p.grad.copy())))
+            if p.requires_grad:
+                parts.append((name, (p.data, np.zeros_like(p.data) if p.grad is None else p.grad.copy())))
     return float(value), [part for part in parts if part[1][0].size]
 
 
@@ -129,7 +130,7 @@ def in_float64(part: Any) -> Any:
         id(a): np.array(a, np.float64) for a in arrays if isinstance(a, np.ndarray) and a.dtype in FLOATS
     }
     if is_module:
-        memo |= {id(p): Parameter(memo[id(p.data)]) for p in part.parameters()}
+        memo |= {id(p): Parameter(memo[id(p.data)], p.requires_grad) for p in part.parameters()}
     return copy.deepcopy(part, memo)
 
 

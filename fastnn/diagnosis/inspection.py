@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._checks import unmasked
 from fastnn._types import Array
 from fastnn.nn.module import Module
 from fastnn.nn.tracing import signals
@@ -80,7 +81,11 @@ def histogram(values: npt.ArrayLike, sizes: bool = False) -> Histogram:
     Args:
         values: an array of any shape.
         sizes: count absolute values instead, in bins whose edges are powers of 10^(1/8), the same for every array.
+
+    Raises:
+        TypeError: values is a masked array.
     """
+    unmasked("values", values)
     flat = np.asarray(values, np.float64).ravel()
     finite = flat[np.isfinite(flat)]
     kept = finite[finite != 0]
@@ -102,4 +107,6 @@ def histogram(values: npt.ArrayLike, sizes: bool = False) -> Histogram:
 
 def largest_errors(labels: npt.NDArray[np.integer], probabilities: Array, n: int) -> npt.NDArray[np.int64]:
     """Return the rows of probabilities (N, C) in which the label has the least, at most n, the worst first."""
+    unmasked("labels", labels)
+    unmasked("probabilities", probabilities)
     return np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")[:n]

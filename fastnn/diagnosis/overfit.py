@@ -17,9 +17,10 @@ from fastnn.diagnosis.initial_loss import is_classes
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
 from fastnn.random import Generator, permutation
-from fastnn.training.checks import Data, checked
+from fastnn.training.checks import Data as Pair
+from fastnn.training.checks import checked
 from fastnn.training.evaluation import in_mode
-from fastnn.training.fitting import prepare
+from fastnn.training.fitting import Data, prepare
 from fastnn.training.losses import Loss
 from fastnn.training.protocols import Training
 from fastnn.training.resuming import untouched
@@ -89,7 +90,7 @@ class Ladder:
 
 
 def overfit_one_batch(
-    trainer: Training, batch: Data, steps: int = 500, target: float | None = None, lr: float | None = None
+    trainer: Training, batch: Pair, steps: int = 500, target: float | None = None, lr: float | None = None
 ) -> Overfit:
     """Train on one batch until its loss is at most `target`. A model that cannot learn it has a bug, or a wrong rate.
 
@@ -117,13 +118,13 @@ def overfit_one_batch(
     if samples == 1:
         x, y = np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)
     with untouched(trainer), _certain(model, samples > 1):
-        batches = prepare(trainer, (x, y), batch_size=len(x), window=1).batches
+        batches = prepare(trainer, Data((x, y), batch_size=len(x), shuffle=False), window=1).batches
         for group in trainer.optimizer.param_groups if lr is not None else ():
             group["lr"] = lr
         before = {name: p.data.copy() for name, p in model.named_parameters()}
         losses: list[float] = []
         for _ in range(steps + 1):
-            loss, logits, _ = forward_backward(trainer, batches, 0)
+            loss, logits = forward_backward(trainer, next(batches.of_epoch(1)))
             losses.append(loss)
             target = _target(trainer.loss, logits, y, loss) if target is None else target
             if not loss > target or len(losses) > steps:
@@ -132,13 +133,14 @@ def overfit_one_batch(
         idle = [
             name
             for name, p in model.named_parameters()
-            if p.grad is None or not p.grad.any() or (len(losses) > 1 and np.array_equal(p.data, before[name]))
+            if p.requires_grad
+            and (p.grad is None or not p.grad.any() or (len(losses) > 1 and np.array_equal(p.data, before[name])))
         ]
     return Overfit(samples, tuple(losses), target or 0.0, tuple(idle), _overfit_advice(losses, target or 0.0, idle))
 
 
 def overfit_one_sample(
-    trainer: Training, data: Data, steps: int = 500, target: float | None = None, lr: float | None = None
+    trainer: Training, data: Pair, steps: int = 500, target: float | None = None, lr: float | None = None
 ) -> Overfit:
     """Run `overfit_one_batch` with the first sample of `data`."""
     x, y = checked("data", data)
@@ -147,7 +149,7 @@ def overfit_one_sample(
 
 def learning_ladder(
     trainer: Training,
-    data: Data,
+    data: Pair,
     sizes: Sequence[int] = (1, 4, 16, 64),
     steps: int = 500,
     target: float | None = None,

@@ -66,28 +66,30 @@ def softmax_cross_entropy(
     The target is one-hot for labels, or the given probabilities; `label_smoothing` s makes it (1 - s) * target + s / C.
 
     Args:
-        logits: (N, C).
-        labels: (N,) integers in [0, C), of any integer dtype and layout (converted unless they are contiguous int64);
-            or probabilities, (N, C) of the logits' dtype, whose sum is not checked.
+        logits: (N, C), or (N, ..., C) with any number of axes between, as (N, T, C) for sequences. The classes are on
+            the last axis, where PyTorch has them on axis 1.
+        labels: (N,) or (N, ...), integers in [0, C), of any integer dtype and layout (converted unless they are
+            contiguous int64); or probabilities of the logits' shape and dtype, whose sum is not checked.
         weight: (C,), or None for ones.
         ignore_index: a label, in [0, C) or not, whose rows do not count: their loss is 0 and their gradient zeros,
             whatever the logits are. Must be negative with probabilities.
-        reduction: "mean" divides the sum by the weights of the labels that count, or by N for probabilities; "sum"; or
-            "none", which returns each row's loss and the gradient of their sum.
+        reduction: "mean" divides the sum by the weights of the labels that count, or by the number of rows for
+            probabilities; "sum"; or "none", which returns each row's loss and the gradient of their sum.
         label_smoothing: in [0, 1].
         out: where to write the gradient; may be `logits`.
         return_count: also return the number of rows that count.
 
     Returns:
-        loss: a float; with "none" an array (N,) of the logits' dtype. If there are no rows that count, the mean is NaN
-            and its gradient zeros.
-        dlogits: (N, C).
+        loss: a float; with "none" an array of the labels' shape, (N, ...), and the logits' dtype. If there are no rows
+            that count, the mean is NaN and its gradient zeros.
+        dlogits: of the logits' shape.
         count: the number of rows that count, only with `return_count`.
 
     A class whose target is 0 adds nothing, even if its logit is -infinity, where PyTorch returns NaN.
 
     Raises:
         IndexError: a label is outside [0, C) and not `ignore_index`.
+        ValueError: the classes are not on the last axis; the message shows how to move them there.
 
     Source: I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3; smoothing: C. Szegedy et al., "Rethinking the
     Inception architecture for computer vision", CVPR 2016, section 7.
@@ -142,8 +144,8 @@ def nll_loss(
     """Return -weight[target] * input[target], reduced over the rows, and its gradient with respect to the input.
 
     Args:
-        input: (N, C), logarithms of probabilities.
-        target: (N,), labels as in `softmax_cross_entropy`.
+        input: (N, C) or (N, ..., C), logarithms of probabilities.
+        target: (N,) or (N, ...), labels as in `softmax_cross_entropy`.
         out: where to write the gradient; may be `input`.
 
     The other arguments, results and errors are those of `softmax_cross_entropy`.

@@ -1,8 +1,10 @@
 """Elementwise losses; each call returns the loss and its gradient.
 
 All functions take an input of any shape and a target of the same shape (without broadcasting), and return the loss, its
-gradient with respect to the input and, with `return_count=True`, the number of elements. The loss is summed in float64,
-in an order that depends only on the size. For an empty input the mean is NaN and the sum 0.
+gradient with respect to the input and, with `return_count=True`, the number of elements. The loss is a float, summed in
+float64 in an order that depends only on the size; for an empty input the mean is NaN and the sum 0. With
+`reduction="none"` it is an array of the input's shape and dtype, the loss of each element, and the gradient is that of
+their sum.
 """
 
 from typing import Any, Literal, overload
@@ -10,42 +12,37 @@ from typing import Any, Literal, overload
 from fastnn import _core
 from fastnn._types import Array
 
-__all__ = ["binary_cross_entropy_with_logits", "huber_loss", "kl_div", "l1_loss", "mse_loss"]
+__all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
-Reduction = Literal["mean", "sum"]
+Sum = Literal["mean", "sum"]
+Reduction = Literal["mean", "sum", "none"]
 
 
 @overload
 def mse_loss(
-    input: Array,
-    target: Array,
-    reduction: Reduction = ...,
-    *,
-    out: Array | None = ...,
-    return_count: Literal[False] = ...,
+    input: Array, target: Array, reduction: Sum = ..., *, out: Array | None = ..., return_count: Literal[False] = ...
 ) -> tuple[float, Array]: ...
 @overload
 def mse_loss(
     input: Array,
     target: Array,
-    reduction: Reduction = ...,
+    reduction: Literal["none"],
     *,
     out: Array | None = ...,
-    return_count: Literal[True],
-) -> tuple[float, Array, int]: ...
+    return_count: Literal[False] = ...,
+) -> tuple[Array, Array]: ...
+@overload
 def mse_loss(
-    input: Array,
-    target: Array,
-    reduction: Reduction = "mean",
-    *,
-    out: Array | None = None,
-    return_count: bool = False,
+    input: Array, target: Array, reduction: Reduction = ..., *, out: Array | None = ..., return_count: Literal[True]
+) -> tuple[Any, Array, int]: ...
+def mse_loss(
+    input: Array, target: Array, reduction: Reduction = "mean", *, out: Array | None = None, return_count: bool = False
 ) -> tuple[Any, ...]:
     """Return the loss (input - target)^2 and its gradient.
 
     Args:
         input, target: arrays of the same shape.
-        reduction: "mean" over all elements, or "sum".
+        reduction: "mean" over all elements, "sum", or "none" for the loss of each element.
         out: where to write the gradient; may be `input`.
         return_count: also return the number of elements.
     """
@@ -55,29 +52,23 @@ def mse_loss(
 
 @overload
 def l1_loss(
-    input: Array,
-    target: Array,
-    reduction: Reduction = ...,
-    *,
-    out: Array | None = ...,
-    return_count: Literal[False] = ...,
+    input: Array, target: Array, reduction: Sum = ..., *, out: Array | None = ..., return_count: Literal[False] = ...
 ) -> tuple[float, Array]: ...
 @overload
 def l1_loss(
     input: Array,
     target: Array,
-    reduction: Reduction = ...,
+    reduction: Literal["none"],
     *,
     out: Array | None = ...,
-    return_count: Literal[True],
-) -> tuple[float, Array, int]: ...
+    return_count: Literal[False] = ...,
+) -> tuple[Array, Array]: ...
+@overload
 def l1_loss(
-    input: Array,
-    target: Array,
-    reduction: Reduction = "mean",
-    *,
-    out: Array | None = None,
-    return_count: bool = False,
+    input: Array, target: Array, reduction: Reduction = ..., *, out: Array | None = ..., return_count: Literal[True]
+) -> tuple[Any, Array, int]: ...
+def l1_loss(
+    input: Array, target: Array, reduction: Reduction = "mean", *, out: Array | None = None, return_count: bool = False
 ) -> tuple[Any, ...]:
     """Return the loss |input - target| and its gradient, 0 where they are equal; arguments as in `mse_loss`."""
     done = _core.l1_loss(input, target, reduction, out)
@@ -88,7 +79,7 @@ def l1_loss(
 def huber_loss(
     input: Array,
     target: Array,
-    reduction: Reduction = ...,
+    reduction: Sum = ...,
     delta: float = ...,
     *,
     out: Array | None = ...,
@@ -98,12 +89,22 @@ def huber_loss(
 def huber_loss(
     input: Array,
     target: Array,
+    reduction: Literal["none"],
+    delta: float = ...,
+    *,
+    out: Array | None = ...,
+    return_count: Literal[False] = ...,
+) -> tuple[Array, Array]: ...
+@overload
+def huber_loss(
+    input: Array,
+    target: Array,
     reduction: Reduction = ...,
     delta: float = ...,
     *,
     out: Array | None = ...,
     return_count: Literal[True],
-) -> tuple[float, Array, int]: ...
+) -> tuple[Any, Array, int]: ...
 def huber_loss(
     input: Array,
     target: Array,
@@ -127,92 +128,54 @@ def huber_loss(
 
 
 @overload
-def kl_div(
+def smooth_l1_loss(
     input: Array,
     target: Array,
-    reduction: Literal["mean", "sum", "batchmean"] = ...,
-    log_target: bool = ...,
+    reduction: Sum = ...,
+    beta: float = ...,
     *,
     out: Array | None = ...,
     return_count: Literal[False] = ...,
 ) -> tuple[float, Array]: ...
 @overload
-def kl_div(
+def smooth_l1_loss(
     input: Array,
     target: Array,
-    reduction: Literal["mean", "sum", "batchmean"] = ...,
-    log_target: bool = ...,
-    *,
-    out: Array | None = ...,
-    return_count: Literal[True],
-) -> tuple[float, Array, int]: ...
-def kl_div(
-    input: Array,
-    target: Array,
-    reduction: Literal["mean", "sum", "batchmean"] = "mean",
-    log_target: bool = False,
-    *,
-    out: Array | None = None,
-    return_count: bool = False,
-) -> tuple[Any, ...]:
-    """Return the divergence target * (ln target - input) of e^input from the distribution `target`, and its gradient.
-
-    Elements whose target is 0 add nothing, even if the input is -infinity (PyTorch returns NaN there).
-
-    Args:
-        input: logarithms of probabilities.
-        target: probabilities, or their logarithms with `log_target`.
-        reduction: "mean" over all elements; "sum"; or "batchmean", the sum divided by the length of the first axis,
-            which is the mathematical divergence; it is 0 for an empty batch.
-
-    The other arguments are as in `mse_loss`.
-
-    Source: S. Kullback, R. Leibler, "On information and sufficiency", Ann. Math. Stat. 22 (1951), equation 2.4.
-    """
-    done = _core.kl_div(input, target, reduction, log_target, out)
-    return done if return_count else done[:2]
-
-
-@overload
-def binary_cross_entropy_with_logits(
-    input: Array,
-    target: Array,
-    weight: Array | None = ...,
-    reduction: Reduction = ...,
-    pos_weight: Array | None = ...,
+    reduction: Literal["none"],
+    beta: float = ...,
     *,
     out: Array | None = ...,
     return_count: Literal[False] = ...,
-) -> tuple[float, Array]: ...
+) -> tuple[Array, Array]: ...
 @overload
-def binary_cross_entropy_with_logits(
+def smooth_l1_loss(
     input: Array,
     target: Array,
-    weight: Array | None = ...,
     reduction: Reduction = ...,
-    pos_weight: Array | None = ...,
+    beta: float = ...,
     *,
     out: Array | None = ...,
     return_count: Literal[True],
-) -> tuple[float, Array, int]: ...
-def binary_cross_entropy_with_logits(
+) -> tuple[Any, Array, int]: ...
+def smooth_l1_loss(
     input: Array,
     target: Array,
-    weight: Array | None = None,
     reduction: Reduction = "mean",
-    pos_weight: Array | None = None,
+    beta: float = 1.0,
     *,
     out: Array | None = None,
     return_count: bool = False,
 ) -> tuple[Any, ...]:
-    """The loss -(pos_weight * target * ln s + (1 - target) * ln(1 - s)) * weight, s = sigmoid(input), and its gradient.
+    """Return the loss, d^2 / (2 * beta) where |d| < beta, else |d| - beta / 2, and its gradient; d = input - target.
+
+    It is `huber_loss` with delta = beta, divided by beta.
 
     Args:
-        target: probabilities of the positive class, in [0, 1]; the range is not checked.
-        weight, pos_weight: the input's shape or its trailing axes, as (C,) for (N, C); None for ones.
-        reduction: "mean", the sum divided by the number of elements regardless of their weights, or "sum".
+        beta: finite, >= 0; with 0 the loss is `l1_loss`.
 
     The other arguments are as in `mse_loss`.
+
+    Source: R. Girshick, "Fast R-CNN", ICCV 2015, equation 3.
     """
-    done = _core.binary_cross_entropy_with_logits(input, target, weight, reduction, pos_weight, out)
+    done = _core.smooth_l1_loss(input, target, reduction, beta, out)
     return done if return_count else done[:2]

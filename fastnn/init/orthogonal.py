@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn._types import Array
 from fastnn.random import RandomSource
-from fastnn.random.fill import Target, as_array, normal_
+from fastnn.random.fill import Target, as_array, normal_, real
 
 _BLOCK = 128  # reflections applied together
 _TILE = (256, 1024)  # tile of an added product, small enough for a core's cache
@@ -39,10 +39,14 @@ def orthogonal_(tensor: Target, gain: float = 1.0, generator: RandomSource | Non
     if data.ndim < 2:
         raise ValueError(f"tensor: got shape {data.shape}, want at least two dimensions; reshape it to (rows, columns)")
     with np.errstate(over="ignore", invalid="ignore"):
-        factor = np.float64(gain).astype(data.dtype)
+        factor = np.float64(real("gain", gain)).astype(data.dtype)
     if not np.isfinite(factor):
-        raise ValueError(f"gain: got {gain!r}, want a finite number that the tensor's dtype can hold")
+        raise ValueError(
+            f"gain: got {gain!r}, want a finite number that the tensor's dtype can hold; leave it out for 1"
+        )
     normal_(data, generator=generator)
+    if data.size == 0:
+        return tensor
     matrix = data.reshape(len(data), -1)
     _orthonormal_columns(matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T)
     if factor != 1:

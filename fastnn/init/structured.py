@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn._checks import fraction, integer
 from fastnn.random import RandomSource, as_generator
-from fastnn.random.fill import Target, as_array, normal_, uniform_
+from fastnn.random.fill import Target, as_array, normal_, real, uniform_
 
 
 def constant_(tensor: Target, val: float) -> Target:
@@ -16,7 +16,7 @@ def constant_(tensor: Target, val: float) -> Target:
         TypeError, ValueError: tensor is not a C-contiguous, writable float32 or float64 array.
         ValueError: val is finite, but too large for the tensor's dtype.
     """
-    data, value = as_array(tensor), float(val)
+    data, value = as_array(tensor), real("val", val)
     with np.errstate(over="ignore", invalid="ignore"):
         fits = bool(np.isfinite(np.float64(value).astype(data.dtype)))
     if math.isfinite(value) and not fits:
@@ -62,12 +62,15 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
     """
     data = as_array(tensor)
     if not 3 <= data.ndim <= 5:
-        raise ValueError(f"tensor: got shape {data.shape}, want (out, in, ...) with one to three kernel dimensions")
+        raise ValueError(f"tensor: got shape {data.shape}, want (out, in, ...) with one to three kernel dimensions; "
+                         "reshape it, or fill matrices with eye_")  # fmt: skip
     out, channels, *kernel = data.shape
-    want = f"a positive integer that divides the {out} output channels"
+    want = f"a positive integer that divides the {out} output channels; leave it out for 1"
     groups = integer("groups", groups, 1, want=want)
     if out % groups:
         raise ValueError(f"groups: got {groups}, want {want}")
+    if data.size == 0:
+        return tensor
     data.fill(0)
     same = np.arange(min(out // groups, channels))
     data.reshape(groups, out // groups, channels, *kernel)[:, same, same, *(size // 2 for size in kernel)] = 1
@@ -92,7 +95,7 @@ def sparse_(tensor: Target, sparsity: float, std: float = 0.01, generator: Rando
     """
     data = as_array(tensor)
     _want_matrix(data.shape)
-    sparsity = fraction("sparsity", sparsity, "a fraction in [0, 1]")
+    sparsity = fraction("sparsity", sparsity, "a fraction in [0, 1]; 0 sets none to zero")
     zeros = math.ceil(sparsity * len(data))
     keys, source = np.empty(data.shape[::-1]), as_generator(generator)
     normal_(data, 0.0, std, source)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastnn import functional as F
+from fastnn._checks import integer
 from fastnn._types import Array
 from fastnn.nn.module import Backward, Module
 
@@ -130,3 +131,37 @@ class Softplus(Activation):
 
     def _options(self) -> str:
         return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class Softmax(Activation):
+    """y = e^x / sum(e^x) along an axis; see `fastnn.functional.softmax`.
+
+    Args:
+        dim: the axis, an integer; a negative one counts from the end. PyTorch's default None guesses one: here it is
+            the last axis.
+
+    Raises:
+        TypeError: dim is not an integer.
+
+    `CrossEntropyLoss` includes the softmax, and takes the logits before it.
+    """
+
+    nonlinearity = ("linear", None)
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = integer("dim", dim, -(2**63), want="the number of an axis, an integer; -1 is the last")
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        dim, y = self.dim, F.softmax(x, self.dim)
+        return y, lambda dy: F.softmax_backward(dy, y, dim)
+
+    def _options(self) -> str:
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Softmax):
+    """y = ln softmax(x) along an axis; see `fastnn.functional.log_softmax`. Arguments and errors are `Softmax`'s."""
+
+    def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        dim, y = self.dim, F.log_softmax(x, self.dim)
+        return y, lambda dy: F.log_softmax_backward(dy, y, dim)

@@ -23,10 +23,15 @@ def _xavier(weight: Any, generator: Generator, _: Any) -> None:
     xavier_normal_(weight, generator=generator)
 
 
+def _slope(name: str, param: float | None) -> float:
+    """Return the slope below 0 of a ReLU, or of a leaky one, whose default is 0.01 as in `calculate_gain`."""
+    return param if param is not None else 0.01 if name == "leaky_relu" else 0.0
+
+
 def _auto(weight: Any, generator: Generator, activation: Any) -> None:
     name, param = getattr(activation, "nonlinearity", ("linear", None))
     if name in ("relu", "leaky_relu"):
-        kaiming_normal_(weight, a=param or 0.0, nonlinearity=name, generator=generator)
+        kaiming_normal_(weight, a=_slope(name, param), nonlinearity=name, generator=generator)
     else:
         xavier_normal_(weight, calculate_gain(name, param), generator)
 
@@ -69,9 +74,11 @@ def initialize(model: Model, rule: str = "auto", seed: RandomSource | None = Non
     if not isinstance(model, Module):
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module; he_normal_ fills arrays")
     if rule not in RULES:
-        raise ValueError(f"rule: got {rule!r}, want one of {', '.join(RULES)}")
+        raise ValueError(f"rule: got {rule!r}, want one of {', '.join(RULES)}; leave it out for 'auto'")
     if not any(True for _ in model.parameters()):
-        raise ValueError("model: got a model without parameters, want at least one layer with parameters")
+        raise ValueError(
+            "model: got a model without parameters, want at least one layer with parameters; add an nn.Linear"
+        )
     modules = list(_walk(model))
     weights = [(i, p) for i, module in enumerate(modules) for p in _weights(module)]
     places = {id(p): (i, p) for i, p in reversed(weights)}  # a shared weight counts at its first position

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from fastnn import _core
 from fastnn import functional as F
-from fastnn._checks import axis_size, float_dtype, fraction, not_array
+from fastnn._checks import axis_size, fraction, is_array, not_array, unmasked
+from fastnn._dtype import chosen_dtype
 from fastnn._parameter import Parameter
 from fastnn._types import Array
 from fastnn.init.scaled import kaiming_uniform_
@@ -22,7 +23,7 @@ class Linear(Module):
     Args:
         in_features, out_features: positive integers.
         bias: False omits the bias.
-        dtype: dtype of the parameters and of x, float32 or float64.
+        dtype: dtype of the parameters and of x, float32 or float64; None for `fastnn.get_default_dtype()`.
         generator: source of the initial values; None for the default generator.
 
     Attributes:
@@ -36,12 +37,13 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: npt.DTypeLike | None = None,
         generator: RandomSource | None = None,
     ) -> None:
         self.in_features = axis_size("in_features", in_features)
         self.out_features = axis_size("out_features", out_features)
-        self.weight = Parameter(np.empty((out_features, in_features), float_dtype(dtype)))
+        dtype = chosen_dtype(dtype)
+        self.weight = Parameter(np.empty((out_features, in_features), dtype))
         self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
         generator = as_generator(generator)
         kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
@@ -57,7 +59,7 @@ class Linear(Module):
             ValueError: its last dimension is not in_features.
         """
         weight, bias = self.weight, self.bias
-        if not isinstance(x, np.ndarray) or x.dtype != weight.dtype:
+        if not is_array(x) or x.dtype != weight.dtype:
             raise not_array("x", x, weight.dtype, "convert x or give the layer another dtype")
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"x: got shape {x.shape}, want (..., {self.in_features}); features lie on the last axis")
@@ -68,6 +70,7 @@ class Linear(Module):
         y_shape = (*x.shape[:-1], self.out_features)
 
         def backward(dy: Array, input_grad: bool = True) -> Array | None:
+            unmasked("dy", dy)
             if dy.shape != y_shape or dy.dtype != weight.dtype:
                 raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {weight.dtype} {y_shape}; pass dloss/dy")
             dy_rows = dy if dy.ndim == 2 else dy.reshape(-1, dy.shape[-1])
@@ -105,6 +108,7 @@ class Dropout(Module):
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """x and y: any shape."""
         if not self.training:
+            unmasked("x", x)
             return x, lambda dy, input_grad=True: dy if input_grad else None
         y, mask = F.dropout(x, self.p, generator=self.generator, return_mask=True)
 

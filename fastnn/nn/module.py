@@ -1,11 +1,11 @@
 """`Module`, the base class of all layers: a tree of parameters, buffers and other modules."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from fastnn._checks import not_array
+from fastnn._checks import flag, is_array, not_array
 from fastnn._parameter import Parameter
 from fastnn._types import AnyArray, Array
 
@@ -36,8 +36,10 @@ class Module:
     """Base class of all layers: `y, backward = layer(x)` runs a layer forward, `dx = backward(dy)` backward.
 
     The members of a module are its attributes, in the order they were assigned: a `Parameter` is trained, an ndarray is
-    a buffer (saved with the state, not trained), a `Module` is a child. Lists and tuples of these count too. `training`
-    tells layers that behave differently in evaluation; `train()` and `eval()` set it for the whole tree.
+    a buffer (saved with the state, not trained), a `Module` is a child. Those in lists, tuples and dicts, nested or
+    not, count too; their names are "attribute.position" and "attribute.key", where a key is an int or a str without a
+    dot. Sets of them raise TypeError, and other keys ValueError, when the members are read. `training` tells layers
+    that behave differently in evaluation; `train()` and `eval()` set it for the whole tree.
     """
 
     training: bool = True
@@ -75,6 +77,17 @@ class Module:
                 seen.add(id(module))
                 yield module
                 pending.extend(reversed([child for _, child in module.named_children()]))
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad` of all parameters of the tree, and return the module: False freezes it.
+
+        Raises:
+            TypeError: requires_grad is not a bool.
+        """
+        flag("requires_grad", requires_grad)
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
 
     def train(self, mode: bool = True) -> Self:
         """Set `training` to `mode` in the whole tree and return the module."""
@@ -118,7 +131,7 @@ class Module:
             )
         found = {key: state[key] for key in own if key in state}
         for key, value in found.items():
-            if not isinstance(value, np.ndarray) or value.dtype != own[key].dtype:
+            if not is_array(value) or value.dtype != own[key].dtype:
                 raise not_array(key, value, own[key].dtype)
             if value.shape != own[key].shape:
                 raise ValueError(f"{key}: got shape {value.shape}, want {own[key].shape}; build the saved model")
@@ -128,10 +141,10 @@ class Module:
 
     def _members(self) -> Iterator[tuple[str, object]]:
         for name, value in vars(self).items():
-            if isinstance(value, list | tuple):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
-            else:
+            if isinstance(value, _MEMBERS):
                 yield name, value
+            elif isinstance(value, _NESTS):
+                yield from _inside(name, value)
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, Parameter | AnyArray]]:
         members = list(self._members())
@@ -151,3 +164,48 @@ class Module:
             return f"{type(self).__name__}({self._options()})"
         body = "\n".join(children).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+_MEMBERS = (Parameter, np.ndarray, Module)
+_NESTS = (list, tuple, dict, set, frozenset)
+
+
+def call(module: Module, x: Array) -> tuple[Array, Backward]:
+    """Return the result of a module and its closure.
+
+    Raises:
+        TypeError: a call of the module returns anything but such a pair.
+    """
+    result: Any = module(x)
+    if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        raise TypeError(f"{type(module).__name__}.__call__: got {got} as its result, want a pair (y, backward) with a "
+                        "function backward(dy, input_grad=True); end it with return y, backward")  # fmt: skip
+    return result
+
+
+def _inside(name: str, nest: Any) -> Iterator[tuple[str, object]]:
+    """Yield the members in a list, tuple or dict with their names."""
+    if isinstance(nest, set | frozenset):
+        if any(True for _ in _inside(name, list(nest))):
+            raise TypeError(f"{name}: got a set of modules or parameters, want them in an order; use a list")
+        return
+    is_dict = isinstance(nest, dict)
+    for key, item in nest.items() if is_dict else enumerate(nest):
+        if not isinstance(item, _MEMBERS + _NESTS):
+            continue
+        if is_dict and isinstance(item, np.ndarray) and not isinstance(key, str | int):
+            continue  # a cache of arrays by shape, say; a buffer has a name
+        place = f"{name}.{key}"
+        for member in _inside(place, item) if isinstance(item, _NESTS) else ((place, item),):
+            if is_dict:
+                _check_key(name, key, nest)
+            yield member
+
+
+def _check_key(name: str, key: Any, nest: dict[Any, Any]) -> None:
+    """Raise ValueError if the names of two members may be the same."""
+    is_number = isinstance(key, int)
+    if not (is_number or isinstance(key, str)) or "." in str(key) or (is_number and str(key) in nest):
+        raise ValueError(f"{name}: got the key {key!r} of a member, want an int or a str without a dot, and no int "
+                         "beside a str of its digits; rename it")  # fmt: skip

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import functional as F
-from fastnn._checks import axis_size, axis_sizes, float_dtype
+from fastnn._checks import axis_size, axis_sizes
+from fastnn._dtype import chosen_dtype
 from fastnn._parameter import Parameter
 from fastnn._types import Array
 from fastnn.nn.module import Backward, Module
@@ -34,12 +35,12 @@ class _BatchNorm(Norm):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: npt.DTypeLike | None = None,
     ) -> None:
         self.num_features = axis_size("num_features", num_features)
         self.eps = eps
         self.momentum = momentum
-        dtype, tracked = float_dtype(dtype), track_running_stats
+        dtype, tracked = chosen_dtype(dtype), track_running_stats
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
         self.running_mean: Array | None = np.zeros(num_features, dtype) if tracked else None
@@ -95,7 +96,7 @@ class BatchNorm1d(_BatchNorm):
             equally.
         affine: False omits weight and bias.
         track_running_stats: False keeps no running statistics; evaluation then uses the batch's statistics too.
-        dtype: dtype of the parameters and of x, float32 or float64.
+        dtype: dtype of the parameters and of x, float32 or float64; None for `fastnn.get_default_dtype()`.
 
     Attributes:
         weight, bias: (C,), initially ones and zeros, or None.
@@ -120,7 +121,7 @@ class LayerNorm(Norm):
         eps: finite, >= 0, added to the variance.
         elementwise_affine: False omits weight and bias.
         bias: False omits the bias.
-        dtype: dtype of the parameters and of x, float32 or float64.
+        dtype: dtype of the parameters and of x, float32 or float64; None for `fastnn.get_default_dtype()`.
 
     Attributes:
         weight, bias: of shape normalized_shape, initially ones and zeros, or None.
@@ -133,11 +134,11 @@ class LayerNorm(Norm):
         elementwise_affine: bool = True,
         bias: bool = True,
         *,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: npt.DTypeLike | None = None,
     ) -> None:
         self.normalized_shape = axis_sizes("normalized_shape", normalized_shape)
         self.eps = eps
-        dtype = float_dtype(dtype)
+        dtype = chosen_dtype(dtype)
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
 

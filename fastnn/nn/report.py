@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastnn._checks import unmasked
 from fastnn._types import Array
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
@@ -78,15 +79,17 @@ def report(model: Module, batch: Array, dy: Array | None = None) -> Report:
         dy: gradient of the loss with respect to the model's result; None for standard normal numbers, always the same.
 
     Raises:
-        TypeError: model is not a Module.
+        TypeError: model is not a Module, or an array is masked.
         ValueError: the batch is empty, the model has no layers, or the model raises it.
     """
     if not isinstance(model, Module):
-        raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module")
+        raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module; build an nn.Sequential")
+    unmasked("batch", batch)
+    unmasked("dy", dy)
     if np.size(batch) == 0:
-        raise ValueError(f"batch: got shape {np.shape(batch)}, want at least one sample")
+        raise ValueError(f"batch: got shape {np.shape(batch)}, want at least one sample; axis 0 counts samples")
     if next(leaves(model), None) is None:
-        raise ValueError("model: got a model without layers, want at least one layer")
+        raise ValueError("model: got a model without layers, want at least one layer; add an nn.Linear")
 
     def gradient(y: Array) -> Array:
         return normal_(np.empty_like(y, order="C"), generator=Generator(0)) if dy is None else dy

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn._types import Array
 from fastnn.nn.container import Sequential
-from fastnn.nn.module import Module
+from fastnn.nn.module import Module, call
 from fastnn.random import Generator, default_generator
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def signals(
         results, backwards, gradients = [], [], []
         x = batch
         for name, layer in layers:
-            x, backward = layer(x)
+            x, backward = call(layer, x)
             results.append(look("activation", name, x))
             backwards.append(backward)
         dx: Any = gradient(x)
@@ -45,7 +45,7 @@ def signals(
 
 def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
     """Yield names and layers in the order they run; Sequentials are expanded, any other module is one layer."""
-    if not isinstance(module, Sequential):
+    if type(module).__call__ is not Sequential.__call__:
         yield name, module
         return
     for child_name, child in module.named_children():

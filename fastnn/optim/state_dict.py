@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import not_array
+from fastnn._checks import is_array, not_array
 from fastnn._types import AnyArray
 from fastnn.optim.options import ParamGroup
 from fastnn.optim.state import States
@@ -130,7 +130,7 @@ def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-    if not isinstance(value, np.ndarray) or value.dtype != dtype:
+    if not is_array(value) or value.dtype != dtype:
         raise not_array(name, value, dtype)
     if value.shape != shape:
         raise ValueError(f"{name}: got shape {value.shape}, want {shape}; load it into the model it was saved from")

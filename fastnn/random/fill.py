@@ -1,9 +1,9 @@
 """Functions that fill a tensor with random numbers, in place.
 
 A tensor is a C-contiguous NumPy array of float32 or float64 (of int64 for `integers_`), a `fastnn.nn.Parameter`, or a
-CPU tensor of PyTorch; it must not be empty. Every function fills it in the caller's memory and returns it. `generator`
-is the source of the numbers: a `fastnn.Generator`, a NumPy generator, an integer seed, or None for the default
-generator.
+CPU tensor of PyTorch; an empty one is left alone. Every function fills it in the caller's memory and returns it.
+`generator` is the source of the numbers: a `fastnn.Generator`, a NumPy generator, an integer seed, or None for the
+default generator. Options that are not numbers raise TypeError.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from fastnn.random.generator import BLOCK_WORDS, RandomSource, as_generator
 
 Target = TypeVar("Target")
 
-_LIMITS = -(2**64), 2**64, "an integer that int64 holds"
+_LIMITS = -(2**64), 2**64, "an integer that int64 holds; pass int(...) of it"
 
 
 def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, generator: RandomSource | None = None) -> Target:
@@ -30,7 +30,7 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0, generator: RandomSo
     Raises:
         ValueError: a or b is not finite, or a > b.
     """
-    return _fill(_core.uniform, tensor, generator, a, b)
+    return _fill(_core.uniform, tensor, generator, a=a, b=b)
 
 
 def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0, generator: RandomSource | None = None) -> Target:
@@ -41,7 +41,7 @@ def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0, generator: Rand
     Raises:
         ValueError: mean is not finite, or std is not finite or is negative.
     """
-    return _fill(_core.normal, tensor, generator, mean, std)
+    return _fill(_core.normal, tensor, generator, mean=mean, std=std)
 
 
 def trunc_normal_(
@@ -63,7 +63,7 @@ def trunc_normal_(
 
     Source: L. Devroye, "Non-uniform random variate generation", 1986, II.2.1; `csrc/steps/quantile.h`.
     """
-    return _fill(_core.trunc_normal, tensor, generator, mean, std, a, b)
+    return _fill(_core.trunc_normal, tensor, generator, mean=mean, std=std, a=a, b=b)
 
 
 def bernoulli_(tensor: Target, p: float = 0.5, generator: RandomSource | None = None) -> Target:
@@ -72,7 +72,7 @@ def bernoulli_(tensor: Target, p: float = 0.5, generator: RandomSource | None = 
     Raises:
         ValueError: p is outside [0, 1].
     """
-    return _fill(_core.bernoulli, tensor, generator, p)
+    return _fill(_core.bernoulli, tensor, generator, p=p)
 
 
 def exponential_(tensor: Target, lambd: float = 1.0, generator: RandomSource | None = None) -> Target:
@@ -81,7 +81,7 @@ def exponential_(tensor: Target, lambd: float = 1.0, generator: RandomSource | N
     Raises:
         ValueError: lambd is not positive or not finite.
     """
-    return _fill(_core.exponential, tensor, generator, lambd)
+    return _fill(_core.exponential, tensor, generator, lambd=lambd)
 
 
 def integers_(
@@ -102,8 +102,9 @@ def integers_(
     first = integer("low", low, *_LIMITS)
     first, end = (0, first) if high is None else (first, integer("high", high, *_LIMITS))
     if not -(2**63) <= first < end <= 2**63:
-        raise ValueError(f"low: got the interval [{first}, {end}), want one that is not empty and within int64")
-    _check_size(tensor)
+        raise ValueError(
+            f"low: got the interval [{first}, {end}), want one that is not empty and within int64; choose low < high"
+        )
     g = as_generator(generator)
     g.draw(2 * np.size(tensor), lambda at: _core.integers(tensor, first, end - 1, g.seed, g.stream, at), 2)
     return tensor
@@ -120,7 +121,7 @@ def permutation(n: SupportsIndex, generator: RandomSource | None = None) -> npt.
         TypeError: n is not an integer.
         ValueError: n < 0.
     """
-    count = integer("n", n, want="an integer in [0, 2**63)")
+    count = integer("n", n, want="an integer in [0, 2**63); 0 is the least")
     g = as_generator(generator)
     words = 2 * -(-count // BLOCK_WORDS) * BLOCK_WORDS  # one for the bucket, one for the shuffle
     return g.draw(words, lambda at: _core.permutation(count, g.seed, g.stream, at))
@@ -131,22 +132,34 @@ def as_array(tensor: Any) -> npt.NDArray[np.floating]:
 
     Raises:
         TypeError: the tensor is not float32 or float64, or not in the CPU's memory.
-        ValueError: it is strided, read-only, or empty: an empty tensor to be filled most likely has a wrong shape.
+        ValueError: it is strided or read-only.
     """
     is_parameter = not isinstance(tensor, np.ndarray) and isinstance(getattr(tensor, "data", None), np.ndarray)
     data = _core.writable(tensor.data if is_parameter else tensor, "tensor")
-    _check_size(data)
     if hasattr(tensor, "detach"):
         count_writes([tensor])
     return data
 
 
-def _check_size(data: npt.NDArray[Any]) -> None:
-    if np.size(data) == 0:
-        raise ValueError(f"tensor: got shape {np.shape(data)}, want at least one element")
+def real(name: str, value: Any) -> float:
+    """Return a number, or an array or tensor without axes, as a float.
+
+    Raises:
+        TypeError: the value is something else.
+        ValueError: a double cannot hold it.
+    """
+    if not isinstance(value, str | bytes | bytearray):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{name}: got a number beyond a double's, want one within +-1.8e308; round it") from None
+        except (TypeError, ValueError, RuntimeError):
+            pass
+    raise TypeError(f"{name}: got {value!r}, want a number; pass a float")
 
 
-def _fill(kernel: Callable[..., None], tensor: Target, generator: RandomSource | None, *options: float) -> Target:
+def _fill(kernel: Callable[..., None], tensor: Target, generator: RandomSource | None, **options: float) -> Target:
     data, g = as_array(tensor), as_generator(generator)
-    g.draw(data.nbytes // 4, lambda at: kernel(data, *options, g.seed, g.stream, at), data.itemsize // 4)
+    numbers = [real(name, value) for name, value in options.items()]
+    g.draw(data.nbytes // 4, lambda at: kernel(data, *numbers, g.seed, g.stream, at), data.itemsize // 4)
     return tensor

@@ -19,6 +19,8 @@ BLOCK_WORDS = 64
 _CHILDREN = ((1, 2**32), (2**32, 2**16), (2**48, 2**15))
 """(factor, limit) of streams below 1, 2**32, 2**48: child i of a stream is stream + (i + 1) * factor; i + 1 < limit."""
 
+AT_THE_END = "the stream ends there, use another one, such as generator.spawn(1)[0]"
+
 _LOCK = threading.Lock()  # one lock for all generators, so that a generator can be copied and pickled
 
 
@@ -30,8 +32,8 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)  # the thread that held the lock exists only in the parent
 
 
-def _word64(name: str, value: Any) -> int:
-    return integer(name, value, end=2**64, want="an integer in [0, 2**64)")
+def _word64(name: str, value: Any, remedy: str = "0 is the least") -> int:
+    return integer(name, value, end=2**64, want=f"an integer in [0, 2**64); {remedy}")
 
 
 def _next_block(offset: int) -> int:
@@ -80,7 +82,10 @@ class Generator:
             raise TypeError(f"state: got {type(state).__name__}, want a mapping as returned by `state`; save it again")
         missing, unknown = ([k for k in a if k not in b] for a, b in ((self.state, state), (state, self.state)))
         if missing or unknown:
-            raise ValueError(f"state: got keys without {missing} and with unknown {unknown}, want {[*self.state]}")
+            raise ValueError(
+                f"state: got keys without {missing} and with unknown {unknown}, want {[*self.state]}; "
+                "assign what state returned"
+            )
         values = {name: _word64(name, state[name]) for name in self.state}
         with _LOCK:
             for name, value in values.items():
@@ -118,7 +123,7 @@ class Generator:
         """
         n = _word64("n", n)
         with _LOCK:
-            self.offset = _word64("offset", self.offset + n)
+            self.offset = _word64("offset", self.offset + n, AT_THE_END)
         return self
 
     def random_raw(self, n: SupportsIndex) -> npt.NDArray[np.uint32]:
@@ -154,11 +159,12 @@ class Generator:
         Raises:
             ValueError: words < 0, or they reach beyond the stream's end at 2**64 words.
         """
-        words, align = integer("words", words), integer("align", align, 1)
+        words = integer("words", words, want="an integer in [0, 2**63); 0 is the least")
+        align = integer("align", align, 1, want="an integer in [1, 2**63); 1 is the least")
         with _LOCK:
             first = -(-self.offset // align) * align
             if words:
-                self.offset = _word64("offset", _next_block(first + words))
+                self.offset = _word64("offset", _next_block(first + words), AT_THE_END)
         return first
 
     def give_back(self, first: int, words: int) -> None:
@@ -200,4 +206,5 @@ def as_generator(generator: RandomSource | None) -> Generator:
         return Generator(_word64("generator", generator))
     if isinstance(generator, np.random.Generator):
         return Generator(generator.integers(2**64, dtype=np.uint64))
-    raise TypeError(f"generator: got {type(generator).__name__}, want a fastnn.Generator, NumPy's or an integer seed")
+    raise TypeError(f"generator: got {type(generator).__name__}, want a fastnn.Generator, NumPy's or an integer "
+                    "seed; pass 0, for example")  # fmt: skip

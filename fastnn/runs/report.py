@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fastnn import plot
+from fastnn._better import direction
 from fastnn._figure import new_figure, png
 from fastnn._files import replace
 from fastnn.diagnosis.inspection import LayerSignals
@@ -88,7 +89,7 @@ def _metrics(run: SavedRun) -> str:
     rows = []
     for name in _metric_names(history):
         best_of = f"val_{name}" if f"val_{name}" in history else name
-        epoch = history.best_epoch(best_of)
+        epoch = history.best_epoch(best_of) if direction(best_of, history.directions) else 0
         best = history[best_of][epoch - 1] if epoch else math.nan
         last = (values[-1] if (values := history.get(key)) else math.nan for key in (name, f"val_{name}"))
         rows.append([name, *map(_number, last), _number(best), str(epoch or "-")])

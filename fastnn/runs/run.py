@@ -9,9 +9,8 @@ from fastnn.runs.config.network import build_model
 from fastnn.runs.config.options import Part
 from fastnn.runs.saved import CHECKPOINTS, FINDER, WEIGHTS, load_finder, save_finder, save_run, save_weights
 from fastnn.training.callbacks.saving import ModelCheckpoint
-from fastnn.training.checks import checked
 from fastnn.training.evaluation import in_mode
-from fastnn.training.fitting import check_classes, check_least_batch, prepare
+from fastnn.training.fitting import Data, check_least_batch, prepare
 from fastnn.training.lr_finder import LRFinder
 from fastnn.training.trainer import Trainer
 
@@ -45,11 +44,11 @@ class Run:
         trainer, (x, _) = self._trainer(), self.train
         self.config.check_schedule(len(x))
         self.config.check_weight(trainer.predict(x[:2]).shape[1])
-        prepare(trainer, self.train, self.validation, self._batch_size)
+        fit = prepare(trainer, Data(self.train, self.validation, self._batch_size))
         with in_mode(self.model, training=True):
-            check_least_batch(self.model, x, self._batch_size)
+            check_least_batch(self.model, fit.batches, fit.convert)
         if self.test is not None:
-            check_classes("test", self.model, self.loss, checked("test", self.test))
+            trainer.check("test", self.test)
 
     @property
     def _batch_size(self) -> int:
@@ -92,6 +91,8 @@ class Run:
         scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))
         trainer = Trainer(self.model, self.loss, self.optimizer, scheduler, callbacks=callbacks, **config.trainer)
         trainer.fit(self.train, self.validation, resume=checkpoint, **config.fit)
+        if trainer.stopped == "KeyboardInterrupt":
+            raise KeyboardInterrupt
         if trainer.stopped:
             print(trainer.stopped)
         save_weights(self.model, directory / WEIGHTS)

@@ -67,7 +67,10 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
     if finder is not None:
         evaluation["finder"] = vars(finder)
     directory.mkdir(parents=True, exist_ok=True)
-    curves = {part: {k: v.tolist() for k, v in c.items()} for part, c in trainer.history.state_dict().items()}
+    state = trainer.history.state_dict()
+    curves = {
+        part: {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in c.items()} for part, c in state.items()
+    }
     replace(directory / HISTORY, _json(curves))
     told = described(trainer) | {"epochs": trainer.epoch, "steps": trainer.step, "stopped": trainer.stopped}
     told["test"] = None if test is None else dict(test)
@@ -85,9 +88,15 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
 def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
     x, labels = checked("validation", validation)
     first = np.ascontiguousarray(x[:INSPECTED]), labels[:INSPECTED]
-    found: dict[str, Any] = {"layers": [s.state() for s in inspect_layers(trainer.model, trainer.loss, *first)]}
+    found: dict[str, Any] = {"layers": [s.state() for s in inspect_layers(trainer.model, trainer.criterion, *first)]}
     logits = trainer.predict(x)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or logits.ndim != 2 or logits.shape[1] < 2:
+    if (
+        not isinstance(labels, np.ndarray)
+        or labels.ndim != 1
+        or labels.dtype.kind not in "iu"
+        or logits.ndim != 2
+        or logits.shape[1] < 2
+    ):
         return found
     known = np.flatnonzero((labels >= 0) & (labels < logits.shape[1]))  # the others do not count in the loss either
     if len(known):
@@ -169,7 +178,10 @@ class SavedRun:
         def parse(path: Path) -> History:
             state, history = json.loads(path.read_text()), History()
             history.load_state_dict(
-                {part: {k: np.array(v, np.float64) for k, v in curves.items()} for part, curves in state.items()}
+                {
+                    part: {k: np.array(v, np.float64) if isinstance(v, list) else v for k, v in curves.items()}
+                    for part, curves in state.items()
+                }
             )
             return history
 

@@ -1,19 +1,25 @@
 """Cuts an epoch into batches, and weights each batch within its optimizer step."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
-from fastnn._types import Array
-from fastnn.random import Generator, permutation
+from fastnn._checks import unmasked
+from fastnn._trees import Tree, length, map_leaves
+from fastnn.data.sampler import Indices, Sampler
+from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream, take
+from fastnn.random import Generator
 
-ORDER_STREAM = 2**63 + 2**62
-"""The order of samples in epoch n is drawn from this stream + n of the seed."""
+TRANSFORM_STREAM = 2**63 + 2**61
+"""The numbers of batch b of epoch n for a transform are drawn from this stream + 2^32 n + b of the seed."""
 
 Weights = npt.NDArray[np.float64]
+Transform = Callable[[Tree, Tree, Generator], tuple[Tree, Tree]]
+"""(x, y, generator) -> (x, y) of a batch, where the generator depends on the seed, the epoch and the batch alone."""
 
 
 class Batch(NamedTuple):
@@ -27,13 +33,48 @@ class Batch(NamedTuple):
         begins, ends: whether the batch is the first and the last of its window; after the last the optimizer steps.
     """
 
-    x: Array
-    labels: Any
+    x: Tree
+    labels: Tree
     weights: Weights | None
     weight: float
     share: float
     begins: bool
     ends: bool
+
+
+class Weighing(NamedTuple):
+    """The weights of samples in the mean of the loss.
+
+    Attributes:
+        classes: the factor of every class, or None for ones.
+        counts: (labels) -> the weight of every sample in the loss's own mean, or None for ones.
+    """
+
+    classes: Mapping[int, float] | None
+    counts: Callable[[Any], Weights | None]
+
+    def weights(self, samples: Samples) -> Weights | None:
+        """Return the factor of every sample's loss, or None for ones."""
+        if self.classes is None:
+            return samples.weights
+        result = np.ones(len(samples.y)) if samples.weights is None else samples.weights.copy()
+        for label, weight in self.classes.items():
+            result[samples.y == label] *= weight
+        return result
+
+    def shares(self, labels: Tree, weights: Weights | None) -> Weights | None:
+        """Return the weight of every sample in the mean, or None for ones."""
+        counts = self.counts(labels)
+        return counts if weights is None else weights if counts is None else weights * counts
+
+
+class _Taken(NamedTuple):
+    """A batch before its inputs are gathered: they, or a function that returns them."""
+
+    x: Any
+    y: Tree
+    weights: Weights | None
+    weight: float
 
 
 class Batches:
@@ -43,100 +84,186 @@ class Batches:
     are divided into batches.
 
     Args:
-        x, y: N samples and their labels or targets.
+        source: the samples.
+        sampler: their order; None for a `Stream`.
+        seed: decides the order and the transform's random numbers, together with the number of the epoch.
         size: samples of a batch; the last batch of an epoch has the remaining ones.
         window: batches of a window; the last window has the remaining ones.
-        weights: (N,), the factor of the loss of every sample, or None for ones.
-        counts: (N,), the weight of every sample in the loss's own mean, or None for ones.
+        weighing: the weights of samples.
+        drop_last: leave out a last batch of fewer samples.
+        transform: applied to every batch; None for none.
+        convert: applied to the inputs after it.
     """
 
     def __init__(
-        self, x: Array, y: Any, size: int, window: int, weights: Weights | None = None, counts: Weights | None = None
+        self,
+        source: Source,
+        sampler: Sampler | None,
+        seed: int,
+        size: int,
+        window: int,
+        weighing: Weighing,
+        drop_last: bool = False,
+        transform: Transform | None = None,
+        convert: Callable[[Tree], Tree] = lambda x: x,
     ) -> None:
-        self.x, self._y, self._weights = x, y, weights
-        self._size, self._window = size, window
-        self._shares = counts if weights is None else weights if counts is None else weights * counts
-        self._order: npt.NDArray[np.int64] = np.arange(len(x))
-        # Closures need x only until backward has run, so all batches share the same memory.
-        self._memory = _core.empty((min(size, len(x)), *x.shape[1:]), x.dtype)
-
-    def __len__(self) -> int:
-        return -(-len(self.x) // self._size)
-
-    def shuffle(self, seed: int, epoch: int) -> None:
-        """Draw the order of an epoch from the seed and the number of the epoch."""
-        self._order = permutation(len(self.x), Generator(seed, ORDER_STREAM + epoch))
-
-    def take(self, number: int) -> Batch:
-        """Return a batch by its number; its x is valid until the next batch is taken."""
-        start, window = number * self._size, self._window
-        index = self._order[start : start + self._size]
-        # Every index is in range, and mode="raise" would make a copy.
-        x = self.x.take(index, axis=0, out=self._memory[: len(index)], mode="clip")
-        return Batch(
-            x,
-            self._y.take(index, axis=0),
-            None if self._weights is None else self._weights.take(index),
-            float(len(index)) if self._shares is None else float(self._shares[index].sum()),
-            1.0 if window == 1 else self._share(number),
-            number % window == 0,
-            (number + 1) % window == 0 or number + 1 == len(self),
-        )
+        self.source, self.sampler, self.seed, self.size, self.window = source, sampler, seed, size, window
+        self._weighing, self._drop_last = weighing, drop_last
+        self._transform, self._convert = transform, convert
+        self._memory: Tree = None
+        if isinstance(source, Arrays):
+            # Closures need x only until backward has run, so all batches share the same memory.
+            self._memory = map_leaves(lambda leaf: _memory(leaf, min(size, len(source))), source.x)
+            # The weights of all samples are computed once.
+            self._weights = weighing.weights(Samples(source.x, source.y, source.weights))
+            self._shares = weighing.shares(source.y, self._weights) if transform is None else None
 
     @property
-    def windows(self) -> int:
-        """Optimizer steps of an epoch."""
-        return -(-len(self) // self._window)
+    def samples(self) -> int | None:
+        """The number of samples of an epoch; None if it is not known."""
+        return None if self.sampler is None else len(self.sampler)
 
-    def of_window(self, window: int) -> range:
-        """Return the numbers of the batches of a window."""
-        return range(window * self._window, min((window + 1) * self._window, len(self)))
+    @property
+    def count(self) -> int | None:
+        """The number of batches of an epoch; None if it is not known."""
+        if self.sampler is None:
+            assert isinstance(self.source, Stream)
+            return self.source.batches
+        n = len(self.sampler)
+        return n // self.size if self._drop_last else -(-n // self.size)
 
-    def _share(self, number: int) -> float:
-        window = self.of_window(number // self._window)
-        total = self._weight(window.start, window.stop)
-        return self._weight(number, number + 1) / total if total else 1.0
+    @property
+    def windows(self) -> int | None:
+        """The number of optimizer steps of an epoch; None if it is not known."""
+        return None if self.count is None else -(-self.count // self.window)
 
-    def _weight(self, first: int, last: int) -> float:
-        start, stop = first * self._size, min(last * self._size, len(self.x))
-        return float(stop - start if self._shares is None else self._shares[self._order[start:stop]].sum())
+    def of_epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch from number `start` on; x of a batch is valid until the next one is taken."""
+        taken = self._taken(epoch, start)
+        done = start
+        while window := list(islice(taken, self.window - done % self.window)):
+            ends = done + len(window)
+            before = self._earlier(epoch, done) if done % self.window else 0.0
+            total = before + sum(batch.weight for batch in window)
+            for batch in window:
+                x = batch.x() if callable(batch.x) else batch.x
+                share = 1.0 if self.window == 1 or not total else batch.weight / total
+                done += 1
+                yield Batch(x, batch.y, batch.weights, batch.weight, share, (done - 1) % self.window == 0, done == ends)
+
+    def of_window(self, step: int) -> Iterator[Batch]:
+        """Yield the batches of optimizer step `step`, counted from 0 over epochs that begin with epoch 1."""
+        windows = self.windows
+        assert windows is not None
+        epoch, window = divmod(step, windows)
+        return islice(self.of_epoch(epoch + 1, window * self.window), self.window)
+
+    def _earlier(self, epoch: int, done: int) -> float:
+        """Return the weight of the batches of the window before batch `done`, where a training is resumed."""
+        first = done - done % self.window
+        return sum(batch.weight for batch in islice(self._taken(epoch, first), done - first))
+
+    def _taken(self, epoch: int, start: int) -> Iterator[_Taken]:
+        raw = self._of_arrays(epoch, start) if isinstance(self.source, Arrays) else self._of_others(epoch, start)
+        for number, (x, y, weights, weight) in enumerate(raw, start):
+            if self._transform is None:
+                yield _Taken(x, y, weights, weight)
+                continue
+            x = x() if callable(x) else x
+            if self.window > 1:
+                x = map_leaves(np.array, x)
+            generator = Generator(self.seed, TRANSFORM_STREAM + 2**32 * epoch + number)
+            x, y = transformed(self._transform, x, y, generator)
+            yield _Taken(self._convert(x), y, weights, self._sum(y, weights))
+
+    def _of_arrays(self, epoch: int, start: int) -> Iterator[_Taken]:
+        source, sampler = self.source, self.sampler
+        assert isinstance(source, Arrays) and sampler is not None
+        order, last = sampler.order(self.seed, epoch), self.count
+        for number in range(start, last or 0):
+            index = order[number * self.size : (number + 1) * self.size]
+            weights = None if self._weights is None else self._weights[index]
+            weight = float(len(index)) if self._shares is None else float(self._shares[index].sum())
+            yield _Taken(self._gather(index), take(source.y, index), weights, weight)
+
+    def _gather(self, index: Indices) -> Callable[[], Tree]:
+        source = self.source
+        assert isinstance(source, Arrays)
+        return lambda: self._convert(take(source.x, index, self._memory))
+
+    def _of_others(self, epoch: int, start: int) -> Iterator[_Taken]:
+        for samples in self._samples(epoch, start):
+            weights = self._weighing.weights(samples)
+            yield _Taken(self._convert(samples.x), samples.y, weights, self._sum(samples.y, weights))
+
+    def _samples(self, epoch: int, start: int) -> Iterator[Samples]:
+        if isinstance(self.source, Stream):
+            yield from self.source.iterate(start)
+            return
+        assert isinstance(self.source, Indexed) and self.sampler is not None
+        order = self.sampler.order(self.seed, epoch)
+        for number in range(start, self.count or 0):
+            yield self.source.take(order[number * self.size : (number + 1) * self.size])
+
+    def _sum(self, labels: Tree, weights: Weights | None) -> float:
+        shares = self._weighing.shares(labels, weights)
+        return float(length(labels)) if shares is None else float(shares.sum())
 
 
-def sample_weights(y: Any, sample_weight: Any = None, class_weight: Mapping[int, float] | Any = None) -> Weights | None:
-    """Return (N,), the products of the weights of sample and class, or None without either.
+def transformed(transform: Transform, x: Tree, y: Tree, generator: Generator) -> tuple[Tree, Tree]:
+    """Return the result of a transform; raise TypeError unless it is (x, y)."""
+    result = transform(x, y, generator)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"transform: got {type(result).__name__} from it, want (x, y); return both")
+    return result
+
+
+def class_weights(y: Any, class_weight: Any) -> Mapping[int, float] | None:
+    """Return the factor of every class.
 
     Args:
-        y: (N,) labels.
-        sample_weight: (N,), finite, >= 0, not all 0.
-        class_weight: the weight of each class: an array (C,), or a mapping from labels, with 1 for other labels.
+        y: (N,) labels, or None if they are not known before.
+        class_weight: None; "balanced" for N / (classes * samples of the class), as in scikit-learn; a mapping from
+            labels, with 1 for other labels; or numbers (C,).
 
     Raises:
-        ValueError: a shape or range is wrong, or there is a class_weight but y does not hold labels.
+        ValueError: a shape or range is wrong, or y does not hold labels.
     """
-    if sample_weight is None and class_weight is None:
+    if class_weight is None:
         return None
-    weights = np.ones(len(y)) if sample_weight is None else np.array(sample_weight, np.float64)
-    if weights.shape != (len(y),):
-        raise ValueError(f"sample_weight: got shape {weights.shape}, want ({len(y)},), one for each sample")
-    if class_weight is not None:
-        for label, weight in _by_class(y, class_weight).items():
-            weights[y == label] *= weight
-    if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.max() > 0):
-        raise ValueError("sample_weight, class_weight: got NaN, infinity, a negative number or nothing but 0, "
-                         "want finite numbers >= 0")  # fmt: skip
+    if y is not None and (not isinstance(y, np.ndarray) or y.ndim != 1 or not np.issubdtype(y.dtype, np.integer)):
+        got = f"{y.dtype}, shape {y.shape}" if isinstance(y, np.ndarray) else "several targets"
+        raise ValueError(f"class_weight: got it for targets of {got}, want integer labels, (N,); pass sample_weight")
+    if isinstance(class_weight, str):
+        return _balanced(y, class_weight)
+    if isinstance(class_weight, Mapping):
+        unknown = [] if y is None else sorted(set(class_weight) - set(np.unique(y).tolist()))
+        if unknown:
+            raise ValueError(f"class_weight: got weights of {unknown}, want labels that occur in y")
+        weights = {int(label): float(weight) for label, weight in class_weight.items()}
+    else:
+        unmasked("class_weight", class_weight)
+        array = np.asarray(class_weight, np.float64)
+        if array.ndim != 1 or (y is not None and len(array) <= y.max()):
+            most = "" if y is None else f" up to {y.max()}"
+            raise ValueError(f"class_weight: got shape {array.shape}, want one number for each class{most}")
+        weights = dict(enumerate(array.tolist()))
+    if not all(0 <= weight < np.inf for weight in weights.values()):
+        raise ValueError("class_weight: got NaN, infinity or a negative number, want finite numbers >= 0")
     return weights
 
 
-def _by_class(y: Any, class_weight: Mapping[int, float] | Any) -> Mapping[int, float]:
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(f"class_weight: got it for targets of {y.dtype}, shape {y.shape}, want integer labels, (N,); "
-                         "pass sample_weight")  # fmt: skip
-    if isinstance(class_weight, Mapping):
-        unknown = sorted(set(class_weight) - set(np.unique(y).tolist()))
-        if unknown:
-            raise ValueError(f"class_weight: got weights of {unknown}, want labels that occur in y")
-        return class_weight
-    array = np.asarray(class_weight, np.float64)
-    if array.ndim != 1 or len(array) <= y.max():
-        raise ValueError(f"class_weight: got shape {array.shape}, want one number for each class up to {y.max()}")
-    return dict(enumerate(array.tolist()))
+def _balanced(y: Any, name: str) -> Mapping[int, float]:
+    if name != "balanced":
+        raise ValueError(f"class_weight: got {name!r}, want 'balanced', a mapping {{label: weight}} or numbers (C,)")
+    if y is None:
+        raise ValueError(
+            "class_weight: got 'balanced' for data whose labels are not known before, want {label: weight}"
+        )
+    labels, counts = np.unique(y, return_counts=True)
+    return dict(zip(labels.tolist(), (len(y) / (len(labels) * counts)).tolist(), strict=True))
+
+
+def _memory(leaf: Any, rows: int) -> Any:
+    shape = (rows, *leaf.shape[1:])
+    return _core.empty(shape, leaf.dtype) if leaf.dtype in (np.float32, np.float64) else np.empty(shape, leaf.dtype)

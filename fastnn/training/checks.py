@@ -1,67 +1,45 @@
 """Checks of the trainer's arguments, made before anything is trained."""
 
+import warnings
 from collections.abc import Iterable
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from fastnn._checks import finite, integer, not_array, pair, samples
+from fastnn._checks import integer
 from fastnn._parameter import Parameter
-from fastnn._types import FLOATS, Array
+from fastnn._trees import Tree
+from fastnn.data.source import Arrays, as_source
 from fastnn.nn.module import Module
 from fastnn.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from fastnn.training.callbacks.base import Callback
 
-Data = tuple[Array, Any]
-
-
-def check_samples(name: str, x: Array) -> None:
-    """Raise unless x is a float array with at least one sample."""
-    if not isinstance(x, np.ndarray) or x.dtype not in FLOATS:
-        raise not_array(name, x, "float32 or float64")
-    samples(name, x)
+Data = tuple[Tree, Tree]
 
 
 def checked(name: str, data: Data) -> Data:
     """Return `data`; raise unless it is (x, y) with one label or target for every sample, all finite."""
-    x, y = pair(name, data)
-    check_samples(f"{name} x", x)
-    if not isinstance(y, np.ndarray) or not (np.issubdtype(y.dtype, np.integer) or y.dtype in FLOATS):
-        got = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
-        raise TypeError(f"{name} y: got {got}, want an array of integers, or of float32 or float64; use np.asarray")
-    if y.ndim == 0 or len(y) != len(x):
-        raise ValueError(f"{name} y: got shape {y.shape}, want ({len(x)},), one for each sample of x; add the others")
-    finite(f"{name} x", x)
-    finite(f"{name} y", y)
-    return x, y
+    if not isinstance(data, tuple) or len(data) != 2:
+        got = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
+        raise TypeError(f"{name}: got {got}, want a tuple (x, y) of two arrays; pass (x, y)")
+    source = as_source(name, data)
+    assert isinstance(source, Arrays)
+    return source.x, source.y
 
 
-def check_labels(name: str, y: Any, logits: Array, ignore_index: int | None) -> None:
-    """Raise IndexError if an integer label is not one of the classes of logits (N, C)."""
-    if not np.issubdtype(y.dtype, np.integer):
-        return
-    if y.ndim != 1:
-        raise ValueError(f"{name}: got shape {y.shape}, want ({len(y)},), one label for each sample of x")
-    if logits.ndim != 2:
-        return
-    classes = logits.shape[1]
-    wrong = (y < 0) | (y >= classes)
-    if ignore_index is not None:
-        wrong &= y != ignore_index
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise IndexError(f"{name}: got label {y[row]} at row {row}, want one in [0, {classes}): the model's result has "
-                         f"{classes} classes")  # fmt: skip
-
-
-def validation_interval(value: float | int, batches: int) -> int:
+def validation_interval(value: float | int, batches: int | None) -> int:
     """Return the number of batches between validations: `value` batches, or that fraction of an epoch.
 
     Raises:
-        ValueError: `value` is neither an integer >= 1 nor a float in (0, 1].
+        ValueError: `value` is neither an integer >= 1 nor a float in (0, 1], or a fraction of an unknown number.
     """
     if isinstance(value, float | np.floating) and 0 < value <= 1:
+        if batches is None and value < 1:
+            raise ValueError(f"val_check_interval: got {value!r} for an iterable of unknown length, want a number of "
+                             "batches, an integer >= 1")  # fmt: skip
+        if batches is None:
+            return 2**62
         return max(1, int(round(batches * value, 9)))  # 0.29 of 100 are 29
     want = "a share of an epoch, a float in (0, 1], or a number of batches, an integer >= 1"
     return integer("val_check_interval", value, 1, want=want)
@@ -80,9 +58,8 @@ def check_parts(model: Module, optimizer: Any, scheduler: Any, interval: str) ->
     for name in ("step", "zero_grad", "param_groups"):
         if not hasattr(optimizer, name):
             raise TypeError(f"optimizer: got {type(optimizer).__name__} without {name}, want an optimizer")
-    own = {id(parameter) for parameter in model.parameters()}
-    trained = {id(p) for g in optimizer.param_groups for p in g.get("params", ()) if isinstance(p, Parameter)}
-    if trained and own and own.isdisjoint(trained):
+    own, held = _parameters(model, optimizer)
+    if held and own and own.keys().isdisjoint(held):
         raise ValueError("optimizer: got none of the model's parameters, want them; build it with model.parameters()")
     if scheduler is not None and not hasattr(scheduler, "step"):
         raise TypeError(f"scheduler: got {type(scheduler).__name__} without step, want a schedule or None")
@@ -91,10 +68,36 @@ def check_parts(model: Module, optimizer: Any, scheduler: Any, interval: str) ->
     if any(isinstance(member, ReduceLROnPlateau) for member in getattr(scheduler, "schedulers", ())):
         raise ValueError(f"scheduler: got {type(scheduler).__name__} with a ReduceLROnPlateau in it, want that by "
                          "itself, since it would get no metric here")  # fmt: skip
-    if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "min":
-        raise ValueError("scheduler: got ReduceLROnPlateau with mode='max', want 'min': the metric is the loss")
     if interval not in ("step", "epoch"):
         raise ValueError(f"scheduler_interval: got {interval!r}, want 'step' or 'epoch'")
+
+
+def check_trained(model: Module, optimizer: Any) -> None:
+    """Tell which parameters of the model the optimizer does not hold.
+
+    Raises:
+        ValueError: it also holds parameters that the model does not have, as after a layer was replaced.
+
+    Warns:
+        UserWarning: otherwise.
+    """
+    own, held = _parameters(model, optimizer)
+    missing = [name for key, (name, p) in own.items() if key not in held and p.requires_grad]
+    if not held or not missing:
+        return
+    shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+    if held - own.keys():
+        raise ValueError(f"optimizer: got parameters that the model does not have, and not its {shown}, want the "
+                         "model's own; build it after the model is complete, or call add_param_group")  # fmt: skip
+    warnings.warn(f"optimizer: it does not hold {shown}, which will not be trained; if that is meant, call "
+                  "requires_grad_(False) on their modules", stacklevel=3)  # fmt: skip
+
+
+def _parameters(model: Module, optimizer: Any) -> tuple[dict[int, tuple[str, Parameter]], set[int]]:
+    """Return the model's parameters by id, and the ids of those that the optimizer holds."""
+    own = {id(parameter): (name, parameter) for name, parameter in model.named_parameters()}
+    held = {id(p) for g in optimizer.param_groups for p in g.get("params", ()) if isinstance(p, Parameter)}
+    return own, held
 
 
 def checked_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:

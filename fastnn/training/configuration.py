@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
+from fastnn.training.losses import name_of
 from fastnn.training.protocols import Training
 
 KEYS = ("model", "optimizer", "scheduler", "loss", "metrics")
@@ -14,7 +15,7 @@ KEYS = ("model", "optimizer", "scheduler", "loss", "metrics")
 def configuration(trainer: Training) -> dict[str, Any]:
     """Return the model's repr, the classes of optimizer and scheduler, and the names of loss and metrics."""
     parts = {name: type(getattr(trainer, name)).__name__ for name in ("optimizer", "scheduler")}
-    loss = getattr(trainer.loss, "__name__", repr(trainer.loss))
+    loss = name_of(trainer.criterion)
     return {"model": repr(trainer.model), **parts, "loss": loss, "metrics": list(trainer.metrics)}
 
 

@@ -1,22 +1,31 @@
 """Runs a model on data without training it."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
+from fastnn._trees import Tree, length, map_leaves
 from fastnn._types import Array
+from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream
+from fastnn.metrics.base import Metric
+from fastnn.metrics.outputs import probabilities
 from fastnn.nn.module import Module
-from fastnn.training.checks import Data
-from fastnn.training.losses import Loss, counts, mean_loss
-from fastnn.training.metrics import Meter, Metric
+from fastnn.training.losses import counts, mean_loss
+from fastnn.training.metrics import Meter
 
 
 @contextmanager
 def in_mode(model: Module, training: bool) -> Iterator[None]:
-    """Put every module into training or evaluation mode inside the block, and back into its own mode afterwards."""
+    """Put the model into training or evaluation mode inside the block, and every module back into its own afterwards.
+
+    A model that is in training mode already keeps the modules that are in evaluation mode, as a frozen norm is.
+    """
     before = [(module, module.training) for module in model.modules()]
-    model.train(training)
+    if not (training and model.training):
+        model.train(training)
     try:
         yield
     finally:
@@ -24,21 +33,57 @@ def in_mode(model: Module, training: bool) -> Iterator[None]:
             module.training = mode
 
 
-def run_batches(model: Module, x: Array, batch_size: int) -> Iterator[tuple[slice, Array]]:
+def slices(source: Source, batch_size: int) -> Iterator[Samples]:
+    """Yield all samples of a source in its own order, in batches of this size; a `Stream` has batches of its own."""
+    if isinstance(source, Stream):
+        yield from source.iterate()
+        return
+    for start in range(0, len(source), batch_size):
+        stop = min(start + batch_size, len(source))
+        if isinstance(source, Arrays):
+            yield source.slice(slice(start, stop))
+        else:
+            assert isinstance(source, Indexed)
+            yield source.take(np.arange(start, stop))
+
+
+def run_batches(
+    model: Module, x: Tree, batch_size: int, convert: Callable[[Tree], Tree] = lambda x: x
+) -> Iterator[tuple[slice, Any]]:
     """Yield the rows of each batch, and the model's result for them."""
-    for start in range(0, len(x), batch_size):
+    for start in range(0, length(x), batch_size):
         rows = slice(start, start + batch_size)
-        yield rows, model(np.ascontiguousarray(x[rows]))[0]
+        batch = map_leaves(lambda leaf, rows=rows: np.ascontiguousarray(leaf[rows]), x)
+        yield rows, model(convert(batch))[0]
 
 
-def measure(model: Module, loss: Loss, metrics: dict[str, Metric], data: Data, batch_size: int) -> dict[str, float]:
-    """Return loss and metrics on data, as means over the samples, with the model in evaluation mode."""
-    x, y = data
-    weights = counts(loss, y)
-    meter = Meter(metrics)
+def measure(
+    model: Module,
+    loss: Any,
+    metrics: dict[str, Metric],
+    source: Source,
+    batch_size: int,
+    convert: Callable[[Tree], Tree] = lambda x: x,
+) -> dict[str, float]:
+    """Return loss and metrics over all samples of a source, with the model in evaluation mode."""
+    meter = Meter(copy.deepcopy(metrics))
     with in_mode(model, training=False):
-        for rows, logits in run_batches(model, x, batch_size):
-            labels = y[rows]
-            total = float(len(labels) if weights is None else weights[rows].sum())
-            meter.add(mean_loss(loss, logits, labels, total)[0], total, logits, labels)
+        for samples in slices(source, batch_size):
+            outputs = model(convert(samples.x))[0]
+            own = counts(loss, samples.y)
+            total = float(length(samples.y) if own is None else own.sum())
+            meter.add(mean_loss(loss, outputs, samples.y, total)[0], total, outputs, samples.y)
     return meter.logs()
+
+
+def predicted_probabilities(loss: Any, outputs: Array) -> Array:
+    """Return the probabilities of a model's outputs; see `Trainer.predict_proba`."""
+    task = getattr(loss, "task", None)
+    if task in ("regression", "distribution") or (task is None and (outputs.ndim < 2 or outputs.shape[-1] < 2)):
+        got = "a loss for regression" if task else f"outputs of shape {outputs.shape} and a loss that names no task"
+        raise ValueError(f"predict_proba: got {got}, want a loss of classes; use predict")
+    found = probabilities(outputs, task)
+    if task == "binary" and outputs.size == len(outputs):
+        found = found.reshape(-1)
+        return np.stack([1 - found, found], axis=1)
+    return found

@@ -1,86 +1,208 @@
 """Prepares the data of one call of `fit`, and checks it before anything is trained."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from fastnn._checks import positive_integer
+from fastnn._checks import flag, positive_integer
+from fastnn._trees import Tree, length, map_leaves, named_leaves
 from fastnn._types import FLOATS
-from fastnn.nn.module import Module
+from fastnn.data.sampler import RandomSampler, Sampler, SequentialSampler
+from fastnn.data.source import Arrays, Samples, Source, Stream, as_source
+from fastnn.nn.module import Module, call
+from fastnn.nn.running import reworded
 from fastnn.nn.tracing import kept
 from fastnn.random.generator import Generator, default_generator
-from fastnn.training.batches import Batches, sample_weights
-from fastnn.training.checks import Data, check_labels, checked
+from fastnn.training.batches import TRANSFORM_STREAM, Batches, Transform, Weighing, class_weights, transformed
 from fastnn.training.evaluation import in_mode
-from fastnn.training.losses import Loss, counts
+from fastnn.training.losses import check_targets, counts
 from fastnn.training.protocols import Training
+
+
+class DataOptions(TypedDict, total=False):
+    """The optional data arguments of `Trainer.fit` and `Trainer.lr_find`."""
+
+    shuffle: bool
+    drop_last: bool
+    sampler: Sampler | None
+    transform: Transform | None
+    validation_batch_size: int | None
+
+
+OPTIONS = ("sample_weight", "class_weight", *DataOptions.__annotations__)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data arguments of a fit; `Trainer.fit` documents them."""
+
+    train: Any
+    validation: Any = None
+    batch_size: int = 32
+    sample_weight: Any = None
+    class_weight: Any = None
+    shuffle: bool = True
+    drop_last: bool = False
+    sampler: Sampler | None = None
+    transform: Transform | None = None
+    validation_batch_size: int | None = None
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The batches of the training data, the validation data, and the seed of the order of samples."""
+    """The batches of the training data, the validation data, and how inputs are converted for the model."""
 
     batches: Batches
-    validation: Data | None
+    validation: Source | None
     batch_size: int
-    seed: int
+    validation_batch_size: int
+    convert: Callable[[Tree], Tree]
 
 
-def prepare(
-    trainer: Training,
-    train: Data,
-    validation: Data | None = None,
-    batch_size: int = 32,
-    sample_weight: Any = None,
-    class_weight: Mapping[int, float] | Any = None,
-    window: int | None = None,
-) -> Fit:
-    """Check the data of a fit and cut it into batches; arguments and errors as in `Trainer.fit`.
+def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:
+    """Check the data of a fit and cut it into batches; errors as in `Trainer.fit`.
 
     Args:
         window: batches of an optimizer step; None for the trainer's `accumulate_grad_batches`.
     """
-    model, loss = trainer.model, trainer.loss
-    x, y = checked("train", train)
-    if validation is not None:
-        validation = checked("validation", validation)
-    batch_size = positive_integer("batch_size", batch_size)
-    _check_metrics(trainer.metrics, y)
+    batch_size = positive_integer("batch_size", data.batch_size)
+    given = data.validation_batch_size
+    validation_size = batch_size if given is None else positive_integer("validation_batch_size", given)
+    train = as_source("train", data.train, data.sample_weight)
+    validation = None if data.validation is None else as_source("validation", data.validation)
+    if isinstance(validation, Stream) and validation.once:
+        raise TypeError("validation: got an iterator, which can be read only once, want a list, or a function that "
+                        "returns a new iterator")  # fmt: skip
+    convert = converter(trainer.model)
+    sampler = _sampler(train, data)
     seed = Generator(default_generator.seed if trainer.seed is None else trainer.seed).seed
-    weights = sample_weights(y, sample_weight, class_weight)
-    if weights is not None and not hasattr(loss, "each"):
-        raise TypeError("sample_weight, class_weight: got them with a loss that has no `each(logits, labels)`, want "
-                        "fastnn.nn.CrossEntropyLoss or one that has")  # fmt: skip
-    check_classes("train", model, loss, (x, y))
+    first = first_samples(train, batch_size)
+    weighing = _weighing(trainer.criterion, train, data.class_weight)
+    if data.transform is not None:
+        x, y = map_leaves(np.array, first.x), map_leaves(np.array, first.y)
+        x, y = transformed(data.transform, x, y, Generator(seed, TRANSFORM_STREAM))
+        first = Samples(x, y, first.weights)
+    check_first(trainer, "train", first, train if data.transform is None else None, convert)
+    if first.weights is not None or weighing.classes is not None:
+        _check_weights(trainer, train, weighing)
     if validation is not None:
-        check_classes("validation", model, loss, validation)
+        check_first(trainer, "validation", first_samples(validation, validation_size), validation, convert)
     window = trainer.accumulate_grad_batches if window is None else window
-    return Fit(Batches(x, y, batch_size, window, weights, counts(loss, y)), validation, batch_size, seed)
+    batches = Batches(
+        train, sampler, seed, batch_size, window, weighing, flag("drop_last", data.drop_last), data.transform, convert
+    )
+    return Fit(batches, validation, batch_size, validation_size, convert)
 
 
-def check_classes(name: str, model: Module, loss: Loss, data: Data) -> None:
-    """Raise if a label is not one of the model's classes, or the model does not accept the samples."""
-    x, y = data
-    with in_mode(model, training=False):
-        logits, _ = model(np.ascontiguousarray(x[:2]))
-    check_labels(f"{name} y", y, logits, getattr(loss, "ignore_index", None))
+def converter(model: Module) -> Callable[[Tree], Tree]:
+    """Return a function that converts floats of another type than the model's parameters; the first time it warns."""
+    found = [p.dtype for p in model.parameters()] or [a.dtype for a in model.state_dict().values() if a.dtype in FLOATS]
+    wanted, warned = found[0] if found else None, [False]
+
+    def convert(leaf: Any) -> Any:
+        if wanted is None or leaf.dtype.kind != "f" or leaf.dtype == wanted:
+            return leaf
+        if not warned[0]:
+            warned[0] = True
+            warnings.warn(f"x: got {leaf.dtype} for a model of {wanted}; every batch is converted, which "
+                          f"x.astype(np.{wanted}) before the fit would spare", stacklevel=2)  # fmt: skip
+        return leaf.astype(wanted)
+
+    return lambda tree: map_leaves(convert, tree)
 
 
-def check_least_batch(model: Module, x: Any, batch_size: int) -> None:
+def check_first(
+    trainer: Training, name: str, samples: Samples, source: Source | None, convert: Callable[[Tree], Tree]
+) -> None:
+    """Raise unless model, loss and metrics accept the first samples, and the loss all targets that are known.
+
+    Args:
+        source: where the samples are from; None if a transform has changed them.
+    """
+    whole = source if isinstance(source, Arrays) else samples
+    x = map_leaves(np.ascontiguousarray, samples.x)
+    with in_mode(trainer.model, training=False), explained(f"{name} x", x, whole.x):
+        outputs, _ = call(trainer.model, convert(x))
+    check_targets(trainer.criterion, outputs, whole.y, f"{name} y")
+    task = getattr(trainer.criterion, "task", None)
+    for key, metric in list(trainer.metrics.items()):
+        try:
+            metric.check(task, outputs, samples.y)
+        except ValueError:
+            if not trainer.metrics_are_auto:
+                raise
+            del trainer.metrics[key]
+
+
+@contextmanager
+def explained(name: str, x: Tree, whole: Tree) -> Iterator[None]:
+    """Say in an error of the model for the first samples `x` what the whole data are, and how to convert integers."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        found = list(named_leaves(name, whole))
+        got = ", ".join(f"{leaf.dtype} {leaf.shape}" for _, leaf in found)
+        integers = isinstance(error, TypeError) and any(leaf.dtype.kind in "iu" for _, leaf in found)
+        remedy = "; convert integers with .astype(np.float32), or by batches with transform=" if integers else ""
+        raise reworded(error, f"{name}: got {got}, of which the first {length(x)} raise: {error}{remedy}") from None
+
+
+def check_least_batch(model: Module, batches: Batches, convert: Callable[[Tree], Tree]) -> None:
     """Raise ValueError if the last batch has one sample and the model cannot take it, as batch norm cannot."""
-    if (len(x) - 1) % batch_size:
+    source, n = batches.source, batches.samples
+    if not isinstance(source, Arrays) or n is None or n % batches.size != 1 % batches.size or not batches.count:
+        return
+    if batches.count * batches.size < n:  # the last one is dropped
         return
     with kept(model), np.errstate(all="ignore"):
         try:
-            model(np.ascontiguousarray(x[:1]))
+            model(convert(source.slice(slice(0, 1)).x))
         except ValueError as error:
-            raise ValueError(f"batch_size: got {batch_size} for {len(x)} samples, want one that does not leave a last "
-                             f"batch of one sample: {error}") from None  # fmt: skip
+            raise ValueError(f"batch_size: got {batches.size} for {n} samples, want one that does not leave a last "
+                             f"batch of one sample, or drop_last=True: {error}") from None  # fmt: skip
 
 
-def _check_metrics(metrics: Mapping[str, Any], y: Any) -> None:
-    """Raise ValueError if the accuracy is to be measured on targets that are not labels."""
-    if "accuracy" in metrics and y.dtype in FLOATS and np.ndim(y) < 2:
-        raise ValueError(f"metrics: got 'accuracy' for targets of {y.dtype}, want it for labels; pass metrics=()")
+def first_samples(source: Source, batch_size: int) -> Samples:
+    """Return the first samples of a source, as many as a batch; of a `Stream` the first batch."""
+    if isinstance(source, Stream):
+        return source.first()
+    n = min(batch_size, len(source))
+    return source.slice(slice(0, n)) if isinstance(source, Arrays) else source.take(np.arange(n))
+
+
+def _sampler(train: Source, data: Data) -> Sampler | None:
+    shuffle = flag("shuffle", data.shuffle)
+    if isinstance(train, Stream):
+        if data.sampler is not None:
+            raise TypeError("sampler: got one for an iterable of batches, want one for arrays or an object with len")
+        return None
+    sampler = data.sampler
+    if sampler is None:
+        sampler = RandomSampler(len(train)) if shuffle else SequentialSampler(len(train))
+    if not isinstance(sampler, Sampler):
+        raise TypeError(f"sampler: got {type(sampler).__name__}, want an object with len and order(seed, epoch)")
+    n = len(sampler)
+    if data.drop_last and n < data.batch_size:
+        raise ValueError(f"drop_last: got True for {n} samples and batch_size = {data.batch_size}, which leaves no "
+                         "batch, want a smaller batch_size")  # fmt: skip
+    index = np.asarray(sampler.order(0, 1))
+    if len(index) != n or index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= len(train):
+        raise ValueError(f"sampler: got indices that are not {n} integers in [0, {len(train)}), want these")
+    return sampler
+
+
+def _weighing(loss: Any, train: Source, class_weight: Any) -> Weighing:
+    y = train.y if isinstance(train, Arrays) else None
+    return Weighing(class_weights(y, class_weight), lambda labels: counts(loss, labels))
+
+
+def _check_weights(trainer: Training, train: Source, weighing: Weighing) -> None:
+    """Raise unless some sample has a weight."""
+    if isinstance(train, Arrays):
+        weights = weighing.weights(Samples(train.x, train.y, train.weights))
+        if weights is not None and not weights.any():
+            raise ValueError("sample_weight, class_weight: got nothing but 0, want a number > 0 among them")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._better import Better
+from fastnn._better import Better, Direction
 from fastnn._checks import below_one
 from fastnn._types import Float64
 
@@ -21,21 +21,26 @@ class History(dict[str, list[float]]):
         steps: name -> a value for every optimizer step: "loss" (NaN if none of its samples has a weight), "lr", and
             the values that callbacks add.
         validations: name -> a value for every validation, also within an epoch: "step" and the results.
+        directions: name -> whether "min" or "max" is better, for the metrics that say so.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.steps: dict[str, list[float]] = {"loss": [], "lr": []}
         self.validations: dict[str, list[float]] = {}
+        self.directions: dict[str, Direction | None] = {}
 
     def best_epoch(self, monitor: str = "val_loss", mode: str = "auto") -> int:
         """Return the epoch, counted from 1, with the best finite value of a metric; 0 if there is none.
 
         Args:
             monitor: one of the names.
-            mode: "min", "max" or "auto": lower is better for names with loss, error, mse, mae or perplexity in them.
+            mode: "min", "max" or "auto" for the metric's own direction.
+
+        Raises:
+            ValueError: the mode is "auto" and the metric has no direction.
         """
-        is_better, best, at = Better(monitor, mode), math.nan, 0
+        is_better, best, at = Better(monitor, mode, known=self.directions), math.nan, 0
         for epoch, value in enumerate(self.get(monitor, ()), 1):
             if is_better(value, best):
                 best, at = value, epoch
@@ -55,8 +60,9 @@ class History(dict[str, list[float]]):
         return smoothed(self.steps[name], share)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the curves as arrays."""
-        return {name: {k: np.array(v, np.float64) for k, v in part.items()} for name, part in self._parts().items()}
+        """Return the curves as arrays, and the directions."""
+        curves = {name: {k: np.array(v, np.float64) for k, v in part.items()} for name, part in self._parts().items()}
+        return curves | {"directions": dict(self.directions)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace all curves by those of `state_dict()`."""
@@ -64,6 +70,7 @@ class History(dict[str, list[float]]):
             curves = {k: v.tolist() for k, v in state[name].items()}
             part.clear()
             part.update(curves)
+        self.directions = dict(state.get("directions", {}))
 
     def _parts(self) -> dict[str, dict[str, list[float]]]:
         return {"epochs": self, "steps": self.steps, "validations": self.validations}

@@ -3,8 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
+from fastnn._checks import positive, positive_integer
+from fastnn.data.source import Stream
+from fastnn.nn.module import Module
+from fastnn.training.batches import Batch
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.callbacks.progress import ProgressBar
 from fastnn.training.checks import validation_interval
@@ -14,10 +20,38 @@ from fastnn.training.history import append
 from fastnn.training.metrics import Meter
 from fastnn.training.protocols import Training
 from fastnn.training.schedule import step_scheduler, steps_by_epoch
+from fastnn.training.state import ENDLESS
 from fastnn.training.step import forward_backward, update
 
-VALIDATION_BATCH = 1024
-"""Least number of samples in a validation batch: without backward there is memory for more than in training."""
+
+@dataclass(frozen=True)
+class Limits:
+    """When a fit ends; None for no limit.
+
+    Attributes:
+        epochs, steps: their numbers, in this fit.
+        seconds: of this fit.
+    """
+
+    epochs: int | None
+    steps: int | None
+    seconds: float | None
+
+    @classmethod
+    def of(cls, epochs: Any, max_steps: Any, max_time: Any) -> "Limits":
+        """Return the limits of these arguments of `Trainer.fit`, checked."""
+        if epochs is None and max_steps is None and max_time is None:
+            raise ValueError("epochs: got None without max_steps and max_time, want one of them, or a number of epochs")
+        seconds = max_time.total_seconds() if isinstance(max_time, timedelta) else max_time
+        return cls(
+            None if epochs is None else positive_integer("epochs", epochs),
+            None if max_steps is None else positive_integer("max_steps", max_steps),
+            None if seconds is None else positive("max_time", seconds, "seconds > 0, or a datetime.timedelta"),
+        )
+
+    def last_epoch(self, first: int) -> int:
+        """Return the last epoch of a fit that begins after epoch `first`."""
+        return first + (ENDLESS if self.epochs is None else self.epochs)
 
 
 class Loop:
@@ -28,23 +62,28 @@ class Loop:
     Args:
         trainer: the trainer whose model is trained.
         fit: the data of the fit.
+        limits: when it ends.
         verbose: add a `ProgressBar` unless there is one among the callbacks.
     """
 
-    def __init__(self, trainer: Training, fit: Fit, verbose: Literal["auto"] | bool) -> None:
-        self.trainer, self.state, self.fit = trainer, trainer.state, fit
+    def __init__(self, trainer: Training, fit: Fit, limits: Limits, verbose: Literal["auto"] | bool) -> None:
+        self.trainer, self.state, self.fit, self.limits = trainer, trainer.state, fit, limits
         self.hooks = _hooks(trainer.callbacks, bool(verbose))
+        self._modes: list[tuple[Module, bool]] = []
 
     def begin(self) -> None:
         """Set the state for a fit that begins where the last one ended."""
         state, trainer, batches = self.state, self.trainer, self.fit.batches
-        state.first_epoch, state.batch, state.batches = state.epoch, 0, len(batches)
+        state.first_epoch, state.first_step = state.epoch, state.step
+        state.batch, state.batches = 0, batches.count
         state.validates, state.stopped = self.fit.validation is not None, None
         state.window_loss = state.window_weight = 0.0
         state.interval = validation_interval(trainer.val_check_interval, state.batches)
+        state.source = batches.source if isinstance(batches.source, Stream) else None
+        state.history.directions |= {name: metric.better for name, metric in trainer.metrics.items()}
         state.data = {
-            "seed": self.fit.seed,
-            "samples": len(batches.x),
+            "seed": batches.seed,
+            "samples": batches.samples,
             "batch_size": self.fit.batch_size,
             "accumulate_grad_batches": trainer.accumulate_grad_batches,
             "val_check_interval": state.interval,
@@ -54,8 +93,10 @@ class Loop:
         """Train until the last epoch ends.
 
         Raises:
-            StopTraining: a callback has ended the training.
+            StopTraining: a callback or a limit has ended the training.
         """
+        self.fit.batches.seed, self._began = self.state.data["seed"], time.monotonic()
+        self._modes = [(module, module.training) for module in self.trainer.model.modules()]
         while self.state.epoch < self.state.epochs or self.state.batch:
             self._run_epoch()
 
@@ -71,9 +112,9 @@ class Loop:
             try:
                 function(self.trainer)
             except StopTraining as signal:
-                if hook != "on_fit_end":
+                if hook not in ("on_fit_end", "on_exception"):
                     self.state.stopped = self.state.stopped or str(signal) or type(signal).__name__
-        if self.state.stopped is not None and hook not in ("on_validation_end", "on_fit_end"):
+        if self.state.stopped is not None and hook not in ("on_validation_end", "on_fit_end", "on_exception"):
             raise StopTraining
 
     def _run_epoch(self) -> None:
@@ -82,37 +123,57 @@ class Loop:
             state.epoch += 1
             state.meter = Meter(self.trainer.metrics)
         state.record = None
-        self.fit.batches.shuffle(state.data["seed"], state.epoch)
         self.call("on_epoch_start")
-        self._run_batches()
-        record = state.meter.logs() | self._validate()
+        last = self._run_batches()
+        found = last if last is not None else self._validate()
+        record = state.meter.logs() | found
         state.record = record | {"lr": state.history.steps["lr"][-1], "seconds": time.perf_counter() - started}
         append(state.history, state.record)
         if steps_by_epoch(self.trainer):
             step_scheduler(self.trainer)
         state.batch = 0
         self.call("on_epoch_end")
+        self._check_limits()
 
-    def _run_batches(self) -> None:
-        """Train on the remaining batches of the epoch, with the validations within it."""
-        state = self.state
+    def _run_batches(self) -> dict[str, float] | None:
+        """Train on the remaining batches of the epoch, with the validations within it.
+
+        Returns:
+            The record of a validation after the last batch, which can only be if its number was not known before.
+        """
+        state, found = self.state, None
         done = state.batch
-        for batch in range(state.batch, state.batches):
+        if self.trainer.model.training:  # unless a callback has called eval()
+            self._modes = [(module, module.training) for module in self.trainer.model.modules()]
+        batches = self.fit.batches.of_epoch(state.epoch, state.batch)
+        while True:
+            self.call("on_batch_start") if state.batches is None or state.batch < state.batches else None
+            started = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                break
+            state.times = (started, *state.times[1:])
             self._train_batch(batch)
+            found = None
             if state.has_stepped:
-                if batch + 1 < state.batches and (batch + 1) // state.interval > done // state.interval:
-                    self._validate()
+                if state.batch != state.batches and state.batch // state.interval > done // state.interval:
+                    found = self._validate()
                     state.record = None
-                done = batch + 1
+                done = state.batch
             self.call("on_batch_end")
+            if state.has_stepped and state.batch != state.batches:
+                self._check_limits()
+        if not state.batch:
+            raise ValueError(f"train: got no batches in epoch {state.epoch}, want some: an iterator can be read only "
+                             "once; pass a list, or a function that returns a new iterator")  # fmt: skip
+        return found
 
-    def _train_batch(self, number: int) -> None:
+    def _train_batch(self, batch: Batch) -> None:
         state = self.state
-        self.call("on_batch_start")
-        model = self.trainer.model
-        if not model.training:  # a callback has called eval()
-            model.train()
-        loss, logits, batch = forward_backward(self.trainer, self.fit.batches, number)
+        if not self.trainer.model.training:
+            for module, mode in self._modes:
+                module.training = mode
+        loss, outputs = forward_backward(self.trainer, batch)
         self.call("on_backward_end")
         if batch.weight:
             state.window_loss += batch.share * loss
@@ -121,8 +182,19 @@ class Loop:
         if batch.ends:
             self._step()
         state.times = (*state.times[:4], time.perf_counter())
-        state.meter.add(loss, batch.weight, logits, batch.labels)
-        state.batch = number + 1
+        state.meter.add(loss, batch.weight, outputs, batch.labels)
+        state.batch += 1
+
+    def _check_limits(self) -> None:
+        """Raise StopTraining if the fit has made its steps, or used up its time."""
+        state, limits = self.state, self.limits
+        if limits.steps is not None and state.step - state.first_step >= limits.steps:
+            state.stopped = f"max_steps = {limits.steps} are done"
+        elif limits.seconds is not None and time.monotonic() - self._began >= limits.seconds:
+            state.stopped = f"max_time = {limits.seconds:g} s is over"
+        else:
+            return
+        raise StopTraining
 
     def _step(self) -> None:
         state, trainer = self.state, self.trainer
@@ -140,8 +212,8 @@ class Loop:
         state, trainer, fit = self.state, self.trainer, self.fit
         if fit.validation is None:
             return {}
-        batch_size = max(fit.batch_size, VALIDATION_BATCH)
-        found = measure(trainer.model, trainer.loss, trainer.metrics, fit.validation, batch_size)
+        size = fit.validation_batch_size
+        found = measure(trainer.model, trainer.criterion, trainer.metrics, fit.validation, size, fit.convert)
         record = {f"val_{name}": value for name, value in found.items()}
         append(state.history.validations, {"step": float(state.step)} | record)
         state.record = state.meter.logs() | record

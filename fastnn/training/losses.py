@@ -1,50 +1,197 @@
 """Turns the loss of a batch into its part of the mean over all samples of an optimizer step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from fastnn import functional as F
+from fastnn import nn
+from fastnn._checks import not_negative
+from fastnn._trees import Tree, is_tree, leaves, length, map_leaves
 from fastnn._types import Array
+from fastnn.metrics.outputs import Task
 from fastnn.training.batches import Batch, Weights
 
-Loss = Callable[[Array, Any], tuple[float, Array]]
-"""(logits, labels) -> (loss, dlogits). A loss may have `reduction`, "sum" if it is not a mean; `ignore_index`;
-counts(labels), the weight of each sample in its mean; and each(logits, labels), the loss of each sample and the
-gradient of their sum.
+Loss = Callable[[Any, Any], tuple[float, Any]]
+"""(outputs, targets) -> (loss, gradient). A loss may have `task`, see `fastnn.metrics`; `reduction`, "sum" if it is not
+a mean; `ignore_index`; check(output, target, name), which raises unless the targets can be its own; counts(targets),
+the weight of each sample in its mean; and each(outputs, targets), the loss of each sample and the gradient of their
+sum.
 """
 
+FUNCTIONS: dict[Any, Any] = {
+    F.softmax_cross_entropy: nn.CrossEntropyLoss,
+    F.nll_loss: nn.NLLLoss,
+    F.mse_loss: nn.MSELoss,
+    F.l1_loss: nn.L1Loss,
+    F.huber_loss: nn.HuberLoss,
+    F.smooth_l1_loss: nn.SmoothL1Loss,
+    F.kl_div: nn.KLDivLoss,
+    F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+}
+"""The modules of losses that are given as functions."""
 
-def counts(loss: Loss, labels: Any) -> Weights | None:
+
+class Losses:
+    """The weighted sum of several losses, for a model with several outputs.
+
+    Args:
+        losses: a dict or tuple of losses, as the model's outputs and the targets are one.
+        weights: the factor of each loss, in the same form; None for ones.
+    """
+
+    task: Task = None
+
+    def __init__(self, losses: Mapping[Any, Loss] | tuple[Loss, ...], weights: Any = None) -> None:
+        self.losses: dict[Any, Any] = dict(losses.items() if isinstance(losses, Mapping) else enumerate(losses))
+        self.losses = {key: as_loss(loss) for key, loss in self.losses.items()}
+        given = {} if weights is None else dict(weights.items() if isinstance(weights, Mapping) else enumerate(weights))
+        if given.keys() - self.losses.keys():
+            raise ValueError(f"loss_weights: got {list(given)}, want factors for losses among {list(self.losses)}")
+        self.weights = {key: not_negative("loss_weights", given.get(key, 1.0)) for key in self.losses}
+        self.last = dict.fromkeys(self.losses, math.nan)
+        """The value of every loss, without its factor, at the last call."""
+
+    def __call__(self, outputs: Tree, targets: Tree) -> tuple[float, Tree]:
+        """Return the weighted sum and its gradient with respect to every output."""
+        total, gradients = 0.0, {}
+        for key, (loss, output, target) in self._parts(outputs, targets).items():
+            value, gradient = mean_loss(loss, output, target, float(length(target)))
+            self.last[key] = value
+            total += self.weights[key] * value
+            gradients[key] = map_leaves(lambda g, w=self.weights[key]: np.multiply(g, g.dtype.type(w), out=g), gradient)
+        return total, gradients if isinstance(outputs, dict) else tuple(gradients.values())
+
+    def each(self, outputs: Tree, targets: Tree) -> tuple[Array, Tree]:
+        """Return the weighted sum of every sample, (N,), and the gradient of their sum."""
+        total: Any = 0.0
+        gradients = {}
+        for key, (loss, output, target) in self._parts(outputs, targets).items():
+            value, gradient = each(loss, output, target)
+            self.last[key] = float(np.mean(value))
+            total = total + self.weights[key] * np.asarray(value, np.float64)
+            gradients[key] = map_leaves(lambda g, w=self.weights[key]: np.multiply(g, g.dtype.type(w), out=g), gradient)
+        return total, gradients if isinstance(outputs, dict) else tuple(gradients.values())
+
+    def check(self, outputs: Tree, targets: Tree, name: str) -> None:
+        """Raise unless every loss accepts its targets."""
+        for key, (loss, output, target) in self._parts(outputs, targets).items():
+            check_targets(loss, output, target, f"{name}[{key!r}]")
+
+    def _parts(self, outputs: Tree, targets: Tree) -> dict[Any, tuple[Any, Any, Any]]:
+        for name, tree in (("the model's result", outputs), ("the targets", targets)):
+            keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if is_tree(tree) else None
+            if keys is None or set(keys) != set(self.losses):
+                got = type(tree).__name__ if keys is None else f"keys {keys}"
+                raise ValueError(f"loss: got {list(self.losses)} and {name} with {got}, want one output and one "
+                                 "target for each loss")  # fmt: skip
+        return {key: (loss, outputs[key], targets[key]) for key, loss in self.losses.items()}
+
+    def __repr__(self) -> str:
+        return f"Losses({self.losses}, {self.weights})"
+
+
+def as_loss(loss: Any, weights: Any = None) -> Any:
+    """Return the loss that is trained: the module of a known function, `Losses` for several, anything else as it is.
+
+    Raises:
+        TypeError: it is a class, or not callable.
+    """
+    if isinstance(loss, Mapping | tuple | list):
+        return Losses(loss if isinstance(loss, Mapping) else tuple(loss), weights)
+    if weights is not None:
+        raise TypeError("loss_weights: got them for one loss, want several losses in a dict or a tuple")
+    if isinstance(loss, type):
+        raise TypeError(f"loss: got the class {loss.__name__}, want an object; write {loss.__name__}()")
+    if not callable(loss):
+        raise TypeError(f"loss: got {type(loss).__name__}, want a loss such as fastnn.nn.CrossEntropyLoss()")
+    try:
+        return FUNCTIONS[loss]() if loss in FUNCTIONS else loss
+    except TypeError:  # not hashable
+        return loss
+
+
+def check_targets(loss: Any, output: Any, target: Any, name: str) -> None:
+    """Raise unless the targets can be those of the loss; `output` is the model's result for some of them."""
+    if hasattr(loss, "check"):
+        loss.check(output, target, name)
+
+
+def counts(loss: Any, labels: Any) -> Weights | None:
     """Return (N,), the weight of every sample in the loss's own mean, or None for ones."""
     found: Weights | None = loss.counts(labels) if hasattr(loss, "counts") else None
     return found
 
 
-def mean_loss(loss: Loss, logits: Array, labels: Any, total: float) -> tuple[float, Array]:
-    """Return the loss as a mean over samples with the weight `total`, also if it is a sum, and its own gradient."""
-    value, dlogits = loss(logits, labels)
+def mean_loss(loss: Any, outputs: Any, labels: Any, total: float) -> tuple[float, Any]:
+    """Return the loss as a mean over samples with the weight `total`, also if it is a sum, and its own gradient.
+
+    Raises:
+        TypeError: the loss does not return (loss, gradient).
+    """
+    result = loss(outputs, labels)
+    if not isinstance(result, tuple) or len(result) != 2:
+        got = f"{len(result)} values" if isinstance(result, tuple) else type(result).__name__
+        raise TypeError(
+            f"loss: got {got} from {name_of(loss)}, want (loss, gradient with respect to the model's result)"
+        )
+    value, gradient = result
+    if gradient is None or np.ndim(value) != 0:
+        got = "no gradient" if gradient is None else f"a loss of shape {np.shape(value)}"
+        raise TypeError(f"loss: got {got} from {name_of(loss)}, want one number and its gradient")
     if getattr(loss, "reduction", "mean") == "sum":
         value = value / total if total else math.nan
-    return value, dlogits
+    return float(value), gradient
 
 
-def batch_loss(loss: Loss, logits: Array, batch: Batch) -> tuple[float, Array]:
+def batch_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
     """Return the mean loss of a batch, and its gradient as a part of the mean over the window."""
     if batch.weights is None:
-        value, dlogits = mean_loss(loss, logits, batch.labels, batch.weight)
+        value, gradient = mean_loss(loss, outputs, batch.labels, batch.weight)
     else:
-        value, dlogits = _weighted_loss(loss, logits, batch)
+        value, gradient = _weighted_loss(loss, outputs, batch)
     if batch.share != 1 and getattr(loss, "reduction", "mean") != "sum":
-        np.multiply(dlogits, dlogits.dtype.type(batch.share), out=dlogits)
-    return value, dlogits
+        for part in leaves(gradient):
+            np.multiply(part, part.dtype.type(batch.share), out=part)
+    return value, gradient
 
 
-def _weighted_loss(loss: Any, logits: Array, batch: Batch) -> tuple[float, Array]:
-    each, dlogits = loss.each(logits, batch.labels)
+def each(loss: Any, outputs: Any, labels: Any) -> tuple[Array, Any]:
+    """Return the loss of every sample, (N,), and the gradient of their sum.
+
+    A loss that has no `each` is called for one sample after another.
+    """
+    if hasattr(loss, "each"):
+        found: tuple[Array, Any] = loss.each(outputs, labels)
+        return found
+    rows = [slice(i, i + 1) for i in range(length(labels))]
+    pairs = [mean_loss(loss, _rows(outputs, row), _rows(labels, row), 1.0) for row in rows]
+    gradients = map_leaves(lambda *parts: np.concatenate(parts), *(gradient for _, gradient in pairs))
+    return np.array([value for value, _ in pairs]), gradients
+
+
+def name_of(loss: Any) -> str:
+    """Return the name of a loss for messages and checkpoints."""
+    plain = loss
+    while hasattr(plain, "func"):
+        plain = plain.func
+    return getattr(plain, "__name__", None) or repr(loss)
+
+
+def _rows(tree: Tree, rows: slice) -> Tree:
+    return map_leaves(lambda leaf: np.ascontiguousarray(leaf[rows]), tree)
+
+
+def _weighted_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
+    values, gradient = each(loss, outputs, batch.labels)
     is_sum, weights, total = getattr(loss, "reduction", "mean") == "sum", batch.weights, batch.weight
     assert weights is not None
-    scale = weights / total if total and not is_sum else weights
-    dlogits *= scale.astype(dlogits.dtype).reshape(-1, *[1] * (dlogits.ndim - 1))
-    return float(weights @ each) / total if total else math.nan, dlogits
+    # `each` leaves out the weight of a sample in the loss's own mean.
+    own = None if is_sum else counts(loss, batch.labels)
+    factors = weights if own is None else weights * own
+    scale = factors / total if total and not is_sum else factors
+    for part in leaves(gradient):
+        part *= scale.astype(part.dtype).reshape(-1, *[1] * (part.ndim - 1))
+    return float(factors @ values) / total if total else math.nan, gradient

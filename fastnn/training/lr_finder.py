@@ -1,20 +1,24 @@
 """The learning-rate range test."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import plot
 from fastnn._checks import integer
 from fastnn._types import Float64
+from fastnn.training.batches import Batch
+from fastnn.training.callbacks.freezing import Freeze
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import Fit
 from fastnn.training.history import smoothed
 from fastnn.training.protocols import Training
 from fastnn.training.resuming import untouched
-from fastnn.training.step import forward_backward, update
+from fastnn.training.schedule import proportions
+from fastnn.training.step import clipped, forward_backward, update
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,13 +58,25 @@ def lr_find(trainer: Training, fit: Fit, start_lr: float, end_lr: float, num_it:
     num_it = integer("num_it", num_it, 2, want="an integer >= 2")
     rates = start_lr * (end_lr / start_lr) ** (np.arange(num_it) / (num_it - 1))
     losses: list[float] = []
-    with untouched(trainer), in_mode(trainer.model, training=True):
-        for i, rate in enumerate(rates):
-            losses.append(_trained(trainer, fit, i, float(rate)))
-            curve = smoothed(losses, SMOOTHING)
-            least = curve.min()
-            if not curve[-1] - least <= (DIVERGED - 1) * abs(least):
-                break
+    with untouched(trainer), clipped(trainer), in_mode(trainer.model, training=True):
+        frozen = [callback for callback in trainer.callbacks if isinstance(callback, Freeze)]
+        for callback in frozen:
+            callback.begin(trainer, trainer.state.epoch + 1)
+        try:
+            shares = proportions(trainer.optimizer.param_groups)
+            batches = _windows(fit)
+            for rate in rates:
+                window = next(batches, None)
+                if window is None:  # an iterator that is used up
+                    break
+                losses.append(_trained(trainer, window, float(rate), shares))
+                curve = smoothed(losses, SMOOTHING)
+                least = curve.min()
+                if not curve[-1] - least <= (DIVERGED - 1) * abs(least):
+                    break
+        finally:
+            for callback in frozen:
+                callback.end()
     return found(rates[: len(losses)], np.array(losses))
 
 
@@ -72,17 +88,31 @@ def valley(finder: LRFinder) -> float:
     return rate
 
 
-def _trained(trainer: Training, fit: Fit, step: int, rate: float) -> float:
+def _windows(fit: Fit) -> Iterator[tuple[Batch, Iterator[Batch]]]:
+    """Yield the first batch of every optimizer step, and the iterator of those after it, over many epochs."""
+    batches, epoch = fit.batches, 1
+    while True:
+        iterator = batches.of_epoch(epoch)
+        read = 0
+        while (first := next(iterator, None)) is not None:
+            read += 1
+            yield first, iterator
+        if not read:
+            return
+        epoch += 1
+
+
+def _trained(trainer: Training, window: Any, rate: float, shares: list[float]) -> float:
     """Make an optimizer step with this rate, and return the loss before it."""
-    epoch, window = divmod(step, fit.batches.windows)
-    if window == 0:
-        fit.batches.shuffle(fit.seed, epoch + 1)
-    for group in trainer.optimizer.param_groups:
-        group["lr"] = rate
-    loss = 0.0
-    for number in fit.batches.of_window(window):
-        value, _, batch = forward_backward(trainer, fit.batches, number)
+    for group, share in zip(trainer.optimizer.param_groups, shares, strict=True):
+        group["lr"] = rate * share
+    loss, (batch, rest) = 0.0, window
+    while True:
+        value, _ = forward_backward(trainer, batch)
         loss += batch.share * value if batch.weight else 0.0
+        if batch.ends:
+            break
+        batch = next(rest)
     update(trainer)
     return loss
 

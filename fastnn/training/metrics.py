@@ -1,87 +1,154 @@
-"""Metrics, and their means over samples."""
+"""Measures loss and metrics over the batches of an epoch or a data set."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from fastnn import _core
-from fastnn._types import Array
-from fastnn.functional.class_loss import as_int64
-
-Metric = Callable[[Array, Any], float]
-"""(logits, labels) -> the mean over the samples."""
+from fastnn._better import Direction
+from fastnn._trees import Tree, length
+from fastnn.metrics.base import Metric
+from fastnn.metrics.named import named
+from fastnn.metrics.outputs import Task
+from fastnn.training.losses import Losses
 
 
-def accuracy(logits: Array, labels: Any) -> float:
-    """Return the fraction of rows of logits (N, C) whose maximum is at the label.
-
-    Of several equal maxima the first counts. A row with NaN counts as wrong, and so does one whose label is not a
-    class.
+class OfOutput(Metric):
+    """A metric of one of several outputs.
 
     Args:
-        logits: (N, C).
-        labels: (N,) integers, or (N, C) probabilities, whose largest entry gives the label.
+        key: the output's key in the model's result and the targets.
+        metric: bound to the loss of this output.
+        task: the task of this loss.
     """
-    labels = as_int64(labels if labels.ndim == 1 else labels.argmax(axis=1))
-    return _core.count_correct(np.ascontiguousarray(logits), labels) / len(labels)
+
+    def __init__(self, key: Any, metric: Metric, task: Task) -> None:
+        self.key, self.metric, self.task = key, metric, task
+        self.name, self.better = f"{key}_{metric.name}", metric.better
+
+    def update(self, output: Tree, target: Tree) -> None:
+        """Add a batch."""
+        self.metric.update(output[self.key], target[self.key])
+
+    def compute(self) -> float:
+        """Return the metric's value."""
+        return self.metric.compute()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.metric.reset()
+
+    def check(self, task: Task, output: Tree, target: Tree) -> None:
+        """Raise unless the metric can measure this output."""
+        self.metric.check(self.task, output[self.key], target[self.key])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the metric's state."""
+        return self.metric.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict()`."""
+        self.metric.load_state_dict(state)
 
 
-NAMED: dict[str, Metric] = {"accuracy": accuracy}
+class PartOfLoss(Metric):
+    """The mean of one of several losses, as the last call of `Losses` found it."""
+
+    better: Direction | None = "min"
+
+    def __init__(self, losses: Losses, key: Any) -> None:
+        self.losses, self.key, self.name = losses, key, f"{key}_loss"
+        self.reset()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "PartOfLoss":
+        return PartOfLoss(self.losses, self.key)  # with the same losses, which know the last call
+
+    def update(self, output: Tree, target: Tree) -> None:
+        """Add a batch."""
+        self._total += self.losses.last[self.key] * length(target)
+        self._samples += length(target)
+
+    def compute(self) -> float:
+        """Return the mean; NaN without samples."""
+        return self._total / self._samples if self._samples else float("nan")
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._total, self._samples = 0.0, 0
 
 
-def named(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
-    """Return metrics by name; a function has its own name.
+def of_trainer(metrics: Any, criterion: Any) -> dict[str, Metric]:
+    """Return the metrics of a trainer by name: "auto" stands for those that fit the loss, None for none.
 
-    Raises:
-        ValueError: a name is unknown, or occurs twice.
-        TypeError: a metric is neither a name nor a function.
+    For several losses, the metrics are a dict from the keys of outputs to metrics, and each loss is measured too.
     """
-    result: dict[str, Metric] = {}
-    for metric in (metrics,) if isinstance(metrics, str) else metrics:
-        if isinstance(metric, str) and metric not in NAMED:
-            raise ValueError(f"metrics: got {metric!r}, want one of {sorted(NAMED)} or a function (logits, labels)")
-        if not isinstance(metric, str) and not callable(metric):
-            raise TypeError(f"metrics: got {type(metric).__name__}, want names or functions (logits, labels)")
-        name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
-        if name.startswith("val_"):
-            raise ValueError(f"metrics: got {name!r}, want a name without 'val_', which marks validation metrics")
-        if name in result or name in ("loss", "lr", "seconds"):
-            raise ValueError(f"metrics: got {name!r} twice, want each name of the history once; give the function "
-                             "another __name__")  # fmt: skip
-        result[name] = NAMED[metric] if isinstance(metric, str) else metric
-    return result
+    if isinstance(criterion, Losses):
+        parts: list[Metric] = [PartOfLoss(criterion, key) for key in criterion.losses]
+        given = {} if metrics in ("auto", None) else metrics
+        if not isinstance(given, Mapping):
+            given = dict(enumerate(given)) if len(given) == len(criterion.losses) else given
+        if not isinstance(given, Mapping) or given.keys() - criterion.losses.keys():
+            raise ValueError(
+                f"metrics: got {given!r}, want a dict from the outputs {list(criterion.losses)} to metrics"
+            )
+        for key, some in given.items():
+            loss = criterion.losses[key]
+            parts += [OfOutput(key, metric, getattr(loss, "task", None)) for metric in named(some or (), loss).values()]
+        return named(parts)
+    if isinstance(metrics, Mapping):  # as the attribute `metrics` of a trainer is one
+        return {name: _called(name, metric, criterion) for name, metric in metrics.items()}
+    if isinstance(metrics, str) and metrics == "auto":
+        metrics = ("accuracy",) if getattr(criterion, "task", None) in ("classes", "binary", None) else ()
+    return named(() if metrics is None else metrics, criterion)
+
+
+def _called(name: str, metric: Any, criterion: Any) -> Metric:
+    """Return a metric under this name."""
+    (found,) = named([metric], criterion).values()
+    found.name = name
+    return found
 
 
 class Meter:
-    """Sums up loss and metrics of several batches: the loss by the weight of each batch, metrics by its samples."""
+    """Gathers the loss, weighted by the weight of each batch, and the metrics, over several batches."""
 
     def __init__(self, metrics: dict[str, Metric]) -> None:
         self._metrics = metrics
-        self.sums = dict.fromkeys(("loss", *metrics), 0.0)
-        self.weight, self.samples = 0.0, 0
+        self.loss = self.weight = 0.0
+        self.samples = 0
+        self.reset()
 
-    def add(self, loss: float, weight: float, logits: Array, labels: Any) -> None:
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.loss = self.weight = 0.0
+        self.samples = 0
+        for metric in self._metrics.values():
+            metric.reset()
+
+    def add(self, loss: float, weight: float, outputs: Tree, labels: Tree) -> None:
         """Add a batch with this mean loss over samples of this total weight."""
-        n, sums = len(labels), self.sums
         if weight:
-            sums["loss"] += loss * weight
+            self.loss += loss * weight
         self.weight += weight
-        self.samples += n
-        for name, metric in self._metrics.items():
-            sums[name] += metric(logits, labels) * n
+        self.samples += length(labels)
+        for metric in self._metrics.values():
+            metric.update(outputs, labels)
+
+    @property
+    def mean(self) -> float:
+        """The mean loss so far; NaN without samples."""
+        return self.loss / self.weight if self.weight else float("nan")
 
     def logs(self) -> dict[str, float]:
-        """Return the means so far; NaN without samples."""
-        return {
-            name: total / d if (d := self.weight if name == "loss" else self.samples) else float("nan")
-            for name, total in self.sums.items()
-        }
+        """Return the mean loss and the metrics so far; NaN without samples."""
+        values = {name: metric.compute() if self.samples else float("nan") for name, metric in self._metrics.items()}
+        return {"loss": self.mean, **values}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
-        return {"sums": dict(self.sums), "weight": self.weight, "samples": self.samples}
+        """Return what has been gathered so far."""
+        metrics = {name: metric.state_dict() for name, metric in self._metrics.items()}
+        return {"loss": self.loss, "weight": self.weight, "samples": self.samples, "metrics": metrics}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from the sums of `state_dict()`."""
-        self.sums, self.weight, self.samples = dict(state["sums"]), state["weight"], state["samples"]
+        """Continue from a `state_dict()`."""
+        self.loss, self.weight, self.samples = state["loss"], state["weight"], state["samples"]
+        for name, metric in self._metrics.items():
+            metric.load_state_dict(state["metrics"][name])

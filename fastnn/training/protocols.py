@@ -3,12 +3,10 @@
 from collections.abc import MutableMapping, Sequence
 from typing import Any, Literal, Protocol
 
-from fastnn._types import Array
+from fastnn.metrics.base import Metric
 from fastnn.nn.module import Module
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.history import History
-from fastnn.training.losses import Loss
-from fastnn.training.metrics import Metric
 from fastnn.training.state import LoopState
 
 
@@ -31,7 +29,10 @@ class Training(Protocol):
     """A `Trainer`, as the modules below it see it; `Trainer` documents each attribute."""
 
     model: Module
-    loss: Loss
+    loss: Any
+    criterion: Any
+    metrics_are_auto: bool
+    monitor: str | None
     optimizer: Optimizer
     scheduler: Scheduler | None
     metrics: dict[str, Metric]
@@ -42,7 +43,7 @@ class Training(Protocol):
     scheduler_interval: Literal["step", "epoch"]
     detect_nan: bool
     state: LoopState
-    clip_norm: float | None
+    clipping: Any
 
     @property
     def epoch(self) -> int: ...
@@ -51,9 +52,9 @@ class Training(Protocol):
     @property
     def batch(self) -> int: ...
     @property
-    def batches(self) -> int: ...
+    def batches(self) -> int | None: ...
     @property
-    def ahead(self) -> int: ...
+    def ahead(self) -> int | None: ...
     @property
     def step(self) -> int: ...
     @property
@@ -69,8 +70,8 @@ class Training(Protocol):
     @property
     def has_stepped(self) -> bool: ...
     @property
-    def inputs(self) -> Array: ...
+    def inputs(self) -> Any: ...
     @property
     def times(self) -> tuple[float, ...]: ...
     def capture(self) -> dict[str, Any]: ...
-    def predict_proba(self, x: Array, batch_size: int = 1024) -> Array: ...
+    def predict_proba(self, x: Any, batch_size: int = 1024) -> Any: ...

@@ -1,17 +1,21 @@
 """The state of a whole training: captured, restored, and loaded from a checkpoint."""
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn.checkpoint.file import CheckpointError, latest, load
+from fastnn.data.source import Stream
 from fastnn.nn.module import Module
 from fastnn.nn.tracing import kept
 from fastnn.random import Generator, default_generator
+from fastnn.training.batches import Batches
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.configuration import KEYS, compare, configuration
@@ -44,6 +48,7 @@ def capture(trainer: Training) -> dict[str, Any]:
         "generators": [generator.state for generator in _generators(trainer.model)],
         "meter": trainer.state.meter.state_dict(),
         "history": trainer.state.history.state_dict(),
+        "source": None if trainer.state.source is None else trainer.state.source.state_dict(),
         "callbacks": {name: c.state_dict() for name, c in _named(trainer)},
     }
 
@@ -55,29 +60,75 @@ def restore(trainer: Training, state: Mapping[str, Any]) -> None:
         ValueError, TypeError, KeyError: the trainer consists of other parts; the message names the first.
     """
     _compare(trainer, state)
-    with all_or_nothing(trainer) as before:
-        before.append(copy.deepcopy(capture(trainer)))
+    with until_first_step(trainer) as before:
+        before.states.append(copy.deepcopy(capture(trainer)))
+        before.step = None
         _put(trainer, state)
     trainer.model.zero_grad()
 
 
-@contextmanager
-def all_or_nothing(trainer: Training) -> Iterator[list[dict[str, Any]]]:
-    """If the block raises, restore the trainer's attributes, and its parts from the states in the yielded list.
+@dataclass
+class Before:
+    """The state before a fit.
 
-    `StopTraining` is not a failure.
+    Attributes:
+        states: what `capture` returned before anything of it changed, if anything has.
+        step: the step at which the fit begins; None while a state is being restored.
     """
-    attributes, loop, before = dict(vars(trainer)), copy.copy(trainer.state), list[dict[str, Any]]()
+
+    states: list[dict[str, Any]]
+    step: int | None
+
+
+@contextmanager
+def until_first_step(trainer: Training) -> Iterator[Before]:
+    """If the block raises before the optimizer has made a step, restore everything that it has changed.
+
+    `StopTraining` and Ctrl-C are no failures. Parameters and the optimizer's state need no copy, since only steps, and
+    resuming, change them.
+    """
+    attributes, loop, before = dict(vars(trainer)), copy.copy(trainer.state), Before([], trainer.state.step)
+    light = copy.deepcopy(_changing(trainer))
+    without = [parameter for parameter in trainer.model.parameters() if parameter.grad is None]
     try:
         yield before
-    except StopTraining:
+    except (StopTraining, KeyboardInterrupt):
         raise
     except BaseException:
-        for state in before:
-            _put(trainer, state)
-        vars(trainer).update(attributes)
-        trainer.state.assign(loop)
+        if before.step is None or trainer.state.step == before.step:
+            for state in before.states:
+                _put(trainer, state)
+            _put_changing(trainer, light)
+            vars(trainer).update(attributes)
+            trainer.state.assign(loop)
+            for parameter in without:
+                parameter.zero_grad()
         raise
+
+
+def _changing(trainer: Training) -> dict[str, Any]:
+    """Return the parts of a trainer's state that change before its first step."""
+    trained = {id(p.data) for p in trainer.model.parameters()}
+    return {
+        "buffers": {name: a for name, a in trainer.model.state_dict().items() if id(a) not in trained},
+        "generators": [generator.state for generator in _generators(trainer.model)],
+        "history": trainer.state.history.state_dict(),
+        "meter": trainer.state.meter.state_dict(),
+        "callbacks": [callback.state_dict() for callback in trainer.callbacks],
+    }
+
+
+def _put_changing(trainer: Training, state: dict[str, Any]) -> None:
+    own = trainer.model.state_dict()
+    for name, array in state["buffers"].items():
+        np.copyto(own[name], array)
+    for generator, saved in zip(_generators(trainer.model), state["generators"], strict=True):
+        generator.state = saved
+    trainer.state.history.load_state_dict(state["history"])
+    trainer.state.meter = Meter(trainer.metrics)
+    trainer.state.meter.load_state_dict(state["meter"])
+    for callback, saved in zip(trainer.callbacks, state["callbacks"], strict=True):
+        callback.load_state_dict(saved)
 
 
 @contextmanager
@@ -96,13 +147,14 @@ def untouched(trainer: Training) -> Iterator[None]:
             _put(trainer, before)
 
 
-def resume(trainer: Training, source: str | Path, before: list[dict[str, Any]]) -> bool:
+def resume(trainer: Training, source: str | Path, before: Before, batches: Batches) -> bool:
     """Restore a trainer from a checkpoint, and return whether there is one.
 
     Args:
         source: a file; a directory, for its newest file; or "latest", for the directory of the `ModelCheckpoint` among
             the callbacks.
         before: the trainer's state is appended before anything of it changes.
+        batches: those of the fit; an iterable is placed where the checkpoint was written.
 
     Raises:
         ValueError: the checkpoint is of another training; the message names the first difference.
@@ -124,15 +176,37 @@ def resume(trainer: Training, source: str | Path, before: list[dict[str, Any]]) 
                              "resume to continue differently")  # fmt: skip
     _compare(trainer, state)
     compare(state["configuration"], configuration(trainer))
-    before.append(copy.deepcopy(capture(trainer)))
+    before.states.append(copy.deepcopy(capture(trainer)))
+    before.step = None
     _put(trainer, state)
     trainer.state.data = wanted
+    _place(batches, state)
     return True
+
+
+def _place(batches: Batches, state: Mapping[str, Any]) -> None:
+    """Continue an iterable of batches from its saved state, or warn that the batches before are read again."""
+    if not isinstance(batches.source, Stream) or not state["loop"]["batch"]:
+        return
+    if not batches.source.load_state_dict(state["source"]):
+        warnings.warn(f"train: the iterable has no load_state_dict, so {state['loop']['batch']} batches are read and "
+                      "skipped; they must be the same as before", stacklevel=4)  # fmt: skip
 
 
 def _is_training(state: Mapping[str, Any]) -> bool:
     """Return whether a state has the parts that `capture` returns, and counters that are in range."""
-    parts = {"configuration", "loop", "data", "model", "optimizer", "scheduler", "generators", "meter", "history"}
+    parts = {
+        "configuration",
+        "loop",
+        "data",
+        "model",
+        "optimizer",
+        "scheduler",
+        "generators",
+        "meter",
+        "history",
+        "source",
+    }
     dicts = ("configuration", "loop", "data", "model", "callbacks")
     if state.keys() != parts | {"callbacks"} or not all(isinstance(state[name], dict) for name in dicts):
         return False
@@ -141,8 +215,8 @@ def _is_training(state: Mapping[str, Any]) -> bool:
         loop.keys() == set(COUNTERS)
         and state["data"].keys() == set(SAME)
         and state["configuration"].keys() >= set(KEYS)
-        and all(type(n) is int and 0 <= n < 2**63
-                for n in [state["data"]["seed"], *(loop[name] for name in COUNTERS if name != "stopped")])
+        and type(state["data"]["seed"]) is int and 0 <= state["data"]["seed"] < 2**64
+        and all(type(loop[name]) is int and 0 <= loop[name] < 2**63 for name in COUNTERS if name != "stopped")
         and isinstance(loop["stopped"], str | None)
         and isinstance(state["generators"], list)
         and all(isinstance(array, np.ndarray) for array in model)
@@ -181,15 +255,11 @@ def _compare_entries(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     entries = [[(name, array.dtype.name, array.shape) for name, array in side.items()] for side in (saved, own)]
     for got, want in zip(*entries, strict=False):
         if got != want:
-            raise ValueError(f"model: got {_entry(got)} in the checkpoint, want {_entry(want)}; build the saved model")
+            one, other = (f"{name} of {dtype} {shape}" for name, dtype, shape in (got, want))
+            raise ValueError(f"model: got {one} in the checkpoint, want {other}; build the saved model")
     if len(saved) != len(own):
         name = next(iter(own.keys() ^ saved.keys()))
         raise ValueError(f"model: got {len(saved)} entries in the checkpoint, want {len(own)}; one has no {name}")
-
-
-def _entry(entry: tuple[str, str, tuple[int, ...]]) -> str:
-    name, dtype, shape = entry
-    return f"{name} of {dtype} {shape}"
 
 
 def _put(trainer: Training, state: Mapping[str, Any]) -> None:

@@ -3,14 +3,16 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import numpy as np
-
-from fastnn._types import Array
+from fastnn._trees import Tree
+from fastnn.data.source import Stream
 from fastnn.training.history import History
 from fastnn.training.metrics import Meter
 
-COUNTERS = ("epoch", "batch", "step", "first_epoch", "stopped")
+COUNTERS = ("epoch", "batch", "step", "first_epoch", "first_step", "stopped")
 """The fields that a checkpoint stores under "loop"."""
+
+ENDLESS = 2**62
+"""The number of epochs of a fit that only steps or time limit."""
 
 
 @dataclass(slots=True)
@@ -26,11 +28,11 @@ class LoopState:
         epoch: the current or last epoch, counted from 1 over the trainer's life; 0 before the first.
         batch: finished batches of the current epoch; 0 between epochs.
         step: optimizer steps done.
-        first_epoch: the epoch after which the current fit began.
+        first_epoch, first_step: the epoch and the step after which the current fit began.
         stopped: why the current or last fit ended early, else None.
         data: seed, number of samples, batch size and intervals of the current or last fit.
-        epochs: the last epoch of the current fit.
-        batches: batches of an epoch of the current fit.
+        epochs: the last epoch of the current fit; a number that is never reached if only steps or time limit it.
+        batches: batches of an epoch of the current fit; None if it is not known.
         interval: number of batches between validations.
         validates: whether the current fit has validation data.
         resumed: whether the current fit continues from a checkpoint.
@@ -40,6 +42,7 @@ class LoopState:
             optimizer.
         inputs: x of the last batch.
         record: the newest complete record; None while an epoch's is being measured.
+        source: the iterable of batches of the current fit, if its data is one.
     """
 
     meter: Meter
@@ -48,10 +51,11 @@ class LoopState:
     batch: int = 0
     step: int = 0
     first_epoch: int = 0
+    first_step: int = 0
     stopped: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
     epochs: int = 0
-    batches: int = 0
+    batches: int | None = 0
     interval: int = 1
     validates: bool = False
     resumed: bool = False
@@ -59,8 +63,9 @@ class LoopState:
     window_loss: float = 0.0
     window_weight: float = 0.0
     times: tuple[float, ...] = (0.0,) * 5
-    inputs: Array = field(default_factory=lambda: np.empty(0, np.float32))
+    inputs: Tree = None
     record: dict[str, float] | None = field(default_factory=dict)
+    source: Stream | None = None
 
     @property
     def logs(self) -> dict[str, float]:
@@ -68,8 +73,10 @@ class LoopState:
         return self.meter.logs() if self.record is None else self.record
 
     @property
-    def ahead(self) -> int:
-        """The batches of the current fit that are still to do."""
+    def ahead(self) -> int | None:
+        """The batches of the current fit that are still to do; None if it is not known."""
+        if self.batches is None or self.epochs >= ENDLESS:
+            return None
         return (self.epochs - self.epoch) * self.batches + (self.batches - self.batch if self.batch else 0)
 
     @property

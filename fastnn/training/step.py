@@ -2,42 +2,84 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from fastnn._types import Array
-from fastnn.optim.clip import clip_grad_norm_
-from fastnn.training.batches import Batch, Batches
+from fastnn._checks import not_negative
+from fastnn._trees import Tree
+from fastnn.optim.clip import clip_grad_norm_, clip_grad_value_
+from fastnn.optim.optimizer import Optimizer as FusedOptimizer
+from fastnn.training.batches import Batch
 from fastnn.training.debugging import explain_gradients, explain_loss
 from fastnn.training.losses import batch_loss
 from fastnn.training.protocols import Training
 
 
-def forward_backward(trainer: Training, batches: Batches, number: int) -> tuple[float, Array, Batch]:
-    """Gather a batch, run it forward and backward, and return its mean loss, the logits and the batch.
+def forward_backward(trainer: Training, batch: Batch) -> tuple[float, Tree]:
+    """Run a batch forward and backward, and return its mean loss and the model's result.
 
     The gradients are the batch's part of the mean over its window; they are added to those of the window's earlier
     batches.
     """
     state = trainer.state
-    started = time.perf_counter()
-    batch = batches.take(number)
-    gathered, state.inputs = time.perf_counter(), batch.x
-    logits, backward = trainer.model(batch.x)
-    loss, dlogits = batch_loss(trainer.loss, logits, batch)
+    state.inputs, started = batch.x, time.perf_counter()
+    outputs, backward = trainer.model(batch.x)
+    loss, gradient = batch_loss(trainer.criterion, outputs, batch)
     forward = time.perf_counter()
     if trainer.detect_nan and batch.weight and not math.isfinite(loss):
         explain_loss(trainer.model, batch.x, loss, state.step)
     if batch.begins:
         trainer.optimizer.zero_grad()
-    backward(dlogits, input_grad=False)
+    backward(gradient, input_grad=False)
     done = time.perf_counter()
-    state.times = (started, gathered, forward, done, done)
-    return loss, logits, batch
+    state.times = (state.times[0], started, forward, done, done)
+    return loss, outputs
+
+
+class Clipping:
+    """How gradients are clipped at every step.
+
+    Args:
+        limit: the largest norm or magnitude; None or 0 for none.
+        algorithm: "norm" or "value".
+
+    Raises:
+        TypeError, ValueError: the limit is not a finite number >= 0, or the algorithm is another.
+    """
+
+    def __init__(self, limit: float | None, algorithm: str) -> None:
+        if algorithm not in ("norm", "value"):
+            raise ValueError(f"gradient_clip_algorithm: got {algorithm!r}, want 'norm' or 'value'")
+        self.limit = None if limit is None else not_negative("gradient_clip_val", limit) or None
+        self.by_value = algorithm == "value"
+
+    def apply(self, trainer: Training) -> bool:
+        """Clip the gradients, unless the optimizer does so itself; return whether their norm allows a step."""
+        if self.limit is None or (isinstance(trainer.optimizer, FusedOptimizer) and not self.by_value):
+            return True
+        if self.by_value:
+            clip_grad_value_(trainer.model.parameters(), self.limit)
+            return True
+        return math.isfinite(clip_grad_norm_(trainer.model.parameters(), self.limit))
+
+
+@contextmanager
+def clipped(trainer: Training) -> Iterator[None]:
+    """Let an optimizer of this package clip the norm within its own pass inside the block."""
+    optimizer, clipping = trainer.optimizer, trainer.clipping
+    if clipping.limit is None or clipping.by_value or not isinstance(optimizer, FusedOptimizer):
+        yield
+        return
+    before, optimizer.clip_grad_norm = optimizer.clip_grad_norm, clipping.limit
+    try:
+        yield
+    finally:
+        optimizer.clip_grad_norm = before
 
 
 def update(trainer: Training) -> None:
     """Clip the gradients of a whole window and step the optimizer; skip the step if their norm is not finite."""
     if trainer.detect_nan:
         explain_gradients(trainer.model, trainer.state.step)
-    limit = trainer.clip_norm
-    if limit is None or math.isfinite(clip_grad_norm_(trainer.model.parameters(), limit)):
+    if trainer.clipping.apply(trainer):
         trainer.optimizer.step()

@@ -1,44 +1,48 @@
 """The `Trainer`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from fastnn._checks import not_negative, positive_integer
-from fastnn._types import Array
-from fastnn.functional.softmax import softmax
+from fastnn._checks import positive_integer
+from fastnn.data.source import Source, as_source
+from fastnn.metrics.base import Function, Metric
 from fastnn.nn.module import Module
-from fastnn.optim.optimizer import Optimizer as FusedOptimizer
 from fastnn.random.generator import Generator
 from fastnn.training import checks, lr_finder, resuming
-from fastnn.training.callbacks.base import Callback, StopTraining
-from fastnn.training.checks import Data
-from fastnn.training.evaluation import in_mode, measure, run_batches
-from fastnn.training.fitting import check_classes, check_least_batch, prepare
+from fastnn.training.callbacks.base import Callback
+from fastnn.training.evaluation import measure
+from fastnn.training.fitting import Data, DataOptions, check_first, converter, first_samples, prepare
 from fastnn.training.history import History
-from fastnn.training.loop import Loop
-from fastnn.training.losses import Loss
-from fastnn.training.metrics import Meter, Metric, named
+from fastnn.training.loop import Limits
+from fastnn.training.losses import as_loss
+from fastnn.training.metrics import Meter, of_trainer
 from fastnn.training.protocols import Optimizer, Scheduler
-from fastnn.training.schedule import check_schedule, one_cycle
+from fastnn.training.running import predict, probabilities_of, run, run_one_cycle
 from fastnn.training.state import LoopState
+from fastnn.training.step import Clipping
 
 
 class Trainer:
-    """Trains a model on arrays in memory.
+    """Trains a model.
 
     Args:
         model: (N, ...) -> logits (N, C), or another result that the loss accepts.
-        loss: (logits, labels) -> (loss averaged over the batch, dlogits).
+        loss: (outputs, targets) -> (loss averaged over the batch, gradient with respect to the outputs), such as
+            `fastnn.nn.CrossEntropyLoss()`; or a dict or tuple of losses, for a model that returns one of outputs.
         optimizer: an optimizer of the model's parameters.
-        scheduler: stepped after every optimizer step; `ReduceLROnPlateau` after every epoch, with val_loss if there is
-            validation data, else with loss.
-        metrics: "accuracy", functions (logits, labels) -> mean over the batch, or both.
+        scheduler: stepped after every optimizer step; `ReduceLROnPlateau` after every epoch, with `monitor`.
+        metrics: names, see `fastnn.metrics`; metrics; functions (outputs, targets) -> a number over all samples, those
+        of
+            scikit-learn among them; for several losses a dict of these. "auto" is the accuracy where the loss is one of
+            classes, else nothing.
         callbacks: called in this order at every hook; those that set `runs_last` are called after the others.
-        gradient_clip_val: limits the norm of all gradients at every step. If the optimizer is one of this package, it
-            clips within its own pass: `clip_grad_norm` is set. No step is made if the norm is NaN or infinite.
+        gradient_clip_val: limits the norm of all gradients at every step; None or 0 does not. An optimizer of this
+            package clips within its own pass. No step is made if the norm is NaN or infinite.
         accumulate_grad_batches: batches of one optimizer step; the gradient is the mean over all their samples.
         val_check_interval: also validate within an epoch, after this number of batches or this fraction of the epoch.
         seed: seed of the order of samples, together with the number of the epoch; by default the seed given to
@@ -47,8 +51,11 @@ class Trainer:
             every optimizer "step".
         detect_nan: check every loss and gradient, and raise FloatingPointError if one is NaN or infinite; the message
             names the step and the first layer. This costs a pass over the gradients.
-
-    All arguments except gradient_clip_val are also attributes.
+        loss_weights: the factor of each of several losses, as a dict or tuple like them; None for ones.
+        gradient_clip_algorithm: "value" limits every element of the gradients to [-gradient_clip_val,
+            gradient_clip_val], and not their "norm".
+        monitor: what `ReduceLROnPlateau` gets, one of the names in the history; by default "val_loss" if there is
+            validation data, else "loss".
 
     Raises:
         TypeError, ValueError: an argument is invalid, or the scheduler belongs to another optimizer.
@@ -57,10 +64,10 @@ class Trainer:
     def __init__(
         self,
         model: Module,
-        loss: Loss,
+        loss: Any,
         optimizer: Optimizer,
         scheduler: Scheduler | None = None,
-        metrics: Iterable[str | Metric] = ("accuracy",),
+        metrics: str | Iterable[str | Metric | Function] | Mapping[Any, Any] | None = "auto",
         callbacks: Iterable[Callback] = (),
         gradient_clip_val: float | None = None,
         accumulate_grad_batches: int = 1,
@@ -69,9 +76,13 @@ class Trainer:
         *,
         scheduler_interval: Literal["step", "epoch"] = "step",
         detect_nan: bool = False,
+        loss_weights: Any = None,
+        gradient_clip_algorithm: Literal["norm", "value"] = "norm",
+        monitor: str | None = None,
     ) -> None:
-        self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
-        self.metrics = named(metrics)
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self._loss_weights, self.loss = loss_weights, loss
+        self.metrics = metrics
         self.callbacks = checks.checked_callbacks(callbacks)
         self.accumulate_grad_batches = positive_integer("accumulate_grad_batches", accumulate_grad_batches)
         interval = checks.validation_interval(val_check_interval, 1)
@@ -80,52 +91,42 @@ class Trainer:
         )
         self.seed = None if seed is None else Generator(seed).seed
         self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
-        self.detect_nan = detect_nan
+        self.detect_nan, self.monitor = detect_nan, monitor
         checks.check_parts(model, optimizer, scheduler, scheduler_interval)
-        self.clip_norm = None if gradient_clip_val is None else not_negative("gradient_clip_val", gradient_clip_val)
-        if self.clip_norm is not None and isinstance(optimizer, FusedOptimizer):
-            optimizer.clip_grad_norm, self.clip_norm = self.clip_norm, None
+        self.clipping = Clipping(gradient_clip_val, gradient_clip_algorithm)
         self.state = LoopState(Meter(self.metrics))
 
     @property
-    def epoch(self) -> int:
-        """The current or last epoch, counted from 1 over the trainer's life; 0 before the first."""
-        return self.state.epoch
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics by name; new ones may be set between fits."""
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Any) -> None:
+        self._metrics = of_trainer(metrics, self.criterion)
+        self.metrics_are_auto = isinstance(metrics, str) and metrics == "auto"
 
     @property
-    def epochs(self) -> int:
-        """The last epoch of the current fit."""
-        return self.state.epochs
+    def loss(self) -> Any:
+        """The loss, as given; a new one may be set between fits."""
+        return self._loss
 
-    @property
-    def batch(self) -> int:
-        """Finished batches of the current epoch; 0 between epochs."""
-        return self.state.batch
+    @loss.setter
+    def loss(self, loss: Any) -> None:
+        self.criterion = as_loss(loss, self._loss_weights)
+        self._loss = loss
 
-    @property
-    def batches(self) -> int:
-        """Batches of an epoch of the current fit."""
-        return self.state.batches
-
-    @property
-    def ahead(self) -> int:
-        """Batches of the current fit that are still to do."""
-        return self.state.ahead
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps done."""
-        return self.state.step
-
-    @property
-    def history(self) -> History:
-        """The recorded values, by epoch, step and validation."""
-        return self.state.history
-
-    @property
-    def logs(self) -> dict[str, float]:
-        """The newest record: loss and metrics so far during an epoch, the whole record at its end."""
-        return self.state.logs
+    epoch = property(attrgetter("state.epoch"), doc="The current or last epoch, counted from 1; 0 before the first.")
+    epochs = property(attrgetter("state.epochs"), doc="The last epoch of the current fit.")
+    batch = property(attrgetter("state.batch"), doc="Finished batches of the current epoch; 0 between epochs.")
+    batches = property(attrgetter("state.batches"), doc="Batches of an epoch of the fit; None if it is not known.")
+    ahead = property(attrgetter("state.ahead"), doc="Batches of the fit that are still to do; None if not known.")
+    step = property(attrgetter("state.step"), doc="Optimizer steps done.")
+    history = property(attrgetter("state.history"), doc="The recorded values, by epoch, step and validation.")
+    logs = property(
+        attrgetter("state.logs"),
+        doc="The newest record: loss and metrics so far during an epoch, the whole record at its end.",
+    )
 
     @property
     def monitors(self) -> list[str]:
@@ -133,110 +134,114 @@ class Trainer:
         names = ["loss", *self.metrics]
         return names + [f"val_{name}" for name in names] if self.state.validates else names
 
-    @property
-    def stopped(self) -> str | None:
-        """The reason why the current or last fit ended early, else None."""
-        return self.state.stopped
-
-    @property
-    def resumed(self) -> bool:
-        """Whether the current fit continues from a checkpoint."""
-        return self.state.resumed
-
-    @property
-    def has_stepped(self) -> bool:
-        """Whether the last batch ended a window of accumulation, so that the optimizer has stepped."""
-        return self.state.has_stepped
-
-    @property
-    def inputs(self) -> Array:
-        """x of the last batch; the next batch uses the same memory."""
-        return self.state.inputs
-
-    @property
-    def times(self) -> tuple[float, ...]:
-        """`time.perf_counter` for the last batch: at its start, and after gathering, forward, backward and update."""
-        return self.state.times
+    stopped = property(attrgetter("state.stopped"), doc="Why the current or last fit ended early, else None.")
+    resumed = property(attrgetter("state.resumed"), doc="Whether the current fit continues from a checkpoint.")
+    has_stepped = property(
+        attrgetter("state.has_stepped"),
+        doc="Whether the last batch ended a window of accumulation, so that the optimizer has stepped.",
+    )
+    inputs = property(attrgetter("state.inputs"), doc="x of the last batch; the next batch uses the same memory.")
+    times = property(
+        attrgetter("state.times"),
+        doc="`time.perf_counter` for the last batch: at its start, and after gathering, forward, backward and update.",
+    )
 
     def fit(
         self,
-        train: Data,
-        validation: Data | None = None,
-        epochs: int = 1,
+        train: Any,
+        validation: Any = None,
+        epochs: int | None = 1,
         batch_size: int = 32,
         sample_weight: Any = None,
         class_weight: Any = None,
         verbose: Literal["auto"] | bool = "auto",
         resume: str | Path | None = None,
+        *,
+        max_steps: int | None = None,
+        max_time: float | timedelta | None = None,
+        **data: Unpack[DataOptions],
     ) -> History:
         """Train, in another order every epoch, and return `history`. A second call continues where the first ended.
 
+        Ctrl-C ends the training like `StopTraining`: `stopped` is "KeyboardInterrupt", the best weights are put back if
+        a callback keeps them, and the history is returned.
+
         Args:
-            train: (x, y): x (N, ...) float32 or float64; y (N,) integers, or (N, ...) targets that the loss takes.
-            validation: (x, y) to evaluate after every epoch.
-            epochs: number of epochs.
+            train: (x, y), or (x, y, sample_weight); an object with `len` that gives samples for an array of indices by
+                `take(index)` or `[index]`; or an iterable of batches, such as a list, a DataLoader of PyTorch, or a
+                function that returns an iterator. x and y are arrays (N, ...), memory-mapped ones too, or tuples or
+                dicts of arrays for several inputs and targets. Integers are passed on as they are; floats of another
+                type than the model's are converted batch by batch.
+            validation: data of the same kinds, to evaluate after every epoch.
+            epochs: number of epochs; None for no limit, with max_steps or max_time.
             batch_size: samples of a batch; the last batch of an epoch has the remaining ones.
             sample_weight: (N,), the weight of each sample in the mean of the loss; the metrics are not weighted.
-            class_weight: the weight of each class: {label: weight}, or an array (C,).
+            class_weight: the weight of each class: {label: weight}, an array (C,), or "balanced".
             verbose: print a line per epoch, and show a bar on a terminal if tqdm is installed; False is silent.
             resume: a checkpoint of `ModelCheckpoint`, a directory of them, or "latest" for that callback's own
                 directory. Training continues from there with the same bits, or starts anew if a directory has none. All
-                arguments must be those of the interrupted fit; a warning names a layer or loss with other options.
+                arguments must be those of the interrupted fit; a warning names a layer or loss with other options. An
+                iterable of batches continues by its `load_state_dict` if it has one, else the first batches are read
+                and skipped.
+            max_steps: end after this many optimizer steps of this fit.
+            max_time: end after the first step beyond this many seconds, or this `datetime.timedelta`.
+            data: shuffle=False keeps the order of samples; drop_last=True leaves out a short last batch; sampler
+            decides
+                the order, see `fastnn.data.WeightedRandomSampler`; transform(x, y, generator) -> (x, y) changes every
+                training batch; validation_batch_size, by default batch_size.
 
         Raises:
-            TypeError: train or validation are not such arrays, or the loss cannot weight samples.
+            TypeError: train or validation are not such data.
             ValueError: there are no samples, lengths of x and y differ, data has NaN or infinity, epochs or batch_size
-                is not positive, the scheduler ends before the training, the model raises for a batch in training mode,
-                or the model is not the checkpoint's. Nothing has then been changed.
+                is not positive, the scheduler ends before the training, the loss cannot have such targets, a metric
+                does not fit them, or the model is not the checkpoint's. What is refused before the first step has
+                changed nothing.
             IndexError: a label is outside the classes.
             CheckpointError: the file to resume from is damaged, or not a checkpoint.
             OSError: it cannot be read.
         """
-        fit = prepare(self, train, validation, batch_size, sample_weight, class_weight)
-        epochs = positive_integer("epochs", epochs)
-        checks.check_choices(verbose, resume)
-        state, loop = self.state, Loop(self, fit, verbose)
-        with in_mode(self.model, training=True):
-            try:
-                with resuming.all_or_nothing(self) as before:
-                    loop.begin()
-                    state.resumed = resume is not None and resuming.resume(self, resume, before)
-                    state.epochs = state.first_epoch + epochs
-                    check_schedule(self)
-                    loop.call("on_fit_start")
-                    check_least_batch(self.model, fit.batches.x, fit.batch_size)
-                if state.resumed:
-                    self.model.zero_grad()
-                loop.run()
-            except StopTraining:
-                pass
-            loop.call("on_fit_end")
-        return self.history
+        given = Data(train, validation, batch_size, sample_weight, class_weight, **data)
+        return run(self, given, Limits.of(epochs, max_steps, max_time), verbose, resume)
 
-    def fit_one_cycle(self, train: Data, validation: Data | None = None, epochs: int = 1, max_lr: float | None = None,
-                      batch_size: int = 32, **options: Any) -> History:  # fmt: skip
+    def fit_one_cycle(
+        self,
+        train: Any,
+        validation: Any = None,
+        epochs: int = 1,
+        max_lr: float | Sequence[float] | None = None,
+        batch_size: int = 32,
+        **options: Any,
+    ) -> History:
         """Run `fit` with a `OneCycleLR` over all its steps instead of the scheduler, which is restored afterwards.
 
         Args:
-            max_lr: the largest learning rate of the cycle; None takes the "valley" that `lr_find` suggests.
+            max_lr: the largest learning rate of the cycle, for the first parameter group; the others keep their
+                proportions to it. A sequence has a rate for each group. None takes the "valley" that `lr_find`
+                suggests.
 
         The other arguments, the result and the errors are those of `fit`.
         """
-        epochs = positive_integer("epochs", epochs)
-        weights = options.get("sample_weight"), options.get("class_weight")
-        fit = prepare(self, train, validation, batch_size, *weights)
-        if max_lr is None:
-            max_lr = lr_finder.valley(self.lr_find(train, batch_size=batch_size))
-        with one_cycle(self, max_lr, epochs * fit.batches.windows):
-            return self.fit(train, validation, epochs, batch_size, **options)
+        return run_one_cycle(self, train, validation, epochs, max_lr, batch_size, options)
 
-    def lr_find(self, train: Data, start_lr: float = 1e-7, end_lr: float = 10.0, num_it: int = 100,
-                batch_size: int = 32) -> lr_finder.LRFinder:  # fmt: skip
+    def lr_find(
+        self,
+        train: Any,
+        start_lr: float = 1e-7,
+        end_lr: float = 10.0,
+        num_it: int = 100,
+        batch_size: int = 32,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        **data: Unpack[DataOptions],
+    ) -> lr_finder.LRFinder:
         """Train for up to `num_it` steps while the learning rate grows from start_lr to end_lr; see `LRFinder`.
 
-        Model, optimizer and generators are restored afterwards, even if the loss diverges or the test is interrupted.
+        The rates are those of the first parameter group; the others keep their proportions to it. What `Freeze` freezes
+        stays frozen. Model, optimizer and generators are restored afterwards, even if the loss diverges or the test is
+        interrupted. The data arguments are those of `fit`.
         """
-        return lr_finder.lr_find(self, prepare(self, train, batch_size=batch_size), start_lr, end_lr, num_it)
+        fit = prepare(self, Data(train, None, batch_size, sample_weight, class_weight, **data))
+        return lr_finder.lr_find(self, fit, start_lr, end_lr, num_it)
 
     def capture(self) -> dict[str, Any]:
         """Return the state of the whole training between two optimizer steps, for `fastnn.training.save_checkpoint`.
@@ -253,20 +258,41 @@ class Trainer:
         """
         resuming.restore(self, state)
 
-    def evaluate(self, data: Data, batch_size: int = 1024) -> dict[str, float]:
+    def evaluate(self, data: Any, batch_size: int = 1024) -> dict[str, float]:
         """Return loss and metrics on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
-        data = checks.checked("data", data)
         batch_size = positive_integer("batch_size", batch_size)
-        check_classes("data", self.model, self.loss, data)
-        return measure(self.model, self.loss, self.metrics, data, batch_size)
+        source = self.check("data", data, batch_size)
+        return measure(self.model, self.criterion, self.metrics, source, batch_size, converter(self.model))
 
-    def predict(self, x: Array, batch_size: int = 1024) -> Array:
-        """Return the logits of x, (N, C), in evaluation mode; errors as in `fit`, but x may contain NaN."""
-        checks.check_samples("x", x)
-        batch_size = positive_integer("batch_size", batch_size)
-        with in_mode(self.model, training=False):
-            return np.concatenate([logits for _, logits in run_batches(self.model, x, batch_size)])
+    def check(self, name: str, data: Any, batch_size: int = 1024) -> Source:
+        """Raise what `evaluate` would raise for these data, and return their source; `name` is their name in
+        messages."""
+        source = as_source(name, data)
+        first = first_samples(source, batch_size)
+        check_first(self, name, first, source, converter(self.model))
+        return source
 
-    def predict_proba(self, x: Array, batch_size: int = 1024) -> Array:
-        """Return the probability of every class, (N, C): the softmax of `predict`."""
-        return softmax(self.predict(x, batch_size))
+    def predict(self, x: Any, batch_size: int = 1024) -> Any:
+        """Return the model's result for x, such as logits (N, C), in evaluation mode.
+
+        Args:
+            x: an array, or a tuple or dict of arrays, as for `fit`; it may contain NaN.
+            batch_size: samples that are computed at a time.
+
+        Returns:
+            An array, or a tuple or dict of arrays if the model returns one.
+        """
+        return predict(self.model, x, positive_integer("batch_size", batch_size))
+
+    def predict_proba(self, x: Any, batch_size: int = 1024) -> Any:
+        """Return probabilities, from the result of `predict`.
+
+        Returns:
+            The softmax over the last axis of logits of at least two classes. For a loss of single logits, such as
+            `BCEWithLogitsLoss`: (N, 2), the probabilities of 0 and 1, for one logit per sample; or the probability of
+            each of several logits, (N, K).
+
+        Raises:
+            ValueError: the loss is for regression, or the model has one column and a loss that names no task.
+        """
+        return probabilities_of(self.criterion, self.predict(x, batch_size))

@@ -151,6 +151,8 @@ struct Calls : Arrays<T> {
   int mse_loss() { return c.mse_loss(x(0), d(0, 1), x(1), x(2), size, 0.5); }
   int l1_loss() { return c.l1_loss(x(0), d(0, 1), x(1), x(2), size, 0.5); }
   int huber_loss() { return c.huber_loss(x(0), d(0, 1), x(1), x(2), size, 0.6, 0.5); }
+  int smooth_l1_loss() { return c.smooth_l1_loss(x(0), d(0, 1), x(1), x(2), size, 0.6, 0.5); }
+  int gaussian_nll_loss() { return c.gaussian_nll_loss(x(0), x(3), d(0, 1), x(1), x(2), x(4), size, 0.01, 1, 0.5); }
   int binary_cross_entropy_with_logits() { return c.binary_cross_entropy_with_logits(x(0), d(0, 1), x(1), x(2), x(3), x(4), size, 0.5); }
   int kl_div() {
     return c.kl_div(x(0), d(0, 1), x(1), x(2), size, 0, 0.5) | c.kl_div(x(3), d(1, 1), x(1), x(2), size, 1, 0.5);

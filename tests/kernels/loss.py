@@ -31,13 +31,13 @@ def _probabilities(weighted: bool, shape: Shape, dtype: Any, rng: np.random.Gene
 
 
 def _run(name: str, options: dict[str, Any], a: Arrays, out: Array) -> Arrays:
-    loss, gradient = getattr(F, name)(**a, **options, out=out)
-    return {"gradient": gradient, "loss": loss}
+    loss, gradient, *others = getattr(F, name)(**a, **options, out=out)
+    return {"gradient": gradient, "loss": loss, **dict(zip(("dvar",), others, strict=False))}
 
 
 def _reference(name: str, options: dict[str, Any], a: Arrays) -> Arrays:
-    loss, gradient = getattr(reference, name)(**a, **options)
-    return {"gradient": gradient, "loss": loss}
+    loss, gradient, *others = getattr(reference, name)(**a, **options)
+    return {"gradient": gradient, "loss": loss, **dict(zip(("dvar",), others, strict=False))}
 
 
 def _kernel(name: str, shapes: Any, inputs: Any, bound: float, in_place: str, **options: Any) -> Kernel:
@@ -78,16 +78,37 @@ def _weighted(shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
     return a
 
 
+def _normal(shape: Shape, dtype: Any, rng: np.random.Generator) -> Arrays:
+    return _pair("real", shape, dtype, rng) | {"var": rng.uniform(0, 2, shape).astype(dtype)}
+
+
 _BCE = "binary_cross_entropy_with_logits"
 ELEMENTS = {
     "mse_loss": _kernel("mse_loss", FLAT, partial(_pair, "real"), 2, "input"),
     "mse_loss-sum": _kernel("mse_loss", FLAT, partial(_pair, "real"), 2, "input", reduction="sum"),
     "l1_loss": _kernel("l1_loss", FLAT, partial(_pair, "real"), 1, "input"),
     "huber_loss": _kernel("huber_loss", FLAT, partial(_pair, "real"), 2, "input", delta=0.75),
+    "smooth_l1_loss": _kernel("smooth_l1_loss", FLAT, partial(_pair, "real"), 2, "input", beta=0.75),
+    "smooth_l1_loss-0": _kernel("smooth_l1_loss", FLAT, partial(_pair, "real"), 1, "input", beta=0),
+    "gaussian_nll_loss": _kernel("gaussian_nll_loss", FLAT, _normal, 3, "input", eps=0.125),
     _BCE: _kernel(_BCE, FLAT, partial(_pair, "unit"), 4, "input", reduction="sum"),
     f"{_BCE}-weight": _kernel(_BCE, (*ROWS, (LARGE, 3)), _weighted, 4, "input"),
     "kl_div": _kernel("kl_div", FLAT, partial(_pair, "unit"), 3, "input", reduction="batchmean"),
     "kl_div-log": _kernel("kl_div", FLAT, partial(_pair, "log"), 3, "input", log_target=True),
+}
+ELEMENTS |= {
+    f"{name}-none": _kernel(name.split("-")[0], shapes, inputs, bound, "input", reduction="none", **options)
+    for name, shapes, inputs, bound, options in (
+        ("mse_loss", FLAT, partial(_pair, "real"), 2, {}),
+        ("l1_loss", FLAT, partial(_pair, "real"), 1, {}),
+        ("huber_loss", FLAT, partial(_pair, "real"), 2, {"delta": 0.75}),
+        ("smooth_l1_loss", FLAT, partial(_pair, "real"), 2, {"beta": 0.75}),
+        ("gaussian_nll_loss", FLAT, _normal, 3, {"full": True, "eps": 0.125}),
+        (_BCE, FLAT, partial(_pair, "unit"), 4, {}),
+        (f"{_BCE}-weight", (*ROWS[::5], (LARGE, 3)), _weighted, 4, {}),
+        ("kl_div", FLAT, partial(_pair, "unit"), 3, {}),
+        ("kl_div-log", FLAT, partial(_pair, "log"), 3, {"log_target": True}),
+    )
 }
 
 KERNELS = CLASSES | ELEMENTS
@@ -121,8 +142,11 @@ CALLS: dict[str, Call] = {
     ),
     **{
         f.__name__: Call(f, {"input": X, "target": X, "out": X}, ("out",), ("out",), ("input",))
-        for f in (F.mse_loss, F.l1_loss, F.huber_loss, F.kl_div)
+        for f in (F.mse_loss, F.l1_loss, F.huber_loss, F.smooth_l1_loss, F.kl_div)
     },
+    "gaussian_nll_loss": Call(
+        F.gaussian_nll_loss, {"input": X, "target": X, "var": X, "out": X}, ("out",), ("out",), ("input",)
+    ),
 }
 LABELS = np.array([3, 0, -1, 6, 1])
 
@@ -191,6 +215,19 @@ def _c_binary_cross_entropy_with_logits(c: Any, a: Any) -> Any:
     return got, want
 
 
+def _c_gaussian_nll_loss(c: Any, a: Any) -> Any:
+    n = THREE_BLOCKS
+    x, t, v, got, want = a(n), a(n), np.abs(a(n)), [], []
+    for full in (0, 1):
+        d, dvar, loss = a(n), a(n), np.empty(1)
+        c.gaussian_nll_loss(d, dvar, loss, x, t, v, n, 0.5, full, 1 / n)
+        value, *gradients = F.gaussian_nll_loss(x, t, v, bool(full), 0.5)
+        np.testing.assert_allclose(loss, value, rtol=1e-15)
+        got += [d, dvar]
+        want += gradients
+    return got, want
+
+
 C_CASES = {
     "softmax_cross_entropy": _c_softmax_cross_entropy,
     "softmax_cross_entropy_soft": _c_softmax_cross_entropy_soft,
@@ -198,6 +235,8 @@ C_CASES = {
     "mse_loss": _c_by_element("mse_loss", ((), {})),
     "l1_loss": _c_by_element("l1_loss", ((), {})),
     "huber_loss": _c_by_element("huber_loss", ((0.5,), {"delta": 0.5}), ((1.0,), {})),
+    "smooth_l1_loss": _c_by_element("smooth_l1_loss", ((0.5,), {"beta": 0.5}), ((0.0,), {"beta": 0.0})),
+    "gaussian_nll_loss": _c_gaussian_nll_loss,
     "kl_div": _c_by_element("kl_div", ((1,), {"log_target": True}), ((0,), {})),
     "binary_cross_entropy_with_logits": _c_binary_cross_entropy_with_logits,
 }
@@ -205,11 +244,13 @@ C_CASES = {
 SIGNATURES = (
     "binary_cross_entropy_with_logits(input, target, weight=None, reduction='mean', pos_weight=None, *, "
     "out=None, return_count=False)",
+    "gaussian_nll_loss(input, target, var, full=False, eps=1e-06, reduction='mean', *, out=None, return_count=False)",
     "huber_loss(input, target, reduction='mean', delta=1.0, *, out=None, return_count=False)",
     "kl_div(input, target, reduction='mean', log_target=False, *, out=None, return_count=False)",
     "l1_loss(input, target, reduction='mean', *, out=None, return_count=False)",
     "mse_loss(input, target, reduction='mean', *, out=None, return_count=False)",
     "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean', *, out=None, return_count=False)",
+    "smooth_l1_loss(input, target, reduction='mean', beta=1.0, *, out=None, return_count=False)",
     "softmax_cross_entropy(logits, labels, weight=None, ignore_index=-100, reduction='mean', "
     "label_smoothing=0.0, *, out=None, return_count=False)",
 )

@@ -57,27 +57,49 @@ def nll_loss(
     return _reduced(losses, gradient, divisor if reduction == "mean" else 1.0)
 
 
-def _divisor(x: Array, reduction: str) -> float:
-    return {"mean": float(x.size), "sum": 1.0, "batchmean": float(len(x)) if x.ndim else 1.0}[reduction]
+def _of_elements(losses: Float64, gradient: Float64, reduction: str) -> Pair:
+    if reduction == "none":
+        return losses, gradient
+    samples = float(len(losses)) if losses.ndim else 1.0
+    return _reduced(losses, gradient, {"mean": float(losses.size), "sum": 1.0, "batchmean": samples}[reduction])
 
 
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Pair:
     """The squared difference."""
     d = wide(input) - wide(target)
-    return _reduced(d**2, 2 * d, _divisor(d, reduction))
+    return _of_elements(d**2, 2 * d, reduction)
 
 
 def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Pair:
     """The absolute difference."""
     d = wide(input) - wide(target)
-    return _reduced(np.abs(d), np.sign(d), _divisor(d, reduction))
+    return _of_elements(np.abs(d), np.sign(d), reduction)
 
 
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Pair:
     """Quadratic up to delta, then linear."""
     d = wide(input) - wide(target)
     losses = np.where(np.abs(d) < delta, d**2 / 2, delta * (np.abs(d) - delta / 2))
-    return _reduced(losses, np.clip(d, -delta, delta), _divisor(d, reduction))
+    return _of_elements(losses, np.clip(d, -delta, delta), reduction)
+
+
+def smooth_l1_loss(input: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Pair:
+    """Quadratic up to beta, then the absolute difference minus beta / 2."""
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    d = wide(input) - wide(target)
+    losses = np.where(np.abs(d) < beta, d**2 / (2 * beta), np.abs(d) - beta / 2)
+    return _of_elements(losses, np.clip(d / beta, -1, 1), reduction)
+
+
+def gaussian_nll_loss(
+    input: Array, target: Array, var: Array, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> tuple[Float64, Float64, Float64]:
+    """(ln v + d^2 / v) / 2, v = max(var, eps), and ln(2 pi) / 2 if `full`; the gradients with respect to d and v."""
+    d, v = wide(input) - wide(target), np.maximum(wide(var), eps)
+    losses = 0.5 * (np.log(v) + d**2 / v) + (0.5 * np.log(2 * np.pi) if full else 0.0)
+    loss, dinput = _of_elements(losses, d / v, reduction)
+    return loss, dinput, _of_elements(losses, 0.5 * (1 / v - (d / v) ** 2), reduction)[1]
 
 
 def binary_cross_entropy_with_logits(
@@ -93,7 +115,7 @@ def binary_cross_entropy_with_logits(
     with np.errstate(invalid="ignore", over="ignore"):
         losses = w * (p * t * np.logaddexp(0, -x) + (1 - t) * np.logaddexp(0, x))
         gradient = w * ((1 - t) / (1 + np.exp(-x)) - p * t / (1 + np.exp(x)))
-    return _reduced(losses, gradient, _divisor(x, reduction))
+    return _of_elements(losses, gradient, reduction)
 
 
 def kl_div(input: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Pair:
@@ -102,4 +124,4 @@ def kl_div(input: Array, target: Array, reduction: str = "mean", log_target: boo
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         q, log_q = (np.exp(t), t) if log_target else (t, np.log(t))
         losses = np.where(q == 0, np.where(np.isnan(x), x, 0), q * (log_q - x))
-    return _reduced(losses, -q, _divisor(x, reduction))
+    return _of_elements(losses, -q, reduction)

@@ -24,14 +24,30 @@ struct ClassLossArgs {
 template <class T>
 struct LossArgs {
   T* dinput;            // may be input
-  double* partial;      // one sum for each block of kBlockElements
+  T* losses;            // the loss of each element; null for reductions
+  double* partial;      // one sum for each block of kBlockElements; null if there are losses
   const T* input;
   const T* target;
   const T* weight;      // only for binary cross-entropy: both weights or none
   const T* pos_weight;
   Index size, weight_period, pos_weight_period;
-  double scale, delta;
+  double scale, delta;  // delta is beta for smooth_l1_loss
   bool log_target;
+};
+
+// Negative log-likelihood of a normal distribution with mean `input` and variance `var`.
+template <class T>
+struct GaussianLossArgs {
+  T* dinput;            // may be input
+  T* dvar;              // may be var
+  T* losses;            // as in LossArgs
+  double* partial;
+  const T* input;
+  const T* target;
+  const T* var;
+  Index size;
+  double scale, eps;
+  bool full;
 };
 
 }  // namespace fastnn

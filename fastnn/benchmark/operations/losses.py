@@ -197,6 +197,50 @@ def huber_loss(n: int, torch: Any) -> Case:
     return Case(n, (0, 1, 2), sides, close)
 
 
+@operation("smooth_l1_loss")
+def smooth_l1_loss(n: int, torch: Any) -> Case:
+    """The square of the difference, and linear from 1/2 on."""
+    x, target = normal_array(n), normal_array(n, seed=1)
+
+    def numpy_side() -> tuple[Any, AnyArray]:
+        d: AnyArray = x - target
+        g = np.clip(2 * d, -1, 1)
+        d -= g / 4
+        loss = np.vdot(d, g) / n
+        g *= np.float32(1 / n)
+        return loss, g
+
+    sides: dict[str, Side] = {"fastnn": lambda: F.smooth_l1_loss(x, target, beta=0.5), "numpy": numpy_side}
+    if torch is not None:
+        sides["torch"] = _torch_loss(torch, partial(torch.nn.functional.smooth_l1_loss, beta=0.5), x, target)
+    return Case(n, (0, 1, 2), sides, close)
+
+
+@operation("gaussian_nll_loss")
+def gaussian_nll_loss(n: int, torch: Any) -> Case:
+    """Means and variances, one for each target."""
+    x, target = normal_array(n), normal_array(n, seed=1)
+    var = np.random.default_rng(2).random(n, dtype=np.float32) + np.float32(0.5)
+
+    def numpy_side() -> tuple[Any, AnyArray, AnyArray]:
+        inverse = 1 / np.maximum(var, np.float32(1e-6))
+        d = (x - target) * inverse
+        loss = (np.vdot(d, d / inverse) - np.log(inverse).sum(dtype=float)) / (2 * n)
+        return loss, d * np.float32(1 / n), (inverse - d * d) * np.float32(0.5 / n)
+
+    sides: dict[str, Side] = {"fastnn": lambda: F.gaussian_nll_loss(x, target, var), "numpy": numpy_side}
+    if torch is not None:
+        leaves = [torch.from_numpy(a).requires_grad_() for a in (x, var)]
+        targets = torch.from_numpy(target)
+
+        def torch_side() -> object:
+            loss = torch.nn.functional.gaussian_nll_loss(leaves[0], targets, leaves[1])
+            return loss.detach(), *torch.autograd.grad(loss, leaves)
+
+        sides["torch"] = torch_side
+    return Case(n, (0, 2, 3), sides, close)
+
+
 @operation("binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(n: int, torch: Any) -> Case:
     """Targets in [0, 1)."""

@@ -31,7 +31,8 @@ OPTIMIZERS = {name: item for name in optim.__all__ if isinstance(item := getattr
               and issubclass(item, optim.Optimizer) and item is not optim.Optimizer}  # fmt: skip
 SCHEDULERS = {name: item for name in lr_scheduler.__all__ if not inspect.isabstract(item := getattr(lr_scheduler, name))
               and is_complete(item, "optimizer")}  # fmt: skip
-LOSSES = {name: item for name in nn.__all__ if name.endswith("Loss") and is_complete(item := getattr(nn, name))}
+LOSSES = {name: item for name in nn.__all__ if name.endswith("Loss") and is_complete(item := getattr(nn, name))
+          and getattr(item, "task", "") == "classes"}  # fmt: skip
 FIT = ("epochs", "batch_size")
 
 

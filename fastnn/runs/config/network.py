@@ -9,6 +9,7 @@ import numpy as np
 from fastnn import init, nn
 from fastnn.data import Normalize
 from fastnn.nn.activation import Activation
+from fastnn.nn.listing import Container
 from fastnn.nn.norm import Norm
 from fastnn.runs.config.options import ConfigError, Part, Table, checked, chosen, is_complete, keys
 
@@ -17,7 +18,7 @@ WIDTHS = ("in_features", "num_features", "normalized_shape")
 OUT = "out_features"
 
 LAYERS = {name: item for name in nn.__all__ if isinstance(item := getattr(nn, name), type)
-          and issubclass(item, nn.Module) and item not in (nn.Module, nn.Sequential)
+          and issubclass(item, nn.Module) and item is not nn.Module and not issubclass(item, Container)
           and is_complete(item, *WIDTHS)}  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def build_model(network: Network, parts: Sequence[Part], train: tuple[Any, Any],
         init.initialize(model, network.init)
     else:
         init.initialize(model, network.init, network.seed)
-    return nn.Sequential(Normalize(x.shape[1]).fit(x), *model) if normalize else model
+    return nn.Sequential(Normalize(x.shape[1], dtype=x.dtype).fit(x), *model) if normalize else model
 
 
 def _built(part: Part, x: Any, classes: int) -> tuple[nn.Module, Any]:
@@ -115,6 +116,8 @@ def _built(part: Part, x: Any, classes: int) -> tuple[nn.Module, Any]:
     given: dict[str, Any] = {name: x.shape[1] for name in WIDTHS if name in accepted}
     if OUT in accepted:
         given[OUT] = classes
+    if "dtype" in accepted:
+        given["dtype"] = x.dtype
     try:
         layer: nn.Module = part.make(**given | part.options)
         y, _ = layer(x)

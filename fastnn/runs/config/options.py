@@ -70,9 +70,9 @@ def keys(target: Callable[..., Any], *hidden: str, **hints: Any) -> dict[str, Ke
     found: dict[str, Key] = {}
     types = get_type_hints(function) | hints
     for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD and name in types:
-            (extras,) = get_args(types[name])  # of Unpack[a TypedDict]
-            found |= {extra: key for extra, hint in get_type_hints(extras).items() if (key := _key(hint))}
+        if parameter.kind is parameter.VAR_KEYWORD:
+            for extras in get_args(types.get(name)):  # of Unpack[a TypedDict]
+                found |= {extra: key for extra, hint in get_type_hints(extras).items() if (key := _key(hint))}
         elif key := _key(types.get(name)):
             found[name] = key._replace(required=parameter.default is parameter.empty)
     return {name: key for name, key in found.items() if name not in hidden}

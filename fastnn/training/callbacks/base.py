@@ -24,7 +24,7 @@ class Callback:
         """Called before the first epoch; `trainer.epochs` and `trainer.batches` say how long the fit is."""
 
     def on_fit_end(self, trainer: Any) -> None:
-        """Called after the last epoch or `StopTraining`, but not if another exception ends the training."""
+        """Called after the last epoch, `StopTraining` or Ctrl-C, but not if another exception ends the training."""
 
     def on_epoch_start(self, trainer: Any) -> None:
         """Called before the first batch; `trainer.epoch` is already the new epoch."""
@@ -43,6 +43,9 @@ class Callback:
 
     def on_validation_end(self, trainer: Any) -> None:
         """Called after every validation, also within an epoch; `trainer.logs` has the results."""
+
+    def on_exception(self, trainer: Any) -> None:
+        """Called when an exception other than `StopTraining` and Ctrl-C ends the fit, which then raises it."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a resumed training: arrays, numbers, strings, None, and dicts and lists of them."""

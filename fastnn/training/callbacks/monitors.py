@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn._checks import positive_integer
 from fastnn.training.callbacks.base import Callback
+from fastnn.training.callbacks.progress import say
 from fastnn.training.history import put
 from fastnn.training.protocols import Training
 
@@ -49,6 +50,7 @@ class TimingMonitor(Callback):
 
     def __init__(self, estimate_after: int | None = 20) -> None:
         self.estimate_after = None if estimate_after is None else positive_integer("estimate_after", estimate_after)
+        self._ahead: int | None = 0
         self._reset()
 
     @property
@@ -75,8 +77,9 @@ class TimingMonitor(Callback):
         now = time.perf_counter()
         self.seconds["other"] = now - self._began - sum(self.seconds[name] for name in PARTS)
         if self.iterations == self.estimate_after:
-            total = (now - self._began) / self.iterations * self._ahead
-            print(f"{self.estimate_after} iterations: {self}; about {total:.0f} s in all", file=sys.stderr)
+            total = "" if self._ahead is None else (
+                f"; about {(now - self._began) / self.iterations * self._ahead:.0f} s in all")  # fmt: skip
+            say(f"{self.estimate_after} iterations: {self}{total}", sys.stderr)
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {1e3 * seconds:.2f} ms" for name, seconds in self.per_iteration.items())
@@ -84,4 +87,4 @@ class TimingMonitor(Callback):
 
     def _reset(self) -> None:
         self.seconds, self.iterations = dict.fromkeys((*PARTS, "other"), 0.0), 0
-        self._began, self._ahead = time.perf_counter(), 0
+        self._began = time.perf_counter()

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.protocols import Training
+from fastnn.training.state import ENDLESS
 
 PERCENT = ("accuracy", "val_accuracy")
 
@@ -19,7 +20,7 @@ class ProgressBar(Callback):
     def on_fit_start(self, trainer: Training) -> None:
         """Open a bar over all batches of the fit."""
         self.on_fit_end(trainer)  # closes the bar of a fit that an exception has ended
-        if not sys.stderr.isatty():
+        if not (hasattr(sys.stderr, "isatty") and sys.stderr.isatty()):
             return
         try:
             tqdm = importlib.import_module("tqdm").tqdm
@@ -30,15 +31,16 @@ class ProgressBar(Callback):
     def on_batch_end(self, trainer: Training) -> None:
         """Advance the bar."""
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {trainer.logs['loss']:.4f}", refresh=False)
+            self._bar.set_postfix_str(f"loss {trainer.state.meter.mean:.4f}", refresh=False)
             self._bar.update()
 
     def on_epoch_end(self, trainer: Training) -> None:
         """Print the line of the epoch."""
-        width = len(str(trainer.epochs))
-        line = f"epoch {trainer.epoch:{width}}/{trainer.epochs}  {_line(trainer.logs)}"
+        width = len(str(trainer.epochs)) if trainer.epochs < ENDLESS else 1
+        of_all = f"/{trainer.epochs}" if trainer.epochs < ENDLESS else ""
+        line = f"epoch {trainer.epoch:{width}}{of_all}  {_line(trainer.logs)}"
         if self._bar is None:
-            print(line, flush=True)
+            say(line, sys.stdout)
         else:
             self._bar.write(line)
 
@@ -52,3 +54,12 @@ class ProgressBar(Callback):
 def _line(logs: dict[str, float]) -> str:
     formats = {"lr": "{:.2e}", "seconds": "{:.2f}"} | dict.fromkeys(PERCENT, "{:.2%}")
     return "  ".join(f"{name} {formats.get(name, '{:.4f}').format(value)}" for name, value in logs.items())
+
+
+def say(line: str, stream: Any) -> None:
+    """Print a line at once; nothing happens if there is no such stream, as in a program without a console."""
+    if stream is None:
+        return
+    print(line, file=stream)
+    if hasattr(stream, "flush"):
+        stream.flush()

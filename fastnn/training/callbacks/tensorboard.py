@@ -94,7 +94,7 @@ class TensorBoard(Callback):
 
     def on_validation_end(self, trainer: Training) -> None:
         """Write a validation within an epoch."""
-        if trainer.batch < trainer.batches:
+        if trainer.batches is None or trainer.batch < trainer.batches:
             found = {name: value for name, value in trainer.logs.items() if name.startswith("val_")}
             self._try(lambda: self._scalars("within", found, trainer.step))
 

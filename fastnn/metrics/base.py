@@ -1,0 +1,165 @@
+"""`Metric`, the base class of all metrics, and metrics made from functions."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._better import Direction
+from fastnn._types import Array
+from fastnn.metrics.outputs import Task, classes_of, probabilities
+
+Function = Callable[[Any, Any], float]
+"""(outputs, targets) -> the value over all samples of both."""
+
+SCORES = ("roc_auc", "average_precision", "log_loss", "brier", "top_k_accuracy", "hinge_loss", "d2_log_loss", "ndcg")
+"""The functions of scikit-learn with one of these beginnings take probabilities, the others predicted classes."""
+
+
+class Metric:
+    """A number that is measured over all samples of an epoch or a data set, not averaged over batches.
+
+    `update` adds a batch, `compute` returns the value over all batches since `reset`. A metric of your own defines
+    these and `better`, and stores numbers and arrays alone in its attributes if checkpoints within an epoch are to
+    keep them.
+
+    Attributes:
+        better: "max" if larger values are better, "min" if smaller ones are, None if neither is known.
+        name: the name in the history.
+    """
+
+    better: Direction | None = None
+    name: str = ""
+    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary", "regression", "distribution", None)
+    """The tasks that the metric can measure, as a loss names them; None for a loss that names none."""
+
+    def update(self, output: Array, target: Any) -> None:
+        """Add a batch: the model's outputs (N, ...) and the targets or labels (N, ...)."""
+        raise NotImplementedError(f"{type(self).__name__}: define update(self, output, target)")
+
+    def compute(self) -> float:
+        """Return the value over all samples since `reset`; NaN if there are none."""
+        raise NotImplementedError(f"{type(self).__name__}: define compute(self)")
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        raise NotImplementedError(f"{type(self).__name__}: define reset(self)")
+
+    def bind(self, loss: Any) -> Self:
+        """Take over what the metric needs to know of the loss, such as `ignore_index`; return the metric."""
+        return self
+
+    def check(self, task: Task, output: Array, target: Any) -> None:
+        """Raise ValueError unless the metric can measure this task; `output` and `target` are the first samples."""
+        if task not in self.tasks:
+            raise ValueError(f"metrics: got {self.name!r} for a loss of the task {task!r}, want a metric of that task; "
+                             "pass metrics=() or others")  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `update` has gathered so far."""
+        found = {name: value for name, value in vars(self).items() if name.startswith("_")}
+        return {name: list(value) if isinstance(value, list) else value for name, value in found.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict()`."""
+        vars(self).update({name: list(value) if isinstance(value, list) else value for name, value in state.items()})
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Gathered(Metric):
+    """Base class of metrics that need all samples at once: it keeps a copy of every batch's outputs and targets."""
+
+    def __init__(self) -> None:
+        self._outputs: list[Array] = []
+        self._targets: list[Any] = []
+
+    def update(self, output: Array, target: Any) -> None:
+        """Keep a copy of a batch."""
+        self._outputs.append(np.array(output))
+        self._targets.append(np.array(target))
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._outputs, self._targets = [], []
+
+    def compute(self) -> float:
+        """Return the value over all samples since `reset`; NaN if there are none."""
+        if not self._outputs:
+            return float("nan")
+        return self.measure(np.concatenate(self._outputs), np.concatenate(self._targets))
+
+    def measure(self, output: Array, target: npt.NDArray[Any]) -> float:
+        """Return the value for all samples."""
+        raise NotImplementedError
+
+
+class FunctionMetric(Gathered):
+    """A function as a metric; it is called once for all samples.
+
+    A function of `sklearn.metrics` gets the labels first, then what it needs: predicted classes, probabilities, or the
+    outputs of a regression. Its name tells which values are better: "..._score" larger, "..._loss", "..._error" and
+    "..._deviance" smaller. Any other function is called as function(outputs, targets); its attribute `better`, "min" or
+    "max", tells which values are better.
+
+    Args:
+        function: the function, or a `functools.partial` of it.
+
+    Raises:
+        TypeError: at the end of an epoch, the function does not return a number.
+    """
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+        self.task: Task = None
+        plain: Any = function
+        while isinstance(plain, functools.partial):
+            plain = plain.func
+        self.name = getattr(function, "__name__", "") or getattr(plain, "__name__", "") or type(plain).__name__
+        self.of_sklearn = (getattr(plain, "__module__", None) or "").startswith("sklearn.metrics")
+        self.better = getattr(function, "better", None) or (_direction(self.name) if self.of_sklearn else None)
+
+    def bind(self, loss: Any) -> Self:
+        """Take over the loss's task."""
+        self.task = getattr(loss, "task", None)
+        return self
+
+    def check(self, task: Task, output: Array, target: Any) -> None:
+        """Raise TypeError unless the function returns a number for the first samples."""
+        try:
+            with np.errstate(all="ignore"):
+                self.measure(output, np.asarray(target))
+        except ValueError:
+            if not self.of_sklearn:  # which may need more samples, or some of every class
+                raise
+
+    def measure(self, output: Array, target: npt.NDArray[Any]) -> float:
+        """Return the function's value."""
+        value = self.function(target, self._prediction(output)) if self.of_sklearn else self.function(output, target)
+        if np.ndim(value) != 0 or not isinstance(value, int | float | np.number | np.ndarray):
+            got = "None" if value is None else f"{type(value).__name__} {np.shape(value) or ''}".strip()
+            raise TypeError(f"metrics: got {got} from {self.name}, want one number; return a float")
+        return float(value)
+
+    def _prediction(self, output: Array) -> npt.NDArray[Any]:
+        if self.task not in ("classes", "binary"):
+            return output
+        if not self.name.startswith(SCORES):
+            return classes_of(output, self.task)
+        found = probabilities(output, self.task)
+        return found[:, 1] if found.ndim == 2 and found.shape[1] == 2 and self.task == "classes" else found
+
+
+def _direction(name: str) -> Direction | None:
+    """Return the direction of a function of scikit-learn.
+
+    Source: scikit-learn's user guide, "Metrics and scoring": functions that end with _score return a value to maximise,
+    those that end with _error, _loss or _deviance one to minimise.
+    """
+    if name.endswith(("_error", "_loss", "_deviance")):
+        return "min"
+    return "max" if name.endswith(("_score", "corrcoef")) else None
