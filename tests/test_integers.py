@@ -248,6 +248,11 @@ TABLE: dict[str, dict[str, tuple[Call, int]]] = {
         "n_splits": (lambda i: list(data.KFold(i, seed=1).split(X)), 3),
         "seed": (lambda i: list(data.KFold(3, seed=i).split(X)), 3),
     },
+    "data.RandomSampler": {"n": (lambda i: data.RandomSampler(i).order(1, 1), 3)},
+    "data.SequentialSampler": {"n": (lambda i: data.SequentialSampler(i).order(1, 1), 3)},
+    "data.WeightedRandomSampler": {
+        "num_samples": (lambda i: data.WeightedRandomSampler(np.ones(9), i).order(1, 1), 3),
+    },
     "data.StratifiedKFold": {
         "n_splits": (lambda i: list(data.StratifiedKFold(i, seed=1).split(X, LABELS)), 3),
         "seed": (lambda i: list(data.StratifiedKFold(3, seed=i).split(X, LABELS)), 3),
