@@ -65,10 +65,6 @@ Array check_integers(py::handle object, const std::string& name, Access access =
 // Checks for int64 labels of this shape.
 Array check_labels(py::handle object, const std::string& name, const Shape& shape);
 
-// Copies the labels, each of which must be in [0, classes), or `ignored`, which becomes -1. A copy, since an index must
-// not change between this check and its use.
-std::vector<std::int64_t> copy_labels(const Array& labels, py::ssize_t classes, std::int64_t ignored);
-
 // The array for a result: the caller's `out`, or a new array with the shape of `like`. `out` may be exactly one of
 // `same`; it must not overlap the others, nor any of `others`.
 struct Result {

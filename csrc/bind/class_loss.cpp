@@ -4,6 +4,7 @@
 #include <functional>
 #include <numeric>
 
+#include "bind/labels.h"
 #include "bind/register.h"
 #include "calls/partial_sums.h"
 #include "kernels/args/loss.h"
