@@ -10,6 +10,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
+from fastnn.data import cross_validate
 from fastnn.optim import lr_scheduler
 from fastnn.training import Callback, EarlyStopping, Freeze, ModelCheckpoint, StopTraining, Trainer, latest
 
@@ -367,3 +368,18 @@ def test_a_hook_may_stop_at_the_first_batch() -> None:
     trainer, began = make_trainer(callbacks=[Stop()]), time.monotonic()
     fit(trainer)
     assert trainer.stopped == "enough" and trainer.step == 0 and time.monotonic() - began < 5
+
+
+def test_ctrl_c_ends_a_cross_validation() -> None:
+    """No further fold is trained after Ctrl-C."""
+
+    class Press(Callback):
+        def on_batch_end(self, trainer: Any) -> None:
+            raise KeyboardInterrupt
+
+    made = []
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(
+            lambda fold: made.append(make_trainer(callbacks=[Press()])) or made[-1], (X, Y), 4, verbose=False
+        )
+    assert len(made) == 1

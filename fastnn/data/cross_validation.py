@@ -95,6 +95,8 @@ def cross_validate(
         _check_new(made)
         held_out = x[validation], y[validation]
         made[-1].fit((x[train], y[train]), held_out, **fit_options)
+        if getattr(made[-1], "stopped", None) == "KeyboardInterrupt":  # fit returns after Ctrl-C
+            raise KeyboardInterrupt
         results.append(made[-1].evaluate(held_out))
         if results[-1].keys() != results[0].keys():
             got, want = [*results[-1]], [*results[0]]

@@ -147,7 +147,8 @@ class Loop:
             self._modes = [(module, module.training) for module in self.trainer.model.modules()]
         batches = self.fit.batches.of_epoch(state.epoch, state.batch)
         while True:
-            self.call("on_batch_start") if state.batches is None or state.batch < state.batches else None
+            if state.batches is None or state.batch < state.batches:
+                self.call("on_batch_start")
             started = time.perf_counter()
             batch = next(batches, None)
             if batch is None:

@@ -151,7 +151,7 @@ def resume(trainer: Training, source: str | Path, before: Before, batches: Batch
     """Restore a trainer from a checkpoint, and return whether there is one.
 
     Args:
-        source: a file; a directory, for its newest file; or "latest", for the directory of the `ModelCheckpoint` among
+        source: a file; a directory, for its last; or "latest", for the directory of the `ModelCheckpoint` among
             the callbacks.
         before: the trainer's state is appended before anything of it changes.
         batches: those of the fit; an iterable is placed where the checkpoint was written.
