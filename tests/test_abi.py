@@ -257,6 +257,18 @@ def test_unknown_activations_are_refused(kind: int, table: str) -> None:
     assert (y == 7).all() and (b == 7).all()
 
 
+@pytest.mark.parametrize("table", ["f32", "f64"])
+def test_probabilities_at_the_ends(table: str) -> None:
+    """p = 0 drops nothing, and p = 1 everything, forward and backward."""
+    c, x = Functions(table), np.arange(1, 7, dtype=np.float32 if table == "f32" else np.float64)
+    identity, zeros = HEADER.constants["FASTNN_IDENTITY"], np.zeros_like(x)
+    for p, want in ((0.0, x), (1.0, zeros)):
+        y, dx, db = np.full_like(x, 7), np.full_like(x, 7), np.full_like(x, 7)
+        c.bias_activation(y, x, zeros, 1, 6, identity, 0.0, 0.0, p, HERE)
+        c.bias_activation_backward(dx, db, x, x, zeros, 1, 6, identity, 0.0, 0.0, p, HERE)
+        assert (y == want).all() and (dx == want).all() and (db == want).all()
+
+
 def test_activations_are_those_of_the_header() -> None:
     numbers = [HEADER.constants[f"FASTNN_{name.upper()}"] for name in ACTIVATIONS]
     assert numbers == list(range(len(ACTIVATIONS)))
