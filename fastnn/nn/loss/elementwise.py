@@ -1,14 +1,14 @@
 """Losses of an output and a target of the same shape, element by element."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from fastnn import functional as F
 from fastnn._checks import flag, not_negative, positive
 from fastnn._types import AnyArray, Array
-from fastnn.nn.loss.base import Loss, check_numbers, check_shape, converted, first, like, of_samples, weights
+from fastnn.nn.loss.base import Loss, Task, check_numbers, check_shape, converted, first, like, of_samples, weights
 
 
 class ElementwiseLoss(Loss):
@@ -16,6 +16,8 @@ class ElementwiseLoss(Loss):
 
     Targets of integers, bools or another float dtype are converted to the output's dtype, float32 or float64.
     """
+
+    task: ClassVar[Task] = "regression"
 
     def __call__(self, output: Array, target: AnyArray) -> tuple[float, Array]:
         """Return the loss, a float, and its gradient with respect to the output.
@@ -56,11 +58,6 @@ class MSELoss(ElementwiseLoss):
         reduction: "mean" or "sum" over all elements.
     """
 
-    task = "regression"
-
-    def __init__(self, reduction: Literal["mean", "sum"] = "mean") -> None:
-        super().__init__(reduction)
-
     def _losses(self, output: Array, target: Any, reduction: Any) -> tuple[Any, Array]:
         return F.mse_loss(output, target, reduction)
 
@@ -71,11 +68,6 @@ class L1Loss(ElementwiseLoss):
     Args:
         reduction: "mean" or "sum" over all elements.
     """
-
-    task = "regression"
-
-    def __init__(self, reduction: Literal["mean", "sum"] = "mean") -> None:
-        super().__init__(reduction)
 
     def _losses(self, output: Array, target: Any, reduction: Any) -> tuple[Any, Array]:
         return F.l1_loss(output, target, reduction)
@@ -93,8 +85,6 @@ class HuberLoss(ElementwiseLoss):
     Raises:
         ValueError: an option is out of range.
     """
-
-    task = "regression"
 
     def __init__(self, reduction: Literal["mean", "sum"] = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
@@ -116,8 +106,6 @@ class SmoothL1Loss(ElementwiseLoss):
     Raises:
         ValueError: an option is out of range.
     """
-
-    task = "regression"
 
     def __init__(self, reduction: Literal["mean", "sum"] = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
