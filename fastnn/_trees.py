@@ -7,12 +7,14 @@ from typing import Any
 Tree = Any
 """An array, or a tuple, list or dict of trees."""
 
+_BRANCHED = (dict, tuple)
+
 
 def is_tree(value: Any) -> bool:
     """Return whether a value has branches: a dict, a tuple, or a list of arrays or trees, but not one of numbers."""
     if isinstance(value, list):
         return bool(value) and all(getattr(item, "shape", ()) != () or is_tree(item) for item in value)
-    return isinstance(value, dict | tuple)
+    return isinstance(value, _BRANCHED)
 
 
 def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
@@ -42,4 +44,4 @@ def leaves(tree: Tree) -> list[Any]:
 
 def length(tree: Tree) -> int:
     """Return the number of samples, the length of the first leaf."""
-    return len(next(leaf for _, leaf in named_leaves("", tree)))
+    return len(next(leaf for _, leaf in named_leaves("", tree))) if is_tree(tree) else len(tree)

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "bind/labels.h"
 #include "bind/register.h"
@@ -149,25 +150,26 @@ py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::h
   return run_class_loss(c, 0, [](const auto& table) { return table.nll_loss; });
 }
 
-// Counts rows whose largest logit, the first one of several, is at the label. A row with NaN does not count, nor one
-// whose label is no class.
-Index count_correct(py::handle logits_, py::handle labels_) {
+// Counts rows whose largest logit, the first one of several, is at the label, and rows whose label is not negative. A
+// row with NaN is not correct, nor one whose label is no class.
+std::pair<Index, Index> count_correct(py::handle logits_, py::handle labels_) {
   const Array logits = check(logits_, "logits");
   if (logits.shape.size() != 2) throw py::value_error("logits: got shape " + text(logits.shape) + ", want (N, C)");
   const Index rows = logits.shape[0], classes = logits.shape[1];
   const auto* labels = check_labels(labels_, "labels", {rows}).as<const Index>();
   return by_dtype(logits, [=, x = logits.as<const void>()]<class T>(T) {
-    Index count = 0;
+    Index count = 0, labelled = 0;
     const T* row = static_cast<const T*>(x);
     for (Index i = 0; i < rows; ++i, row += classes) {
       const Index label = labels[i];
+      labelled += label >= 0;
       if (label < 0 || label >= classes) continue;
       Index j = 0;
       while (j < label && row[j] < row[label]) ++j;
       while (j >= label && j < classes && row[j] <= row[label]) ++j;
       count += j == classes;
     }
-    return count;
+    return std::pair(count, labelled);
   });
 }
 

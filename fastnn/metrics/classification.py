@@ -61,17 +61,18 @@ class Classification(Metric):
     """Whether several single logits of a sample can be measured."""
 
     def rows(self, output: Array, target: Any) -> tuple[Array, Counts]:
-        """Return the outputs as (rows, C), or (rows, 1) for single logits, and the labels (rows,), -1 for ignored
-        ones."""
-        unmasked("output", output)
-        unmasked("target", target)
-        target = np.asarray(target)
+        """Return the outputs as (rows, C), or (rows, 1) for single logits, and the labels (rows,), negative for
+        ignored ones."""
+        if type(output) is not np.ndarray or type(target) is not np.ndarray:
+            unmasked("output", output)
+            unmasked("target", target)
+            target = np.asarray(target)
         if self.task == "binary" or (self.task is None and not _are_classes(output, target)):
             return np.ascontiguousarray(output).reshape(-1, 1), as_binary(target).reshape(-1)
         if target.shape == output.shape:
             target = target.argmax(axis=-1)
         labels = as_int64(target).reshape(-1)
-        if self.ignore_index is not None:
+        if self.ignore_index is not None and self.ignore_index >= 0:
             labels = np.where(labels == self.ignore_index, -1, labels)
         return np.ascontiguousarray(output).reshape(-1, output.shape[-1]), labels
 
@@ -101,8 +102,9 @@ class Accuracy(Classification):
             self._correct += int(((rows[:, 0] > 0) == labels).sum()) - int((np.isnan(rows[:, 0]) & (labels == 0)).sum())
             self._samples += len(labels)
             return
-        self._correct += _core.count_correct(rows, labels)
-        self._samples += len(labels) if self.ignore_index is None else int((labels >= 0).sum())
+        correct, labelled = _core.count_correct(rows, labels)
+        self._correct += correct
+        self._samples += len(labels) if self.ignore_index is None else labelled
 
     def compute(self) -> float:
         """Return the fraction, or NaN without samples."""

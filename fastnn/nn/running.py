@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fastnn._parameter import Parameter
 from fastnn._types import Array
 from fastnn.nn.module import Backward, Module, call
 
@@ -37,13 +38,18 @@ def run(layers: Named, x: Array) -> tuple[Array, list[Backward]]:
 
 def unwind(layers: Named, backwards: Sequence[Backward], dy: Array, input_grad: bool) -> Array | None:
     """Run the closures in reverse and return dx; without `input_grad`, skip those before the first gradient."""
-    trained = (i for i, layer in enumerate(layers.values()) if any(p.requires_grad for p in layer.parameters()))
-    first = 0 if input_grad else next(trained, len(layers))
+    first = 0 if input_grad else next((i for i, layer in enumerate(layers.values()) if _trains(layer)), len(layers))
     dx: Array | None = dy
     for i in range(len(layers) - 1, first - 1, -1):
         assert dx is not None
         dx = backwards[i](dx, input_grad or i > first)
     return dx if input_grad else None
+
+
+def _trains(layer: Module) -> bool:
+    """Return whether a parameter of the layer's tree requires a gradient."""
+    own = (value.requires_grad for value in vars(layer).values() if isinstance(value, Parameter))
+    return any(own) or any(parameter.requires_grad for parameter in layer.parameters())
 
 
 def _placed(error: Exception, layers: Named, name: str, x: Any, given: Any) -> Exception:

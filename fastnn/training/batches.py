@@ -1,6 +1,7 @@
 """Cuts an epoch into batches, and weights each batch within its optimizer step."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -9,7 +10,8 @@ import numpy.typing as npt
 
 from fastnn import _core
 from fastnn._checks import unmasked
-from fastnn._trees import Tree, length, map_leaves
+from fastnn._trees import Tree, is_tree, length, map_leaves
+from fastnn._types import FLOATS
 from fastnn.data.sampler import Indices, Sampler
 from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream, take
 from fastnn.random import Generator
@@ -68,13 +70,8 @@ class Weighing(NamedTuple):
         return counts if weights is None else weights if counts is None else weights * counts
 
 
-class _Taken(NamedTuple):
-    """A batch before its inputs are gathered: they, or a function that returns them."""
-
-    x: Any
-    y: Tree
-    weights: Weights | None
-    weight: float
+_Taken = tuple[Any, Tree, Weights | None, float]
+"""A batch before its inputs are gathered: they, or a function that returns them; labels, weights, and their sum."""
 
 
 class Batches:
@@ -110,10 +107,9 @@ class Batches:
         self.source, self.sampler, self.seed, self.size, self.window = source, sampler, seed, size, window
         self._weighing, self._drop_last = weighing, drop_last
         self._transform, self._convert = transform, convert
-        self._memory: Tree = None
         if isinstance(source, Arrays):
             # Closures need x only until backward has run, so all batches share the same memory.
-            self._memory = map_leaves(lambda leaf: _memory(leaf, min(size, len(source))), source.x)
+            self._gather = _gatherer(source.x, min(size, len(source)), convert)
             # The weights of all samples are computed once.
             self._weights = weighing.weights(Samples(source.x, source.y, source.weights))
             self._shares = weighing.shares(source.y, self._weights) if transform is None else None
@@ -140,16 +136,19 @@ class Batches:
     def of_epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `start` on; x of a batch is valid until the next one is taken."""
         taken = self._taken(epoch, start)
+        if self.window == 1:
+            for x, y, weights, weight in taken:
+                yield Batch(x() if callable(x) else x, y, weights, weight, 1.0, True, True)
+            return
         done = start
         while window := list(islice(taken, self.window - done % self.window)):
             ends = done + len(window)
             before = self._earlier(epoch, done) if done % self.window else 0.0
-            total = before + sum(batch.weight for batch in window)
-            for batch in window:
-                x = batch.x() if callable(batch.x) else batch.x
-                share = 1.0 if self.window == 1 or not total else batch.weight / total
-                done += 1
-                yield Batch(x, batch.y, batch.weights, batch.weight, share, (done - 1) % self.window == 0, done == ends)
+            total = before + sum(weight for *_, weight in window)
+            for x, y, weights, weight in window:
+                share = weight / total if total else 1.0
+                begins, done = done % self.window == 0, done + 1
+                yield Batch(x() if callable(x) else x, y, weights, weight, share, begins, done == ends)
 
     def of_window(self, step: int) -> Iterator[Batch]:
         """Yield the batches of optimizer step `step`, counted from 0 over epochs that begin with epoch 1."""
@@ -161,20 +160,20 @@ class Batches:
     def _earlier(self, epoch: int, done: int) -> float:
         """Return the weight of the batches of the window before batch `done`, where a training is resumed."""
         first = done - done % self.window
-        return sum(batch.weight for batch in islice(self._taken(epoch, first), done - first))
+        return sum(weight for *_, weight in islice(self._taken(epoch, first), done - first))
 
     def _taken(self, epoch: int, start: int) -> Iterator[_Taken]:
         raw = self._of_arrays(epoch, start) if isinstance(self.source, Arrays) else self._of_others(epoch, start)
-        for number, (x, y, weights, weight) in enumerate(raw, start):
-            if self._transform is None:
-                yield _Taken(x, y, weights, weight)
-                continue
+        return raw if self._transform is None else self._transformed(self._transform, raw, epoch, start)
+
+    def _transformed(self, transform: Transform, raw: Iterator[_Taken], epoch: int, start: int) -> Iterator[_Taken]:
+        for number, (x, y, weights, _) in enumerate(raw, start):
             x = x() if callable(x) else x
             if self.window > 1:
                 x = map_leaves(np.array, x)
             generator = Generator(self.seed, TRANSFORM_STREAM + 2**32 * epoch + number)
-            x, y = transformed(self._transform, x, y, generator)
-            yield _Taken(self._convert(x), y, weights, self._sum(y, weights))
+            x, y = transformed(transform, x, y, generator)
+            yield self._convert(x), y, weights, self._sum(y, weights)
 
     def _of_arrays(self, epoch: int, start: int) -> Iterator[_Taken]:
         source, sampler = self.source, self.sampler
@@ -184,17 +183,12 @@ class Batches:
             index = order[number * self.size : (number + 1) * self.size]
             weights = None if self._weights is None else self._weights[index]
             weight = float(len(index)) if self._shares is None else float(self._shares[index].sum())
-            yield _Taken(self._gather(index), take(source.y, index), weights, weight)
-
-    def _gather(self, index: Indices) -> Callable[[], Tree]:
-        source = self.source
-        assert isinstance(source, Arrays)
-        return lambda: self._convert(take(source.x, index, self._memory))
+            yield partial(self._gather, index), take(source.y, index), weights, weight
 
     def _of_others(self, epoch: int, start: int) -> Iterator[_Taken]:
         for samples in self._samples(epoch, start):
             weights = self._weighing.weights(samples)
-            yield _Taken(self._convert(samples.x), samples.y, weights, self._sum(samples.y, weights))
+            yield self._convert(samples.x), samples.y, weights, self._sum(samples.y, weights)
 
     def _samples(self, epoch: int, start: int) -> Iterator[Samples]:
         if isinstance(self.source, Stream):
@@ -264,6 +258,15 @@ def _balanced(y: Any, name: str) -> Mapping[int, float]:
     return dict(zip(labels.tolist(), (len(y) / (len(labels) * counts)).tolist(), strict=True))
 
 
+def _gatherer(tree: Tree, rows: int, convert: Callable[[Tree], Tree]) -> Callable[[Indices], Tree]:
+    """Return a function that returns up to `rows` samples, converted; every call writes into the same memory."""
+    memory = map_leaves(lambda leaf: _memory(leaf, rows), tree)
+    if is_tree(tree) or convert(memory[:0]).dtype != tree.dtype:
+        return lambda index: convert(take(tree, index, memory))
+    gather = tree.take  # small batches would notice the calls in between
+    return lambda index: gather(index, 0, memory[: len(index)], "clip")
+
+
 def _memory(leaf: Any, rows: int) -> Any:
     shape = (rows, *leaf.shape[1:])
-    return _core.empty(shape, leaf.dtype) if leaf.dtype in (np.float32, np.float64) else np.empty(shape, leaf.dtype)
+    return _core.empty(shape, leaf.dtype) if leaf.dtype in FLOATS else np.empty(shape, leaf.dtype)

@@ -138,7 +138,7 @@ def mean_loss(loss: Any, outputs: Any, labels: Any, total: float) -> tuple[float
             f"loss: got {got} from {name_of(loss)}, want (loss, gradient with respect to the model's result)"
         )
     value, gradient = result
-    if gradient is None or np.ndim(value) != 0:
+    if gradient is None or not (isinstance(value, float) or np.ndim(value) == 0):
         got = "no gradient" if gradient is None else f"a loss of shape {np.shape(value)}"
         raise TypeError(f"loss: got {got} from {name_of(loss)}, want one number and its gradient")
     if getattr(loss, "reduction", "mean") == "sum":
