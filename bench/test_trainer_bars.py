@@ -2,12 +2,13 @@
 
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 
 import machine
 import numpy as np
 import pytest
-from speeds import Bar
+from speeds import Bar, judged
 
 import fastnn
 from fastnn import demo, nn, optim
@@ -73,6 +74,61 @@ def test_overhead(bar: Bar, seconds: float, capsys: pytest.CaptureFixture[str]) 
                 f"{threads} threads: {theirs:.0f} us a step, in the Trainer {ours:.0f}: {overheads[threads]:.2f} % more"
             )
     bar("Trainer over a bare loop, MLP, batch 32, %", max(overheads.values()), "<=", 5)
+
+
+def test_an_epoch_against_the_peers(bar: Bar, seeds: int) -> None:
+    """Time an epoch of 100,000 rows, 54-128-128-7, Adam, batch 128, on one thread each; take turns."""
+    torch, neural = pytest.importorskip("torch"), pytest.importorskip("sklearn.neural_network")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((100_000, 54), np.float32)
+    y = (x @ rng.standard_normal((54, 7), np.float32)).argmax(axis=1)
+    layers = nn.Linear(54, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 7)
+    model = nn.Sequential(*layers)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
+    theirs = torch.nn.Sequential(*(getattr(torch.nn, type(layer).__name__)(*sizes(layer)) for layer in layers))
+    optimizer, tensors = torch.optim.Adam(theirs.parameters()), (torch.from_numpy(x), torch.from_numpy(y))
+
+    def torch_loop() -> None:
+        for index in torch.randperm(len(x)).split(128):
+            loss = torch.nn.functional.cross_entropy(theirs(tensors[0][index]), tensors[1][index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def sklearn_fit() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one epoch does not converge
+            neural.MLPClassifier((128, 128), batch_size=128, max_iter=1).fit(x, y)
+
+    sides: dict[str, Callable[[], object]] = {
+        "fastnn": lambda: trainer.fit((x, y), epochs=1, batch_size=128, verbose=False),
+        "torch": torch_loop,
+        "scikit-learn": sklearn_fit,
+    }
+    with machine.threads(1):
+        times = {name: statistics.median(found) for name, found in by_turns(sides, 2 * seeds + 1).items()}
+    print("seconds an epoch: " + ", ".join(f"{name} {value:.3f}" for name, value in times.items()))
+    judged(
+        bar,
+        ("epoch of 100,000 rows / scikit-learn's", times["fastnn"] / times["scikit-learn"], "<=", 0.4),
+        ("epoch of 100,000 rows / a torch loop's", times["fastnn"] / times["torch"], "<=", 0.25),
+    )
+
+
+def sizes(layer: nn.Module) -> tuple[int, ...]:
+    """Return the sizes of a linear layer; an activation has none."""
+    return (layer.in_features, layer.out_features) if isinstance(layer, nn.Linear) else ()
+
+
+def by_turns(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of every call, each side in turn."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, call in sides.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return times
 
 
 def test_digits_without_a_rate(bar: Bar, seeds: int) -> None:

@@ -59,27 +59,29 @@ class Linear(Module):
             ValueError: its last dimension is not in_features.
         """
         weight, bias = self.weight, self.bias
-        if not is_array(x) or x.dtype != weight.dtype:
-            raise not_array("x", x, weight.dtype, "convert x or give the layer another dtype")
+        dtype = weight.dtype
+        if not is_array(x) or x.dtype != dtype:
+            raise not_array("x", x, dtype, "convert x or give the layer another dtype")
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"x: got shape {x.shape}, want (..., {self.in_features}); features lie on the last axis")
         rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
-        y = np.matmul(rows, weight.data.T, out=_core.empty((len(rows), self.out_features), x.dtype))
+        y = np.matmul(rows, weight.data.T, out=_core.empty((len(rows), self.out_features), dtype))
         if bias is not None:
             y += bias.data
         y_shape = (*x.shape[:-1], self.out_features)
 
         def backward(dy: Array, input_grad: bool = True) -> Array | None:
-            unmasked("dy", dy)
-            if dy.shape != y_shape or dy.dtype != weight.dtype:
-                raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {weight.dtype} {y_shape}; pass dloss/dy")
+            if not is_array(dy) or dy.shape != y_shape or dy.dtype != dtype:
+                unmasked("dy", dy)
+                raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {dtype} {y_shape}; pass dloss/dy")
             dy_rows = dy if dy.ndim == 2 else dy.reshape(-1, dy.shape[-1])
             weight.accumulate(lambda out: np.matmul(dy_rows.T, rows, out=out))
             if bias is not None:
                 bias.accumulate(lambda out: np.add.reduce(dy_rows, axis=0, out=out))
             if not input_grad:
                 return None
-            return np.matmul(dy_rows, weight.data, out=_core.empty(rows.shape, x.dtype)).reshape(x.shape)
+            dx = np.matmul(dy_rows, weight.data, out=_core.empty(rows.shape, dtype))
+            return dx if x.ndim == 2 else dx.reshape(x.shape)
 
         return y if x.ndim == 2 else y.reshape(y_shape), backward
 
