@@ -6,7 +6,10 @@ from fastnn.checkpoint.file import CheckpointError, latest
 from fastnn.checkpoint.file import load as load_checkpoint
 from fastnn.checkpoint.file import save as save_checkpoint
 from fastnn.training.callbacks import (
+    EMA,
+    SWA,
     Callback,
+    CSVLogger,
     EarlyStopping,
     Freeze,
     LearningRateMonitor,
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "EMA",
+    "SWA",
+    "CSVLogger",
     "Callback",
     "CheckpointError",
     "EarlyStopping",

@@ -1,5 +1,6 @@
 """Cuts an epoch into batches, and weights each batch within its optimizer step."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -156,6 +157,12 @@ class Batches:
         assert windows is not None
         epoch, window = divmod(step, windows)
         return islice(self.of_epoch(epoch + 1, window * self.window), self.window)
+
+    def inputs(self, epoch: int) -> Iterator[Tree]:
+        """Yield the inputs of an epoch's batches, in other memory than `of_epoch`, which may be between two batches."""
+        apart = copy.copy(self)
+        apart._memory = None
+        return (batch.x for batch in apart.of_epoch(epoch))
 
     def _earlier(self, epoch: int, done: int) -> float:
         """Return the weight of the batches of the window before batch `done`, where a training is resumed."""

@@ -11,6 +11,7 @@ from fastnn._checks import positive, positive_integer
 from fastnn.data.source import Stream
 from fastnn.nn.module import Module
 from fastnn.training.batches import Batch
+from fastnn.training.callbacks.averaging import evaluated
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.callbacks.progress import ProgressBar
 from fastnn.training.checks import validation_interval
@@ -78,6 +79,7 @@ class Loop:
         state.batch, state.batches = 0, batches.count
         state.validates, state.stopped = self.fit.validation is not None, None
         state.window_loss = state.window_weight = 0.0
+        state.fit_batches, state.scheduler_rests = batches, False
         state.interval = validation_interval(trainer.val_check_interval, state.batches)
         state.source = batches.source if isinstance(batches.source, Stream) else None
         state.history.directions |= {name: metric.better for name, metric in trainer.metrics.items()}
@@ -125,6 +127,7 @@ class Loop:
         state.record = None
         self.call("on_epoch_start")
         last = self._run_batches()
+        self.call("on_batches_end")
         found = last if last is not None else self._validate()
         record = state.meter.logs() | found
         state.record = record | {"lr": state.history.steps["lr"][-1], "seconds": time.perf_counter() - started}
@@ -185,6 +188,8 @@ class Loop:
         state.times = (*state.times[:4], time.perf_counter())
         state.meter.add(loss, batch.weight, outputs, batch.labels)
         state.batch += 1
+        if batch.ends:
+            self.call("on_step_end")
 
     def _check_limits(self) -> None:
         """Raise StopTraining if the fit has made its steps, or used up its time."""
@@ -214,7 +219,8 @@ class Loop:
         if fit.validation is None:
             return {}
         size = fit.validation_batch_size
-        found = measure(trainer.model, trainer.criterion, trainer.metrics, fit.validation, size, fit.convert)
+        with evaluated(trainer):
+            found = measure(trainer.model, trainer.criterion, trainer.metrics, fit.validation, size, fit.convert)
         record = {f"val_{name}": value for name, value in found.items()}
         append(state.history.validations, {"step": float(state.step)} | record)
         state.record = state.meter.logs() | record
@@ -227,7 +233,7 @@ def _hooks(callbacks: Iterable[Callback], verbose: bool) -> dict[str, list[Calla
     ordered = [*callbacks]
     if verbose and not any(isinstance(callback, ProgressBar) for callback in ordered):
         ordered.append(ProgressBar())
-    ordered.sort(key=lambda callback: callback.runs_last)
+    ordered.sort(key=lambda callback: (callback.runs_last, callback._rank))
     return {
         name: [method for c in ordered if getattr(method := getattr(c, name), "__func__", None) is not hook]
         for name, hook in vars(Callback).items()

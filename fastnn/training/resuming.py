@@ -16,7 +16,9 @@ from fastnn.nn.module import Module
 from fastnn.nn.tracing import kept
 from fastnn.random import Generator, default_generator
 from fastnn.training.batches import Batches
+from fastnn.training.callbacks.averaging import WeightAverage
 from fastnn.training.callbacks.base import Callback, StopTraining
+from fastnn.training.callbacks.csv_logger import CSVLogger
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.configuration import KEYS, compare, configuration
 from fastnn.training.metrics import Meter
@@ -179,9 +181,21 @@ def resume(trainer: Training, source: str | Path, before: Before, batches: Batch
     before.states.append(copy.deepcopy(capture(trainer)))
     before.step = None
     _put(trainer, state)
+    _reset_new(trainer, state)
     trainer.state.data = wanted
     _place(batches, state)
     return True
+
+
+def _reset_new(trainer: Training, state: Mapping[str, Any]) -> None:
+    """Reset the averages and logs that the checkpoint does not know; warn that an average begins there."""
+    for name, callback in _named(trainer):
+        if name in state["callbacks"] or not isinstance(callback, WeightAverage | CSVLogger):
+            continue
+        callback.reset()
+        if isinstance(callback, WeightAverage):
+            warnings.warn(f"callbacks: got no state of {name} in the checkpoint, so its average begins at step "
+                          f"{trainer.state.step}; fit without resume to average all", stacklevel=4)  # fmt: skip
 
 
 def _place(batches: Batches, state: Mapping[str, Any]) -> None:
@@ -195,20 +209,10 @@ def _place(batches: Batches, state: Mapping[str, Any]) -> None:
 
 def _is_training(state: Mapping[str, Any]) -> bool:
     """Return whether a state has the parts that `capture` returns, and counters that are in range."""
-    parts = {
-        "configuration",
-        "loop",
-        "data",
-        "model",
-        "optimizer",
-        "scheduler",
-        "generators",
-        "meter",
-        "history",
-        "source",
-    }
+    parts = {"configuration", "loop", "data", "model", "optimizer", "scheduler", "generators", "meter", "history",
+             "source", "callbacks"}  # fmt: skip
     dicts = ("configuration", "loop", "data", "model", "callbacks")
-    if state.keys() != parts | {"callbacks"} or not all(isinstance(state[name], dict) for name in dicts):
+    if state.keys() != parts or not all(isinstance(state[name], dict) for name in dicts):
         return False
     loop, model = state["loop"], state["model"].values()
     return (

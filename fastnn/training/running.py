@@ -50,6 +50,7 @@ def run(
             loop.call("on_exception")
             raise
         loop.call("on_fit_end")
+        state.fit_batches = None
     history: History = state.history
     return history
 

@@ -26,6 +26,8 @@ def monitored(trainer: Training) -> str:
 
 def step_scheduler(trainer: Training) -> None:
     """Step the scheduler, if there is one; `ReduceLROnPlateau` gets the newest value of its monitor."""
+    if trainer.state.scheduler_rests:
+        return
     if isinstance(trainer.scheduler, ReduceLROnPlateau):
         trainer.scheduler.step(trainer.logs[monitored(trainer)])
     elif trainer.scheduler is not None:

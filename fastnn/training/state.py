@@ -5,6 +5,7 @@ from typing import Any
 
 from fastnn._trees import Tree
 from fastnn.data.source import Stream
+from fastnn.training.batches import Batches
 from fastnn.training.history import History
 from fastnn.training.metrics import Meter
 
@@ -43,6 +44,8 @@ class LoopState:
         inputs: x of the last batch.
         record: the newest complete record; None while an epoch's is being measured.
         source: the iterable of batches of the current fit, if its data is one.
+        fit_batches: the training data of the current fit; None between fits.
+        scheduler_rests: whether a callback sets the learning rate instead of the scheduler.
     """
 
     meter: Meter
@@ -66,6 +69,8 @@ class LoopState:
     inputs: Tree = None
     record: dict[str, float] | None = field(default_factory=dict)
     source: Stream | None = None
+    fit_batches: Batches | None = None
+    scheduler_rests: bool = False
 
     @property
     def logs(self) -> dict[str, float]:

@@ -20,6 +20,9 @@ class Callback:
     runs_last: ClassVar[bool] = False
     """Whether the callback is called after all others at every hook, so that it sees what they have done."""
 
+    _rank: ClassVar[int] = 1
+    """Among callbacks with the same `runs_last`, those of a lower rank are called first."""
+
     def on_fit_start(self, trainer: Any) -> None:
         """Called before the first epoch; `trainer.epochs` and `trainer.batches` say how long the fit is."""
 
@@ -40,6 +43,12 @@ class Callback:
 
     def on_backward_end(self, trainer: Any) -> None:
         """Called before the optimizer's step; every parameter has the gradient of the window's batches so far."""
+
+    def on_step_end(self, trainer: Any) -> None:
+        """Called after every step of the optimizer and the scheduler, before a validation within the epoch."""
+
+    def on_batches_end(self, trainer: Any) -> None:
+        """Called after the last batch of the epoch, before its validation."""
 
     def on_validation_end(self, trainer: Any) -> None:
         """Called after every validation, also within an epoch; `trainer.logs` has the results."""

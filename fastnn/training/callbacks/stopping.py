@@ -7,6 +7,7 @@ import numpy as np
 
 from fastnn._better import Better, check_mode
 from fastnn._checks import integer, not_negative
+from fastnn.training.callbacks.averaging import WeightAverage, evaluated
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.checks import check_monitor
 from fastnn.training.protocols import Training
@@ -26,6 +27,7 @@ class EarlyStopping(Callback):
         mode: "min", "max" or "auto" for the metric's own direction.
         baseline: a value that the metric must beat; None for any.
         restore_best_weights: leave the model with the weights of the best epoch, even if the training ends on schedule.
+            With `EMA` or `SWA` they are the averaged weights that were validated.
         check_finite: end at once when the metric is NaN or infinite; such a value is never the best.
 
     Attributes:
@@ -33,9 +35,9 @@ class EarlyStopping(Callback):
         wait: number of epochs since then.
 
     Raises:
-        ValueError: an argument is out of range; at the start of a fit, the fit does not record the monitor, or it is
-        not
-            known whether higher or lower values of it are better.
+        ValueError: an argument is out of range; at the start of a fit, the fit does not record the monitor, it is not
+            known whether higher or lower values of it are better, or the best weights would replace an average that is
+            not validated.
 
     Source: L. Prechelt, "Early stopping - but when?", in "Neural networks: tricks of the trade", 1998.
     """
@@ -65,6 +67,10 @@ class EarlyStopping(Callback):
         """Check the monitor; reset unless the fit is resumed."""
         check_monitor(self.monitor, trainer.monitors)
         self._is_better = Better(self.monitor, self.mode, self.min_delta, trainer.history.directions)
+        averages = [c for c in trainer.callbacks if isinstance(c, WeightAverage) and c.keep_averaged and not c.validate]
+        if self.restore_best_weights and averages:
+            raise ValueError(f"restore_best_weights: got True with {type(averages[0]).__name__}(validate=False), whose "
+                             "average the best weights would replace, want False, or validate=True")  # fmt: skip
         self._compared, self._counted = -1, "epochs"
         if not trainer.resumed:
             self.best, self.best_epoch, self.best_step, self.wait, self._weights = None, 0, 0, 0, {}
@@ -97,7 +103,7 @@ class EarlyStopping(Callback):
 
     def on_fit_end(self, trainer: Training) -> None:
         """Restore the best weights."""
-        if self._weights and self.best_step != trainer.step:
+        if self._weights:
             trainer.model.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,7 +119,8 @@ class EarlyStopping(Callback):
 
     def _keep(self, trainer: Training) -> None:
         state = trainer.model.state_dict()
-        if not self._weights:
-            self._weights = {name: array.copy() for name, array in state.items()}
-        for name, array in state.items():
-            np.copyto(self._weights[name], array)
+        with evaluated(trainer):
+            if not self._weights:
+                self._weights = {name: array.copy() for name, array in state.items()}
+            for name, array in state.items():
+                np.copyto(self._weights[name], array)
