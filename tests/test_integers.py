@@ -14,6 +14,8 @@ from fastnn import data, init, nn, optim, random
 from fastnn import functional as F
 from fastnn.optim import lr_scheduler as lr
 from fastnn.training import (
+    EMA,
+    SWA,
     EarlyStopping,
     Freeze,
     ModelCheckpoint,
@@ -264,6 +266,14 @@ TABLE: dict[str, dict[str, tuple[Call, int]]] = {
     },
     "data.train_test_split": {"seed": (lambda i: data.train_test_split(X, LABELS, 0.5, seed=i), 3)},
     "data.train_validation_test_split": {"seed": (lambda i: data.train_validation_test_split(X, LABELS, seed=i), 3)},
+    "training.EMA": {
+        "update_every": (lambda i: EMA(update_every=i), 3),
+        "update_after_step": (lambda i: EMA(update_after_step=i), 3),
+    },
+    "training.SWA": {
+        "swa_epoch_start": (lambda i: SWA(0.1, i), 3),
+        "anneal_epochs": (lambda i: SWA(0.1, anneal_epochs=i), 3),
+    },
     "training.EarlyStopping": {"patience": (lambda i: EarlyStopping(patience=i), 3)},
     "training.Freeze": {"until": (lambda i: Freeze("0", i), 3)},
     "training.ModelCheckpoint": {

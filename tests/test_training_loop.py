@@ -65,16 +65,17 @@ def test_all_hooks_in_order():
     spy = Spy()
     fit(make_trainer([spy], accumulate_grad_batches=2, val_check_interval=2))
     batch = ["batch_start", "backward_end"]
-    inner = [*batch, "batch_end", *batch, "validation_end", "batch_end"]
-    epoch = ["epoch_start", *inner, *inner, *batch, "batch_end", "validation_end", "epoch_end"]
+    inner = [*batch, "batch_end", *batch, "step_end", "validation_end", "batch_end"]
+    last = [*batch, "step_end", "batch_end", "batches_end", "validation_end"]
+    epoch = ["epoch_start", *inner, *inner, *last, "epoch_end"]
     assert spy.hooks == ["fit_start", *epoch, *epoch, "fit_end"]
-    assert {n for hook, n in spy.logs if "batch" in hook} == {2}  # loss and accuracy so far
+    assert {n for hook, n in spy.logs if "batch_" in hook or hook == "on_step_end"} == {2}  # loss and accuracy so far
     assert {("on_validation_end", 4), ("on_epoch_end", 6)} == {e for e in spy.logs if e[0] in HOOKS[-1:] + HOOKS[3:4]}
     seen = [call[1:] for call in spy.calls if call[1] == 2 or call[0] == "on_fit_start"]
     assert seen == [
         *((0, 0, 0), (2, 0, 3), (2, 0, 3), (2, 0, 3), (2, 1, 3), (2, 1, 3), (2, 1, 3), (2, 2, 4), (2, 2, 4)),
-        *((2, 2, 4), (2, 2, 4), (2, 3, 4), (2, 3, 4), (2, 3, 4), (2, 4, 5), (2, 4, 5), (2, 4, 5), (2, 4, 5)),
-        *((2, 5, 6), (2, 5, 6), (2, 0, 6), (2, 0, 6)),
+        *((2, 2, 4), (2, 2, 4), (2, 2, 4), (2, 3, 4), (2, 3, 4), (2, 3, 4), (2, 4, 5), (2, 4, 5), (2, 4, 5)),
+        *((2, 4, 5), (2, 4, 5), *[(2, 5, 6)] * 4, (2, 0, 6), (2, 0, 6)),
     ]
 
 
@@ -85,7 +86,8 @@ def test_stop_from_every_hook(hook, time):
     spies = [Spy(log=log), Spy(hook, stop, time), Spy(hook, lambda t: (_ for _ in ()).throw(StopTraining), time), Spy()]
     trainer = make_trainer(spies, accumulate_grad_batches=2, val_check_interval=2)
     fit(trainer, batch_size=14)
-    never = time > {"on_fit_start": 1, "on_fit_end": 1, "on_epoch_start": 2, "on_epoch_end": 2}.get(hook, 4)
+    often = {"on_fit_start": 1, "on_fit_end": 1, "on_epoch_start": 2, "on_batches_end": 2, "on_epoch_end": 2}
+    never = time > often.get(hook, 4)
     assert trainer.stopped == (None if never or hook == "on_fit_end" else "enough")
     assert all(spy.hooks == spies[0].hooks for spy in spies), "somebody missed a hook"
     assert spies[0].hooks.count("fit_end") == 1 and spies[0].hooks[-1] == "fit_end"

@@ -1,17 +1,20 @@
 """cross_validate: a score that does not depend on a single choice of the validation part."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from fastnn._checks import finite, pair
+from fastnn._checks import finite, is_array, not_array
+from fastnn._trees import Tree, is_tree, map_leaves, named_leaves
 from fastnn._types import AnyArray
+from fastnn.data.sampler import Indices, Sampler
+from fastnn.data.source import checked_weights
 from fastnn.data.splits import KFold, StratifiedKFold, check_folds
 from fastnn.nn.module import Module
 
-Data = tuple[AnyArray, AnyArray]
+Data = tuple[Tree, Tree] | tuple[Tree, Tree, AnyArray]
 
 
 class Learner(Protocol):
@@ -60,6 +63,8 @@ def cross_validate(
     *,
     stratified: bool = True,
     seed: int | None = None,
+    sample_weight: Any = None,
+    sampler: Callable[[Indices], Sampler] | None = None,
     **fit_options: Any,
 ) -> FoldScores:
     """Train k models, each on all folds but one, and score each on the fold that was left out.
@@ -67,34 +72,45 @@ def cross_validate(
     Args:
         make_model: function of the fold's index, from 0, that returns a new object with `fit` and `evaluate`, such as a
             `Trainer` of a new model.
-        data: (x, y): x (N, ...), y (N,), or (N, ...) with `stratified=False`.
+        data: (x, y) or (x, y, sample_weight): x (N, ...), y (N,), or (N, ...) with `stratified=False`. Each of x and,
+            with `stratified=False`, y may also be a tuple or dict of such arrays, for several inputs or targets.
         k: number of folds, at least 2.
         stratified: give every fold its share of each class.
         seed: seed of the folds only, not of the numbers that `make_model` and `fit` draw; by default the seed given to
             `fastnn.manual_seed`.
-        fit_options: passed to fit, which is called as fit((x, y), (x, y) of the fold left out, **fit_options).
+        sample_weight: (N,), the weight of each sample; fit gets those of its own samples as sample_weight. As in
+            `Trainer.fit`, the scores are not weighted.
+        sampler: function of the indices of the samples that are trained on, (n,), which returns the sampler of these n,
+            such as lambda index: WeightedRandomSampler(weights[index], len(index)).
+        fit_options: passed to fit, which is called as fit((x, y), (x, y) of the fold left out, **fit_options), such as
+            class_weight; "balanced" counts the classes of the samples that are trained on.
 
     Raises:
-        TypeError: data is not a tuple of two arrays, or y does not hold classes and `stratified` is not False.
-        ValueError: k is below 2, lengths differ, there are too few samples, data has NaN or infinity, a model has been
-            trained by an earlier fold, or the names of scores differ from the first fold's.
+        TypeError: data is not a tuple of arrays or trees of them, y does not hold classes and `stratified` is not
+            False, or sampler is a sampler of all samples.
+        ValueError: k is below 2, lengths differ, there are too few samples, data has NaN or infinity, weights are not
+            finite numbers >= 0, a model has been trained by an earlier fold, or the names of scores differ from the
+            first fold's.
 
     The scores are too optimistic if a callback of `fit` selects the epoch by its validation score, since the validation
     part is the fold that is scored.
     """
-    (x, y), splitter = pair("data", data), StratifiedKFold if stratified else KFold
-    folds = splitter(check_folds("k", k), seed=seed).split(x, y)
-    both: dict[str, Any] = {"x": x, "y": y}
-    for name, array in both.items():
-        if array.dtype.kind == "f":
-            finite(name, array)  # checked here, since row numbers within a fold would mean nothing to the caller
+    x, y, weights = _parts(data, sample_weight)
+    if sampler is not None and (isinstance(sampler, Sampler) or not callable(sampler)):
+        raise TypeError(f"sampler: got {type(sampler).__name__}, want a function of the indices that are trained on, "
+                        "such as lambda index: WeightedRandomSampler(weights[index], len(index))")  # fmt: skip
+    folds = list(_folds(x, y, stratified, check_folds("k", k), seed))
+    if weights is not None:
+        weights = checked_weights("sample_weight", weights, sum(len(part) for part in folds[0]))
     made: list[Learner] = []  # all are kept alive, since a freed object's id may be reused
     results: list[Mapping[str, float]] = []
     for fold, (train, validation) in enumerate(folds):
         made.append(make_model(fold))
         _check_new(made)
-        held_out = x[validation], y[validation]
-        made[-1].fit((x[train], y[train]), held_out, **fit_options)
+        held_out = _take(x, validation), _take(y, validation)
+        options = fit_options if weights is None else fit_options | {"sample_weight": weights[train]}
+        options = options if sampler is None else options | {"sampler": sampler(train)}
+        made[-1].fit((_take(x, train), _take(y, train)), held_out, **options)
         if getattr(made[-1], "stopped", None) == "KeyboardInterrupt":  # fit returns after Ctrl-C
             raise KeyboardInterrupt
         results.append(made[-1].evaluate(held_out))
@@ -102,6 +118,38 @@ def cross_validate(
             got, want = [*results[-1]], [*results[0]]
             raise ValueError(f"evaluate: got {got} in fold {fold}, want {want} as in fold 0; name the same scores")
     return FoldScores({name: [float(result[name]) for result in results] for name in results[0]})
+
+
+def _parts(data: Any, sample_weight: Any) -> tuple[Tree, Tree, Any]:
+    """Return x, y and the weights of the samples, or None for ones."""
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        raise TypeError(f"data: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass (x, y)")
+    if len(data) == 3 and sample_weight is not None:
+        raise TypeError("sample_weight: got it and weights in data, want one of them; pass data=(x, y)")
+    return data[0], data[1], data[2] if len(data) == 3 else sample_weight
+
+
+def _folds(x: Tree, y: Tree, stratified: bool, k: int, seed: int | None) -> Iterator[tuple[Indices, Indices]]:
+    """Return the indices of each fold; every leaf is checked, since rows within a fold mean nothing to the caller."""
+    if stratified and is_tree(y):
+        raise TypeError(f"y: got a {type(y).__name__}, want labels (N,) to stratify by; pass stratified=False")
+    everything = [*named_leaves("x", x), *named_leaves("y", y)]
+    if len(everything) < 2:
+        raise ValueError("data: got no arrays in x or y, want at least one in each")
+    (_, first), (_, last) = everything[0], everything[-1]
+    found = (StratifiedKFold if stratified else KFold)(k, seed=seed).split(first, last)
+    for name, leaf in everything:
+        if not is_array(leaf):
+            raise not_array(name, leaf, "NumPy")
+        if leaf.shape[:1] != first.shape[:1]:
+            raise ValueError(f"{name}: got shape {leaf.shape}, want ({len(first)}, ...), one for each sample")
+        if leaf.dtype.kind == "f":
+            finite(name, leaf)
+    return found
+
+
+def _take(tree: Tree, index: Indices) -> Tree:
+    return map_leaves(lambda leaf: leaf[index], tree)
 
 
 def _check_new(made: list[Learner]) -> None:

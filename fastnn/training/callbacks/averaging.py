@@ -68,11 +68,8 @@ class WeightAverage(Callback):
         if len(used) > 1:
             raise ValueError(f"callbacks: got {' and '.join(used)}, want one average that is validated and kept; pass "
                              "validate=False and keep_averaged=False to the others")  # fmt: skip
-        want = self._entries(trainer.model).keys()
-        if self.updates and self.average.keys() != want:
-            name = next(iter(self.average.keys() ^ want))
-            raise ValueError(f"{type(self).__name__}: got an average {'with' if name in self.average else 'without'} "
-                             f"{name!r} in the checkpoint, want use_buffers={not self.use_buffers}")  # fmt: skip
+        if self.updates:
+            self._check(self._entries(trainer.model))
 
     def on_fit_end(self, trainer: Training) -> None:
         """Leave the model with the average, if there is one."""
@@ -98,8 +95,21 @@ class WeightAverage(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict()`."""
         self.reset()
-        self.updates = state["updates"]
+        self.updates = integer("updates", state["updates"])
         self.average = {name: array.copy() for name, array in state["average"].items()}
+
+    def _check(self, own: Entries) -> None:
+        """Raise ValueError unless an average that was loaded is one of these arrays."""
+        name, saved = type(self).__name__, self.average
+        if saved.keys() != own.keys():
+            key = next(iter(saved.keys() ^ own.keys()))
+            kind = "with" if key in saved else "without"
+            raise ValueError(f"{name}: got an average {kind} {key!r} in the checkpoint, want "
+                             f"use_buffers={not self.use_buffers}, or the model that was saved")  # fmt: skip
+        for key, array in own.items():
+            got, want = (f"{a.dtype} {a.shape}" for a in (saved[key], array))
+            if got != want:
+                raise ValueError(f"{name}: got {key} of {got} in the checkpoint, want {want}; build the saved model")
 
     @property
     def is_used(self) -> bool:
