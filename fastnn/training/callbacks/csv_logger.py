@@ -159,8 +159,8 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
 
 def _append(path: Path, line: bytes) -> None:
     """Append bytes to a file in one piece, or leave it as it was."""
-    with open(path, "ab", buffering=0) as file:
-        size = file.tell()
+    with open(path, "r+b", buffering=0) as file:  # never a new file, which would have no header
+        size = file.seek(0, os.SEEK_END)
         if file.write(line) != len(line):
             file.truncate(size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

@@ -22,7 +22,7 @@ class SWA(WeightAverage):
 
     From the first averaged epoch on the trainer's scheduler rests, and the learning rate goes from where it stands to
     `swa_lr`, as with torch's SWALR: lr + (swa_lr - lr) a(min(1, k / anneal_epochs)) in epoch k of these, counted from
-    0. After the fit the rate is again what the scheduler left.
+    0, or `swa_lr` at once if anneal_epochs is 0. After the fit the rate is again what the scheduler left.
 
     The running statistics of batch norms belong to other weights than the mean. So before it is validated, and at the
     end, a pass over the training data computes them for it, as torch's `update_bn` does: the mean over all batches.
@@ -107,8 +107,7 @@ class SWA(WeightAverage):
         groups = trainer.optimizer.param_groups
         self._before = self._before or [float(group["lr"]) for group in groups]
         trainer.state.scheduler_rests = True
-        k = trainer.epoch - self._first
-        t = min(1.0, k / self.anneal_epochs) if self.anneal_epochs else float(k > 0)
+        t = min(1.0, (trainer.epoch - self._first) / self.anneal_epochs) if self.anneal_epochs else 1.0
         share = t if self.anneal_strategy == "linear" else (1 - math.cos(math.pi * t)) / 2
         rates = self._rates if len(self._rates) > 1 else self._rates * len(groups)
         for group, before, rate in zip(groups, self._before, rates, strict=True):
