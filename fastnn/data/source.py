@@ -1,5 +1,6 @@
 """Sources of samples: arrays, objects that give samples for an array of indices, and iterables of batches."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -109,7 +110,8 @@ class Stream:
     def __init__(self, name: str, given: Any) -> None:
         self.name, self._given = name, given
         self._ahead: tuple[Any, Iterator[Any]] | None = None
-        self._is_placed = False
+        self._is_placed = self._is_over = False
+        self._before: Any = None  # the iterable's state before `first` read from it
         self.once = isinstance(given, Iterator)
 
     @property
@@ -119,6 +121,7 @@ class Stream:
 
     def first(self) -> Samples:
         """Return the first batch of the next iteration, which will begin with it again."""
+        self._before = copy.deepcopy(self.state_dict())
         iterator = self._iterator()
         batch = next(iterator, None)
         if batch is None:
@@ -130,6 +133,9 @@ class Stream:
     def iterate(self, start: int = 0) -> Iterator[Samples]:
         """Yield the batches from number `start` on: after `load_state_dict` at once, else after reading those
         before."""
+        if self._is_over:
+            self._is_over = False
+            return
         if self._ahead is not None:
             (batch, iterator), self._ahead = self._ahead, None
             batches: Iterator[Any] = chain([batch], iterator)
@@ -141,14 +147,22 @@ class Stream:
 
     def state_dict(self) -> Any:
         """Return the iterable's own state, or None if it has none."""
+        if self._ahead is not None:
+            return self._before
         return self._given.state_dict() if hasattr(self._given, "state_dict") else None
 
-    def load_state_dict(self, state: Any) -> bool:
-        """Continue from a state; return whether the iterable can."""
+    def load_state_dict(self, state: Any, done: int = 0) -> bool:
+        """Continue from a state after `done` batches of an epoch; return whether the iterable can.
+
+        After all batches, the state may be one whose iteration ends at once, as with torchdata's StatefulDataLoader, or
+        one that begins the next epoch. Both are as they would be without the interruption when this epoch ends.
+        """
         if state is None or not hasattr(self._given, "load_state_dict"):
             return False
-        self._given.load_state_dict(state)
-        self._ahead, self._is_placed = None, True
+        self._given.load_state_dict(copy.deepcopy(state))
+        self._ahead, self._is_placed, self._is_over = None, True, done > 0 and done == self.batches
+        if self._is_over and next(self._iterator(), None) is not None:
+            self._given.load_state_dict(copy.deepcopy(state))
         return True
 
     def _iterator(self) -> Iterator[Any]:

@@ -99,6 +99,8 @@ class Loop:
         """
         self.fit.batches.seed, self._began = self.state.data["seed"], time.monotonic()
         self._modes = [(module, module.training) for module in self.trainer.model.modules()]
+        if self.state.batch != self.state.batches:  # a resumed fit may be over
+            self._check_limits()
         while self.state.epoch < self.state.epochs or self.state.batch:
             self._run_epoch()
 
@@ -144,8 +146,8 @@ class Loop:
         Returns:
             The record of a validation after the last batch, which can only be if its number was not known before.
         """
-        state, found = self.state, None
-        done = state.batch
+        state = self.state
+        done, found = state.batch, self._validated()
         if self.trainer.model.training:  # unless a callback has called eval()
             self._modes = [(module, module.training) for module in self.trainer.model.modules()]
         batches = self.fit.batches.of_epoch(state.epoch, state.batch)
@@ -171,6 +173,13 @@ class Loop:
             raise ValueError(f"train: got no batches in epoch {state.epoch}, want some: an iterator can be read only "
                              "once; pass a list, or a function that returns a new iterator")  # fmt: skip
         return found
+
+    def _validated(self) -> dict[str, float] | None:
+        """Return the record of a validation after the last batch before a fit was resumed, which may end the epoch."""
+        state, found = self.state, self.state.history.validations
+        if state.batches is not None or not state.batch or not found or found["step"][-1] != state.step:
+            return None
+        return {name: curve[-1] for name, curve in found.items() if name != "step"}
 
     def _train_batch(self, batch: Batch) -> None:
         state = self.state

@@ -200,10 +200,9 @@ def _reset_new(trainer: Training, state: Mapping[str, Any]) -> None:
 
 def _place(batches: Batches, state: Mapping[str, Any]) -> None:
     """Continue an iterable of batches from its saved state, or warn that the batches before are read again."""
-    if not isinstance(batches.source, Stream) or not state["loop"]["batch"]:
-        return
-    if not batches.source.load_state_dict(state["source"]):
-        warnings.warn(f"train: the iterable has no load_state_dict, so {state['loop']['batch']} batches are read and "
+    done = state["loop"]["batch"]
+    if isinstance(batches.source, Stream) and not batches.source.load_state_dict(state["source"], done) and done:
+        warnings.warn(f"train: the iterable has no load_state_dict, so {done} batches are read and "
                       "skipped; they must be the same as before", stacklevel=4)  # fmt: skip
 
 

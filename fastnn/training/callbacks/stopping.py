@@ -71,8 +71,8 @@ class EarlyStopping(Callback):
         if self.restore_best_weights and averages:
             raise ValueError(f"restore_best_weights: got True with {type(averages[0]).__name__}(validate=False), whose "
                              "average the best weights would replace, want False, or validate=True")  # fmt: skip
-        self._compared, self._counted = -1, "epochs"
         if not trainer.resumed:
+            self._compared, self._counted = -1, "epochs"
             self.best, self.best_epoch, self.best_step, self.wait, self._weights = None, 0, 0, 0, {}
 
     def on_validation_end(self, trainer: Training) -> None:
@@ -109,12 +109,14 @@ class EarlyStopping(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return the best value so far, its weights, and the epochs since then."""
         return {"best": self.best, "best_epoch": self.best_epoch, "best_step": self.best_step,
-                "wait": self.wait, "weights": self._weights}  # fmt: skip
+                "wait": self.wait, "compared": self._compared, "counted": self._counted,
+                "weights": self._weights}  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict()`."""
         self.best, self.wait = state["best"], state["wait"]
         self.best_epoch, self.best_step = state["best_epoch"], state["best_step"]
+        self._compared, self._counted = state.get("compared", -1), state.get("counted", "epochs")
         self._weights = {name: array.copy() for name, array in state["weights"].items()}
 
     def _keep(self, trainer: Training) -> None:
