@@ -119,7 +119,8 @@ def test_early_stopping(name, restore):
 def test_before_the_first_epoch():
     stopping = EarlyStopping()
     assert (stopping.best, stopping.best_epoch, stopping.wait) == (None, 0, 0)
-    assert stopping.state_dict() == {"best": None, "best_epoch": 0, "best_step": 0, "wait": 0, "weights": {}}
+    numbers = {"best": None, "best_epoch": 0, "best_step": 0, "wait": 0, "compared": -1, "counted": "epochs"}
+    assert stopping.state_dict() == numbers | {"weights": {}}
 
 
 def test_a_second_fit_begins_anew():

@@ -97,10 +97,11 @@ class Loop:
         Raises:
             StopTraining: a callback or a limit has ended the training.
         """
-        self.fit.batches.seed, self._began = self.state.data["seed"], time.monotonic()
+        self.fit.batches.seed, self._began = self.state.data["seed"], math.inf
         self._modes = [(module, module.training) for module in self.trainer.model.modules()]
-        if self.state.batch != self.state.batches:  # a resumed fit may be over
-            self._check_limits()
+        if self.state.batch != self.state.batches:
+            self._check_limits()  # of steps: a resumed fit may have made them
+        self._began = time.monotonic()
         while self.state.epoch < self.state.epochs or self.state.batch:
             self._run_epoch()
 
