@@ -311,21 +311,21 @@ def test_the_last_linear_layer_may_be_followed(file):
 def test_parts_of_the_digits(monkeypatch):
     """Training and test images are one set, split as the file says."""
     x, y = np.arange(80, dtype=np.float32).reshape(40, 2), np.arange(40) % 2
-    monkeypatch.setattr("fastnn.runs.config.data.load_digits", lambda: ((x[:30], y[:30]), (x[30:], y[30:])))
+    monkeypatch.setattr("fastnn.runs.config.sources.load_digits", lambda: ((x[:30], y[:30]), (x[30:], y[30:])))
     drawn = []
     manual_seed(9)  # not the seed of the split
     for stratify in (False, True):
-        two = Data("digits", [0.7, 0.3], stratify=stratify, seed=5).load()
+        two = Data("digits", [0.7, 0.3], stratify=stratify, seed=5).load().parts
         assert two[2] is None
         for part, wanted in zip(two[:2], train_test_split(x, y, 0.3, stratify=stratify, seed=5), strict=True):
             assert all(map(same_bits, part, wanted))
         drawn.append(two[0][0])
     assert not same_bits(*drawn)
-    parts = Data("digits", [0.5, 0.3, 0.2], stratify=True, seed=4).load()
+    parts = Data("digits", [0.5, 0.3, 0.2], stratify=True, seed=4).load().parts
     want = train_validation_test_split(x, y, [0.5, 0.3, 0.2], stratify=True, seed=4)
     assert [len(labels) for _, labels in parts] == [20, 12, 8]
     assert all(same_bits(a, b) for found, own in zip(parts, want, strict=True) for a, b in zip(found, own, strict=True))
-    train, validation, test = Data("digits", [0.7, 0.3]).load()
+    train, validation, test = Data("digits", [0.7, 0.3]).load().parts
     assert (len(train[0]), len(validation[0]), test) == (28, 12, None)
 
 

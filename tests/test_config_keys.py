@@ -252,7 +252,7 @@ def test_unknown_sections_are_sorted(file):
 def test_arrays_of_a_file(x, y, labels, tmp_path):
     """Samples are rows of float32, labels int64, and other targets float32."""
     np.savez(tmp_path / "a.npz", x=x, y=y)
-    parts = Data(str(tmp_path / "a.npz"), [0.5, 0.25, 0.25]).load()
+    parts = Data(str(tmp_path / "a.npz"), [0.5, 0.25, 0.25]).load().parts
     assert [len(part[0]) for part in parts] == [10, 5, 5]
     for part_x, part_y in parts:
         assert part_x.dtype == np.float32 and part_y.dtype == labels and part_x.flags.c_contiguous
@@ -277,8 +277,8 @@ def test_labels_up_to_the_number_of_samples(tmp_path):
     """The largest label is below the number of samples; targets of float have no such limit."""
     np.savez(tmp_path / "a.npz", x=np.zeros((9, 1)), y=np.arange(9))
     np.savez(tmp_path / "b.npz", x=np.zeros((9, 1)), y=np.arange(9.0) * 10)
-    assert max(part[1].max() for part in Data(str(tmp_path / "a.npz"), [0.5, 0.5]).load()[:2]) == 8
-    assert max(part[1].max() for part in Data(str(tmp_path / "b.npz"), [0.5, 0.5]).load()[:2]) == 80
+    assert max(part[1].max() for part in Data(str(tmp_path / "a.npz"), [0.5, 0.5]).load().parts[:2]) == 8
+    assert max(part[1].max() for part in Data(str(tmp_path / "b.npz"), [0.5, 0.5]).load().parts[:2]) == 80
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ImportError("no such package")])
@@ -288,7 +288,7 @@ def test_data_that_cannot_be_had(error, source, monkeypatch):
     def fail(_):
         raise error
 
-    monkeypatch.setitem(sys.modules["fastnn.runs.config.data"]._READERS, ".npz", fail)
+    monkeypatch.setitem(sys.modules["fastnn.runs.config.sources"]._READERS, ".npz", fail)
     with pytest.raises(type(error)) as caught:
         Data(str(source)).load()
     assert caught.value is error

@@ -35,3 +35,8 @@ def as_binary(target: Any) -> npt.NDArray[np.int64]:
     if not (np.equal(result, values).all() and ((result == 0) | (result == 1)).all()):
         raise ValueError("target: got values other than 0 and 1 for one logit, want labels 0 and 1")
     return result
+
+
+def mean_of(output: Any) -> Any:
+    """Return the prediction of an output of real numbers: itself, or the mean of (mean, variance)."""
+    return output[0] if isinstance(output, tuple) else output

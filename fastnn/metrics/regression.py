@@ -8,11 +8,14 @@ import numpy as np
 from fastnn._better import Direction
 from fastnn._types import Array, Float64
 from fastnn.metrics.base import Metric
-from fastnn.metrics.outputs import Task
+from fastnn.metrics.outputs import Task, mean_of
 
 
 class Regression(Metric):
-    """Base class of metrics of outputs and targets (N, ...) of the same shape; sums are kept in double precision."""
+    """Base class of metrics of outputs and targets (N, ...) of the same shape; sums are kept in double precision.
+
+    Of an output (mean, variance), as `GaussianNLLLoss` has it, the mean is measured.
+    """
 
     better: Direction | None = "min"
     tasks: ClassVar[tuple[Task, ...]] = ("regression", None)
@@ -23,6 +26,7 @@ class Regression(Metric):
     def check(self, task: Task, output: Array, target: Any) -> None:
         """Raise ValueError unless outputs and targets have the same shape."""
         super().check(task, output, target)
+        output = mean_of(output)
         if np.shape(target) != output.shape:
             raise ValueError(f"metrics: got {self.name!r} for outputs {output.shape} and targets {np.shape(target)}, "
                              "want one shape; reshape the targets, nothing is broadcast")  # fmt: skip
@@ -33,7 +37,7 @@ class Regression(Metric):
 
     def update(self, output: Array, target: Any) -> None:
         """Add a batch."""
-        error = np.subtract(output, target, dtype=np.float64)
+        error = np.subtract(mean_of(output), target, dtype=np.float64)
         self._total += float(self.of_errors(error))
         self._elements += error.size
 
@@ -92,6 +96,7 @@ class R2Score(Regression):
 
     def update(self, output: Array, target: Any) -> None:
         """Add a batch."""
+        output = mean_of(output)
         n, m = self._samples, len(output)
         if not m:
             return

@@ -16,7 +16,7 @@ from fastnn._figure import new_figure
 from fastnn._files import replace
 from fastnn.checkpoint.file import SUFFIX, CheckpointError, latest
 from fastnn.runs.config.description import read
-from fastnn.runs.config.options import ConfigError
+from fastnn.runs.config.problems import ConfigError
 from fastnn.runs.run import Run
 from fastnn.runs.saved import CHECKPOINTS, CONFIG, make_run
 from fastnn.training.lr_finder import LRFinder

@@ -7,12 +7,16 @@ from fastnn.random.generator import manual_seed
 from fastnn.runs.config.description import Config
 from fastnn.runs.config.network import build_model
 from fastnn.runs.config.options import Part
+from fastnn.runs.config.problems import ConfigError
 from fastnn.runs.saved import CHECKPOINTS, FINDER, WEIGHTS, load_finder, save_finder, save_run, save_weights
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.evaluation import in_mode
-from fastnn.training.fitting import Data, check_least_batch, prepare
+from fastnn.training.fitting import OPTIONS, Data, check_least_batch, prepare
 from fastnn.training.lr_finder import LRFinder
 from fastnn.training.trainer import Trainer
+
+SEARCH = ("class_weight", "shuffle", "drop_last")
+"""The arguments of `Trainer.fit` that the search for a learning rate takes too."""
 
 
 class Run:
@@ -21,6 +25,8 @@ class Run:
     Attributes:
         train, validation, test: (x, y) of each part of the data; test is None if there is none.
         model, loss, optimizer: built for the data.
+        sample_weight: the weights of the training samples; None for ones.
+        names: the names of the classes; None if they have none.
         finder: the result of the learning-rate range test; None unless there was one.
 
     Raises:
@@ -31,10 +37,15 @@ class Run:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.train, self.validation, self.test = Part("data", config.data.load, {}).build()
-        manual_seed(config.trainer["seed"])
-        self.model = build_model(config.network, config.layers, self.train, config.data.normalize)
         self.loss = config.loss.build()
+        loaded = Part("data", config.data.load, {}).build(self.loss.task)
+        self.train, self.validation, self.test = loaded.parts
+        self.sample_weight, self.names = loaded.weight, loaded.names
+        manual_seed(config.trainer["seed"])
+        self._check_targets()
+        self.model = build_model(
+            config.network, config.layers, self.train, config.data.normalize, config.loss.make
+        )
         self.optimizer = config.optimizer.build(self.model.parameters())
         self.finder: LRFinder | None = None
         self._check()
@@ -43,12 +54,23 @@ class Run:
         """Raise now if something would fail later, such as the test part, which is used only after the training."""
         trainer, (x, _) = self._trainer(), self.train
         self.config.check_schedule(len(x))
-        self.config.check_weight(trainer.predict(x[:2]).shape[1])
-        fit = prepare(trainer, Data(self.train, self.validation, self._batch_size))
+        found = trainer.predict(x[:2])
+        self.config.check_weight((found[0] if isinstance(found, tuple) else found).shape[1])
+        own = {name: value for name, value in self.config.fit.items() if name in OPTIONS}
+        data = Data(self.train, self.validation, self._batch_size, self.sample_weight, **own)
+        fit = prepare(trainer, data)
         with in_mode(self.model, training=True):
             check_least_batch(self.model, fit.batches, fit.convert)
         if self.test is not None:
             trainer.check("test", self.test)
+
+    def _check_targets(self) -> None:
+        """Raise ConfigError unless the targets can be distributions, if the loss is of these."""
+        columns = self.train[1].shape[1:]
+        if self.loss.task == "distribution" and columns == (1,):
+            raise ConfigError([f"loss.name: got {type(self.loss).__name__} for one target of each sample, want a "
+                               "column with the probability of each class; for labels take CrossEntropyLoss"]
+                              )  # fmt: skip
 
     @property
     def _batch_size(self) -> int:
@@ -60,7 +82,10 @@ class Run:
 
     def find_lr(self) -> LRFinder:
         """Run `Trainer.lr_find` on the training part."""
-        return self._trainer().lr_find(self.train, batch_size=self._batch_size)
+        own = {name: value for name, value in self.config.fit.items() if name in SEARCH}
+        return self._trainer().lr_find(
+            self.train, batch_size=self._batch_size, sample_weight=self.sample_weight, **own
+        )
 
     def set_found_lr(self) -> float:
         """Set the optimizer's rate to the "valley" that `find_lr` suggests, and return it.
@@ -77,6 +102,12 @@ class Run:
             group["lr"] = lr
         return lr
 
+    def _names(self, trainer: Trainer) -> list[str] | None:
+        """Return the names of the classes if there is one for each output; the training part may lack some."""
+        outputs = trainer.predict(self.train[0][:1])
+        fit = self.names is not None and len(self.names) == (2 if self.loss.task == "binary" else outputs.shape[-1])
+        return self.names if fit else None
+
     def fit(self, directory: Path, checkpoint: Path | None = None) -> dict[str, float]:
         """Train, from a checkpoint if one is given, write the results, and return those on the test part."""
         config = self.config
@@ -90,12 +121,14 @@ class Run:
                      for part in config.callbacks]  # fmt: skip
         scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))
         trainer = Trainer(self.model, self.loss, self.optimizer, scheduler, callbacks=callbacks, **config.trainer)
-        trainer.fit(self.train, self.validation, resume=checkpoint, **config.fit)
+        trainer.fit(
+            self.train, self.validation, resume=checkpoint, sample_weight=self.sample_weight, **config.fit
+        )
         if trainer.stopped == "KeyboardInterrupt":
             raise KeyboardInterrupt
         if trainer.stopped:
             print(trainer.stopped)
         save_weights(self.model, directory / WEIGHTS)
         scores = {} if self.test is None else trainer.evaluate(self.test)
-        save_run(directory, trainer, self.validation, finder=self.finder, test=scores or None)
+        save_run(directory, trainer, self.validation, self._names(trainer), finder=self.finder, test=scores or None)
         return scores

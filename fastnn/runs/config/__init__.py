@@ -4,6 +4,6 @@ The keys that a table may have come from the signature of the class or function 
 """
 
 from fastnn.runs.config.description import Config, parse, read
-from fastnn.runs.config.options import ConfigError
+from fastnn.runs.config.problems import ConfigError
 
 __all__ = ["Config", "ConfigError", "parse", "read"]

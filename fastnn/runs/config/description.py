@@ -2,38 +2,32 @@
 
 import inspect
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from fastnn import nn, optim
-from fastnn._checks import positive_integer
 from fastnn.optim import lr_scheduler
-from fastnn.random import Generator, default_generator
+from fastnn.random import default_generator
 from fastnn.runs.config.data import Data
-from fastnn.runs.config.network import Network, build_layers, read_network
-from fastnn.runs.config.options import ConfigError, Key, Part, Table, checked, chosen, is_complete, keys, nearest
-from fastnn.training.callbacks.saving import ModelCheckpoint
-from fastnn.training.callbacks.stopping import EarlyStopping
-from fastnn.training.checks import check_monitor
-from fastnn.training.trainer import Trainer
-
-SECTIONS = ("data", "network", "optimizer", "scheduler", "loss", "training")
-FILLED = ("total_steps", "T_max", "max_lr")
-"""Options of schedulers that may be left out: the steps of the whole training, and the optimizer's learning rate."""
-FIND = "find"
-
-OPTIMIZERS = {name: item for name in optim.__all__ if isinstance(item := getattr(optim, name), type)
-              and issubclass(item, optim.Optimizer) and item is not optim.Optimizer}  # fmt: skip
-SCHEDULERS = {name: item for name in lr_scheduler.__all__ if not inspect.isabstract(item := getattr(lr_scheduler, name))
-              and is_complete(item, "optimizer")}  # fmt: skip
-LOSSES = {name: item for name in nn.__all__ if name.endswith("Loss") and is_complete(item := getattr(nn, name))
-          and getattr(item, "task", "") == "classes"}  # fmt: skip
-FIT = ("epochs", "batch_size")
+from fastnn.runs.config.network import Network, read_network
+from fastnn.runs.config.options import Key, Part, Table, checked, chosen, keys
+from fastnn.runs.config.problems import ConfigError, Problems, attempt
+from fastnn.runs.config.sections import (
+    FIND,
+    FIT,
+    LOSSES,
+    OPTIMIZERS,
+    SCHEDULERS,
+    SECTIONS,
+    UNLIMITED,
+    callback_keys,
+    optimizer_keys,
+    scheduler_keys,
+    training_keys,
+)
+from fastnn.runs.config.trial import check_metrics, try_parts
+from fastnn.runs.config.words import nearest
 
 
 @dataclass(frozen=True)
@@ -64,42 +58,63 @@ class Config:
     trainer: dict[str, Any]
     fit: dict[str, Any]
 
-    def steps(self, samples: int) -> int:
-        """Return how often the scheduler steps in the whole training."""
-        epochs = int(self.fit.get("epochs", 1))
-        batches = -(-samples // self.fit.get("batch_size", 32))
-        windows = -(-batches // self.trainer.get("accumulate_grad_batches", 1))
-        return epochs if self.trainer.get("scheduler_interval") == "epoch" else epochs * windows
+    def steps(self, samples: int) -> int | None:
+        """Return how often the scheduler steps in the whole training; None if only time ends it."""
+        epochs, most, size = self.fit.get("epochs", 1), self.fit.get("max_steps"), self.fit.get("batch_size", 32)
+        batches = samples // size if self.fit.get("drop_last") else -(-samples // size)
+        windows = max(1, -(-batches // self.trainer.get("accumulate_grad_batches", 1)))
+        if epochs is None and most is None:
+            return None
+        steps = most if epochs is None else min(epochs * windows, most or epochs * windows)
+        return -(-steps // windows) if self.trainer.get("scheduler_interval") == "epoch" else int(steps)
 
     def check_schedule(self, samples: int) -> None:
         """Raise ConfigError if the scheduler ends before the training."""
-        if self.scheduler is None or self.scheduler.make is not lr_scheduler.OneCycleLR:  # other schedules have no end
+        if self.scheduler is None:
             return
         steps = self.steps(samples)
+        missing = [n for n in ("total_steps", "T_max") if n in _required(self.scheduler) - {*self.scheduler.options}]
+        if steps is None and missing:
+            raise ConfigError([f"scheduler.{missing[0]}: got nothing in a training that only max_time ends, want the "
+                               "number of steps; or set training.epochs or training.max_steps"])  # fmt: skip
+        if self.scheduler.make is not lr_scheduler.OneCycleLR or steps is None:  # other schedules have no end
+            return
         if (total := self.scheduler.options.get("total_steps", steps)) < steps:
             raise ConfigError([f"scheduler.total_steps: got {total}, want at least {steps}, the steps of the training; "
                                "leave it out and it is that"])  # fmt: skip
 
-    def check_weight(self, classes: int) -> None:
-        """Raise ConfigError unless the loss has a weight for each class of the model, or no weights."""
-        weight = self.loss.options.get("weight")
-        if weight is not None and len(weight) != classes:
-            raise ConfigError([f"loss.weight: got {len(weight)} weights, want {classes}, one for each class"])
+    def check_weight(self, outputs: int) -> None:
+        """Raise ConfigError unless the loss has a weight for each class or output of the model, or no weights."""
+        for name in ("weight", "pos_weight"):
+            weight = self.loss.options.get(name)
+            if weight is not None and len(weight) != outputs:
+                each = "class" if self.loss.make.task == "classes" else "output"  # type: ignore[attr-defined]
+                raise ConfigError([f"loss.{name}: got {len(weight)} weights, want {outputs}, one for each {each}"])
 
-    def build_scheduler(self, optimizer: Any, steps: int) -> Any:
+    def build_scheduler(self, optimizer: Any, steps: int | None) -> Any:
         """Build the scheduler, or return None without one; the optimizer must have its final learning rate."""
         if self.scheduler is None:
             return None
-        known = inspect.signature(self.scheduler.make).parameters
-        given = {"total_steps": steps, "T_max": steps, "max_lr": optimizer.param_groups[0]["lr"]}
-        return self.scheduler.build(optimizer, **{name: value for name, value in given.items() if name in known})
+        return self.scheduler.build(optimizer, **_filled(self.scheduler, optimizer, steps))
+
+
+def _required(scheduler: Part) -> set[str]:
+    parameters = inspect.signature(scheduler.make).parameters.values()
+    return {p.name for p in parameters if p.default is p.empty or p.name == "total_steps"}
+
+
+def _filled(scheduler: Part, optimizer: Any, steps: int | None) -> dict[str, Any]:
+    """Return the options of a scheduler that a file may leave out."""
+    known = inspect.signature(scheduler.make).parameters
+    given = {"total_steps": steps, "T_max": steps, "max_lr": optimizer.param_groups[0]["lr"]}
+    return {name: value for name, value in given.items() if name in known and value is not None}
 
 
 def read(path: str | Path) -> Config:
     """Read the TOML file that describes a training.
 
     Raises:
-        ConfigError: the file cannot be read, or does not describe a training; it lists all mistakes that were found.
+        ConfigError: the file cannot be read, or does not describe a training; it lists all mistakes.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -118,53 +133,32 @@ def parse(text: str) -> Config:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"got no TOML, want it: {error}"]) from None
-    problems: list[str] = []
+    if not tables:
+        raise ConfigError(["got no section, want [data], [network] and [optimizer]"])
+    problems = Problems()
+    sections: dict[str, Any] = {name: tables.get(name, {}) for name in SECTIONS}
     for name in sorted(tables.keys() - set(SECTIONS)):
-        problems.append(f"{name}: got an unknown section, want {nearest(name, SECTIONS)}")
-    sections = {name: tables.get(name, {}) for name in SECTIONS}
+        near = nearest(name, SECTIONS)
+        problems.add(name, f"got an unknown section, want {near}")
+        if near in SECTIONS and near not in tables:  # what it lacks stands in the other one
+            sections[near] = tables[name]
     for name, table in sections.items():
         if not isinstance(table, dict):
-            problems.append(f"{name}: got {table!r}, want a section, [{name}]")
+            problems.add(name, f"got {table!r}, want a section, [{name}]")
             sections[name] = {}
-    with _generator_kept():
+    before = default_generator.state
+    try:
         config = _described(text, sections, problems)
-        if problems:
-            raise ConfigError(problems)
-        _try(config)
+    finally:
+        default_generator.state = before
+    if sentences := problems.sentences(SECTIONS):
+        raise ConfigError(sentences)
     return config
 
 
-def training_keys() -> dict[str, Key]:
-    """Return the keys of the section [training], without its tables."""
-    fit = {name: key for name, key in keys(Trainer.fit).items() if name in FIT}
-    return fit | keys(Trainer, "optimizer", "scheduler", seed=int)
-
-
-def callback_keys() -> dict[str, tuple[Any, dict[str, Key]]]:
-    """Return the tables of the section [training], with the class and the keys of each."""
-    classes = {"early_stopping": EarlyStopping, "checkpoint": ModelCheckpoint}
-    return {name: (made, keys(made, "directory")) for name, made in classes.items()}
-
-
-def optimizer_keys(made: Callable[..., Any]) -> dict[str, Key]:
-    """Return the keys of the section [optimizer] for a class, besides name."""
-    return keys(made, "params", "generator", lr=float | Literal["find"])
-
-
-def scheduler_keys(made: Callable[..., Any]) -> dict[str, Key]:
-    """Return the keys of the section [scheduler] for a class, besides name."""
-    found = keys(made, "optimizer", "last_epoch", "epochs", "steps_per_epoch")
-    return {name: key._replace(required=key.required and name not in FILLED) for name, key in found.items()}
-
-
-def _described(text: str, sections: Mapping[str, Table], problems: list[str]) -> Config:
-    data_options = checked(sections["data"], "data", keys(Data), problems)
-    data: Any = None
-    if "source" in data_options:
-        try:
-            data = Part("data", Data, data_options).build()
-        except ConfigError as error:
-            problems += error.problems
+def _described(text: str, sections: Mapping[str, Table], problems: Problems) -> Config:
+    options = checked(sections["data"], "data", keys(Data), problems)
+    data: Any = attempt(problems, "data", Data, options)
     layers, network = read_network(sections["network"], problems)
     optimizer = _named("optimizer", sections["optimizer"], OPTIMIZERS, optimizer_keys, problems)
     finds_lr = optimizer.options.get("lr") == FIND
@@ -184,59 +178,17 @@ def _described(text: str, sections: Mapping[str, Table], problems: list[str]) ->
     # The tables are known keys too, so that a misspelt name of one gets the right suggestion.
     known = training_keys() | {name: Key("a table", dict) for name in tables}
     trainer = {"seed": 0} | checked(rest, "training", known, problems)
+    trainer = check_metrics(trainer, problems)
     fit = {name: trainer.pop(name) for name in FIT if name in trainer}
-    return Config(text, data, network, layers, optimizer, finds_lr, scheduler, loss, callbacks, trainer, fit)
+    if fit.get("epochs") == UNLIMITED:
+        fit["epochs"] = None
+    config = Config(text, data, network, layers, optimizer, finds_lr, scheduler, loss, callbacks, trainer, fit)
+    try_parts(config, "layers" in sections["network"], problems)
+    return config
 
 
 def _named(place: str, table: Table, names: Mapping[str, Any], known: Callable[[Any], Mapping[str, Key]],
-           problems: list[str]) -> Part:  # fmt: skip
+           problems: Problems) -> Part:  # fmt: skip
     made: Any = chosen(table, place, "name", names, problems)
     options = {name: value for name, value in table.items() if name != "name"}
     return Part(place, made, {} if made is None else checked(options, place, known(made), problems))
-
-
-def _try(config: Config) -> None:
-    """Build everything in a small size, and raise ConfigError with the first mistake of each part."""
-    problems: list[str] = []
-
-    def tried(build: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        try:
-            return build(*arguments, **options)
-        except ConfigError as error:
-            problems.extend(error.problems)
-
-    tried(build_layers, config.layers, 1, 2)
-    optimizer = tried(config.optimizer.build, [np.zeros(1, np.float32)])
-    if optimizer is not None:
-        tried(config.build_scheduler, optimizer, 2**31)
-    loss = tried(config.loss.build)
-    if loss is not None:
-        logits = np.zeros((2, max(2, np.size(config.loss.options.get("weight", ())))), np.float32)
-        tried(Part("loss", loss, {}).build, logits, np.zeros(2, np.int64))
-    model = nn.Sequential(nn.Linear(1, 1))
-    spare = optim.SGD(model.parameters())
-    tried(Part("training", Generator, {}).build, config.trainer["seed"])
-    trainer = tried(Part("training", Trainer, config.trainer).build, model, nn.CrossEntropyLoss(), spare)
-    tried(Part("training", _check_fit, config.fit).build)
-    for part in config.callbacks:
-        given = {"directory": "."} if part.make is ModelCheckpoint else {}
-        callback = tried(part.build, **given)
-        if callback is not None and trainer is not None and callback.monitor is not None:
-            names = [*trainer.monitors, *(f"val_{name}" for name in trainer.monitors)]
-            tried(Part(part.place, check_monitor, {}).build, callback.monitor, names)
-    if problems:
-        raise ConfigError(problems)
-
-
-def _check_fit(**options: int) -> None:
-    for name, value in options.items():
-        positive_integer(name, value)
-
-
-@contextmanager
-def _generator_kept() -> Iterator[None]:
-    before = default_generator.state
-    try:
-        yield
-    finally:
-        default_generator.state = before

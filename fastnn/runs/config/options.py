@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn.runs.config.problems import ConfigError, Problems
+from fastnn.runs.config.words import nearest, spelt
 
 Table = Mapping[str, Any]
 
@@ -21,18 +23,6 @@ _SCALARS: dict[Any, tuple[str, tuple[type, ...]]] = {
 _MANY = {"an integer": "integers", "a number": "numbers", "a string": "strings", "a table": "tables"}
 _OTHER: Any = object()
 """Stands for a value of the wrong type."""
-
-
-class ConfigError(ValueError):
-    """A file does not describe a training.
-
-    Attributes:
-        problems: a sentence for each mistake.
-    """
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(dict.fromkeys(problems))
-        super().__init__("\n".join(self.problems))
 
 
 class Key(NamedTuple):
@@ -86,47 +76,51 @@ def is_complete(target: Callable[..., Any], *given: str) -> bool:
     return needed - {"self", *given} <= keys(target).keys()
 
 
-def checked(table: Any, place: str, known: Mapping[str, Key], problems: list[str]) -> dict[str, Any]:
+def checked(table: Any, place: str, known: Mapping[str, Key], problems: Problems) -> dict[str, Any]:
     """Return the arguments that a table contains, and add its mistakes to the problems."""
     if not isinstance(table, dict):
-        problems.append(f"{place}: got {_shown(table)}, want a table")
+        problems.add(place, f"got {_shown(table)}, want a table")
         return {}
     result = {}
+    free = [name for name in known if name not in table]
     for name, value in table.items():
         if name not in known:
-            problems.append(f"{place}.{name}: got an unknown key, want {nearest(name, known)}".lstrip("."))
+            near = nearest(name, known)
+            problems.add(f"{place}.{name}", f"got an unknown key, want {near}{_instead(near, free)}")
+            problems.mean(place, near)
         elif (read := known[name].read(value)) is _OTHER:
-            problems.append(f"{place}.{name}: got {_shown(value)}, want {known[name].want}".lstrip("."))
+            problems.add(f"{place}.{name}", f"got {_shown(value)}, want {known[name].want}")
         else:
             result[name] = read
     for name, key in known.items():
-        if key.required and name not in table:
-            problems.append(f"{place}.{name}: got nothing, want {key.want}".lstrip("."))
+        if key.required and name not in table and name not in problems.meant(place):
+            problems.add(f"{place}.{name}", f"got nothing, want {key.want}")
     return result
+
+
+def _instead(near: str, free: Sequence[str]) -> str:
+    """Return what else to say of a suggested key that the table already has."""
+    return "" if near in free or " " in near else ", which is there already; remove one of them"
 
 
 Chosen = TypeVar("Chosen")
 
 
-def chosen(table: Any, place: str, key: str, names: Mapping[str, Chosen], problems: list[str]) -> Chosen | None:
+def chosen(table: Any, place: str, key: str, names: Mapping[str, Chosen], problems: Problems) -> Chosen | None:
     """Return the object that the table's entry `key` names; if there is none, add a problem and return None."""
-    name = table.get(key) if isinstance(table, dict) else None
-    if isinstance(name, str) and name in names:
-        return names[name]
     if not isinstance(table, dict):
-        problems.append(f"{place}: got {_shown(table)}, want a table")
-    else:
-        got = "nothing" if name is None else _shown(name)
-        problems.append(f"{place}.{key}: got {got}, want {nearest(str(name), names)}")
+        problems.add(place, f"got {_shown(table)}, want a table")
+        return None
+    return resolved(table.get(key), f"{place}.{key}", names, problems)
+
+
+def resolved(name: Any, place: str, names: Mapping[str, Chosen], problems: Problems) -> Chosen | None:
+    """Return the object that a name stands for; if there is none, add a problem and return None."""
+    own = spelt(name, names) if isinstance(name, str) else None
+    if own is not None:
+        return names[own]
+    problems.add(place, f"got {'nothing' if name is None else _shown(name)}, want {nearest(str(name), names)}")
     return None
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most similar, or a list of all if none is similar."""
-    known = list(known)
-    lower = {other.lower(): other for other in known}
-    close = get_close_matches(name.lower(), lower, 1)
-    return lower[close[0]] if close else f"one of {', '.join(known)}" if known else "none"
 
 
 def _key(hint: Any) -> Key | None:

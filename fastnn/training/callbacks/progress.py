@@ -50,6 +50,10 @@ class ProgressBar(Callback):
             self._bar.close()
             self._bar = None
 
+    def on_exception(self, trainer: Training) -> None:
+        """Close the bar, so that what is printed next has a line of its own."""
+        self.on_fit_end(trainer)
+
 
 def _line(logs: dict[str, float]) -> str:
     formats = {"lr": "{:.2e}", "seconds": "{:.2f}"} | dict.fromkeys(PERCENT, "{:.2%}")
