@@ -1,43 +1,89 @@
 """The command line: `python -m fastnn info | train | resume | lr-find | report | bench`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 
 import fastnn
 
+INTERRUPTED, CLOSED = 130, 141
+"""The exit statuses that shells give to programs ended by Ctrl-C, and by writing to a closed pipe."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 1 if it fails, 2 for wrong arguments."""
+    """Run one command and return the exit status.
+
+    It is 1 if the command fails, 2 for wrong arguments or mistakes in a file, 130 after Ctrl-C, and 141 if the output
+    goes to a pipe that has been closed.
+    """
+    try:
+        try:
+            status = _run(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        return status
+    except KeyboardInterrupt as interrupt:
+        from fastnn.runs import refuse
+
+        if hasattr(sys.stderr, "isatty") and sys.stderr.isatty():
+            print(file=sys.stderr)  # the terminal shows ^C in the line of the progress
+        return refuse(INTERRUPTED, "; ".join(["interrupted", *interrupt.args]))
+    except BrokenPipeError:
+        _discard_output()
+        return CLOSED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options, rest = _parse(arguments)
     try:
-        if options.command == "info":
-            for name, value in fastnn.show_config().items():
-                print(f"{name + ':':17}{', '.join(value) if isinstance(value, tuple) else value}")
-        elif options.command in ("train", "resume", "lr-find") and options.config is not None:
-            from fastnn import runs
-
-            return runs.main(options)
-        elif options.command == "train":
-            from fastnn import demo
-
-            demo.train(options.epochs or demo.EPOCHS, options.seed or 0, options.out)
-        elif options.command == "report":
-            from fastnn.report import write_report
-
-            print(write_report(options.run))
-        else:
-            from fastnn import benchmark
-
-            benchmark.main(rest)
+        return _command(options, rest)
     except ImportError as error:
         sentence = str(error)
         if error.name is not None:  # raised by an import statement, whose message has no remedy
             sentence = f"{error.name}: got no such package, want it here; run pip install 'fastnn[demo]'"
         print(f"fastnn: {sentence}", file=sys.stderr)
         return 1
+
+
+def _command(options: argparse.Namespace, rest: list[str]) -> int:
+    if options.command == "info":
+        for name, value in fastnn.show_config().items():
+            print(f"{name + ':':17}{', '.join(value) if isinstance(value, tuple) else value}")
+        return 0
+    from fastnn import runs
+
+    if options.command in ("resume", "lr-find", "report") or getattr(options, "config", None) is not None:
+        return runs.main(options)
+    try:
+        if options.command == "train":
+            from fastnn import demo
+
+            runs.check_out(options.out)
+            demo.train(options.epochs or demo.EPOCHS, options.seed or 0, options.out)
+        else:
+            from fastnn import benchmark
+
+            benchmark.main(rest)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        return runs.refuse(1, runs.sentence_of(error))
     return 0
+
+
+def _discard_output() -> None:
+    """Let what is still in the buffers of the output go nowhere, since nobody reads it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -49,14 +95,14 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
         "--config", metavar="FILE", help="a configuration in TOML; without it, the digits (fastnn[demo])"
     )
     train.add_argument("--epochs", type=_positive, help="passes over the digits (default: 40)")
-    train.add_argument("--seed", type=int, help="seed of the digits' weights, dropout and order (default: 0)")
+    train.add_argument("--seed", type=_seed, help="seed of the digits' weights, dropout and order (default: 0)")
     train.add_argument("--out", default="runs", metavar="DIR", help="directory for the results (default: %(default)s)")
     resume = commands.add_parser("resume", help="continue an interrupted run of train --config")
     resume.add_argument("config", metavar="RUN", help="directory of the run, as in runs/<time>")
     find = commands.add_parser("lr-find", help="suggest learning rates for a training described in a file")
     find.add_argument("--config", metavar="FILE", required=True, help="a configuration in TOML")
     report = commands.add_parser("report", help="write an HTML report of a run of train (needs fastnn[plot])")
-    report.add_argument("run", type=_directory, help="directory of the run, as in runs/2026-01-01_12-00-00")
+    report.add_argument("run", metavar="RUN", help="directory of the run, as in runs/2026-01-01_12-00-00")
     commands.add_parser("bench", help="time the kernels against NumPy; its options follow", add_help=False)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "bench":
@@ -66,16 +112,17 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     return options, rest
 
 
-def _directory(text: str) -> Path:
-    if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"got {text!r}, want an existing directory")
-    return Path(text)
-
-
 def _positive(text: str) -> int:
     value = int(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"got {value}, want a positive integer; 1 is the least")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**64:
+        raise argparse.ArgumentTypeError(f"got {value}, want an integer in [0, 2^64)")
     return value
 
 

@@ -257,8 +257,8 @@ def test_resume_of_a_finished_run_and_of_a_damaged_checkpoint(file, capsys):
 
 
 def test_resume_refuses(file, tmp_path, capsys):
-    assert main(["resume", str(tmp_path / "none")]) == 2
-    assert "config.toml: got no text (No such file or directory), want a file in TOML" in capsys.readouterr().err
+    assert main(["resume", str(tmp_path / "none")]) == 1
+    assert "none: got no such directory, want the directory of a run, as in runs/<time>\n" in capsys.readouterr().err
     run = runs.train(file(), tmp_path / "runs")
     (run / "config.toml").write_text((run / "config.toml").read_text().replace("batch_size = 16", "batch_size = 8"))
     capsys.readouterr()
@@ -303,20 +303,23 @@ def test_picture_of_the_rates(file, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("error", "sentence", "status"),
     [
-        (KeyboardInterrupt(), "interrupted"),
-        (FloatingPointError("loss: got nan,\nwant none"), "loss: got nan, want none"),
-        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (KeyboardInterrupt(), "interrupted", 130),
+        (FloatingPointError("loss: got nan,\nwant none"), "loss: got nan, want none", 1),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device", 1),
+        (OSError(13, "Permission denied", "/a/b"), "/a/b: got 'Permission denied', want a path that can be", 1),
+        (MemoryError(), "memory: got less than is needed, want more; take a smaller training.batch_size", 1),
     ],
 )
-def test_errors_of_a_training_are_one_line(error, sentence, file, tmp_path, capsys, monkeypatch):
+def test_errors_of_a_training_are_one_line(error, sentence, status, file, tmp_path, capsys, monkeypatch):
     def stop(*_):
         raise error
 
     monkeypatch.setattr(Loop, "_run_epoch", stop)
-    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
-    assert capsys.readouterr().err == f"fastnn: {sentence}\n"
+    assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"fastnn: {sentence}")
 
 
 def interrupt(*_, **__):
@@ -327,11 +330,11 @@ def test_interrupted_after_a_checkpoint(file, tmp_path, capsys, monkeypatch):
     """Only after a checkpoint does the message say how to resume, and that command works."""
     with monkeypatch.context() as patched:
         patched.setattr("fastnn.runs.run.save_run", interrupt)
-        assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 1
+        assert main(["train", "--config", str(file()), "--out", str(tmp_path / "runs")]) == 130
         run = run_of(tmp_path / "runs")
         sentence = f"fastnn: interrupted; python -m fastnn resume {run} continues from the run's newest checkpoint\n"
         assert capsys.readouterr().err == sentence
-        assert main(["resume", str(run)]) == 1
+        assert main(["resume", str(run)]) == 130
         assert capsys.readouterr().err == sentence
     assert main(["resume", str(run)]) == 0
 
@@ -340,7 +343,7 @@ def test_interrupted_after_a_checkpoint(file, tmp_path, capsys, monkeypatch):
 def test_interrupted_without_a_run(command, file, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fastnn.runs.run.build_model", interrupt)
-    assert main([command, "--config", str(file())]) == 1
+    assert main([command, "--config", str(file())]) == 130
     assert capsys.readouterr().err == "fastnn: interrupted\n" and not (tmp_path / "runs").exists()
 
 

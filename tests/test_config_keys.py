@@ -30,7 +30,11 @@ NAMES = {
         "ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR InverseSqrtLR InverseTimeLR "
         "LinearLR ManualLR MultiStepLR OneCycleLR PolynomialLR ReduceLROnPlateau StepLR warmup_cosine",
     ),
-    "loss": (description.LOSSES, nn, "CrossEntropyLoss NLLLoss"),
+    "loss": (
+        description.LOSSES,
+        nn,
+        "BCEWithLogitsLoss CrossEntropyLoss GaussianNLLLoss HuberLoss KLDivLoss L1Loss MSELoss NLLLoss SmoothL1Loss",
+    ),
     "layer": (
         network.LAYERS,
         nn,

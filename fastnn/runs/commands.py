@@ -1,10 +1,11 @@
-"""The commands `python -m fastnn train --config`, `resume` and `lr-find`.
+"""The commands `python -m fastnn train --config`, `resume`, `lr-find` and `report`.
 
 A run's directory is named by the time. It contains config.toml, a copy of the file; lr_find.npz, if the file asks for a
 learning rate to be found; checkpoints/, see `ModelCheckpoint`; and in the end model.safetensors, the final weights, and
 the files of `save_run`.
 """
 
+import re
 import sys
 import warnings
 from argparse import Namespace
@@ -18,8 +19,11 @@ from fastnn.checkpoint.file import SUFFIX, CheckpointError, latest
 from fastnn.runs.config.description import read
 from fastnn.runs.config.problems import ConfigError
 from fastnn.runs.run import Run
-from fastnn.runs.saved import CHECKPOINTS, CONFIG, make_run
+from fastnn.runs.saved import CHECKPOINTS, CONFIG, HISTORY, make_run
+from fastnn.training.callbacks.progress import say
 from fastnn.training.lr_finder import LRFinder
+
+RUN = "the directory of a run, as in runs/<time>"
 
 
 def train(path: str | Path, directory: str | Path = "runs") -> Path:
@@ -36,11 +40,13 @@ def train(path: str | Path, directory: str | Path = "runs") -> Path:
     """
     import safetensors.numpy as _  # noqa: F401  # if it is missing, that must not cost a finished training
 
-    run = Run(read(path))
+    config = read(path)
+    check_out(directory)
+    run = Run(config)
     place = make_run(Path(directory))
-    replace(place / CONFIG, run.config.text.encode())
-    print(f"run {place}", flush=True)
     with _told_of_resume(place):
+        replace(place / CONFIG, run.config.text.encode())
+        print(f"run {place}", flush=True)
         _report(run.fit(place), place)
     return place
 
@@ -52,11 +58,13 @@ def resume(directory: str | Path) -> Path:
 
     Raises:
         CheckpointError: the checkpoint is not one of a training.
-        ValueError: the checkpoint is of another training.
+        ValueError: the directory is no run, or the checkpoint is of another training.
     """
     import safetensors.numpy as _  # noqa: F401
 
-    directory = Path(directory)
+    directory = _run_directory(directory)
+    if not (directory / CONFIG).exists():
+        raise ValueError(f"resume: got {str(directory)!r} without {CONFIG}, want {RUN} that train --config made")
     with _told_of_resume(directory):
         run = Run(read(directory / CONFIG))
         with warnings.catch_warnings(record=True) as damaged:
@@ -84,26 +92,81 @@ def find_lr(path: str | Path, picture: str | Path = "lr_find.png") -> LRFinder:
     return finder
 
 
+def report(directory: str | Path) -> Path:
+    """Write the page of a run, print its path, and return it.
+
+    Raises:
+        ValueError: the directory is no run, or one that has not ended.
+        ImportError: matplotlib is not installed.
+    """
+    from fastnn.runs.report import write_report
+
+    run = _run_directory(directory)
+    if not (run / HISTORY).is_file():
+        found = any((run / CHECKPOINTS).glob(f"[!.]*{SUFFIX}")) or (run / CONFIG).is_file()
+        want = f"a run that has ended; python -m fastnn resume {run} continues it" if found else RUN
+        raise ValueError(f"report: got {str(run)!r} without {HISTORY}, want {want}")
+    page = write_report(run)
+    print(page)
+    return page
+
+
 def main(options: Namespace) -> int:
-    """Run the command `train`, `resume` or `lr-find`, and return the exit status: 2 for a mistake in the file.
+    """Run the command `train`, `resume`, `lr-find` or `report`, and return the exit status.
+
+    It is 2 for a mistake in the file, 1 if the command fails.
 
     Raises:
         ImportError: a package that is needed is not installed.
+        KeyboardInterrupt, BrokenPipeError: as usual.
     """
     try:
-        if options.command == "train":
-            train(options.config, options.out)
-        elif options.command == "resume":
-            resume(options.config)
-        else:
-            find_lr(options.config)
+        with _warnings_in_lines():
+            if options.command == "train":
+                train(options.config, options.out)
+            elif options.command == "resume":
+                resume(options.config)
+            elif options.command == "report":
+                report(options.run)
+            else:
+                find_lr(options.config)
     except ConfigError as error:
-        return _refuse(2, *error.problems)
-    except (ArithmeticError, CheckpointError, IndexError, OSError, TypeError, ValueError) as error:
-        return _refuse(1, str(error))
-    except KeyboardInterrupt as interrupt:
-        return _refuse(1, "; ".join(["interrupted", *interrupt.args]))
+        return refuse(2, *error.problems)
+    except BrokenPipeError:
+        raise
+    except (ArithmeticError, CheckpointError, IndexError, MemoryError, OSError, TypeError, ValueError) as error:
+        return refuse(1, sentence_of(error))
     return 0
+
+
+def _run_directory(directory: str | Path) -> Path:
+    """Return the path of a directory; raise ValueError unless there is one."""
+    path = Path(directory)
+    if not path.is_dir():
+        got = "a file" if path.exists() else "no such directory"
+        raise ValueError(f"{path}: got {got}, want {RUN}")
+    return path
+
+
+def check_out(directory: str | Path) -> None:
+    """Raise ValueError if a directory cannot be made there, since a file has its name."""
+    for path in (Path(directory), *Path(directory).parents):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"--out: got {str(directory)!r}, where {path} is a file, want a directory")
+
+
+@contextmanager
+def _warnings_in_lines() -> Iterator[None]:
+    """Print each warning as a line, in the words of a file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = lambda message, *_, **__: refuse(0, _in_file(str(message)))  # type: ignore[assignment]
+        yield
+
+
+def _in_file(sentence: str) -> str:
+    """Return a sentence whose remedy names the key of a file, and not the argument of a class."""
+    return re.sub(r"pass (\w+)='(\w+)' to Trainer", r'set training.\1 = "\2"', sentence)
 
 
 @contextmanager
@@ -123,7 +186,17 @@ def _report(scores: dict[str, float], directory: Path) -> None:
     print(f"{figures}; see {directory}" if figures else f"see {directory}")
 
 
-def _refuse(status: int, *sentences: str) -> int:
+def sentence_of(error: BaseException) -> str:
+    """Return what an error says, in one line; of the operating system's the file first."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: got {error.strerror!r}, want a path that can be read and written"
+    if isinstance(error, MemoryError):
+        return str(error) or "memory: got less than is needed, want more; take a smaller training.batch_size"
+    return str(error)
+
+
+def refuse(status: int, *sentences: str) -> int:
+    """Print sentences to the standard error output, a line for each, and return the status."""
     for sentence in sentences:
-        print(f"fastnn: {' '.join(sentence.split())}", file=sys.stderr)
+        say(f"fastnn: {' '.join(sentence.split())}", sys.stderr)
     return status

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from fastnn import plot
 from fastnn._better import direction
 from fastnn._figure import new_figure, png
@@ -15,6 +17,7 @@ from fastnn._files import replace
 from fastnn.diagnosis.inspection import LayerSignals
 from fastnn.diagnosis.symptoms import diagnose
 from fastnn.runs.saved import HISTORY, Missing, SavedRun
+from fastnn.runs.scatter import predicted_against_target
 from fastnn.training.history import History
 from fastnn.training.lr_finder import LRFinder
 
@@ -68,7 +71,8 @@ def write_report(directory: str | Path) -> Path:
         raise NotADirectoryError(f"directory: got {directory}, want a directory written by fastnn.report.save_run")
     new_figure(1, 1)  # raises without matplotlib, since every part would be missing
     run, title = SavedRun(directory), html.escape(directory.resolve().name)
-    body = "\n".join(f"<h2>{name}</h2>\n{_part(draw, run)}" for name, draw in _PARTS.items())
+    parts = _REGRESSION if run.is_regression else _PARTS
+    body = "\n".join(f"<h2>{name}</h2>\n{_part(draw, run)}" for name, draw in parts.items())
     page = _PAGE.format(title=title, style=_STYLE, body=body)
     replace(directory / PAGE, page.encode())
     return directory / PAGE
@@ -145,6 +149,24 @@ def _confusion(run: SavedRun) -> str:
                     lambda ax: plot.confusion_matrix(labels, probabilities.argmax(axis=1), names, ax))  # fmt: skip
 
 
+def _predictions(run: SavedRun) -> str:
+    targets, predictions = run.evaluated("targets"), run.evaluated("predictions")
+    columns = targets.shape[1]
+    across = min(columns, 3)
+
+    def draw(figure: "Figure") -> None:
+        for i in range(columns):
+            ax = figure.add_subplot(-(-columns // across), across, i + 1)
+            predicted_against_target(targets[:, i], predictions[:, i], ax, "" if columns == 1 else f"target {i}")
+
+    picture = _image("A point for each validation sample; on the line the prediction is the target.",
+                     4.5 * across, 4.2 * -(-columns // across), draw)  # fmt: skip
+    rows = [[f"target {i}" if columns > 1 else "target", *map(_number, (
+                error.mean(), np.sqrt(np.square(error).mean()), np.abs(error).max()))]
+            for i, error in enumerate((predictions - targets).T)]  # fmt: skip
+    return picture + _table([["", "mean error", "root mean square", "largest"], *rows], head=True)
+
+
 def _shown(key: str) -> Callable[[SavedRun], str]:
     def show(run: SavedRun) -> str:
         labels, probabilities = run.evaluated("labels"), run.evaluated("probabilities")
@@ -186,7 +208,7 @@ _SIGNALS = {
     "activation": "Activations of every layer for some validation samples; each histogram has its own scale.",
     "gradient": "Absolute gradients with respect to these; smaller ones towards the first layer mean vanishing.",
 }
-_PARTS: dict[str, Callable[[SavedRun], str]] = {
+_ALL: dict[str, Callable[[SavedRun], str]] = {
     "Metrics": _metrics,
     "Diagnosis": _diagnosis,
     "Learning curves": _curves,
@@ -195,10 +217,15 @@ _PARTS: dict[str, Callable[[SavedRun], str]] = {
     "Confusion matrix": _confusion,
     "Largest errors": _shown("errors"),
     "Samples": _shown("samples"),
+    "Predictions": _predictions,
     "Activations": _layers("activation"),
     "Gradients": _layers("gradient"),
     "Configuration": _configuration,
 }
+_PARTS = {name: draw for name, draw in _ALL.items() if name != "Predictions"}
+_OF_CLASSES = ("Confusion matrix", "Largest errors", "Samples")
+_REGRESSION = {name: draw for name, draw in _ALL.items() if name not in _OF_CLASSES}
+"""The parts of a training whose targets are real numbers."""
 
 
 def _picture(caption: str, width: float, height: float, draw: Callable[["Axes"], object]) -> str:

@@ -43,9 +43,7 @@ class Run:
         self.sample_weight, self.names = loaded.weight, loaded.names
         manual_seed(config.trainer["seed"])
         self._check_targets()
-        self.model = build_model(
-            config.network, config.layers, self.train, config.data.normalize, config.loss.make
-        )
+        self.model = build_model(config.network, config.layers, self.train, config.data.normalize, config.loss.make)
         self.optimizer = config.optimizer.build(self.model.parameters())
         self.finder: LRFinder | None = None
         self._check()
@@ -83,9 +81,7 @@ class Run:
     def find_lr(self) -> LRFinder:
         """Run `Trainer.lr_find` on the training part."""
         own = {name: value for name, value in self.config.fit.items() if name in SEARCH}
-        return self._trainer().lr_find(
-            self.train, batch_size=self._batch_size, sample_weight=self.sample_weight, **own
-        )
+        return self._trainer().lr_find(self.train, batch_size=self._batch_size, sample_weight=self.sample_weight, **own)
 
     def set_found_lr(self) -> float:
         """Set the optimizer's rate to the "valley" that `find_lr` suggests, and return it.
@@ -121,9 +117,7 @@ class Run:
                      for part in config.callbacks]  # fmt: skip
         scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))
         trainer = Trainer(self.model, self.loss, self.optimizer, scheduler, callbacks=callbacks, **config.trainer)
-        trainer.fit(
-            self.train, self.validation, resume=checkpoint, sample_weight=self.sample_weight, **config.fit
-        )
+        trainer.fit(self.train, self.validation, resume=checkpoint, sample_weight=self.sample_weight, **config.fit)
         if trainer.stopped == "KeyboardInterrupt":
             raise KeyboardInterrupt
         if trainer.stopped:

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from fastnn._files import dated, replace
+from fastnn._types import AnyArray, Array
 from fastnn.checkpoint.file import in_c_order
 from fastnn.checkpoint.packing import pack, unpack
 from fastnn.diagnosis.inspection import inspect_layers, largest_errors
 from fastnn.functional.softmax import softmax
+from fastnn.metrics.outputs import mean_of
+from fastnn.metrics.outputs import probabilities as probabilities_of
 from fastnn.nn.module import Module
 from fastnn.training.checks import Data, checked
 from fastnn.training.configuration import described
@@ -34,6 +37,7 @@ INSPECTED = 256
 
 WANTED = dict.fromkeys(("labels", "probabilities", "samples", "errors"),
                         "a validation that has labels, with a logit for each class; pass it to save_run") | {
+    "predictions": "a validation and a loss for regression; pass it to save_run",
     "layers": "the histograms of a validation; pass it to save_run",
     "finder": "what trainer.lr_find returned; pass it to save_run(finder=...)",
 }  # fmt: skip
@@ -50,7 +54,8 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
         directory: created if it does not exist; it may be that of the checkpoints.
         trainer: a trainer after `fit`. Its model is evaluated, and its state restored.
         validation: (x, y) as in `Trainer.fit`. If y has labels and the model a logit for each class, all labels and
-            probabilities, 16 samples and the 16 largest errors are kept; histograms of the layers in any case.
+            probabilities, 16 samples and the 16 largest errors are kept, and with a loss for regression all targets
+            and predictions; histograms of the layers in any case.
         names: names of the classes.
         finder: the result of `trainer.lr_find`, to be drawn too.
         test: the result of `trainer.evaluate` on test data.
@@ -89,23 +94,37 @@ def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
     x, labels = checked("validation", validation)
     first = np.ascontiguousarray(x[:INSPECTED]), labels[:INSPECTED]
     found: dict[str, Any] = {"layers": [s.state() for s in inspect_layers(trainer.model, trainer.criterion, *first)]}
-    logits = trainer.predict(x)
-    if (
-        not isinstance(labels, np.ndarray)
-        or labels.ndim != 1
-        or labels.dtype.kind not in "iu"
-        or logits.ndim != 2
-        or logits.shape[1] < 2
-    ):
+    outputs, task = mean_of(trainer.predict(x)), getattr(trainer.criterion, "task", None)
+    if not isinstance(labels, np.ndarray) or not isinstance(outputs, np.ndarray):
         return found
-    known = np.flatnonzero((labels >= 0) & (labels < logits.shape[1]))  # the others do not count in the loss either
+    if task == "regression":
+        return found | {"targets": _columns(labels), "predictions": _columns(outputs)}
+    probabilities = _probabilities(outputs, labels, task)
+    if probabilities is None:
+        return found
+    labels = labels.reshape(-1)
+    known = np.flatnonzero((labels >= 0) & (labels < probabilities.shape[1]))  # the others do not count in the loss
     if len(known):
-        labels, probabilities = labels[known].astype(np.int64), softmax(logits[known])
+        labels, probabilities = labels[known].astype(np.int64), np.ascontiguousarray(probabilities[known])
         found |= {"labels": labels, "probabilities": probabilities}
         rows = {"samples": np.arange(min(SAMPLES, len(known))),
                 "errors": largest_errors(labels, probabilities, SAMPLES)}  # fmt: skip
         found |= {name: {"x": x[known[chosen]], "rows": chosen} for name, chosen in rows.items()}
     return found
+
+
+def _columns(numbers: AnyArray) -> AnyArray:
+    """Return real numbers of samples as (N, columns) float64."""
+    return numbers.reshape(len(numbers), -1).astype(np.float64)
+
+
+def _probabilities(outputs: Array, labels: AnyArray, task: Any) -> Array | None:
+    """Return the probability of each class, (N, C), or None if the targets are no labels (N,), or 0 and 1 (N, 1)."""
+    if task == "binary" and outputs.size == len(outputs) == labels.size and np.isin(labels, (0, 1)).all():
+        found = probabilities_of(outputs, task).reshape(-1)
+        return np.stack([1 - found, found], axis=1)
+    is_labels = labels.ndim == 1 and labels.dtype.kind in "iu"
+    return softmax(outputs) if is_labels and outputs.ndim == 2 and outputs.shape[1] > 1 else None
 
 
 def _json(value: Any) -> bytes:
@@ -211,6 +230,14 @@ class SavedRun:
 
         evaluation: dict[str, Any] = self._read(EVALUATION, parse)
         return evaluation
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the evaluation has predictions of real numbers, and no classes."""
+        try:
+            return "predictions" in self._evaluation
+        except Missing:
+            return False
 
     def evaluated(self, key: str) -> Any:
         """Return a part of the evaluation."""

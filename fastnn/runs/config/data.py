@@ -42,13 +42,13 @@ class Data:
     Args:
         source: "digits", one of scikit-learn's data sets such as "sklearn.iris", or the path of a .npz or .safetensors
             file with arrays x (N, ...) and y, of a .npy file, or of a table (.csv or .tsv).
-        targets: where y is. Of a table: names of columns, or numbers counted from 0; by default the last column. Of a
-            .npy file: numbers of columns, or the path of another one. Else the name of an array; by default "y".
-        sample_weight: the weights of samples in the mean of the loss: a column, an array or a file, as for targets.
         fractions: fractions of training, validation and, if there are three, test samples; their sum is 1.
         stratify: give each part its fraction of every class.
         normalize: begin the network with a `Normalize`, fitted to the training part.
         seed: seed of the random split.
+        targets: where y is. Of a table: names of columns, or numbers counted from 0; by default the last column. Of a
+            .npy file: numbers of columns, or the path of another one. Else the name of an array; by default "y".
+        sample_weight: the weights of samples in the mean of the loss: a column, an array or a file, as for targets.
 
     Raises:
         ValueError: an argument is invalid, or the file does not exist.
@@ -57,12 +57,12 @@ class Data:
     def __init__(
         self,
         source: str,
-        targets: Columns | None = None,
-        sample_weight: str | int | None = None,
         fractions: Sequence[float] = (0.8, 0.1, 0.1),
         stratify: bool = False,
         normalize: bool = False,
         seed: int = 0,
+        targets: Columns | None = None,
+        sample_weight: str | int | None = None,
     ) -> None:
         check_source(source, targets, sample_weight)
         positive = all(fraction > 0 for fraction in fractions)

@@ -63,10 +63,10 @@ class Config:
         epochs, most, size = self.fit.get("epochs", 1), self.fit.get("max_steps"), self.fit.get("batch_size", 32)
         batches = samples // size if self.fit.get("drop_last") else -(-samples // size)
         windows = max(1, -(-batches // self.trainer.get("accumulate_grad_batches", 1)))
-        if epochs is None and most is None:
+        limits = [*([] if epochs is None else [epochs * windows]), *([] if most is None else [most])]
+        if not limits:
             return None
-        steps = most if epochs is None else min(epochs * windows, most or epochs * windows)
-        return -(-steps // windows) if self.trainer.get("scheduler_interval") == "epoch" else int(steps)
+        return -(-min(limits) // windows) if self.trainer.get("scheduler_interval") == "epoch" else int(min(limits))
 
     def check_schedule(self, samples: int) -> None:
         """Raise ConfigError if the scheduler ends before the training."""
@@ -178,7 +178,7 @@ def _described(text: str, sections: Mapping[str, Table], problems: Problems) -> 
     # The tables are known keys too, so that a misspelt name of one gets the right suggestion.
     known = training_keys() | {name: Key("a table", dict) for name in tables}
     trainer = {"seed": 0} | checked(rest, "training", known, problems)
-    trainer = check_metrics(trainer, problems)
+    trainer = check_metrics(trainer, loss.make, problems)
     fit = {name: trainer.pop(name) for name in FIT if name in trainer}
     if fit.get("epochs") == UNLIMITED:
         fit["epochs"] = None

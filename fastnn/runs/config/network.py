@@ -100,9 +100,7 @@ def read_network(table: Table, problems: Problems) -> tuple[list[Part], Network]
     return _read_layers(network.layers, "network.layers", options, problems), network
 
 
-def build_layers(
-    parts: Sequence[Part], features: int, size: int, problems: Problems | None = None
-) -> list[nn.Module]:
+def build_layers(parts: Sequence[Part], features: int, size: int, problems: Problems | None = None) -> list[nn.Module]:
     """Build every layer for samples (N, features) and outputs (N, size), and run it once.
 
     Args:
@@ -133,9 +131,7 @@ def build_model(
     return nn.Sequential(Normalize(x.shape[1], dtype=x.dtype).fit(x), *model) if normalize else model
 
 
-def _built(
-    parts: Sequence[Part], x: Any, size: int, problems: Problems, is_known: bool
-) -> tuple[list[nn.Module], Any]:
+def _built(parts: Sequence[Part], x: Any, size: int, problems: Problems, is_known: bool) -> tuple[list[nn.Module], Any]:
     """Build layers, the last Linear with `size` outputs, and return them with their result for x.
 
     Args:

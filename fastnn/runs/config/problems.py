@@ -28,6 +28,7 @@ class Problems:
     def add(self, place: str, sentence: str) -> None:
         """Add a sentence about a key, unless there is one about it or a table around it."""
         if not self.has(place):
+            sentence = re.sub(r"(?<!['\w])(True|False)(?!['\w])", lambda word: word[0].lower(), sentence)
             self._found[place] = f"{place}: {sentence}" if place else sentence
 
     def has(self, place: str) -> bool:

@@ -2,7 +2,8 @@
 
 import csv
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,9 @@ from fastnn.runs.config.words import nearest
 
 Columns = str | int | Sequence[str] | Sequence[int]
 DIGITS = "digits"
-TOY = {f"sklearn.{name}": f"load_{name}" for name in ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")}
+TOY = {
+    f"sklearn.{name}": f"load_{name}" for name in ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+}
 SUFFIXES = (".npz", ".npy", ".csv", ".tsv", ".safetensors")
 
 
@@ -36,10 +39,11 @@ def check_source(source: str, targets: Columns | None, sample_weight: str | int 
                 raise ValueError(f"{name}: got {value!r} for {source!r}, want it left out; it is for files")
         return
     if path.suffix not in SUFFIXES:
-        short = source.rpartition(".")[2].removeprefix("load_")
-        near = repr(f"sklearn.{short}") if f"sklearn.{short}" in TOY else (
-            f"{', '.join(map(repr, built_in))} or a path that ends with {' or '.join(SUFFIXES)}")  # fmt: skip
-        raise ValueError(f"source: got {source!r}, want {near}")
+        short = f"sklearn.{source.rpartition('.')[2].removeprefix('load_').lower()}"
+        near = short if short in TOY else nearest(source, built_in)
+        raise ValueError(f"source: got {source!r}, want {near!r}" if near in built_in else
+                         f"source: got {source!r}, want {near} or a path that ends with {' or '.join(SUFFIXES)}"
+                         )  # fmt: skip
     if not path.is_file():
         raise ValueError(f"source: got {source!r}, want an existing file; check the path and the working directory")
     if path.suffix == ".npy" and targets is None:
@@ -73,7 +77,7 @@ def read(source: str, targets: Columns | None, sample_weight: str | int | None) 
         raise ValueError(str(refused)) from None
     except Exception as error:  # safetensors has its own exception class, zlib and NumPy have several
         raise ValueError(f"source: got a file {path} that cannot be read ({error}), want arrays x and y") from None
-    found = []
+    found: list[Any] = []
     for key, name in (("source", "x"), ("targets", targets or "y"), ("sample_weight", sample_weight)):
         if name is not None and name not in arrays:
             key, want = (key, f"one of {sorted(arrays)}") if name not in ("x", "y") else ("source", "arrays x and y")
@@ -88,7 +92,7 @@ class _Refused(Exception):
 
 def _toy(loader: str) -> Raw:
     try:
-        from sklearn import datasets
+        datasets: Any = import_module("sklearn.datasets")
     except ImportError:
         raise ImportError("sklearn: got no such package, want it for this source; run pip install scikit-learn"
                           ) from None  # fmt: skip
@@ -161,7 +165,7 @@ def _csv(path: Path, targets: Any, sample_weight: str | int | None) -> Raw:
     last = next(i for i in range(len(header) - 1, -1, -1) if i not in weights)
     own = [last] if targets is None else _chosen(targets, header, "targets")
     columns = {i: [(line, row[i].strip()) for line, row in rows] for i in range(len(header))}
-    numbers = lambda i: _numbers(columns[i], header[i], path)  # noqa: E731
+    numbers: Callable[[int], AnyArray] = lambda i: _numbers(columns[i], header[i], path)  # noqa: E731
     inputs = [numbers(i) for i in range(len(header)) if i not in (*own, *weights)]
     if not inputs or not rows:
         raise _Refused(f"source: got {'no line of numbers' if inputs else 'no column of inputs'} in {path}, want some")

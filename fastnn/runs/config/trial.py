@@ -28,8 +28,12 @@ STEPS = 2**31
 """The steps of a schedule whose length the data decides."""
 
 
-def check_metrics(trainer: dict[str, Any], problems: Problems) -> dict[str, Any]:
-    """Return the arguments of a trainer with the metrics' own names; wrong ones are left out and told."""
+def check_metrics(trainer: dict[str, Any], loss: Any, problems: Problems) -> dict[str, Any]:
+    """Return the arguments of a trainer with the metrics' own names; wrong ones are left out and told.
+
+    Args:
+        loss: the class of the loss, or None if it is not known.
+    """
     given = trainer.get("metrics", "auto")
     if given == "auto":
         return trainer
@@ -38,8 +42,12 @@ def check_metrics(trainer: dict[str, Any], problems: Problems) -> dict[str, Any]
         place = "training.metrics" if isinstance(given, str) else f"training.metrics[{i}]"
         is_top = re.fullmatch(r"top_[1-9][0-9]*_accuracy", word)
         name = word if is_top else METRICS.get(spelt(word, METRICS) or "")
+        fitting = [other for other, made in NAMED.items() if loss is None or loss.task in made().tasks]
         if name is None:
-            problems.add(place, f"got {word!r}, want {nearest(word, NAMED)}")
+            problems.add(place, f"got {word!r}, want {nearest(word, fitting)}")
+        elif loss is not None and loss.task not in next(iter(named(name).values())).tasks:
+            want = f"one of {', '.join(fitting)}" if fitting else "none"
+            problems.add(place, f"got {word!r} for {loss.__name__}, want {want}")
         elif name in found:
             problems.add(place, f"got {word!r} twice, want each metric once; remove one of them")
         else:
@@ -54,7 +62,9 @@ def try_parts(config: Any, is_long: bool, problems: Problems) -> None:
     optimizer = _optimizer(config, problems)
     scheduler = _scheduler(config, optimizer, problems)
     attempt(problems, "training", lambda seed: Generator(seed), {"seed": config.trainer["seed"]})
-    metrics = _metrics(config.trainer.get("metrics", "auto"), loss, problems)
+    metrics = config.trainer.get("metrics", "auto")
+    if metrics == "auto":
+        metrics = ["accuracy"] if loss is None or loss.task in ("classes", "binary") else []
     options = {name: value for name, value in config.trainer.items() if name not in ("metrics", "seed")}
     attempt(problems, "training", Trainer, options, *_spare(), metrics=())
     _fit(config, problems)
@@ -108,23 +118,6 @@ def _scheduler(config: Any, optimizer: Any, problems: Problems) -> Any:
     return attempt(problems, "scheduler", part.make, part.options, optimizer, **given)
 
 
-def _metrics(given: Any, loss: nn.Loss | None, problems: Problems) -> list[str]:
-    """Return the names of the metrics that fit the loss; the others are told."""
-    task = None if loss is None else loss.task
-    if given == "auto":
-        return ["accuracy"] if task in ("classes", "binary", None) else []
-    found = []
-    for name in given:
-        (metric,) = named(name, loss).values()
-        if task is not None and task not in metric.tasks:
-            fitting = [other for other, made in NAMED.items() if task in made().tasks]
-            want = f"one of {', '.join(fitting)}" if fitting else "none"
-            problems.add("training.metrics", f"got {name!r} for {type(loss).__name__}, want {want}")
-        else:
-            found.append(name)
-    return found
-
-
 def _fit(config: Any, problems: Problems) -> None:
     fit: Mapping[str, Any] = config.fit
     for name in ("batch_size", "validation_batch_size"):
@@ -141,7 +134,9 @@ def _fit(config: Any, problems: Problems) -> None:
     task = None if config.loss.make is None else config.loss.make.task
     if task not in ("classes", None):
         remedy = "set loss.pos_weight" if task == "binary" else "leave it out"
-        problems.add("training.class_weight", f"got it for {config.loss.make.__name__}, want a loss over classes; {remedy}")
+        problems.add(
+            "training.class_weight", f"got it for {config.loss.make.__name__}, want a loss over classes; {remedy}"
+        )
     elif weight != BALANCED:
         attempt(problems, "training", lambda class_weight: class_weights(None, class_weight), {"class_weight": weight})
 
@@ -160,14 +155,13 @@ def _monitors(config: Any, scheduler: Any, monitors: list[str], problems: Proble
     monitor = config.trainer.get("monitor")
     is_plateau = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
     if monitor is not None:
-        if scheduler is not None and not is_plateau or (config.scheduler is None):
+        if (scheduler is not None and not is_plateau) or (config.scheduler is None):
             problems.add("training.monitor", 'got it without a scheduler that takes it, want scheduler.name = '
                          '"ReduceLROnPlateau", or no monitor')  # fmt: skip
         _monitor("training.monitor", monitor, monitors, problems)
     wanted = direction(monitor or "val_loss")
-    if is_plateau and wanted is not None and wanted != scheduler.mode and not problems.has("training.monitor"):
-        if not problems.has("scheduler.mode"):
-            problems.add("scheduler.mode", f'got {scheduler.mode!r} for {monitor or "val_loss"!r}, want {wanted!r}')
+    if is_plateau and wanted not in (None, scheduler.mode) and not problems.has("training.monitor"):
+        problems.add("scheduler.mode", f"got {scheduler.mode!r} for {monitor or 'val_loss'!r}, want {wanted!r}")
 
 
 def _monitor(place: str, monitor: str, monitors: list[str], problems: Problems) -> None:
@@ -182,4 +176,3 @@ def _monitor(place: str, monitor: str, monitors: list[str], problems: Problems) 
         listed = ", ".join(f'"{name}"' for name in [*names, plain])
         more = f"; or set training.metrics = [{listed}]"
     problems.add(place, f"got {monitor!r}, want {nearest(monitor, monitors)}{more}")
-
