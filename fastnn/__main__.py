@@ -113,17 +113,19 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"got {value}, want a positive integer; 1 is the least")
-    return value
+    return _integer(text, 1, 2**63, "a positive integer; 1 is the least")
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**64:
-        raise argparse.ArgumentTypeError(f"got {value}, want an integer in [0, 2^64)")
-    return value
+    return _integer(text, 0, 2**64, "an integer in [0, 2^64)")
+
+
+def _integer(text: str, least: int, end: int, want: str) -> int:
+    """Return the integer that a text is; argparse prints the error of another."""
+    with suppress(ValueError):
+        if least <= int(text) < end:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"got {text}, want {want}")
 
 
 if __name__ == "__main__":

@@ -210,7 +210,9 @@ def test_arguments_of_bench(monkeypatch):
         (("train", "--config", "a.toml", "--seed", "0"), "--epochs, --seed: got them beside --config, want"),
         (("lr-find",), "required: --config"),
         (("resume",), "required: RUN"),
-        (("report", "nowhere"), "got 'nowhere', want an existing directory"),
+        (("train", "--epochs", "x"), "got x, want a positive integer; 1 is the least"),
+        (("train", "--seed", "-1"), "got -1, want an integer in [0, 2^64)"),
+        (("report",), "required: RUN"),
         (("fly",), "invalid choice"),
     ],
 )
