@@ -14,12 +14,13 @@ from fastnn import config, init, nn, runs, set_default_dtype
 from fastnn.__main__ import main
 from fastnn.data import train_test_split, train_validation_test_split
 from fastnn.random import default_generator, manual_seed
-from fastnn.runs.config import description
+from fastnn.runs.config import sections
 from fastnn.runs.config.data import Data
-from fastnn.runs.config.description import callback_keys, training_keys
 from fastnn.runs.config.network import LAYERS, Network, Short, build_model
 from fastnn.runs.config.options import keys
+from fastnn.runs.config.sections import callback_keys, training_keys
 from fastnn.training import Trainer
+from fastnn.training.fitting import Data as FitData
 
 safetensors = pytest.importorskip("safetensors.numpy")
 
@@ -353,11 +354,11 @@ def test_page_has_every_key():
     found = documented()
     assert found["data"] == existing(keys(Data), Data)
     assert found["network"] == existing(keys(Network) | keys(Short), Network, Short)
-    own = existing(training_keys(), Trainer, Trainer.fit) | {"seed": ("an integer", "`0`")}
+    own = existing(training_keys(), FitData, Trainer, Trainer.fit) | {"seed": ("an integer", "`0`")}
     assert found["training"] == own
     for name, (made, known) in callback_keys().items():
         assert found[f"training.{name}"] == existing(known, made)
-    named = {"optimizer": ["name", "lr"], "scheduler": ["name", *description.FILLED], "loss": ["name"]}
+    named = {"optimizer": ["name", "lr"], "scheduler": ["name", *sections.FILLED], "loss": ["name"]}
     assert {name: list(found[name]) for name in named} == named
-    assert set(re.findall(r"^## `\[(\w+)\]`", page.read_text(), re.M)) == set(description.SECTIONS)
+    assert set(re.findall(r"^## `\[(\w+)\]`", page.read_text(), re.M)) == set(sections.SECTIONS)
     assert (ROOT / "examples/digits.toml").read_text().split("\n\n", 1)[1].strip() in page.read_text()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn._figure import GRID, VALIDATION
+from fastnn._figure import TRAINING, VALIDATION, plain
 from fastnn._types import Float64
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def predicted_against_target(targets: Float64, predictions: Float64, ax: "Axes",
     ends = [
         float(both(np.concatenate([targets, predictions, [0.0] * (not len(targets))]))) for both in (np.min, np.max)
     ]
-    ax.plot(ends, ends, color=GRID, linewidth=1)
+    ax.plot(ends, ends, color=TRAINING, linewidth=1)
     ax.scatter(targets[::every], predictions[::every], s=9, color=VALIDATION, alpha=0.6, linewidths=0)
+    plain(ax)
     ax.set(xlabel="target", ylabel="prediction", title=title)
     return ax

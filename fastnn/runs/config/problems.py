@@ -76,7 +76,8 @@ def attempt(
             return make(*arguments, **given | rest)
         except (IndexError, TypeError, ValueError) as error:
             name, _, sentence = str(error).partition(": ")
-            if not any(re.search(rf"\b{re.escape(wrong)}\b", sentence) for wrong in problems.meant(place)):
+            others = problems.meant(place) - {name}
+            if not any(re.search(rf"\b{re.escape(wrong)}\b", sentence) for wrong in others):
                 problems.add(f"{place}.{name}".removesuffix("."), sentence)
             key = re.match(r"\w*", name)
             if key is None or key[0] not in rest:
