@@ -12,6 +12,7 @@ FUNCTIONS = {"binarycrossentropywithlogits": "BCEWithLogitsLoss", "softmaxcrosse
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "acc": ("accuracy",),
+    "batchnormalization": ("BatchNorm1d",),
     "bce": ("BCEWithLogitsLoss",),
     "bceloss": ("BCEWithLogitsLoss",),
     "binarycrossentropy": ("BCEWithLogitsLoss",),
@@ -22,6 +23,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cosinewithwarmup": ("warmup_cosine",),
     "clipnorm": ("gradient_clip_val",),
     "clipvalue": ("gradient_clip_val",),
+    "dense": ("Linear",),
     "decay": ("weight_decay",),
     "dropoutrate": ("dropout", "p"),
     "gradclip": ("gradient_clip_val",),
