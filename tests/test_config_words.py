@@ -82,7 +82,7 @@ REFUSED = {
     "norm": {"bn": "BatchNorm1d", "BatchNormalization": "BatchNorm1d", "ln": "LayerNorm", "BatchNorm2d": "BatchNorm1d"},
     "init": {"glorot_uniform": "glorot", "xavier_uniform_": "xavier", "kaiming_uniform": "kaiming"},
     "metrics": {"acc": "accuracy", "auc": "roc_auc", "binary_accuracy": "accuracy"},
-    "layer": {"Conv3d": "one of", "BatchNormalization": "BatchNorm1d", "Droput": "Dropout"},
+    "layer": {"XYZ": "one of", "BatchNormalization": "BatchNorm1d", "Droput": "Dropout"},
 }  # fmt: skip
 
 
