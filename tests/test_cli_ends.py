@@ -189,6 +189,13 @@ def test_what_cannot_be_read_or_written(call, file, tmp_path, capsys, monkeypatc
     assert "Permission denied" in line and line.startswith("fastnn: ") and status == (1 if "make_run" in call else 2)
 
 
+def test_two_runs_of_the_same_second(tmp_path, monkeypatch):
+    """A directory that another program makes at the same moment is not shared."""
+    names = iter(["a", "a", "b"])
+    monkeypatch.setattr("fastnn.runs.saved.dated", lambda directory: directory / next(names))
+    assert [runs.make_run(tmp_path / "runs").name for _ in range(2)] == ["a", "b"]
+
+
 def test_warnings_are_lines(file, tmp_path, capsys):
     """A schedule that seems to count epochs is told in the words of a file."""
     pairs = [('"OneCycleLR"', '"CosineAnnealingLR"\nT_max = 3'), ("epochs = 2", "epochs = 3")]

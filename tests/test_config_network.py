@@ -68,9 +68,14 @@ def test_a_block_that_does_not_fit_the_data(file, tmp_path):
 
 
 def test_mistakes_within_blocks(file):
-    lines = """layers = [{type = "Linear", out = 0}, {type = "Residual", layers = [{type = "Linear", out = 4, p = 1},
-               {type = "Dropout", p = 2}, {type = "Lin"}, {type = "Linear", dropout = -1}]}, {type = "LayerNorm",
-               eps = -1}, {type = "Linear"}]"""
+    lines = """layers = [
+        {type = "Linear", out = 0},
+        {type = "Residual", layers = [
+            {type = "Linear", out = 4, p = 1}, {type = "Dropout", p = 2}, {type = "Lin"}, {type = "Linear", dropout = -1}
+        ]},
+        {type = "LayerNorm", eps = -1},
+        {type = "Linear"},
+    ]"""
     with pytest.raises(config.ConfigError) as error:
         config.read(file(GOOD, ("hidden = [8, 6]", lines)))
     assert [problem.split(": ")[1] for problem in error.value.problems] == [
@@ -86,7 +91,10 @@ def test_mistakes_within_blocks(file):
 def test_a_network_of_blocks_trains(file, tmp_path):
     lines = """norm = "layer"
                activation = "gelu"
-               layers = [{type = "Linear", out = 8, dropout = 0.1}, {type = "Residual", layers = [{type = "Linear",
-               out = 4}, {type = "Linear"}]}, {type = "Linear"}]"""
+               layers = [
+                   {type = "Linear", out = 8, dropout = 0.1},
+                   {type = "Residual", layers = [{type = "Linear", out = 4}, {type = "Linear"}]},
+                   {type = "Linear"},
+               ]"""
     scores = runs.Run(config.read(file(GOOD, ("hidden = [8, 6]", lines)))).fit(tmp_path)
     assert 0 <= scores["accuracy"] <= 1

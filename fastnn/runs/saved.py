@@ -140,10 +140,18 @@ def _finite(value: Any) -> Any:
 
 
 def make_run(directory: Path) -> Path:
-    """Make a directory that is named by the time inside `directory`, and return its path."""
-    run = dated(directory)
-    run.mkdir(parents=True)
-    return run
+    """Make a directory that is named by the time inside `directory`, and return its path.
+
+    Two programs that begin in the same second get one each.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    while True:
+        run = dated(directory)
+        try:
+            run.mkdir()
+        except FileExistsError:  # another program has made it since
+            continue
+        return run
 
 
 def save_weights(model: Module, path: Path) -> None:
