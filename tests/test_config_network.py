@@ -71,7 +71,8 @@ def test_mistakes_within_blocks(file):
     lines = """layers = [
         {type = "Linear", out = 0},
         {type = "Residual", layers = [
-            {type = "Linear", out = 4, p = 1}, {type = "Dropout", p = 2}, {type = "Lin"}, {type = "Linear", dropout = -1}
+            {type = "Linear", out = 4, p = 1}, {type = "Dropout", p = 2}, {type = "Lin"},
+            {type = "Linear", dropout = -1},
         ]},
         {type = "LayerNorm", eps = -1},
         {type = "Linear"},
