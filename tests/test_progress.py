@@ -90,6 +90,19 @@ def test_a_bar_and_its_end(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert len(bars) == 1 and bar.closed == 1 and capsys.readouterr().out.startswith("epoch 3/3  loss ")
 
 
+def test_an_error_closes_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed of the error does not stand behind the bar."""
+
+    class Failing(ProgressBar):
+        def on_epoch_end(self, trainer: Any) -> None:
+            raise FloatingPointError("loss: got nan, want none")
+
+    bars, trainer = on_a_terminal(monkeypatch), make_trainer(Failing())
+    with pytest.raises(FloatingPointError):
+        trainer.fit((X, Y))
+    assert [bar.closed for bar in bars] == [1]
+
+
 def test_the_estimate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of all iterations is in proportion to that of the first; every part has the mean of its times."""
     clock = SimpleNamespace(now=100.0)
