@@ -7,8 +7,10 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
-from fastnn.data import WeightedRandomSampler
+from fastnn.data import SequentialSampler, WeightedRandomSampler
+from fastnn.data.source import Arrays
 from fastnn.training import Callback, ModelCheckpoint, Trainer
+from fastnn.training.batches import Batches, Weighing
 
 RNG = np.random.default_rng(61)
 N = 50
@@ -200,6 +202,14 @@ def test_transforms_depend_on_seed_epoch_and_batch_alone() -> None:
     pixels = (X * 9).astype(np.uint8)
     got, _ = fit((pixels, Y), transform=lambda x, y, generator: (x.astype(np.float32), y))
     assert (got == fit((pixels.astype(np.float32), Y))[0]).all()
+
+
+def test_inputs_of_an_epoch_have_memory_of_their_own() -> None:
+    batches = Batches(Arrays("train", X, Y), SequentialSampler(N), 0, 8, 1, Weighing(None, lambda labels: None))
+    epoch = batches.of_epoch(1)
+    first = next(epoch)
+    assert len(list(batches.inputs(1))) == 7
+    assert (first.x == X[:8]).all() and (next(epoch).x == X[8:16]).all()
 
 
 def test_orders() -> None:

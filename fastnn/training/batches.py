@@ -161,7 +161,8 @@ class Batches:
     def inputs(self, epoch: int) -> Iterator[Tree]:
         """Yield the inputs of an epoch's batches, in other memory than `of_epoch`, which may be between two batches."""
         apart = copy.copy(self)
-        apart._memory = None
+        if isinstance(self.source, Arrays):
+            apart._gather = _gatherer(self.source.x, min(self.size, len(self.source)), self._convert)
         return (batch.x for batch in apart.of_epoch(epoch))
 
     def _earlier(self, epoch: int, done: int) -> float:
