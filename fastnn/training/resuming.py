@@ -14,6 +14,7 @@ from fastnn.checkpoint.file import CheckpointError, latest, load
 from fastnn.data.source import Stream
 from fastnn.nn.module import Module
 from fastnn.nn.tracing import kept
+from fastnn.optim.lr_scheduler.base import have_stepped, note_steps
 from fastnn.random import Generator, default_generator
 from fastnn.training.batches import Batches
 from fastnn.training.callbacks.averaging import WeightAverage
@@ -139,7 +140,7 @@ def untouched(trainer: Training) -> Iterator[None]:
 
     NaN and infinity do not raise inside the block, since divergence is a valid outcome.
     """
-    before, detects = copy.deepcopy(capture(trainer)), trainer.detect_nan
+    before, detects, stepped = copy.deepcopy(capture(trainer)), trainer.detect_nan, have_stepped(trainer.optimizer)
     with kept(trainer.model), np.errstate(all="ignore"):
         try:
             trainer.detect_nan = False
@@ -147,6 +148,7 @@ def untouched(trainer: Training) -> Iterator[None]:
         finally:
             trainer.detect_nan = detects
             _put(trainer, before)
+            note_steps(trainer.optimizer, stepped)
 
 
 def resume(trainer: Training, source: str | Path, before: Before, batches: Batches) -> bool:

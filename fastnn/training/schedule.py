@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._better import direction
+from fastnn.optim.lr_scheduler.base import have_stepped, note_steps
 from fastnn.optim.lr_scheduler.onecycle import OneCycleLR
 from fastnn.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from fastnn.training.protocols import Training
@@ -106,6 +107,7 @@ def one_cycle(trainer: Training, max_lr: float | Sequence[float], steps: int) ->
     A single `max_lr` is that of the first group; the others keep their proportions to it.
     """
     schedule = trainer.scheduler, trainer.scheduler_interval
+    stepped = have_stepped(trainer.optimizer)
     before = [dict(group) for group in trainer.optimizer.param_groups]
     has_momentum = any("momentum" in group or "betas" in group for group in before)
     optimizer: Any = trainer.optimizer
@@ -121,6 +123,7 @@ def one_cycle(trainer: Training, max_lr: float | Sequence[float], steps: int) ->
             group.update({key: value for key, value in options.items() if key != "params"})
             for key in group.keys() - options.keys():
                 dict.pop(group, key)  # initial_lr, from which the next scheduler would begin
+        note_steps(optimizer, stepped)
 
 
 def proportions(groups: Sequence[Mapping[str, Any]]) -> list[float]:

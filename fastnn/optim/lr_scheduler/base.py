@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, SupportsFloat
 
 import numpy as np
@@ -23,6 +24,9 @@ _COMMON: Checks = {
 }
 
 
+_STEPPED = "_groups_of_a_schedule_that_stepped"
+
+
 class HasGroups(Protocol):
     """Protocol of a schedule's optimizer; torch's optimizers fit too."""
 
@@ -37,7 +41,10 @@ class LRScheduler(ABC):
     A custom schedule defines `rate`. A group's "lr" that is set from outside lasts until the next step.
 
     Args:
-        optimizer: the current rates of its groups become the base rates; a group with "initial_lr" uses that.
+        optimizer: the current rates of its groups become the base rates and are noted as "initial_lr"; a group that has
+            "initial_lr" uses that, as in PyTorch, so that schedules made one after another can be composed. Unlike in
+            PyTorch, an "initial_lr" that an earlier schedule noted does not count any more once that one has made a
+            step: the next schedule begins with the current rates.
         last_epoch: the last completed step; -1 at the beginning. Otherwise every group must have "initial_lr".
 
     Attributes:
@@ -64,6 +71,8 @@ class LRScheduler(ABC):
         for group, base in zip(optimizer.param_groups, self.base_lrs, strict=True):
             if last_epoch == -1:
                 group["initial_lr"] = base
+        if last_epoch == -1:
+            note_steps(optimizer, False)
 
     @abstractmethod
     def rate(self, step: int, base: float) -> float:
@@ -83,7 +92,7 @@ class LRScheduler(ABC):
 
     def step(self) -> None:
         """Advance to the next step."""
-        self._go(self.last_epoch + 1)
+        self._advance()
 
     def get_last_lr(self) -> list[float]:
         """Return the rate of each group that the last `step()` set."""
@@ -114,6 +123,8 @@ class LRScheduler(ABC):
                 been changed.
         """
         self._restore(self._read(state_dict))
+        if self.last_epoch > 0:
+            note_steps(self.optimizer)
 
     def _set(self, **options: Any) -> None:
         vars(self).update({name: self.checks[name](name, value) for name, value in options.items()})
@@ -141,15 +152,20 @@ class LRScheduler(ABC):
         vars(self).update(fresh)
 
     def _bases(self, last_epoch: int) -> list[float]:
-        bases = []
+        bases, anew = [], last_epoch == -1 and self._begins_anew()
         for i, group in enumerate(self.optimizer.param_groups):
             if last_epoch >= 0 and "initial_lr" not in group:
                 raise ValueError(
                     f"last_epoch: got {last_epoch} and no 'initial_lr' in param_groups[{i}], want it when a schedule "
                     f"is resumed; set it to the rate that the group began with"
                 )
-            bases.append(not_negative(f"initial_lr of param_groups[{i}]", self._initial(i, group)))
+            noted = {"lr": group["lr"]} if anew else group
+            bases.append(not_negative(f"initial_lr of param_groups[{i}]", self._initial(i, noted)))
         return bases
+
+    def _begins_anew(self) -> bool:
+        """Return whether the base rates are the current ones, and not those of an earlier schedule."""
+        return have_stepped(self.optimizer)
 
     def _initial(self, i: int, group: Mapping[str, Any]) -> Any:
         return group.get("initial_lr", group["lr"])
@@ -164,6 +180,10 @@ class LRScheduler(ABC):
         except OverflowError:
             raise ValueError(f"lr at step {step}: got more than a double can hold, want a finite number >= 0") from None
         return [not_negative(f"lr of param_groups[{i}] at step {step}", rate) for i, rate in enumerate(rates)]
+
+    def _advance(self, metrics: SupportsFloat | None = None) -> None:
+        self._go(self.last_epoch + 1, metrics)
+        note_steps(self.optimizer)
 
     def _go(self, step: int, metrics: SupportsFloat | None = None) -> None:
         """Set the rates of `step`; only ReduceLROnPlateau uses `metrics`."""
@@ -204,6 +224,22 @@ def with_groups(optimizer: HasGroups) -> HasGroups:
     if not isinstance(groups, Sequence) or not all(isinstance(g, MutableMapping) and "lr" in g for g in groups):
         raise TypeError(f"optimizer: got {type(optimizer).__name__}, want an optimizer: param_groups with 'lr' in each")
     return optimizer
+
+
+def have_stepped(optimizer: HasGroups) -> bool:
+    """Return whether a schedule has made a step since the newest one was made.
+
+    An optimizer that has loaded a state dict has other groups, for which "initial_lr" counts.
+    """
+    noted = getattr(optimizer, _STEPPED, ())
+    groups = optimizer.param_groups
+    return len(noted) > 0 and all(any(group is other for other in groups) for group in noted)
+
+
+def note_steps(optimizer: HasGroups, stepped: bool = True) -> None:
+    """Note for the next schedule that one has made a step, or that a new one has been made."""
+    with suppress(AttributeError):  # an object that takes no further attributes: as in PyTorch
+        setattr(optimizer, _STEPPED, list(optimizer.param_groups) if stepped else [])
 
 
 def draw(curve: Float64, ax: Axes | None) -> Axes:

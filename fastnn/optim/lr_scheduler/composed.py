@@ -30,6 +30,10 @@ class Composed(LRScheduler):
         """See `LRScheduler`."""
         return {**super().state_dict(), "schedulers": [member.state_dict() for member in self.schedulers]}
 
+    def _begins_anew(self) -> bool:
+        """Return False: the members have noted the base rates, but for ReduceLROnPlateau, which notes none."""
+        return all(isinstance(member, ReduceLROnPlateau) for member in self.schedulers) and super()._begins_anew()
+
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         fresh, states = super()._read(state), state["schedulers"]
         if not isinstance(states, list | tuple) or len(states) != len(self.schedulers):
@@ -105,7 +109,7 @@ class SequentialLR(Composed):
         Args:
             metrics: the metric for a ReduceLROnPlateau, if it is active; otherwise ignored.
         """
-        self._go(self.last_epoch + 1, metrics)
+        self._advance(metrics)
 
     def preview(self, n: int, metrics: Sequence[SupportsFloat] | None = None) -> Float64:
         """Return the rates of steps 0 to n - 1, (n, groups); nothing is changed.

@@ -4,7 +4,7 @@ import math
 from typing import ClassVar
 
 from fastnn._checks import not_negative
-from fastnn.optim.lr_scheduler.base import HasGroups, LRScheduler
+from fastnn.optim.lr_scheduler.base import HasGroups, LRScheduler, note_steps
 from fastnn.optim.lr_scheduler.checks import Checks, at_least
 
 
@@ -80,6 +80,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         else:
             now = not_negative("epoch", epoch)
             self._take(math.floor(now), [self.rate(now, base) for base in self.base_lrs])
+            note_steps(self.optimizer)
 
     @property
     def scales(self) -> bool:

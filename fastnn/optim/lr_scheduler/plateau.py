@@ -108,7 +108,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: SupportsFloat) -> None:  # type: ignore[override]
         """Advance by one step with the next metric."""
-        self._go(self.last_epoch + 1, metrics)
+        self._advance(metrics)
 
     def preview(self, metrics: Sequence[SupportsFloat]) -> Float64:  # type: ignore[override]
         """Return the rates now and after each further metric, (len(metrics) + 1, groups); nothing is changed."""
