@@ -152,18 +152,31 @@ def is_array(value: Any) -> TypeGuard[AnyArray]:
 
 
 def unmasked(name: str, value: Any) -> None:
-    """Raise TypeError if a value is a masked array, which NumPy would silently convert to an array without a mask."""
-    if isinstance(value, np.ndarray) and not is_array(value):
+    """Raise TypeError for a masked array, of which NumPy would drop the mask, and for a sparse matrix, of which it would
+    make one object."""
+    if not is_array(value) and (isinstance(value, np.ndarray) or hasattr(value, "toarray")):
         raise not_array(name, value, "")
 
 
 def not_array(name: str, value: Any, want: object, remedy: str = "convert it with np.asarray") -> TypeError:
-    """Return the error for a value that `is_array` rejects, or whose dtype is not the one that `want` names."""
+    """Return the error for a value that `is_array` rejects, or whose dtype is not the one that `want` names.
+
+    Sparse matrices and data frames have a remedy of their own: np.asarray makes one object of the former.
+    """
     if isinstance(value, np.ndarray) and not is_array(value):
         return TypeError(f"{name}: got a masked array, want an array without a mask; pass its .filled(value) or, for "
                          "the valid elements, .compressed()")  # fmt: skip
     got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-    return TypeError(f"{name}: got {got}, want a {want} array; {remedy}")
+    if own := own_conversion(value):
+        remedy = own + (f".astype(np.{want})" if isinstance(want, np.dtype) else "")
+    return TypeError(f"{name}: got {got}, want {f'a {want}' if want else 'an'} array; {remedy}")
+
+
+def own_conversion(value: Any) -> str:
+    """Return the remedy for a sparse matrix or a data frame in place of an array; "" for anything else."""
+    if isinstance(value, np.ndarray):
+        return ""
+    return next((f"pass its .{name}()" for name in ("toarray", "to_numpy") if hasattr(value, name)), "")
 
 
 def finite(name: str, x: Array) -> None:

@@ -96,9 +96,7 @@ def test_resumed_as_in_torch(order):
             if order != "last_epoch":
                 schedule.load_state_dict(saved[1])
             schedule.step()
-            found.append(
-                np.array([schedule.base_lrs, rates(fresh), [g["initial_lr"] for g in fresh.param_groups]])
-            )
+            found.append(np.array([schedule.base_lrs, rates(fresh), [g["initial_lr"] for g in fresh.param_groups]]))
     assert np.array(found) == pytest.approx(np.array([found[2]] * 4))
 
 

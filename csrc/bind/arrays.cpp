@@ -14,6 +14,15 @@ std::string dtype_name(bool is_double) { return is_double ? "float64" : "float32
 // The beginning of an error sentence, such as "x: got a list, want ".
 std::string got(const std::string& name, const std::string& what) { return name + ": got " + what + ", want "; }
 
+// The remedy for an object that is no array: sparse matrices and data frames have a method of their own, and of the former
+// np.asarray would make one object.
+std::string converted(py::handle object, const std::string& name, const std::string& dtype, const std::string& other) {
+  for (const char* method : {"toarray", "to_numpy"}) {
+    if (!py::isinstance<py::array>(object) && py::hasattr(object, method)) return "pass " + name + "." + method + "().astype(np." + dtype + ")";
+  }
+  return "convert it with np." + other + "(" + name + ", dtype=np." + dtype + ")";
+}
+
 // Kernels would read what is under the mask. Exact ndarrays, nearly all, cost one comparison.
 void check_unmasked(py::handle array, const std::string& name) {
   if (!is_plain(array) && py::isinstance(array, py::module_::import("numpy.ma").attr("MaskedArray"))) {
@@ -25,8 +34,7 @@ void check_unmasked(py::handle array, const std::string& name) {
 py::array check_kind(py::handle object, const std::string& name) {
   if (!py::isinstance<py::array>(object)) {
     throw py::type_error(got(name, type_name(object)) +
-                         "a numpy.ndarray of float32 or float64; convert it with np.asarray(" + name +
-                         ", dtype=np.float32)");
+                         "a numpy.ndarray of float32 or float64; " + converted(object, name, "float32", "asarray"));
   }
   check_unmasked(object, name);
   auto array = py::reinterpret_borrow<py::array>(object);
@@ -141,7 +149,7 @@ Index check_integer(py::handle object, const std::string& name, const std::strin
 
 Array check_integers(py::handle object, const std::string& name, Access access) {
   return check_exactly<std::int64_t>(
-      object, name, "C-contiguous int64; convert it with np.ascontiguousarray(" + name + ", dtype=np.int64)", access);
+      object, name, "C-contiguous int64; " + converted(object, name, "int64", "ascontiguousarray"), access);
 }
 
 Array check_bytes(py::handle object, const std::string& name, const std::string& from, const Shape& shape) {

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import finite, unmasked
+from fastnn._checks import finite, not_array, own_conversion, unmasked
 from fastnn._trees import Tree, is_tree, leaves, length, map_leaves, named_leaves
 
 Indices = npt.NDArray[np.int64]
@@ -197,7 +197,7 @@ def as_source(name: str, data: Any, weights: Any = None) -> Source:
         if len(data) == 3 and weights is not None:
             raise TypeError(f"{name}: got weights in it and sample_weight, want one of them")
         return Arrays(name, data[0], data[1], weights if len(data) == 2 else data[2])
-    if isinstance(data, np.ndarray | dict | str | bytes) or data is None:
+    if isinstance(data, np.ndarray | dict | str | bytes) or data is None or own_conversion(data):
         raise TypeError(f"{name}: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass (x, y)")
     if (
         hasattr(data, "__len__")
@@ -264,12 +264,7 @@ def as_array(name: str, value: Any) -> npt.NDArray[Any]:
         return value
     if hasattr(value, "detach") and hasattr(value, "numpy"):
         return np.asarray(value.detach().numpy())
-    kind = type(value).__name__
-    if hasattr(value, "toarray"):
-        raise TypeError(f"{name}: got {kind}, want an array; pass its .toarray()")
-    if hasattr(value, "to_numpy"):
-        raise TypeError(f"{name}: got {kind}, want an array; pass its .to_numpy()")
-    raise TypeError(f"{name}: got {kind}, want an array; convert it with np.array")
+    raise not_array(name, value, "", "convert it with np.array")
 
 
 def _as_arrays(name: str, tree: Tree, kinds: str, remedy: str) -> Tree:

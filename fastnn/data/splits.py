@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import integer, samples, unmasked
+from fastnn._checks import integer, is_array, not_array, samples
 from fastnn._types import AnyArray
 from fastnn.random import Generator, default_generator, permutation
 
@@ -161,9 +161,8 @@ def _sizes(counts: Indices, fractions: npt.NDArray[np.float64]) -> Indices:
 
 def _check_samples(x: AnyArray, y: AnyArray) -> None:
     for name, array in (("x", x), ("y", y)):
-        unmasked(name, array)
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{name}: got {type(array).__name__}, want an array; convert it with np.asarray")
+        if not is_array(array):
+            raise not_array(name, array, "")
     samples("x", x)
     if y.shape[:1] != x.shape[:1]:
         raise ValueError(f"y: got shape {y.shape}, want ({len(x)}, ...), one for each sample of x; add the others")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._better import Direction
+from fastnn._checks import unmasked
 from fastnn._types import Array
 from fastnn.metrics.outputs import Task, classes_of, probabilities
 
@@ -79,6 +80,8 @@ class Gathered(Metric):
 
     def update(self, output: Array, target: Any) -> None:
         """Keep a copy of a batch."""
+        unmasked("output", output)
+        unmasked("target", target)
         self._outputs.append(np.array(output))
         self._targets.append(np.array(target))
 

@@ -152,6 +152,7 @@ class _ByClass(Classification):
 
     def update(self, output: Array, target: Any) -> None:
         """Add a batch; see `Classification`. A row with NaN predicts no class."""
+        unmasked("output", output)
         several = self.takes_several and self.task == "binary" and output.ndim > 1 and output.shape[-1] > 1
         found = _of_columns(output, as_binary(target)) if several else self._of_rows(output, target)
         if not self._hits.size:

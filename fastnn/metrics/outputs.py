@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._checks import unmasked
 from fastnn._types import Array
 from fastnn.functional.activation import sigmoid
 from fastnn.functional.softmax import softmax
@@ -30,6 +31,7 @@ def probabilities(output: Array, task: Task) -> Array:
 
 def as_binary(target: Any) -> npt.NDArray[np.int64]:
     """Return targets of 0 and 1 as integers; raise ValueError for other values."""
+    unmasked("target", target)
     values = np.asarray(target)
     result = values.astype(np.int64)
     if not (np.equal(result, values).all() and ((result == 0) | (result == 1)).all()):

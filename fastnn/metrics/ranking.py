@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import integer
+from fastnn._checks import integer, unmasked
 from fastnn._types import Array
 from fastnn.functional import binary_cross_entropy_with_logits
 from fastnn.functional.class_loss import softmax_cross_entropy
@@ -30,6 +30,7 @@ class _Ranking(Classification):
 
     def update(self, output: Array, target: Any) -> None:
         """Keep the scores of a batch; see `Classification`."""
+        unmasked("output", output)
         if self.task == "binary" and output.ndim > 1 and output.shape[-1] > 1:
             self._scores.append(np.array(output).reshape(-1, output.shape[-1]))
             self._labels.append(as_binary(target).reshape(-1, output.shape[-1]))
@@ -148,6 +149,7 @@ class LogLoss(Classification):
 
     def update(self, output: Array, target: Any) -> None:
         """Add a batch; see `Classification`."""
+        unmasked("output", output)
         if self.task == "binary" and output.ndim > 1 and output.shape[-1] > 1:
             rows, labels = np.asarray(output).reshape(-1, 1), as_binary(target).reshape(-1)
         else:

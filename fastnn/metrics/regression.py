@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn._better import Direction
+from fastnn._checks import unmasked
 from fastnn._types import Array, Float64
 from fastnn.metrics.base import Metric
 from fastnn.metrics.outputs import Task, mean_of
@@ -37,7 +38,10 @@ class Regression(Metric):
 
     def update(self, output: Array, target: Any) -> None:
         """Add a batch."""
-        error = np.subtract(mean_of(output), target, dtype=np.float64)
+        output = mean_of(output)
+        unmasked("output", output)
+        unmasked("target", target)
+        error = np.subtract(output, target, dtype=np.float64)
         self._total += float(self.of_errors(error))
         self._elements += error.size
 
@@ -97,6 +101,8 @@ class R2Score(Regression):
     def update(self, output: Array, target: Any) -> None:
         """Add a batch."""
         output = mean_of(output)
+        unmasked("output", output)
+        unmasked("target", target)
         n, m = self._samples, len(output)
         if not m:
             return

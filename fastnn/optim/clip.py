@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn._checks import not_negative
-from fastnn.optim.params import check_norm
+from fastnn._checks import not_array, not_negative, own_conversion
+from fastnn.optim.params import check_norm, ordered, warn_of_generator
 from fastnn.optim.state_dict import as_array
 
 
@@ -47,7 +47,7 @@ def clip_grad_norm_(
     p = _at_least_zero("norm_type", norm_type)
     if p == 0:
         raise ValueError(f"norm_type: got {norm_type!r}, want a number > 0 or infinity")
-    grads, names = _gradients(parameters)
+    grads, names = _gradients(listed(parameters))
     if p == 2:
         norm = _core.clip_norm(grads, names, limit)
     else:
@@ -69,19 +69,29 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
         foreach: accepted for compatibility with PyTorch, without effect.
     """
     limit = _at_least_zero("clip_value", clip_value)
-    _core.clamp(*_gradients(parameters), -limit, limit)
+    _core.clamp(*_gradients(listed(parameters)), -limit, limit)
 
 
 def _at_least_zero(name: str, value: Any) -> float:
     return math.inf if value == math.inf else not_negative(name, value)
 
 
-def _gradients(parameters: Any) -> tuple[list[Any], list[str]]:
-    single = hasattr(parameters, "__dlpack__") or not isinstance(parameters, Iterable)
+def listed(parameters: Any) -> list[Any]:
+    """Return one or several parameters as a list; raise TypeError for a set, and warn of an exhausted generator."""
+    ordered("parameters", parameters)
+    if hasattr(parameters, "__dlpack__") or own_conversion(parameters) or not isinstance(parameters, Iterable):
+        return [parameters]
+    result = list(parameters)
+    if not result:
+        warn_of_generator("parameters", parameters, "no gradient clipping will occur")
+    return result
+
+
+def _gradients(parameters: list[Any]) -> tuple[list[Any], list[str]]:
     found: dict[int, tuple[Any, str]] = {}
-    for i, p in enumerate([parameters] if single else parameters):
+    for i, p in enumerate(parameters):
         if not isinstance(p, np.ndarray) and not hasattr(p, "grad"):
-            raise TypeError(f"parameters[{i}]: got {type(p).__name__}, want a parameter with a grad, or an array")
+            raise not_array(f"parameters[{i}]", p, "", "or a parameter with a grad")
         grad = p if isinstance(p, np.ndarray) else p.grad
         if grad is not None:
             found.setdefault(id(grad), (grad, f"parameters[{i}]{'' if grad is p else '.grad'}"))

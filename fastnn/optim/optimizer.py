@@ -11,12 +11,15 @@ from fastnn import _core
 from fastnn._autograd import count_writes
 from fastnn._parameter import Parameter
 from fastnn.optim.options import CHECKS, SETTINGS, Extras, ParamGroup, state_dtype
-from fastnn.optim.params import as_groups, as_named, check_norm, checked_grad, zero
+from fastnn.optim.params import as_groups, as_named, check_norm, ordered, zero
 from fastnn.optim.state import Layout, StateDtype, States
 from fastnn.optim.state_dict import checked_entries, checked_groups, members, saved
 from fastnn.random import BLOCK_WORDS, Generator, RandomSource, as_generator, default_generator
 
 Gradients = Sequence[Any]
+
+
+_GRAD = attrgetter("_grad")
 
 
 class Optimizer:
@@ -102,7 +105,9 @@ class Optimizer:
 
         Args:
             grads: gradients in the order of all parameters, None for a parameter to skip; by default each parameter's
-                own `grad`. A callable is taken as the closure, as in PyTorch.
+                own `grad`. A callable is taken as the closure, as in PyTorch. A torch tensor whose `requires_grad` was
+                switched off after it had been trained is frozen: it is skipped even if a gradient is left in it, which
+                torch.optim would still use, as momentum would zeros. Pass its gradient here to step it nevertheless.
             closure: called first; it computes the gradients and returns the loss, which `step` returns.
 
         Raises:
@@ -121,7 +126,8 @@ class Optimizer:
             )
         if self._built != [self._needed(group) for group in groups]:
             self._build(groups)
-        given = tuple(map(self._get_grad, self._params) if grads is None else grads)
+        ordered("grads", grads)
+        given = tuple(self._own_grads() if grads is None else grads)
         write_zeros = self.zero_grad_after_step and not (grads is None and self._are_parameters)
         norm, written = self._run(given, write_zeros)
         if written:
@@ -136,6 +142,10 @@ class Optimizer:
                     zero(grad)
         if self.zero_grad_after_step and not write_zeros:
             self.zero_grad()
+        elif write_zeros and grads is None:
+            for state, grad in zip(self._states.each, given, strict=True):
+                if grad is None:  # a frozen tensor may have one left, to which a later backward would add
+                    zero(state.param.grad)
         return loss
 
     def zero_grad(self, set_to_none: bool = False) -> None:
@@ -245,8 +255,9 @@ class Optimizer:
         self._words = sum(-(-math.prod(s.shape) // _core.CHUNK) for s in states.each) * BLOCK_WORDS
         self._params = [s.param for s in states.each]
         self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
-        arrays = any(isinstance(p, np.ndarray) for p in self._params)
-        self._get_grad = checked_grad if arrays else attrgetter("_grad" if self._are_parameters else "grad")
+
+    def _own_grads(self) -> Iterable[Any]:
+        return map(_GRAD, self._params) if self._are_parameters else [state.own_grad() for state in self._states.each]
 
     def _needed(self, group: ParamGroup) -> tuple[str, ...]:
         """Return the kinds of state that a group's options need."""

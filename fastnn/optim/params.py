@@ -1,17 +1,21 @@
 """Reads and checks the parameters and gradients passed to an optimizer."""
 
 import math
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
+from fastnn._checks import own_conversion
 from fastnn._parameter import Parameter
 
 
 def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
     """Return an optimizer's `params` argument as a list of groups."""
+    ordered("params", params)
     if (
         not isinstance(params, Iterable)
         or isinstance(params, str | bytes | np.ndarray)
@@ -20,7 +24,7 @@ def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
         raise TypeError(f"params: got {type(params).__name__}, want a list of parameters or of groups; [parameter]")
     entries = [params] if isinstance(params, dict) else list(params)
     if not entries:
-        raise ValueError("params: got an empty list, want at least one parameter")
+        raise ValueError("params: got an empty list, want at least one parameter; a generator can be read only once")
     if not isinstance(entries[0], dict):
         return [{"params": entries}]
     for entry in entries:
@@ -32,10 +36,13 @@ def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
 def as_named(group: Mapping[str, Any], offset: int) -> tuple[list[str], list[Any], bool]:
     """Return a group's names, parameters and whether names were given; if not, they are numbered from `offset`."""
     params = group["params"]
+    ordered("params", params)
     single = isinstance(params, np.ndarray | Parameter) or is_torch(params)
     if not single and not isinstance(params, Iterable):
         raise TypeError(f"params: got {type(params).__name__}, want a list of parameters; [parameter]")
     entries = [params] if single else list(params)
+    if not entries:
+        warn_of_generator("params", params, "the group has no parameters")
     if group.get("param_names") is not None:
         given = list(group["param_names"])
         if len(given) != len(entries):
@@ -48,8 +55,9 @@ def as_named(group: Mapping[str, Any], offset: int) -> tuple[list[str], list[Any
         if not isinstance(tensor, np.ndarray | Parameter) and not is_torch(tensor):
             raise TypeError(
                 f"{name}: got {type(tensor).__name__}, want a fastnn.nn.Parameter, a numpy.ndarray of float32 or "
-                "float64 or a torch tensor; convert it with np.asarray"
+                f"float64 or a torch tensor; {own_conversion(tensor) or 'convert it with np.asarray'}"
             )
+        check_leaf(name, tensor)
         names.append(name)
         tensors.append(tensor)
         named.append(pair)
@@ -66,16 +74,42 @@ def is_torch(value: Any) -> bool:
     return hasattr(value, "__dlpack__") and hasattr(value, "detach")
 
 
+def ordered(name: str, params: Any) -> None:
+    """Raise TypeError for a set, whose order changes between runs; the keys, values and items of a dict have one."""
+    if isinstance(params, set | frozenset | WeakSet):
+        raise TypeError(f"{name}: got a {type(params).__name__}, want an ordered collection, since the order of a set "
+                        "changes between runs; pass a list")  # fmt: skip
+
+
+def warn_of_generator(name: str, params: Any, effect: str) -> None:
+    """Warn of an iterator, already read, without parameters: it has probably been read before."""
+    if isinstance(params, Iterator):
+        warnings.warn(f"`{name}` is an empty generator, {effect}; a generator can be read only once, pass a list",
+                      stacklevel=4)  # fmt: skip
+
+
+def check_leaf(name: str, param: Any) -> None:
+    """Raise for a torch tensor that backward gives no gradient, or that has no values yet."""
+    if isinstance(param, np.ndarray | Parameter):
+        return
+    if hasattr(param, "materialize"):
+        raise ValueError(f"{name}: got an uninitialized parameter, want one with values; run the model on a batch "
+                         "first, from which lazy layers take their sizes")  # fmt: skip
+    if getattr(param, "is_meta", False):
+        raise TypeError(f"{name}: got a tensor on the device 'meta', want one with values; make the model on the CPU, "
+                        "or call its .to_empty(device='cpu') and load or initialise its values")  # fmt: skip
+    if "complex" in str(getattr(param, "dtype", "")):
+        raise TypeError(f"{name}: got a complex tensor, want float32, float64 or bfloat16; keep its real and imaginary "
+                        "parts as two parameters")  # fmt: skip
+    if not getattr(param, "is_leaf", True) and not getattr(param, "retains_grad", False):
+        raise ValueError(f"{name}: got a non-leaf tensor, the result of an operation, to which backward gives no "
+                         "gradient, want a leaf; pass the parameters it was computed from, or a new one, "
+                         ".detach().clone().requires_grad_()")  # fmt: skip
+
+
 def tensor_of(param: Any) -> Any:
     """Return the array or tensor that the kernels update."""
     return param.data if isinstance(param, Parameter) else param
-
-
-def checked_grad(param: Any) -> Any:
-    """Return a parameter's own gradient; raise TypeError for an array, which has none."""
-    if isinstance(param, np.ndarray):
-        raise TypeError("grads: got none, want one per parameter, since NumPy arrays have no gradient; step(grads)")
-    return param.grad
 
 
 def check_norm(norm: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastnn import _core
+from fastnn._parameter import Parameter
 from fastnn._types import AnyArray
 from fastnn.optim.params import tensor_of
 
@@ -59,6 +60,26 @@ class ParamState:
         self.shape, self.element = _core.describe(self.tensor, name)
         self.dtype: np.dtype[Any] = np.dtype(np.float64 if self.element == "float64" else np.float32)
         self.arrays: dict[str, Stored] = {}
+        self.has_trained = self._trains()
+
+    def own_grad(self) -> Any:
+        """Return the parameter's own gradient; None for a torch tensor that was trained and is frozen now.
+
+        Raises:
+            TypeError: the parameter is an array, which has none.
+        """
+        if isinstance(self.param, np.ndarray):
+            raise TypeError("grads: got none, want one per parameter, since NumPy arrays have no gradient; step(grads)")
+        grad = self.param.grad
+        if grad is None or isinstance(self.param, Parameter):
+            return grad
+        if self._trains():
+            self.has_trained = True
+            return grad
+        return None if self.has_trained else grad
+
+    def _trains(self) -> bool:
+        return bool(getattr(self.param, "requires_grad", False))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastnn import _core
 from fastnn._autograd import count_writes
 from fastnn._checks import integer
+from fastnn._parameter import Parameter
 from fastnn.random.generator import BLOCK_WORDS, RandomSource, as_generator
 
 Target = TypeVar("Target")
@@ -134,8 +135,8 @@ def as_array(tensor: Any) -> npt.NDArray[np.floating]:
         TypeError: the tensor is not float32 or float64, or not in the CPU's memory.
         ValueError: it is strided or read-only.
     """
-    is_parameter = not isinstance(tensor, np.ndarray) and isinstance(getattr(tensor, "data", None), np.ndarray)
-    data = _core.writable(tensor.data if is_parameter else tensor, "tensor")
+    # A sparse matrix has an array `data` too: of its nonzero elements.
+    data = _core.writable(tensor.data if isinstance(tensor, Parameter) else tensor, "tensor")
     if hasattr(tensor, "detach"):
         count_writes([tensor])
     return data

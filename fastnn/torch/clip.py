@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fastnn import optim
 from fastnn._autograd import count_writes
+from fastnn.optim.clip import listed
 
 
 def clip_grad_norm_(
@@ -18,7 +19,7 @@ def clip_grad_norm_(
     foreach: bool | None = None,
 ) -> Tensor:
     """See `fastnn.optim.clip_grad_norm_`; the norm is a 0-dimensional tensor of the gradients' dtype, as in torch."""
-    params = _listed(parameters)
+    params = listed(parameters)
     norm = optim.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
     grads = [p.grad for p in params if p.grad is not None]
     count_writes(grads)
@@ -28,10 +29,6 @@ def clip_grad_norm_(
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """See `fastnn.optim.clip_grad_value_`."""
-    params = _listed(parameters)
+    params = listed(parameters)
     optim.clip_grad_value_(params, clip_value, foreach)
     count_writes([p.grad for p in params if p.grad is not None])
-
-
-def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
