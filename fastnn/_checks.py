@@ -152,8 +152,7 @@ def is_array(value: Any) -> TypeGuard[AnyArray]:
 
 
 def unmasked(name: str, value: Any) -> None:
-    """Raise TypeError for a masked array, of which NumPy would drop the mask, and for a sparse matrix, of which it would
-    make one object."""
+    """Raise TypeError for a masked array, whose mask NumPy would drop, and a sparse matrix, which it would not expand."""
     if not is_array(value) and (isinstance(value, np.ndarray) or hasattr(value, "toarray")):
         raise not_array(name, value, "")
 

@@ -143,6 +143,18 @@ def test_nothing_is_left_behind(make, what, trained):
     assert all(np.array_equal(p.grad, g) for p, g in zip(trainer.model.parameters(), grads, strict=True))
 
 
+def test_steps_without_weights_are_nan_and_do_not_count():
+    """The first epoch has samples without weight first and last; the test goes on, with the suggestions of the rest."""
+    weights = np.zeros(60)
+    weights[12:36] = 1
+    result = make_trainer(seed=0).lr_find((X, Y), batch_size=6, num_it=60, sample_weight=weights, shuffle=False)
+    missing = np.isnan(result.losses)
+    assert missing[:10].tolist() == [True] * 2 + [False] * 4 + [True] * 4 and len(result.losses) > 20
+    assert np.array_equal(missing, np.isnan(result.smoothed))
+    rest = found(result.rates[~missing], result.losses[~missing])
+    assert rest.suggestions == result.suggestions and not math.isnan(rest.suggestions["valley"])
+
+
 def test_what_follows_has_the_same_bits():
     runs = []
     for finds in (False, True):

@@ -174,3 +174,14 @@ def test_refused_data_leaves_the_statistics():
     with pytest.raises(ValueError, match="nan"):
         module.fit(spoiled(np.nan, 2, 1))
     assert (module.mean == before[0]).all() and (module.std == before[1]).all()
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-154, 1e-162, 1e-200, 1e-300, 1e-307])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_tiny_deviations(size, offset):
+    """Deviations whose squares underflow are measured like others, beside a feature of another size."""
+    x = np.array([[1.0, 1.0], [3.0, 2.0], [4.0, 9.0]]) * [size, 1.0] + [offset * size, 0.0]
+    module = Normalize(2, dtype=np.float64).fit(x)
+    want = np.sqrt(14 / 9) * size
+    assert module.std == pytest.approx([want, np.sqrt(38 / 3)], rel=1e-12)
+    assert module.transform(x).std(axis=0) == pytest.approx([1, 1], rel=1e-12)

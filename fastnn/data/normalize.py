@@ -15,6 +15,9 @@ from fastnn.nn.module import Backward, Module
 BLOCK = 2**20
 """Number of elements converted to float64 at a time, so that statistics need no second copy of the data."""
 
+TINY = -400
+"""Deviations below 2^TINY are scaled before they are squared."""
+
 
 class Normalize(Module):
     """y = (x - mean) / std, with the mean and standard deviation of the data passed to `fit`, the training part only.
@@ -60,10 +63,14 @@ class Normalize(Module):
             # The mean of equal numbers may have a rounding error, which must not count as a deviation.
             mean = np.where(low == high, low, mean)
             centre = self._along(mean, x)
-            variance = sum(np.square(block - centre).sum(axes) for block in blocks) / count
+            # Squares of deviations below 1e-154 are subnormal or 0; powers of two change no other result.
+            exponent = np.frexp(np.maximum(high - mean, mean - low))[1]
+            scale = np.ldexp(1.0, np.where(exponent < TINY, np.minimum(-exponent, 1000), 0))
+            factor = self._along(scale, x)
+            variance = sum(np.square((block - centre) * factor).sum(axes) for block in blocks) / count
         if not np.isfinite(variance).all():
             raise ValueError(f"x: got values up to {np.abs(x).max()}, want a variance within float64; scale them down")
-        std = np.sqrt(variance).astype(self.std.dtype)
+        std = (np.sqrt(variance) / scale).astype(self.std.dtype)
         self.mean[...] = mean
         self.std[...] = np.where(std >= np.finfo(std.dtype).tiny, std, 1)
         return self

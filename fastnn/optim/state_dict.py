@@ -1,12 +1,13 @@
 """Writes and checks state dicts of optimizers in PyTorch's layout. No function here changes an optimizer."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnn._checks import is_array, not_array
+from fastnn._checks import is_array, not_array, number
 from fastnn._types import AnyArray
 from fastnn.optim.options import ParamGroup
 from fastnn.optim.state import States
@@ -138,15 +139,16 @@ def as_array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
 
 
 def _as_number(name: str, value: Any) -> float:
-    """Return a number or a one-element array or tensor as a float.
+    """Return a number or an array or tensor of one element, (), (1,) or (1, 1), as a float.
 
     Raises:
         TypeError: the value is something else.
     """
     try:
-        return float(value)
+        return number(name, value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name}: got {type(value).__name__}, want a number; save it again") from None
+        got = f"shape {tuple(value.shape)}" if getattr(value, "shape", ()) else type(value).__name__
+        raise TypeError(f"{name}: got {got}, want a number; save it again") from None
 
 
 def _as_torch(entry: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +184,10 @@ def _matched(saved: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]
     saved_names = saved.get("param_names")
     if names is None or saved_names is None:
         return ids
+    twice = [name for name, count in Counter(saved_names).items() if count > 1]
+    if twice or len(saved_names) != len(ids):
+        raise ValueError(f"param_names: got {len(saved_names)} names for {len(ids)} parameters, {twice} of them twice, "
+                         "want one for each, every name once; save it again")  # fmt: skip
     _check_keys("param_names", saved_names, names)
     by_name = dict(zip(saved_names, ids, strict=True))
     return [by_name[name] for name in names]

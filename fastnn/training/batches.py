@@ -91,6 +91,9 @@ class Batches:
         drop_last: leave out a last batch of fewer samples.
         transform: applied to every batch; None for none.
         convert: applied to the inputs after it.
+
+    Raises:
+        ValueError: no sample of an array has a weight.
     """
 
     def __init__(
@@ -113,6 +116,8 @@ class Batches:
             self._gather = _gatherer(source.x, min(size, len(source)), convert)
             # The weights of all samples are computed once.
             self._weights = weighing.weights(Samples(source.x, source.y, source.weights))
+            if self._weights is not None and not self._weights.any():
+                raise ValueError("sample_weight, class_weight: got nothing but 0, want a number > 0 among them")
             self._shares = weighing.shares(source.y, self._weights) if transform is None else None
 
     @property

@@ -87,14 +87,12 @@ def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:
         x, y = transformed(data.transform, x, y, Generator(seed, TRANSFORM_STREAM))
         first = Samples(x, y, first.weights)
     check_first(trainer, "train", first, train if data.transform is None else None, convert)
-    if first.weights is not None or weighing.classes is not None:
-        _check_weights(trainer, train, weighing)
-    if validation is not None:
-        check_first(trainer, "validation", first_samples(validation, validation_size), validation, convert)
     window = trainer.accumulate_grad_batches if window is None else window
     batches = Batches(
         train, sampler, seed, batch_size, window, weighing, flag("drop_last", data.drop_last), data.transform, convert
     )
+    if validation is not None:
+        check_first(trainer, "validation", first_samples(validation, validation_size), validation, convert)
     return Fit(batches, validation, batch_size, validation_size, convert)
 
 
@@ -198,11 +196,3 @@ def _sampler(train: Source, data: Data) -> Sampler | None:
 def _weighing(loss: Any, train: Source, class_weight: Any) -> Weighing:
     y = train.y if isinstance(train, Arrays) else None
     return Weighing(class_weights(y, class_weight), lambda labels: counts(loss, labels))
-
-
-def _check_weights(trainer: Training, train: Source, weighing: Weighing) -> None:
-    """Raise unless some sample has a weight."""
-    if isinstance(train, Arrays):
-        weights = weighing.weights(Samples(train.x, train.y, train.weights))
-        if weights is not None and not weights.any():
-            raise ValueError("sample_weight, class_weight: got nothing but 0, want a number > 0 among them")

@@ -33,7 +33,8 @@ class LRFinder:
     """The result of a learning-rate range test.
 
     Attributes:
-        rates, losses, smoothed: of every step, (n,) float64.
+        rates, losses, smoothed: of every step, (n,) float64. The loss of a step without a weighted sample is NaN, as in
+            `Trainer.fit`, and does not count.
         suggestions: "steepest", the rate at which the smoothed loss falls fastest over log(rate); "valley", two thirds
             into its longest fall; "minimum / 10", a tenth of the rate at its minimum. NaN if the loss never falls.
 
@@ -57,7 +58,7 @@ def lr_find(trainer: Training, fit: Fit, start_lr: float, end_lr: float, num_it:
         raise ValueError(f"start_lr, end_lr: got {start_lr!r}, {end_lr!r}, want 0 < start_lr < end_lr < infinity")
     num_it = integer("num_it", num_it, 2, want="an integer >= 2")
     rates = start_lr * (end_lr / start_lr) ** (np.arange(num_it) / (num_it - 1))
-    losses: list[float] = []
+    losses: list[tuple[float, float]] = []
     with untouched(trainer), clipped(trainer), in_mode(trainer.model, training=True):
         frozen = [callback for callback in trainer.callbacks if isinstance(callback, Freeze)]
         for callback in frozen:
@@ -70,14 +71,12 @@ def lr_find(trainer: Training, fit: Fit, start_lr: float, end_lr: float, num_it:
                 if window is None:  # an iterator that is used up
                     break
                 losses.append(_trained(trainer, window, float(rate), shares))
-                curve = smoothed(losses, SMOOTHING)
-                least = curve.min()
-                if not curve[-1] - least <= (DIVERGED - 1) * abs(least):
+                if _has_diverged(smoothed([loss for loss, weight in losses if weight], SMOOTHING)):
                     break
         finally:
             for callback in frozen:
                 callback.end()
-    return found(rates[: len(losses)], np.array(losses))
+    return found(rates[: len(losses)], np.array([loss for loss, _ in losses]))
 
 
 def valley(finder: LRFinder) -> float:
@@ -102,26 +101,32 @@ def _windows(fit: Fit) -> Iterator[tuple[Batch, Iterator[Batch]]]:
         epoch += 1
 
 
-def _trained(trainer: Training, window: Any, rate: float, shares: list[float]) -> float:
-    """Make an optimizer step with this rate, and return the loss before it."""
+def _has_diverged(curve: Float64) -> bool:
+    least = curve.min(initial=math.inf)
+    return len(curve) > 0 and not curve[-1] - least <= (DIVERGED - 1) * abs(least)
+
+
+def _trained(trainer: Training, window: Any, rate: float, shares: list[float]) -> tuple[float, float]:
+    """Make an optimizer step with this rate, and return the loss before it and the weight of its samples."""
     for group, share in zip(trainer.optimizer.param_groups, shares, strict=True):
         group["lr"] = rate * share
-    loss, (batch, rest) = 0.0, window
+    loss, weight, (batch, rest) = 0.0, 0.0, window
     while True:
         value, _ = forward_backward(trainer, batch)
-        loss += batch.share * value if batch.weight else 0.0
+        if batch.weight:
+            loss, weight = loss + batch.share * value, weight + batch.weight
         if batch.ends:
             break
         batch = next(rest)
     update(trainer)
-    return loss
+    return loss if weight else math.nan, weight
 
 
 def found(rates: Float64, losses: Float64) -> LRFinder:
     """Smooth the losses and derive the suggestions from them."""
     curve = smoothed(losses, SMOOTHING)
-    finite = int(np.isfinite(curve).cumprod().sum())
-    return LRFinder(rates, losses, curve, _suggestions(rates[:finite], curve[:finite]))
+    finite = np.isfinite(curve)
+    return LRFinder(rates, losses, curve, _suggestions(rates[finite], curve[finite]))
 
 
 def _suggestions(rates: Float64, curve: Float64) -> dict[str, float]:
