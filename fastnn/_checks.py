@@ -8,6 +8,7 @@ import math
 import operator
 from numbers import Real
 from typing import Any, TypeGuard
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -152,7 +153,7 @@ def is_array(value: Any) -> TypeGuard[AnyArray]:
 
 
 def unmasked(name: str, value: Any) -> None:
-    """Raise TypeError for a masked array, whose mask NumPy would drop, and a sparse matrix, which it would not expand."""
+    """Raise TypeError for a masked array, whose mask NumPy would drop, or a sparse matrix, which it would not expand."""
     if not is_array(value) and (isinstance(value, np.ndarray) or hasattr(value, "toarray")):
         raise not_array(name, value, "")
 
@@ -192,6 +193,13 @@ def samples(name: str, x: AnyArray) -> None:
     """Raise ValueError unless axis 0 has at least one sample."""
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"{name}: got shape {x.shape}, want at least one sample; axis 0 counts samples")
+
+
+def ordered(name: str, values: Any) -> None:
+    """Raise TypeError for a set, whose order changes between runs; the keys, values and items of a dict have one."""
+    if isinstance(values, set | frozenset | WeakSet):
+        raise TypeError(f"{name}: got a {type(values).__name__}, want an ordered collection, since the order of a set "
+                        "changes between runs; pass a list")  # fmt: skip
 
 
 def pair(name: str, data: Any) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ import fastnn
 from fastnn import nn, optim
 from fastnn.functional import mse_loss
 from fastnn.training import Callback, Trainer
+from fastnn.training.batches import Weighing
 
 RNG = np.random.default_rng(21)
 N, C = 46, 4
@@ -300,3 +301,10 @@ def test_no_memory_from_the_system_after_the_first_epoch(window, weights):
         trainer.fit((x, y), validation, epochs=3, batch_size=128, **weights)
         assert len(counts) == 24 and counts[0] > 0
         assert len(set(counts[first:])) == 1, counts
+
+
+def test_weights_are_computed_once(monkeypatch):
+    calls, weights = [], Weighing.weights
+    monkeypatch.setattr(Weighing, "weights", lambda self, samples: calls.append(1) or weights(self, samples))
+    fit(np.float32, ({}, Y, {"class_weight": "balanced"}), 5, 2)
+    assert len(calls) == 1

@@ -255,6 +255,9 @@ def test_a_shared_parameter_is_frozen_by_any_of_its_names():
 
 
 def test_freezing_refuses():
+    for nothing in ([], (), (name for name in ())):
+        with pytest.raises(ValueError, match=r"^names: got none, want at least one name; a generator"):
+            Freeze(nothing)
     for names in ("4", "0.w", "", ["0", "fc"]):
         with pytest.raises(ValueError, match=r"^names: got .*, want modules or parameters among \['0.weight', "):
             fit(make_trainer([Freeze(names)]))

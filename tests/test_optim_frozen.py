@@ -8,6 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
+from fastnn.training import Freeze, Trainer
 
 torch = pytest.importorskip("torch")
 ft = pytest.importorskip("fastnn.torch")
@@ -22,6 +23,10 @@ def make(package, name, params, **options):
 
 def parameter(*shape):
     return torch.nn.Parameter(torch.ones(shape or (3,)))
+
+
+class Name(str):
+    """A name that a WeakSet can hold."""
 
 
 def collections(value):
@@ -39,6 +44,7 @@ TAKERS = {
     "parameters by value": lambda params: optim.clip_grad_value_(params, 1.0),
     "parameters in torch": lambda params: ft.clip_grad_norm_(params, 1.0),
     "parameters by value in torch": lambda params: ft.clip_grad_value_(params, 1.0),
+    "param_names": lambda names: optim.SGD([{"params": [parameter()], "param_names": names}], lr=0.1),
     "grads": lambda grads: optim.SGD([parameter()], lr=0.1).step(grads),
 }
 
@@ -46,8 +52,8 @@ TAKERS = {
 @pytest.mark.parametrize("kind", ["set", "frozenset", "WeakSet"])
 @pytest.mark.parametrize("taker", TAKERS)
 def test_sets_are_refused(taker, kind):
-    p = parameter()
-    given = collections(p)[kind]
+    value = Name("a") if taker == "param_names" else parameter()
+    given = collections(value)[kind]
     with pytest.raises(
         TypeError, match=rf"^{taker.split()[0]}: got a {kind}, want an ordered collection.*; pass a list"
     ):
@@ -55,10 +61,28 @@ def test_sets_are_refused(taker, kind):
     TAKERS[taker](list(given))
 
 
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_sets_where_else_order_counts(kind):
+    """Other collections whose order changes the result are refused as sets, too; that of names to freeze does not."""
+    model = nn.Sequential(nn.Linear(3, 2))
+    o = optim.SGD(model.parameters(), lr=0.1)
+    for name, take in (
+        ("schedulers", lambda s: optim.lr_scheduler.SequentialLR(o, s, [3])),
+        ("schedulers", lambda s: optim.lr_scheduler.ChainedScheduler(s)),
+        ("callbacks", lambda s: Trainer(model, nn.MSELoss(), o, callbacks=s)),
+        ("modules", lambda s: nn.ModuleList(s)),
+        ("modules", lambda s: nn.ModuleList().extend(s)),
+    ):
+        with pytest.raises(TypeError, match=rf"^{name}: got a {kind.__name__}, want an ordered collection"):
+            take(kind([1, 2]))
+    assert set(Freeze(kind(["a", "b"])).names) == {"a", "b"}
+
+
 @pytest.mark.parametrize("taker", TAKERS)
 def test_views_of_a_dict_are_ordered(taker):
-    TAKERS[taker]({"a": parameter()}.values())
-    TAKERS[taker](dict.fromkeys([parameter()]).keys())
+    value = "a" if taker == "param_names" else parameter()
+    TAKERS[taker]({"a": value}.values())
+    TAKERS[taker](dict.fromkeys([value]).keys())
 
 
 @pytest.mark.parametrize("package", [optim, ft.optim])

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from typing import Any, Self, overload
 
-from fastnn._checks import integer
+from fastnn._checks import integer, ordered
 from fastnn.nn.module import Module
 
 
@@ -128,6 +128,7 @@ def checked_modules(name: str, values: Any) -> list[Module]:
     """Return a list of Modules; raises like `checked_module`."""
     if not isinstance(values, Iterable) or isinstance(values, str) or hasattr(values, "keys"):
         raise TypeError(f"{name}: got {type(values).__name__}, want a list of modules; [module]")
+    ordered(name, values)
     return [checked_module(f"{name}[{i}]", value) for i, value in enumerate(values)]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn._checks import not_array, not_negative, own_conversion
-from fastnn.optim.params import check_norm, ordered, warn_of_generator
+from fastnn._checks import not_array, not_negative, ordered, own_conversion
+from fastnn.optim.params import check_norm, warn_of_generator
 from fastnn.optim.state_dict import as_array
 
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._autograd import count_writes
+from fastnn._checks import ordered
 from fastnn._parameter import Parameter
 from fastnn.optim.options import CHECKS, SETTINGS, Extras, ParamGroup, state_dtype
-from fastnn.optim.params import as_groups, as_named, check_norm, ordered, zero
+from fastnn.optim.params import as_groups, as_named, check_norm, zero
 from fastnn.optim.state import Layout, StateDtype, States
 from fastnn.optim.state_dict import checked_entries, checked_groups, members, saved
 from fastnn.random import BLOCK_WORDS, Generator, RandomSource, as_generator, default_generator

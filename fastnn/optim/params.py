@@ -5,11 +5,10 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 
-from fastnn._checks import own_conversion
+from fastnn._checks import ordered, own_conversion
 from fastnn._parameter import Parameter
 
 
@@ -44,6 +43,7 @@ def as_named(group: Mapping[str, Any], offset: int) -> tuple[list[str], list[Any
     if not entries:
         warn_of_generator("params", params, "the group has no parameters")
     if group.get("param_names") is not None:
+        ordered("param_names", group["param_names"])
         given = list(group["param_names"])
         if len(given) != len(entries):
             raise ValueError(f"param_names: got {len(given)} names for {len(entries)} parameters, want one for each")
@@ -72,13 +72,6 @@ def as_named(group: Mapping[str, Any], offset: int) -> tuple[list[str], list[Any
 def is_torch(value: Any) -> bool:
     """Return whether a value behaves like a torch tensor."""
     return hasattr(value, "__dlpack__") and hasattr(value, "detach")
-
-
-def ordered(name: str, params: Any) -> None:
-    """Raise TypeError for a set, whose order changes between runs; the keys, values and items of a dict have one."""
-    if isinstance(params, set | frozenset | WeakSet):
-        raise TypeError(f"{name}: got a {type(params).__name__}, want an ordered collection, since the order of a set "
-                        "changes between runs; pass a list")  # fmt: skip
 
 
 def warn_of_generator(name: str, params: Any, effect: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import integer
+from fastnn._checks import integer, ordered
 from fastnn._parameter import Parameter
 from fastnn._trees import Tree
 from fastnn.data.source import Arrays, as_source
@@ -104,6 +104,7 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
     """Return the callbacks as a tuple; raise TypeError if one of them is not a `Callback`."""
     if isinstance(callbacks, Callback):
         raise TypeError(f"callbacks: got one {type(callbacks).__name__}, want a list of them; write [it]")
+    ordered("callbacks", callbacks)
     callbacks = tuple(callbacks)
     if not all(isinstance(callback, Callback) for callback in callbacks):
         raise TypeError("callbacks: got something else than a Callback, want objects of classes derived from it")

@@ -37,7 +37,7 @@ def compare(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     warned = False
     for part in ("model", "loss", "metrics"):
         for lines in zip_longest(_lines(saved[part]), _lines(own[part]), fillvalue="nothing"):
-            got, want = (re.sub(r"(?<=\w)\(.*", "", line) for line in lines)
+            got, want = (re.sub(r"(?<=[\w>])\(.*", "", line) for line in lines)
             if got != want:
                 raise ValueError(f"{part}: got {got} in the checkpoint, want {want}; build the saved one")
             if lines[0] != lines[1] and not warned:
@@ -54,6 +54,6 @@ def _options(group: Mapping[str, Any]) -> dict[str, Any]:
 
 def _lines(part: Any) -> list[str]:
     """Return a line for each layer, without the addresses and modules of objects that have no repr of their own."""
-    text = re.sub(r"<(?:[\w.<>]+\.)?(\w+) object at 0x[0-9a-f]+>", r"\1", str(part))
+    text = re.sub(r"<(?:function )?(?:[\w.<>]+\.)?([\w<>]+)(?: object)? at 0x[0-9a-f]+>", r"\1", str(part))
     lines = re.sub(r"\n\s*(?![\s()])", " ", text).splitlines()  # further lines of an array are not layers
     return [line.strip() for line in lines if line.strip() != ")"]

@@ -61,6 +61,8 @@ class Fit:
     batch_size: int
     validation_batch_size: int
     convert: Callable[[Tree], Tree]
+    doubt: str = ""
+    """What is allowed but probably not meant, for a warning."""
 
 
 def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:
@@ -86,14 +88,15 @@ def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:
         x, y = map_leaves(np.array, first.x), map_leaves(np.array, first.y)
         x, y = transformed(data.transform, x, y, Generator(seed, TRANSFORM_STREAM))
         first = Samples(x, y, first.weights)
-    check_first(trainer, "train", first, train if data.transform is None else None, convert)
+    outputs = check_first(trainer, "train", first, train if data.transform is None else None, convert)
     window = trainer.accumulate_grad_batches if window is None else window
     batches = Batches(
         train, sampler, seed, batch_size, window, weighing, flag("drop_last", data.drop_last), data.transform, convert
     )
     if validation is not None:
         check_first(trainer, "validation", first_samples(validation, validation_size), validation, convert)
-    return Fit(batches, validation, batch_size, validation_size, convert)
+    doubt = _labels_from_one(trainer.criterion, outputs, train) if data.transform is None else ""
+    return Fit(batches, validation, batch_size, validation_size, convert, doubt)
 
 
 def converter(model: Module) -> Callable[[Tree], Tree]:
@@ -115,8 +118,11 @@ def converter(model: Module) -> Callable[[Tree], Tree]:
 
 def check_first(
     trainer: Training, name: str, samples: Samples, source: Source | None, convert: Callable[[Tree], Tree]
-) -> None:
+) -> Any:
     """Raise unless model, loss and metrics accept the first samples, and the loss all targets that are known.
+
+    Returns:
+        The model's result for the first samples.
 
     Args:
         source: where the samples are from; None if a transform has changed them.
@@ -134,6 +140,7 @@ def check_first(
             if not trainer.metrics_are_auto:
                 raise
             del trainer.metrics[key]
+    return outputs
 
 
 @contextmanager
@@ -191,6 +198,19 @@ def _sampler(train: Source, data: Data) -> Sampler | None:
     if len(index) != n or index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= len(train):
         raise ValueError(f"sampler: got indices that are not {n} integers in [0, {len(train)}), want these")
     return sampler
+
+
+def _labels_from_one(loss: Any, outputs: Any, train: Source) -> str:
+    """Return a warning if the labels are probably counted from 1: all of 1 to C occur, but not 0, for C + 1 outputs."""
+    y = train.y if isinstance(train, Arrays) else None
+    if getattr(loss, "task", None) != "classes" or not isinstance(y, np.ndarray) or y.dtype.kind not in "iu":
+        return ""
+    ignored, last = getattr(loss, "ignore_index", None), outputs.shape[-1] - 1
+    found = np.unique(y)
+    if ignored == 0 or last < 2 or found[found != ignored].tolist() != list(range(1, last + 1)):
+        return ""
+    return (f"train y: got all labels from 1 to {last}, and 0 for no sample, with {last + 1} outputs, whose labels are "
+            f"0 to {last}; if yours are counted from 1, pass y - 1 and end the model with {last} outputs")  # fmt: skip
 
 
 def _weighing(loss: Any, train: Source, class_weight: Any) -> Weighing:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import ismethod
 from typing import Any
 
 import numpy as np
@@ -90,7 +92,7 @@ class Losses:
         return {key: (loss, outputs[key], targets[key]) for key, loss in self.losses.items()}
 
     def __repr__(self) -> str:
-        return f"Losses({self.losses}, {self.weights})"
+        return f"Losses({{{', '.join(f'{k!r}: {name_of(v)}' for k, v in self.losses.items())}}}, {self.weights})"
 
 
 def as_loss(loss: Any, weights: Any = None) -> Any:
@@ -173,11 +175,23 @@ def each(loss: Any, outputs: Any, labels: Any) -> tuple[Array, Any]:
 
 
 def name_of(loss: Any) -> str:
-    """Return the name of a loss for messages and checkpoints."""
-    plain = loss
-    while hasattr(plain, "func"):
-        plain = plain.func
-    return getattr(plain, "__name__", None) or repr(loss)
+    """Return the name of a loss for messages and checkpoints.
+
+    A `functools.partial` has the name of its function and the arguments that it adds, in the order of their names:
+    others make another loss of it. A method has the name of its class before its own.
+    """
+    if isinstance(loss, partial):
+        named = [f"{key}={_shown(value)}" for key, value in sorted(loss.keywords.items())]
+        given = [*map(_shown, loss.args), *named]
+        return name_of(loss.func) + (f"({', '.join(given)})" if given else "")
+    name = getattr(loss, "__name__", None)
+    if name is None:
+        return repr(loss)
+    return f"{type(loss.__self__).__name__}.{name}" if ismethod(loss) else str(name)
+
+
+def _shown(value: Any) -> str:
+    return name_of(value) if callable(value) else repr(value)
 
 
 def _rows(tree: Tree, rows: slice) -> Tree:

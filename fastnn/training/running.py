@@ -1,5 +1,6 @@
 """Runs what a `Trainer` is asked for: a fit, with or without a cycle of the learning rate, and predictions."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ def run(
 ) -> History:
     """See `Trainer.fit`."""
     fit = prepare(trainer, data)
+    if fit.doubt:
+        warnings.warn(fit.doubt, stacklevel=3)
     checks.check_choices(verbose, resume)
     checks.check_trained(trainer.model, trainer.optimizer)
     state, loop = trainer.state, Loop(trainer, fit, limits, verbose)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat
 
 import numpy as np
 
-from fastnn._checks import not_negative
+from fastnn._checks import not_negative, ordered
 from fastnn._types import Float64
 from fastnn.optim.lr_scheduler.base import HasGroups, LRScheduler, draw, with_groups
 from fastnn.optim.lr_scheduler.checks import Checks, at_least, rising_steps
@@ -242,6 +242,7 @@ def warmup_cosine(
 
 
 def _members(optimizer: HasGroups | None, schedulers: Iterable[LRScheduler]) -> list[LRScheduler]:
+    ordered("schedulers", schedulers)
     members = list(schedulers) if isinstance(schedulers, Iterable) else []
     if not members or not all(isinstance(member, LRScheduler) for member in members):
         raise TypeError(f"schedulers: got {schedulers!r}, want a list of at least one schedule")

@@ -20,13 +20,16 @@ class Freeze(Callback):
             stay as they are and nothing is dropped; with False they stay in training mode, as in PyTorch.
 
     Raises:
-        ValueError: `until` is not a positive integer; at the start of a fit, the model does not have a name.
+        ValueError: `until` is not a positive integer, or there are no names; at the start of a fit, the model does not
+            have a name.
     """
 
     def __init__(
         self, names: str | list[str] | tuple[str, ...], until: int | None = None, eval_mode: bool = True
     ) -> None:
         self.names = (names,) if isinstance(names, str) else tuple(names)
+        if not self.names:
+            raise ValueError("names: got none, want at least one name; a generator can be read only once")
         self.until = None if until is None else positive_integer("until", until)
         self.eval_mode = flag("eval_mode", eval_mode)
         self._frozen: list[Parameter] = []
