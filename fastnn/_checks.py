@@ -153,7 +153,7 @@ def is_array(value: Any) -> TypeGuard[AnyArray]:
 
 
 def unmasked(name: str, value: Any) -> None:
-    """Raise TypeError for a masked array, whose mask NumPy would drop, or a sparse matrix, which it would not expand."""
+    """Raise TypeError for a masked array, whose mask NumPy would drop, or a sparse matrix, which it would not fill."""
     if not is_array(value) and (isinstance(value, np.ndarray) or hasattr(value, "toarray")):
         raise not_array(name, value, "")
 

@@ -47,7 +47,7 @@ def noisy(data, share):
     return data[0], y
 
 
-OF_MODELS = ("softmax before the loss", "unscaled input", "dead units", "signal out of range")
+OF_MODELS = ("softmax before the loss", "constant result", "unscaled input", "dead units", "signal out of range")
 SICK = {
     "dead": (lambda: trained(no_bias(plain()), lr=1e-3), ["plateau at log C", "dead units"]),
     "lr too high": (lambda: trained(plain(), noisy(DATA, 0.5), None, lr=3.0), ["diverging"]),
@@ -168,6 +168,10 @@ DRAWN = [
     (drawn([2.0, *np.linspace(50, 1.95, 99)]), ["diverging"], "by way of"),
     (drawn([2.0, *np.linspace(50, 0.9, 30), *[0.9] * 70]), [], ""),  # the loss came back
     (drawn([*FALL, *np.linspace(0.1, 1.5, 100)]), ["diverging"], "by way of 0.1"),
+    (drawn([2.0, *np.linspace(50, 1.75, 99)]), ["diverging"], ""),  # hardly below the start
+    (drawn([1.3, 300.0, 80.0, *[0.8] * 97]), ["diverging"], "by way of 300"),  # the burst has spoilt it for good
+    (drawn([1.3, 300.0, 80.0, *falling(97, 0.8, 0.1)]), [], ""),
+    (drawn([1.3, *np.linspace(1.9, 1.5, 19), *[1.5] * 100]), ["loss does not fall"], ""),  # above a guess
     (drawn(put(falling(), _150=9.0)), ["spikes"], "leaps at 1 of 200 steps, first at 151; most at 151"),
     (drawn(put(falling(), _150=4.0)), [], ""),  # one hard batch
     (drawn(put(falling(), _150=4.0, _152=3.0)), ["spikes"], "leaps at 1 of"),
@@ -269,7 +273,12 @@ ADVICE = {  # a word of the cause, a word of the remedy
     "validation no better than a guess": ("do not belong", "look at samples"),
     "validation better than training": ("harder", "Trainer.evaluate"),
     "softmax before the loss": ("softmax of a softmax", "remove the softmax"),
+    "no better than a guess": ("no more than the frequencies", "overfit_one_batch"),
+    "NaN in the data": ("missing values", "fill the gaps"),
+    "constant input": ("were lost", "look at samples"),
+    "constant result": ("no signal passes", "fastnn.init.report"),
     "unscaled input": ("are initialised for", "subtract the mean"),
+    "unscaled targets": ("returns about 0", "inverse_transform"),
     "dead units": ("biases", "LeakyReLU"),
     "signal out of range": ("too small or too large", "fastnn.init.initialize"),
 }

@@ -50,9 +50,35 @@ TEXTS = {
         "the loss takes a softmax of a softmax",
         "remove the softmax from the model; Trainer.predict_proba takes it",
     ),
+    "no better than a guess": (
+        "the result tells no more than the frequencies of the labels or the mean of the targets: an input that is not "
+        "scaled, dead units, a gradient that does not arrive, labels that do not belong to their samples, or a rate "
+        "far too high or too low",
+        "see the other symptoms; look at samples and labels as they enter the model; try overfit_one_batch and "
+        "check_gradients, then Trainer.lr_find",
+    ),
+    "NaN in the data": (
+        "missing values, or a number that was 0 in a quotient or a logarithm when the data was made",
+        "leave these samples out, or fill the gaps, before the training",
+    ),
+    "constant input": (
+        "the samples were lost when the data was made, as by an index that does not change or a product with 0",
+        "look at samples as they enter the model",
+    ),
+    "constant result": (
+        "no signal passes the layers: dead units, weights of 0, or an input that is not scaled",
+        "look at fastnn.init.report(model, x); scale the input; start anew with fastnn.init.initialize and a lower "
+        "rate",
+    ),
     "unscaled input": (
         "layers are initialised for an input of mean 0 and deviation 1",
-        "subtract the mean of every feature over the training data, and divide by its deviation",
+        "subtract the mean of every feature over the training data, and divide by its deviation: make "
+        "fastnn.data.Normalize(x.shape[1]).fit(x) the first layer, and start anew",
+    ),
+    "unscaled targets": (
+        "an untrained model returns about 0, and its steps are made for targets of mean 0 and deviation 1",
+        "train on targets minus their mean over the training data, divided by their deviation, and undo that in "
+        "predictions: transform and inverse_transform of fastnn.data.Normalize(()).fit(y)",
     ),
     "dead units": (
         "a step that was too large, or biases that are too low",
