@@ -313,7 +313,9 @@ def test_a_checkpoint_without_the_average(tmp_path: Any) -> None:
         fit(make_trainer(ModelCheckpoint(tmp_path)), 5, resume=tmp_path / "a")
     trainer = make_trainer(EMA(0.8, use_buffers=True), ModelCheckpoint(tmp_path / "b"))
     before = copied(trainer.model)
-    with pytest.raises(ValueError, match=r"^EMA: got an average without '1.running_\w+' .* want use_buffers=False, or"):
+    with pytest.raises(
+        ValueError, match=r"^EMA: got an average without '1.running_mean' .* want use_buffers=False, or"
+    ):
         fit(trainer, 5, resume=tmp_path / "a")
     assert same(copied(trainer.model), before)
 
@@ -324,3 +326,24 @@ def test_a_second_fit_begins_a_new_average() -> None:
     for _ in range(2):
         fit(trainer)
         assert ema.updates == 7
+
+
+def test_decay_0_copies_whatever_the_sizes() -> None:
+    model, ema = nn.Linear(1, 1), EMA(0.0)
+    ema._parameters = {name: parameter.data for name, parameter in model.named_parameters()}
+    for value in (1e8, 1e-3, -3e30):
+        for parameter in model.parameters():
+            parameter.data[...] = value
+        ema._update(model, 1 - ema.current_decay)
+        assert same(ema.average, model.state_dict())
+
+
+def test_a_restored_average_is_a_copy() -> None:
+    first, second = make_trainer(EMA(0.8)), make_trainer(EMA(0.8))
+    fit(first)
+    second.restore(first.capture())
+    average = second.callbacks[0]
+    assert isinstance(average, EMA) and average.updates == 12
+    for array in average.average.values():
+        array[...] = 7
+    assert not any((array == 7).all() for array in first.callbacks[0].average.values())  # type: ignore[attr-defined]

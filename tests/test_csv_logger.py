@@ -105,7 +105,8 @@ def test_append(tmp_path: Path) -> None:
     fit(make_trainer(CSVLogger(path)), None, max_steps=3)
     assert path.read_bytes() == before
     fit(make_trainer(CSVLogger(path)), 1)
-    assert [row["epoch"] for row in read(path)] == ["1"]
+    (row,) = read(path)
+    assert row["epoch"] == "1" and list(row) == ["epoch", "step", *RECORD]
 
 
 JOB = """

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from resume_jobs import left
-from resume_trainings import TRAININGS, Stop, log, stop_at, train
+from resume_trainings import TRAININGS, End, Stop, log, stop_at, train
 from support import python
+
+from fastnn.training import save_checkpoint
 
 pytest.importorskip("safetensors")
 JOBS = str(Path(__file__).with_name("resume_trainings.py"))
@@ -60,3 +63,18 @@ def test_killed(name: str, place: str, room: Path) -> None:
     assert process.returncode == -signal.SIGKILL
     assert python(JOBS, name, str(room / "killed"), "nowhere", "7") == left(whole)
     assert log(room / "killed") == log(room / "whole")
+
+
+@pytest.mark.parametrize("name", ["stream with a place", "stream with a place, begins the next"])
+def test_a_stream_before_its_first_batch(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch that is looked at before the fit comes again."""
+
+    def save(self: Any, trainer: Any) -> None:
+        if not trainer.resumed:
+            save_checkpoint(tmp_path / "again" / "c" / "begin.safetensors", trainer.capture())
+
+    (tmp_path / "again" / "c").mkdir(parents=True)
+    monkeypatch.setattr(End, "on_fit_start", save)
+    whole = train(name, tmp_path / "whole")
+    again = train(name, tmp_path / "again", seed=5)
+    assert again.resumed and left(again) == left(whole)

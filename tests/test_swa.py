@@ -11,7 +11,7 @@ from fastnn import nn
 from fastnn.data import RandomSampler
 from fastnn.optim import lr_scheduler
 from fastnn.random import Generator
-from fastnn.training import SWA, Callback, EarlyStopping
+from fastnn.training import SWA, Callback, EarlyStopping, ModelCheckpoint, save_checkpoint
 
 
 @pytest.mark.parametrize("strategy", ["cos", "linear"])
@@ -59,7 +59,9 @@ def test_swa_is_the_mean_with_statistics_of_its_own() -> None:
     assert history["val_loss"][-1] == trainer.evaluate(VALIDATION, 8)["loss"]
 
 
-def test_a_refresh_leaves_no_trace() -> None:
+@pytest.mark.parametrize("transform", [None, lambda x, y, g: (x * 2, y)])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_refresh_leaves_no_trace(transform: Any, frozen: bool) -> None:
     """Neither random numbers, nor the batch in `inputs`, nor modes change; a frozen norm keeps its statistics."""
     inputs: list[Any] = []
 
@@ -71,14 +73,15 @@ def test_a_refresh_leaves_no_trace() -> None:
     for options in ({}, {"update_bn": False}):
         trainer = make_trainer(Looking(), SWA(0.1, 2, **options), val_check_interval=2, accumulate_grad_batches=2)
         trainer.model.train()
-        trainer.model[1].training = False
+        trainer.model[1].training = not frozen
+        trainer.model[1].running_mean[...] = 0.5
         own = Generator(4)
         trainer.model[3].generator = own
-        fit(trainer, transform=lambda x, y, g: (x * 2, y))
+        fit(trainer, transform=transform)
         found.append((fastnn.random.default_generator.state, own.state, inputs[:], copied(trainer.model)))
-        assert not trainer.model[1].training
+        assert trainer.model[1].training is not frozen
         inputs.clear()
-    assert repr(found[0][:3]) == repr(found[1][:3]) and same(found[0][3], found[1][3])
+    assert repr(found[0][:3]) == repr(found[1][:3]) and same(*(f[3] if frozen else floats(f[3]) for f in found))
 
 
 class Counting(nn.Module):
@@ -109,3 +112,35 @@ def test_remedies_of_streams() -> None:
         trainer = make_trainer(average)
         trainer.fit(data, VALIDATION, 1, verbose=False, **options)  # type: ignore[arg-type]
         assert same({k: trainer.model.state_dict()[k] for k in average.average}, average.average)
+
+
+def test_a_schedule_of_steps_rests() -> None:
+    trainer = make_trainer(SWA(0.05, 2, 0), schedule=lambda o: lr_scheduler.ExponentialLR(o, 0.9))
+    history = fit(trainer)
+    assert history.steps["lr"] == pytest.approx([0.3, 0.27, 0.243, 0.2187, *[0.05] * 8])
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.3 * 0.9**4)
+    assert trainer.scheduler is not None and trainer.scheduler.last_epoch == 4  # type: ignore[attr-defined]
+
+
+def test_a_longer_fit_keeps_the_first_averaged_epoch(tmp_path: Any) -> None:
+    """A fraction counts the epochs of the fit in which the mean began."""
+    for epochs in (2, 8):
+        swa = SWA(0.1, 0.5)
+        trainer = make_trainer(swa, ModelCheckpoint(tmp_path))
+        fit(trainer, epochs, resume="latest")
+        assert swa.updates == epochs
+
+
+def test_a_checkpoint_before_the_validation(tmp_path: Any) -> None:
+    """The weights of an epoch are averaged once, though the hook is called again."""
+
+    class Saving(Callback):
+        def on_batches_end(self, trainer: Any) -> None:
+            save_checkpoint(tmp_path / f"{trainer.epoch}.safetensors", trainer.capture())
+
+    whole = make_trainer(SWA(0.1, 1), Saving())
+    fit(whole)
+    for epoch in (1, 2, 3):
+        again = make_trainer(SWA(0.1, 1), Saving())
+        fit(again, resume=tmp_path / f"{epoch}.safetensors")
+        assert same(copied(again.model), copied(whole.model)) and again.callbacks[0].updates == 3  # type: ignore[attr-defined]

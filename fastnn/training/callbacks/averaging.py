@@ -102,7 +102,7 @@ class WeightAverage(Callback):
         """Raise ValueError unless an average that was loaded is one of these arrays."""
         name, saved = type(self).__name__, self.average
         if saved.keys() != own.keys():
-            key = next(iter(saved.keys() ^ own.keys()))
+            key = next(key for key in [*saved, *own] if (key in saved) != (key in own))
             kind = "with" if key in saved else "without"
             raise ValueError(f"{name}: got an average {kind} {key!r} in the checkpoint, want "
                              f"use_buffers={not self.use_buffers}, or the model that was saved")  # fmt: skip
