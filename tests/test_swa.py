@@ -144,3 +144,12 @@ def test_a_checkpoint_before_the_validation(tmp_path: Any) -> None:
         again = make_trainer(SWA(0.1, 1), Saving())
         fit(again, resume=tmp_path / f"{epoch}.safetensors")
         assert same(copied(again.model), copied(whole.model)) and again.callbacks[0].updates == 3  # type: ignore[attr-defined]
+
+
+def test_a_refresh_within_an_epoch_keeps_the_last_batch() -> None:
+    found = []
+    for update_bn in (True, False):
+        trainer = make_trainer(SWA(0.1, 1, update_bn=update_bn, validate=False))
+        fit(trainer, max_steps=6)
+        found.append(trainer.inputs.tolist())
+    assert found[0] == found[1] and len(found[0]) == 8

@@ -182,7 +182,7 @@ class Trainer:
                 directory. Training continues from there with the same bits, or starts anew if a directory has none. All
                 arguments must be those of the interrupted fit; a warning names a layer or loss with other options. An
                 iterable of batches continues by its `load_state_dict` if it has one, else the first batches are read
-                and skipped.
+                and skipped, and its order must be the same in every epoch.
             max_steps: end after this many optimizer steps of this fit.
             max_time: end after the first step beyond this many seconds, or this `datetime.timedelta`.
             data: shuffle=False keeps the order of samples; drop_last=True leaves out a short last batch; sampler
