@@ -10,7 +10,7 @@ import fastnn
 from fastnn import functional as F
 from fastnn import nn, optim
 from fastnn.training import ModelCheckpoint, Trainer
-from fastnn.training.losses import name_of
+from fastnn.training.losses import Losses, name_of
 
 pytest.importorskip("safetensors")
 X = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
@@ -154,4 +154,5 @@ def test_another_loss_is_refused(first, second, tmp_path):
 def test_names():
     assert name_of(partial(power, p=np.float64(3))) == "power(p=np.float64(3.0))" or np.__version__ < "2"
     assert name_of(partial(power, 1, of=size)) == "power(1, of=size)"
+    assert repr(Losses({"a": partial(power, p=3.0)})) == "Losses({'a': power(p=3.0)}, {'a': 1.0})"
     assert name_of(Power().loss) == "Power.loss" and name_of(nn.HuberLoss()) == "HuberLoss()"

@@ -168,3 +168,12 @@ def test_trainers_one_after_another(trained, between):
     assert schedule.base_lrs == [0.05 if trained else 0.1]
     history = make_trainer(optimizer, model, schedule).fit(DATA, batch_size=32, verbose=False)
     assert history.steps["lr"] == pytest.approx([schedule.base_lrs[0] * 0.9**i for i in range(2)])
+
+
+def test_trainers_without_a_schedule_of_their_own():
+    fastnn.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 2))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    make_trainer(optimizer, model, ours.ConstantLR(optimizer, 0.5, 100)).fit(DATA, verbose=False)
+    make_trainer(optimizer, model).lr_find(DATA, num_it=4)
+    assert ours.ExponentialLR(optimizer, 0.9).base_lrs == [0.05]

@@ -152,6 +152,30 @@ def test_the_remedy_for_inputs():
         assert diagnosed(network(first), train, validation, **options) == {}
 
 
+@pytest.mark.parametrize(
+    ("change", "is_named"),
+    [
+        (lambda x: x, False),
+        (lambda x: x + 2, False),
+        (lambda x: 0.1 * x + 2, True),  # far from 0 for its deviation
+        (lambda x: 20 * x, True),
+        (lambda x: 1e-3 * x, True),
+    ],
+)
+def test_the_scale_that_the_first_layer_gets(change, is_named):
+    """Where something is wrong, the input's scale is named unless Normalize or a norm comes first."""
+    x, flat = change(DATA[0]).astype(np.float32), drawn([math.log(CLASSES)] * 40)
+    for first, named in (
+        ([], is_named),
+        ([nn.Flatten()], is_named),
+        ([Normalize(10).fit(x)], False),
+        ([nn.Flatten(), Normalize(10).fit(x)], False),
+        ([nn.BatchNorm1d(10)], False),
+    ):
+        found = diagnose(flat, model=nn.Sequential(*first, *plain()), batch=(x, DATA[1]))
+        assert ("unscaled input" in [symptom.name for symptom in found]) is named
+
+
 def test_the_remedy_for_targets():
     (x, y), (more_x, more_y) = targets(1e4, 3e4)
     found = diagnosed(one_output(), (x, y), (more_x, more_y), loss=nn.MSELoss(), lr=1e-3)
