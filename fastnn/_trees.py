@@ -4,6 +4,8 @@ tree."""
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 Tree = Any
 """An array, or a tuple, list or dict of trees."""
 
@@ -40,6 +42,11 @@ def named_leaves(name: str, tree: Tree) -> Iterator[tuple[str, Any]]:
 def leaves(tree: Tree) -> list[Any]:
     """Return all leaves."""
     return [leaf for _, leaf in named_leaves("", tree)]
+
+
+def rows(tree: Tree, index: Any) -> Tree:
+    """Return the samples that an index or a slice chooses, in C-contiguous arrays."""
+    return map_leaves(lambda leaf: np.ascontiguousarray(leaf[index]), tree)
 
 
 def length(tree: Tree) -> int:

@@ -142,7 +142,8 @@ class Two(nn.Module):
 
         def backward(dy: Any, input_grad: bool = True) -> Any:
             one, other = (dy["class"], dy["size"]) if self.keys else dy
-            return back(one, input_grad), behind(other, input_grad)
+            dx = back(one, input_grad), behind(other, input_grad)
+            return dict(zip("ab", dx, strict=True)) if self.keys else dx
 
         return ({"class": y, "size": z} if self.keys else (y, z)), backward
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastnn._checks import finite, is_array, not_array
-from fastnn._trees import Tree, is_tree, map_leaves, named_leaves
+from fastnn._trees import Tree, is_tree, named_leaves, rows
 from fastnn._types import AnyArray
 from fastnn.data.sampler import Indices, Sampler
 from fastnn.data.source import checked_weights
@@ -107,10 +107,10 @@ def cross_validate(
     for fold, (train, validation) in enumerate(folds):
         made.append(make_model(fold))
         _check_new(made)
-        held_out = _take(x, validation), _take(y, validation)
+        held_out = rows((x, y), validation)
         options = fit_options if weights is None else fit_options | {"sample_weight": weights[train]}
         options = options if sampler is None else options | {"sampler": sampler(train)}
-        made[-1].fit((_take(x, train), _take(y, train)), held_out, **options)
+        made[-1].fit(rows((x, y), train), held_out, **options)
         if getattr(made[-1], "stopped", None) == "KeyboardInterrupt":  # fit returns after Ctrl-C
             raise KeyboardInterrupt
         results.append(made[-1].evaluate(held_out))
@@ -146,10 +146,6 @@ def _folds(x: Tree, y: Tree, stratified: bool, k: int, seed: int | None) -> Iter
         if leaf.dtype.kind == "f":
             finite(name, leaf)
     return found
-
-
-def _take(tree: Tree, index: Indices) -> Tree:
-    return map_leaves(lambda leaf: leaf[index], tree)
 
 
 def _check_new(made: list[Learner]) -> None:

@@ -12,33 +12,32 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._checks import integer, is_array, not_array, samples
+from fastnn._trees import Tree, is_tree, length, named_leaves, rows
 from fastnn._types import AnyArray
 from fastnn.random import Generator, default_generator, permutation
 
 SPLIT_STREAM = 2**63 + 2**62 + 2**61
 """The seed's stream from which the samples of each part are drawn."""
 
-X = TypeVar("X", bound=np.generic)
-Y = TypeVar("Y", bound=np.generic)
-Pair = tuple[npt.NDArray[X], npt.NDArray[Y]]
+X = TypeVar("X")
+Y = TypeVar("Y")
 Indices = npt.NDArray[np.int64]
 
 
 def train_validation_test_split(
-    x: npt.NDArray[X],
-    y: npt.NDArray[Y],
+    x: X,
+    y: Y,
     fractions: Sequence[float] = (0.6, 0.2, 0.2),
     *,
     stratify: bool = False,
     seed: int | None = None,
-) -> tuple[Pair[X, Y], Pair[X, Y], Pair[X, Y]]:
+) -> tuple[tuple[X, Y], tuple[X, Y], tuple[X, Y]]:
     """Return copies of all samples in three parts: (x, y) for training, for validation and for the final test.
 
     Each part has its fraction of the samples to within one sample, keeps their order, and is never empty.
 
     Args:
-        x: (N, ...), any dtype.
-        y: (N, ...), any dtype.
+        x, y: arrays (N, ...) of any dtype, or tuples or dicts of them for several inputs or targets.
         fractions: three fractions with sum 1.
         stratify: give each part its fraction of every class too, to within one sample; y must then be (N,) of integers,
             bools or strings.
@@ -54,17 +53,17 @@ def train_validation_test_split(
     if not numbers or not math.isclose(sum(given), 1, rel_tol=1e-12):
         raise ValueError(f"fractions: got {fractions}, want three positive numbers with sum 1; try (0.6, 0.2, 0.2)")
     train, validation, test = _parts(x, y, given, stratify, seed)
-    return (x[train], y[train]), (x[validation], y[validation]), (x[test], y[test])
+    return rows((x, y), train), rows((x, y), validation), rows((x, y), test)
 
 
 def train_test_split(
-    x: npt.NDArray[X], y: npt.NDArray[Y], test_size: float = 0.2, *, stratify: bool = False, seed: int | None = None
-) -> tuple[Pair[X, Y], Pair[X, Y]]:
+    x: X, y: Y, test_size: float = 0.2, *, stratify: bool = False, seed: int | None = None
+) -> tuple[tuple[X, Y], tuple[X, Y]]:
     """`train_validation_test_split` into two parts: (x, y) for training, and (x, y) with the fraction `test_size`."""
     if not (isinstance(test_size, Real) and 0 < test_size < 1):
         raise ValueError(f"test_size: got {test_size!r}, want a fraction between 0 and 1; try 0.2")
     train, test = _parts(x, y, (1 - test_size, test_size), stratify, seed)
-    return (x[train], y[train]), (x[test], y[test])
+    return rows((x, y), train), rows((x, y), test)
 
 
 class _Folds:
@@ -75,9 +74,9 @@ class _Folds:
         self.shuffle = shuffle
         self.seed = None if seed is None else Generator(seed).seed
 
-    def _split(self, x: AnyArray, y: AnyArray, stratify: bool) -> Iterator[tuple[Indices, Indices]]:
+    def _split(self, x: Tree, y: Tree, stratify: bool) -> Iterator[tuple[Indices, Indices]]:
         folds = _parts(x, y, [1 / self.n_splits] * self.n_splits, stratify, self.seed, self.shuffle)
-        return ((np.delete(np.arange(len(x)), validation), validation) for validation in folds)
+        return ((np.delete(np.arange(length(x)), validation), validation) for validation in folds)
 
 
 class KFold(_Folds):
@@ -92,12 +91,12 @@ class KFold(_Folds):
         ValueError: n_splits is below 2, or the seed is out of range.
     """
 
-    def split(self, x: AnyArray, y: AnyArray | None = None) -> Iterator[tuple[Indices, Indices]]:
+    def split(self, x: Tree, y: Tree = None) -> Iterator[tuple[Indices, Indices]]:
         """Yield (train, validation) for every fold: the sorted indices of the other folds' samples and of its own.
 
         Args:
-            x: (N, ...).
-            y: (N, ...); only its length is used.
+            x: (N, ...), or a tuple or dict of such arrays.
+            y: likewise; only its length is used.
 
         Raises:
             TypeError: x or y is not an array.
@@ -109,7 +108,7 @@ class KFold(_Folds):
 class StratifiedKFold(_Folds):
     """`KFold` in which the folds' numbers of samples of each class differ by at most one."""
 
-    def split(self, x: AnyArray, y: AnyArray) -> Iterator[tuple[Indices, Indices]]:
+    def split(self, x: Tree, y: AnyArray) -> Iterator[tuple[Indices, Indices]]:
         """As `KFold.split`, with y of shape (N,): integers, bools or strings.
 
         Raises:
@@ -125,20 +124,21 @@ def check_folds(name: str, value: int) -> int:
 
 
 def _parts(
-    x: AnyArray, y: AnyArray, fractions: Sequence[float], stratify: bool, seed: int | None, shuffle: bool = True
+    x: Tree, y: Tree, fractions: Sequence[float], stratify: bool, seed: int | None, shuffle: bool = True
 ) -> list[Indices]:
     """Return the sorted indices of each part."""
     _check_samples(x, y)
-    classes = _classes(y) if stratify else np.zeros(len(x), np.int64)
+    n = length(x)
+    classes = _classes(y) if stratify else np.zeros(n, np.int64)
     names, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
     # Rounded, here and in _sizes, since 1 / (1 - 0.9) is a little more than 10.
     least = math.ceil(round(1 / min(fractions), 9))
     if counts.min() < least:
         rarest = counts.argmin()
-        got = f"y: got {counts[rarest]} of class {names[rarest]}" if stratify else f"x: got length {len(x)}"
+        got = f"y: got {counts[rarest]} of class {names[rarest]}" if stratify else f"x: got length {n}"
         raise ValueError(f"{got}, want at least {least} samples, one for every part; add some or ask for larger parts")
     generator = Generator(default_generator.seed if seed is None else seed, SPLIT_STREAM)
-    order = permutation(len(x), generator) if shuffle else np.arange(len(x))
+    order = permutation(n, generator) if shuffle else np.arange(n)
     order = order[codes[order].argsort(kind="stable")]
     numbers = range(len(fractions))
     part = np.repeat(np.tile(numbers, len(counts)), _sizes(counts, np.array(fractions)).ravel())
@@ -159,17 +159,24 @@ def _sizes(counts: Indices, fractions: npt.NDArray[np.float64]) -> Indices:
     return sizes
 
 
-def _check_samples(x: AnyArray, y: AnyArray) -> None:
-    for name, array in (("x", x), ("y", y)):
+def _check_samples(x: Tree, y: Tree) -> None:
+    found = [*named_leaves("x", x), *named_leaves("y", y)]
+    for name, array in found:
         if not is_array(array):
             raise not_array(name, array, "")
-    samples("x", x)
-    if y.shape[:1] != x.shape[:1]:
-        raise ValueError(f"y: got shape {y.shape}, want ({len(x)}, ...), one for each sample of x; add the others")
+    (first, array), *others = found
+    samples(first, array)
+    for name, other in others:
+        if other.shape[:1] != array.shape[:1]:
+            raise ValueError(f"{name}: got shape {other.shape}, want ({len(array)}, ...), one for each sample of "
+                             f"{first}; add the others")  # fmt: skip
 
 
-def _classes(y: AnyArray) -> AnyArray:
+def _classes(y: Tree) -> AnyArray:
+    if is_tree(y):
+        raise TypeError("y: got several targets, want one array of classes; do not stratify others")
     if y.ndim != 1 or y.dtype.kind not in "biuSU":
         got = f"{y.dtype} of shape {y.shape}"
         raise TypeError(f"y: got {got}, want integers, bools or strings of shape (N,); do not stratify others")
-    return y
+    classes: AnyArray = y
+    return classes

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import finite
+from fastnn._trees import Tree, is_tree, named_leaves
 from fastnn._types import AnyArray, Array
 from fastnn.diagnosis.catalogue import Symptom, symptom
 from fastnn.diagnosis.initial_loss import is_classes
@@ -31,10 +32,12 @@ LEAST_SAMPLES = 20
 
 def broken(name: str, data: Any) -> Iterator[Symptom]:
     """Look for NaN and infinity in the arrays of a batch, (x, y)."""
-    for part, array in zip("xy", data if isinstance(data, tuple) and len(data) == 2 else (), strict=False):
-        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.ndim:
+    for part, tree in zip("xy", data if isinstance(data, tuple) and len(data) == 2 else (), strict=False):
+        for place, array in named_leaves(f"{name} {part}", tree):
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.ndim:
+                continue
             try:
-                finite(f"{name} {part}", array)
+                finite(place, array)
             except ValueError as error:
                 yield symptom("NaN in the data", str(error).partition(", want")[0])
 
@@ -93,9 +96,9 @@ def guesses(outputs: Any, y: Any, end: float) -> Iterator[Symptom]:
                       f"frequent one is {frequent:.0%} of them")  # fmt: skip
 
 
-def constants(outputs: Any, x: AnyArray) -> Iterator[Symptom]:
+def constants(outputs: Any, x: Tree) -> Iterator[Symptom]:
     """Look for samples that are all equal, and for a result that is the same for different samples."""
-    if len(x) < 2:
+    if is_tree(x) or len(x) < 2:
         return
     if (x == x[:1]).all():
         yield symptom("constant input", f"all {len(x)} samples of the batch are equal")
@@ -106,8 +109,17 @@ def constants(outputs: Any, x: AnyArray) -> Iterator[Symptom]:
             yield symptom("constant result", f"it varies by {varies:.2g} between the samples, about {size:.2g}")
 
 
-def input_scale(model: Module, x: Array) -> Iterator[Symptom]:
-    """Look at the scale of what the first layer with parameters gets; behind a norm it has no effect."""
+def input_scale(model: Module, x: Tree) -> Iterator[Symptom]:
+    """Look at the scale of what the first layer with parameters gets; behind a norm it has no effect.
+
+    Of several inputs nothing tells where they go, so their own scale counts. Integers are ids.
+    """
+    if is_tree(x):
+        for place, leaf in named_leaves("x", x):
+            scale = _rms(leaf)
+            if leaf.dtype.kind == "f" and not SCALE[0] <= scale <= SCALE[1]:
+                yield symptom("unscaled input", f"the root mean square of {place} is {scale:.3g}, want about 1")
+        return
     if x.dtype.kind != "f":
         return
     place = ""

@@ -10,12 +10,13 @@ import numpy as np
 
 from fastnn._checks import positive, positive_integer
 from fastnn._parameter import Parameter
+from fastnn._trees import Tree, map_leaves, named_leaves
 from fastnn._types import FLOATS, Array
 from fastnn.nn.module import Module
 from fastnn.nn.tracing import kept
 from fastnn.random import Generator, permutation
 from fastnn.training.checks import Data, checked
-from fastnn.training.losses import Loss
+from fastnn.training.losses import as_loss
 
 ZERO = 1e-5
 """Errors are relative to this fraction of the loss at least: rounding alone makes differences of 1e-10 of it."""
@@ -67,7 +68,7 @@ class GradientCheck:
 
 
 def check_gradients(
-    model: Module, loss: Loss, batch: Data, samples: int = 8, eps: float = 1e-5, tolerance: float = 1e-4
+    model: Module, loss: Any, batch: Data, samples: int = 8, eps: float = 1e-5, tolerance: float = 1e-4
 ) -> GradientCheck:
     """Compare gradients with central differences, (f(p + eps) - f(p - eps)) / 2 eps, in float64.
 
@@ -76,23 +77,24 @@ def check_gradients(
     between those of its two sides is right.
 
     Args:
-        model, loss: as for `Trainer`. Parameters, buffers and arrays among the attributes of the loss become float64.
-        batch: (x, y) with few samples, since the model runs twice for every entry.
+        model, loss: as for `Trainer`; its `criterion` is a loss that also has its `loss_weights`. Parameters, buffers
+            and arrays among the attributes of the loss become float64.
+        batch: (x, y) with few samples, since the model runs twice for every entry. Inputs of integers have no gradient.
         samples: number of entries of each parameter and of x to test: the one with the largest gradient, and random
             ones, always the same.
         eps: the shift of an entry, > 0.
         tolerance: the relative error that is allowed.
 
     Raises:
-        TypeError, ValueError: batch is not such a pair or contains NaN or infinity, or a number is not positive.
+        TypeError, ValueError: batch is not such a pair or contains NaN or infinity, a number is not positive, or the
+            gradient that backward returns has not the form of x.
     """
     x, y = checked("batch", batch)
     samples = positive_integer("samples", samples)
     for name, value in (("eps", eps), ("tolerance", tolerance)):
         positive(name, value, "a finite number > 0; leave it out for the usual one")
-    model, loss = in_float64(model), in_float64(loss)
-    x = np.array(x, np.float64, order="C")
-    y = y.astype(np.float64) if y.dtype in FLOATS else y
+    model, loss = in_float64(model), in_float64(as_loss(loss))
+    x, y = map_leaves(_in_float64, x), map_leaves(_in_float64, y)
 
     def cost() -> float:
         with kept(model):
@@ -108,18 +110,39 @@ def check_gradients(
     return GradientCheck(errors, worst, *found[worst], tolerance)
 
 
-def _gradients(model: Module, loss: Loss, x: Array, y: Any) -> tuple[float, list[tuple[str, tuple[Array, Array]]]]:
+def _gradients(model: Module, loss: Any, x: Tree, y: Tree) -> tuple[float, list[tuple[str, tuple[Array, Array]]]]:
     """Return the loss, and by name the arrays that it depends on, each with its gradient."""
     with kept(model):
         model.zero_grad()
         logits, backward = model(x)
         value, dlogits = loss(logits, y)
         dx = backward(dlogits)
-        parts: list[tuple[str, tuple[Array, Array]]] = [] if dx is None else [("x", (x, dx.copy()))]
+        parts = [] if dx is None else _of_inputs(x, dx)
         for name, p in model.named_parameters():
             if p.requires_grad:
                 parts.append((name, (p.data, np.zeros_like(p.data) if p.grad is None else p.grad.copy())))
     return float(value), [part for part in parts if part[1][0].size]
+
+
+def _of_inputs(x: Tree, dx: Tree) -> list[tuple[str, tuple[Array, Array]]]:
+    """Return the inputs with their gradients; raise ValueError unless these have the form of x, or are None."""
+    inputs, gradients, parts = dict(named_leaves("x", x)), dict(named_leaves("x", dx)), []
+    if gradients.keys() != inputs.keys():
+        raise ValueError(f"backward: got gradients of {', '.join(gradients)}, want one or None for each of "
+                         f"{', '.join(inputs)}; return them in the form of x")  # fmt: skip
+    for name, leaf in inputs.items():
+        gradient = gradients[name]
+        if gradient is None or leaf.dtype.kind != "f":
+            continue
+        if np.shape(gradient) != leaf.shape:
+            raise ValueError(f"backward: got a gradient of {name} of shape {np.shape(gradient)}, want {leaf.shape}; "
+                             "a gradient has its input's shape")  # fmt: skip
+        parts.append((name, (leaf, gradient.copy())))
+    return parts
+
+
+def _in_float64(leaf: Any) -> Any:
+    return np.array(leaf, np.float64, order="C") if leaf.dtype.kind == "f" else np.array(leaf)
 
 
 def in_float64(part: Any) -> Any:

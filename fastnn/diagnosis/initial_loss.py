@@ -2,17 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from fastnn._checks import positive
+from fastnn._trees import Tree, length, map_leaves
 from fastnn._types import Array
 from fastnn.nn.module import Module
 from fastnn.nn.tracing import kept
 from fastnn.training.checks import Data, checked
 from fastnn.training.evaluation import in_mode
-from fastnn.training.losses import Loss, counts, mean_loss
+from fastnn.training.losses import as_loss, counts, mean_loss
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class InitialLoss:
 
 
 def check_initial_loss(
-    model: Module, loss: Loss, batch: Data, tolerance: float = 0.3, expected: float | None = None
+    model: Module, loss: Any, batch: Data, tolerance: float = 0.3, expected: float | None = None
 ) -> InitialLoss:
     """Compare the loss of an untrained model with that of a guess, which is log C for C classes.
 
@@ -49,7 +50,7 @@ def check_initial_loss(
     that it does not have yet. A single sample runs in evaluation mode, since it has no variance for batch norm.
 
     Args:
-        model, loss: as for `Trainer`.
+        model, loss: as for `Trainer`; its `criterion` is a loss that also has its `loss_weights`.
         batch: (x, y), with about ten samples of every class if possible.
         tolerance: the relative difference from `expected` that is allowed. Logits of variance v add about v / 2 to the
             loss.
@@ -60,17 +61,18 @@ def check_initial_loss(
     """
     x, y = checked("batch", batch)
     positive("tolerance", tolerance, "a finite number > 0; 0.3 allows 30 %")
+    loss = as_loss(loss)
     weights = counts(loss, y)
-    total = float(len(y) if weights is None else weights.sum())
+    total = float(length(y) if weights is None else weights.sum())
 
-    def cost(logits: Array) -> float:
+    def cost(logits: Tree) -> float:
         return mean_loss(loss, logits, y, total)[0]
 
-    with kept(model), in_mode(model, training=len(x) > 1), np.errstate(all="ignore"):
-        logits = model(np.ascontiguousarray(x))[0]
+    with kept(model), in_mode(model, training=length(x) > 1), np.errstate(all="ignore"):
+        logits = model(map_leaves(np.ascontiguousarray, x))[0]
         found = cost(logits)
         if expected is None:
-            expected = math.log(logits.shape[1]) if is_classes(logits, y) else cost(np.zeros_like(logits))
+            expected = math.log(logits.shape[1]) if is_classes(logits, y) else cost(map_leaves(np.zeros_like, logits))
         # A loss that does not change when a constant is added to all logits contains a softmax.
         softmax = are_probabilities(logits) and math.isclose(found, cost(logits + 1), rel_tol=1e-4)
     return InitialLoss(found, expected, softmax, _initial_advice(found, expected, softmax, tolerance))
@@ -90,16 +92,20 @@ def _initial_advice(loss: float, expected: float, softmax: bool, tolerance: floa
     return ""
 
 
-def is_classes(logits: Array, y: Any) -> bool:
+def is_classes(logits: Tree, y: Tree) -> bool:
     """Return whether logits (N, C) and y (N,) are those of a classification."""
-    return bool(np.issubdtype(y.dtype, np.integer)) and logits.ndim == 2 and logits.shape[1] > 1
+    return _is_table(logits) and isinstance(y, np.ndarray) and y.dtype.kind in "iu"
 
 
-def are_probabilities(logits: Array) -> bool:
+def are_probabilities(logits: Tree) -> bool:
     """Return whether every row of (N, C) is >= 0 with the sum 1, as the rows of a softmax are."""
     return (
-        logits.ndim == 2
-        and logits.shape[1] > 1
+        _is_table(logits)
         and bool((logits >= 0).all())
         and bool((np.abs(logits.sum(axis=1, dtype=np.float64) - 1) < 1e-4).all())
     )
+
+
+def _is_table(logits: Tree) -> TypeGuard[Array]:
+    """Return whether logits are an array (N, C) with at least two columns."""
+    return isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.shape[1] > 1

@@ -7,12 +7,11 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fastnn._checks import positive_integer
-from fastnn._types import Array
+from fastnn._trees import Tree, length, rows
 from fastnn.diagnosis.initial_loss import is_classes
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
@@ -114,11 +113,11 @@ def overfit_one_batch(
     """
     steps = positive_integer("steps", steps)
     x, y = checked("batch", batch)
-    samples, model = len(x), trainer.model
+    samples, model = length(x), trainer.model
     if samples == 1:
-        x, y = np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)
+        x, y = rows((x, y), [0, 0])
     with untouched(trainer), _certain(model, samples > 1):
-        batches = prepare(trainer, Data((x, y), batch_size=len(x), shuffle=False), window=1).batches
+        batches = prepare(trainer, Data((x, y), batch_size=length(x), shuffle=False), window=1).batches
         for group in trainer.optimizer.param_groups if lr is not None else ():
             group["lr"] = lr
         before = {name: p.data.copy() for name, p in model.named_parameters()}
@@ -126,7 +125,7 @@ def overfit_one_batch(
         for _ in range(steps + 1):
             loss, logits = forward_backward(trainer, next(batches.of_epoch(1)))
             losses.append(loss)
-            target = _target(trainer.loss, logits, y, loss) if target is None else target
+            target = _target(trainer.criterion, logits, y, loss) if target is None else target
             if not loss > target or len(losses) > steps:
                 break
             update(trainer)
@@ -144,7 +143,7 @@ def overfit_one_sample(
 ) -> Overfit:
     """Run `overfit_one_batch` with the first sample of `data`."""
     x, y = checked("data", data)
-    return overfit_one_batch(trainer, (x[:1], y[:1]), steps, target, lr)
+    return overfit_one_batch(trainer, rows((x, y), slice(1)), steps, target, lr)
 
 
 def learning_ladder(
@@ -173,11 +172,10 @@ def learning_ladder(
     sizes = [positive_integer("sizes", size) for size in sizes]
     if not sizes or sizes != sorted(set(sizes)):
         raise ValueError(f"sizes: got {tuple(sizes)}, want at least one number, in increasing order; sort them")
-    order = permutation(len(x), Generator(0))
+    order = permutation(length(x), Generator(0))
     rungs: list[Overfit] = []
-    for size in sorted({min(size, len(x)) for size in sizes}):
-        index = order[:size]
-        rungs.append(overfit_one_batch(trainer, (x[index], y[index]), steps, target, lr))
+    for size in sorted({min(size, length(x)) for size in sizes}):
+        rungs.append(overfit_one_batch(trainer, rows((x, y), order[:size]), steps, target, lr))
         if not rungs[-1].ok:
             break
     return Ladder(tuple(rungs))
@@ -192,7 +190,7 @@ def _certain(model: Module, several: bool) -> Iterator[None]:
         yield
 
 
-def _target(loss: Loss, logits: Array, y: Any, first: float) -> float:
+def _target(loss: Loss, logits: Tree, y: Tree, first: float) -> float:
     if not is_classes(logits, y):
         return LEARNT * first
     classes, smoothing = logits.shape[1], float(getattr(loss, "label_smoothing", 0.0))

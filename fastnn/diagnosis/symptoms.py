@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastnn._checks import integer
+from fastnn._trees import Tree, is_tree, map_leaves
 from fastnn._types import Array, Float64
 from fastnn.diagnosis import batch as signs
 from fastnn.diagnosis.catalogue import NOT_FINITE, Symptom, symptom
@@ -60,7 +61,7 @@ def diagnose(
     if wrong := list(signs.broken("batch", batch)):
         return [*symptoms_of_curves(history, loss, classes), *wrong]
     x, y = checked("batch", batch)
-    x = np.ascontiguousarray(x)
+    x = map_leaves(np.ascontiguousarray, x)
     with kept(model), in_mode(model, training=False), np.errstate(all="ignore"):
         logits = model(x)[0]
         classes = logits.shape[1] if classes is None and is_classes(logits, y) else classes
@@ -76,12 +77,15 @@ def diagnose(
             found += signs.input_scale(model, x)
         if found or (trained and signs.share_of_square(logits, y) > UNLEARNT):
             found += signs.target_scale(logits, y)
-        return [*found, *_layers(model, x)] if found else []
+        several = is_tree(x) or is_tree(logits)
+        return [*found, *(() if several else _layers(model, x))] if found else []
 
 
-def _softmax(logits: Array, loss: Float64) -> Iterator[Symptom]:
+def _softmax(logits: Tree, loss: Float64) -> Iterator[Symptom]:
+    if not are_probabilities(logits):
+        return
     least = math.log(math.e + logits.shape[-1] - 1) - 1
-    if are_probabilities(logits) and len(loss) and not np.nanmin(loss) < least * (1 - signs.AT_GUESS):
+    if len(loss) and not np.nanmin(loss) < least * (1 - signs.AT_GUESS):
         yield symptom("softmax before the loss", "the model's results are probabilities, and the loss never was below "
                        f"{least:.4g}, the least cross-entropy with another softmax of them")  # fmt: skip
 

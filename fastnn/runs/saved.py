@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._files import dated, replace
+from fastnn._trees import is_tree, rows
 from fastnn._types import AnyArray, Array
 from fastnn.checkpoint.file import in_c_order
 from fastnn.checkpoint.packing import pack, unpack
@@ -92,10 +93,12 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
 
 def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
     x, labels = checked("validation", validation)
-    first = np.ascontiguousarray(x[:INSPECTED]), labels[:INSPECTED]
-    found: dict[str, Any] = {"layers": [s.state() for s in inspect_layers(trainer.model, trainer.criterion, *first)]}
     outputs, task = mean_of(trainer.predict(x)), getattr(trainer.criterion, "task", None)
-    if not isinstance(labels, np.ndarray) or not isinstance(outputs, np.ndarray):
+    if is_tree(outputs):
+        return {}
+    first = rows((x, labels), slice(INSPECTED))
+    found: dict[str, Any] = {"layers": [s.state() for s in inspect_layers(trainer.model, trainer.criterion, *first)]}
+    if not isinstance(labels, np.ndarray):
         return found
     if task == "regression":
         return found | {"targets": _columns(labels), "predictions": _columns(outputs)}
@@ -107,9 +110,10 @@ def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
     if len(known):
         labels, probabilities = labels[known].astype(np.int64), np.ascontiguousarray(probabilities[known])
         found |= {"labels": labels, "probabilities": probabilities}
-        rows = {"samples": np.arange(min(SAMPLES, len(known))),
-                "errors": largest_errors(labels, probabilities, SAMPLES)}  # fmt: skip
-        found |= {name: {"x": x[known[chosen]], "rows": chosen} for name, chosen in rows.items()}
+        shown = {"samples": np.arange(min(SAMPLES, len(known))),
+                 "errors": largest_errors(labels, probabilities, SAMPLES)}  # fmt: skip
+        if not is_tree(x):
+            found |= {name: {"x": x[known[chosen]], "rows": chosen} for name, chosen in shown.items()}
     return found
 
 

@@ -5,27 +5,29 @@ from typing import NoReturn
 
 import numpy as np
 
-from fastnn._types import Array
+from fastnn._trees import Tree
+from fastnn._trees import leaves as arrays
 from fastnn.nn.module import Module
 from fastnn.nn.tracing import kept, leaves
 from fastnn.optim.clip import clip_grad_norm_
 
 
-def source(model: Module, x: Array) -> str:
+def source(model: Module, x: Tree) -> str:
     """Run a batch layer by layer, and describe the first layer with non-finite parameters or results, and a remedy."""
     with kept(model):
         for name, layer in leaves(model):
             broken = next((key for key, p in layer.named_parameters() if not np.isfinite(p.data).all()), None)
+            what = f"layer {name} ({layer})" if name else f"the model ({layer})"
             if broken is not None:
-                return (f"{broken} of layer {name} ({layer}), which an optimizer step made non-finite; lower lr or "
+                return (f"{broken} of {what}, which an optimizer step made non-finite; lower lr or "
                         "clip gradients")  # fmt: skip
             x, _ = layer(x)
-            if not np.isfinite(x).all():
-                return f"the result of layer {name} ({layer}); lower lr, or look at the size of its input"
+            if not all(np.isfinite(array).all() for array in arrays(x)):
+                return f"the result of {what}; lower lr, or look at the size of its input"
     return "the loss itself; look at the labels and the loss's options"
 
 
-def explain_loss(model: Module, x: Array, loss: float, step: int) -> NoReturn:
+def explain_loss(model: Module, x: Tree, loss: float, step: int) -> NoReturn:
     """Run the batch again, and raise FloatingPointError with the `source` of the loss that is not finite."""
     raise FloatingPointError(f"loss at step {step + 1}: got {loss}, which comes from {source(model, x)}")
 

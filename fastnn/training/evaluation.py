@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._trees import Tree, length, map_leaves
+from fastnn._trees import Tree, length, rows
 from fastnn._types import Array
 from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream
 from fastnn.metrics.base import Metric
@@ -52,9 +52,8 @@ def run_batches(
 ) -> Iterator[tuple[slice, Any]]:
     """Yield the rows of each batch, and the model's result for them."""
     for start in range(0, length(x), batch_size):
-        rows = slice(start, start + batch_size)
-        batch = map_leaves(lambda leaf, rows=rows: np.ascontiguousarray(leaf[rows]), x)
-        yield rows, model(convert(batch))[0]
+        batch = slice(start, start + batch_size)
+        yield batch, model(convert(rows(x, batch)))[0]
 
 
 def measure(

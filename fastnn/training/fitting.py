@@ -1,7 +1,7 @@
 """Prepares the data of one call of `fit`, and checks it before anything is trained."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -51,6 +51,12 @@ class Data:
     transform: Transform | None = None
     validation_batch_size: int | None = None
 
+    @classmethod
+    def of(cls, *arguments: Any, **options: Any) -> "Data":
+        """Return the data of these arguments of `Trainer.fit`; raise TypeError for an unknown one."""
+        check_options(options, tuple(DataOptions.__annotations__))
+        return cls(*arguments, **options)
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -63,6 +69,14 @@ class Fit:
     convert: Callable[[Tree], Tree]
     doubt: str = ""
     """What is allowed but probably not meant, for a warning."""
+
+
+def check_options(given: Iterable[str], known: tuple[str, ...]) -> None:
+    """Raise TypeError for a keyword argument that is not among the known ones."""
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{name}: got an unknown argument, want one of {', '.join(known)}; callbacks, metrics and "
+                            "what else belongs to several fits are arguments of Trainer")  # fmt: skip
 
 
 def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:

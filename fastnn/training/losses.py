@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import functional as F
 from fastnn import nn
 from fastnn._checks import not_negative
-from fastnn._trees import Tree, is_tree, leaves, length, map_leaves
+from fastnn._trees import Tree, is_tree, leaves, length, map_leaves, rows
 from fastnn._types import Array
 from fastnn.metrics.outputs import Task
 from fastnn.training.batches import Batch, Weights
@@ -168,8 +168,8 @@ def each(loss: Any, outputs: Any, labels: Any) -> tuple[Array, Any]:
     if hasattr(loss, "each"):
         found: tuple[Array, Any] = loss.each(outputs, labels)
         return found
-    rows = [slice(i, i + 1) for i in range(length(labels))]
-    pairs = [mean_loss(loss, _rows(outputs, row), _rows(labels, row), 1.0) for row in rows]
+    single = [slice(i, i + 1) for i in range(length(labels))]
+    pairs = [mean_loss(loss, rows(outputs, row), rows(labels, row), 1.0) for row in single]
     gradients = map_leaves(lambda *parts: np.concatenate(parts), *(gradient for _, gradient in pairs))
     return np.array([value for value, _ in pairs]), gradients
 
@@ -192,10 +192,6 @@ def name_of(loss: Any) -> str:
 
 def _shown(value: Any) -> str:
     return name_of(value) if callable(value) else repr(value)
-
-
-def _rows(tree: Tree, rows: slice) -> Tree:
-    return map_leaves(lambda leaf: np.ascontiguousarray(leaf[rows]), tree)
 
 
 def _weighted_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:

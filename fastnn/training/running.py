@@ -14,7 +14,7 @@ from fastnn.nn.module import Module
 from fastnn.training import checks, lr_finder, resuming
 from fastnn.training.callbacks.base import StopTraining
 from fastnn.training.evaluation import in_mode, predicted_probabilities, run_batches
-from fastnn.training.fitting import OPTIONS, Data, check_least_batch, converter, explained, prepare
+from fastnn.training.fitting import OPTIONS, Data, check_least_batch, check_options, converter, explained, prepare
 from fastnn.training.history import History
 from fastnn.training.loop import Limits, Loop
 from fastnn.training.losses import Losses
@@ -63,6 +63,7 @@ def run_one_cycle(
 ) -> History:
     """See `Trainer.fit_one_cycle`."""
     epochs = positive_integer("epochs", epochs)
+    check_options(options, (*OPTIONS, "verbose", "resume", "max_steps", "max_time"))
     own = {name: options[name] for name in options.keys() & OPTIONS}
     windows = prepare(trainer, Data(train, validation, batch_size, **own)).batches.windows
     if windows is None:
@@ -88,5 +89,8 @@ def probabilities_of(criterion: Any, outputs: Any) -> Any:
     """See `Trainer.predict_proba`."""
     if not isinstance(criterion, Losses):
         return predicted_probabilities(criterion, outputs)
-    found = {key: predicted_probabilities(loss, outputs[key]) for key, loss in criterion.losses.items()}
+    found = {
+        key: outputs[key] if getattr(loss, "task", None) == "regression" else probabilities_of(loss, outputs[key])
+        for key, loss in criterion.losses.items()
+    }
     return found if isinstance(outputs, dict) else tuple(found.values())

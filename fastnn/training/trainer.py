@@ -200,7 +200,7 @@ class Trainer:
             CheckpointError: the file to resume from is damaged, or not a checkpoint.
             OSError: it cannot be read.
         """
-        given = Data(train, validation, batch_size, sample_weight, class_weight, **data)
+        given = Data.of(train, validation, batch_size, sample_weight, class_weight, **data)
         return run(self, given, Limits.of(epochs, max_steps, max_time), verbose, resume)
 
     def fit_one_cycle(
@@ -240,7 +240,7 @@ class Trainer:
         stays frozen. Model, optimizer and generators are restored afterwards, even if the loss diverges or the test is
         interrupted. The data arguments are those of `fit`.
         """
-        fit = prepare(self, Data(train, None, batch_size, sample_weight, class_weight, **data))
+        fit = prepare(self, Data.of(train, None, batch_size, sample_weight, class_weight, **data))
         return lr_finder.lr_find(self, fit, start_lr, end_lr, num_it)
 
     def capture(self) -> dict[str, Any]:
@@ -290,7 +290,8 @@ class Trainer:
         Returns:
             The softmax over the last axis of logits of at least two classes. For a loss of single logits, such as
             `BCEWithLogitsLoss`: (N, 2), the probabilities of 0 and 1, for one logit per sample; or the probability of
-            each of several logits, (N, K).
+            each of several logits, (N, K). For several losses a dict or tuple of these; outputs of a loss for
+            regression are returned as they are.
 
         Raises:
             ValueError: the loss is for regression, or the model has one column and a loss that names no task.
