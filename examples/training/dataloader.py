@@ -27,6 +27,7 @@ train = DataLoader(Rings(2000, 0), batch_size=64, shuffle=True)
 validation = DataLoader(Rings(500, 1), batch_size=500)
 
 model = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
-trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=1e-2))
-history = trainer.fit(train, validation, epochs=15)
+trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=3e-3))
+history = trainer.fit(train, validation, epochs=15, verbose=False)
+print(history["val_accuracy"])
 assert history["val_accuracy"][-1] > 0.95

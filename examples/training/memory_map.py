@@ -1,5 +1,6 @@
 """Data larger than memory: 3 GB in a memory-mapped file, trained in batches. One row in a hundred has a signal."""
 
+import mmap
 import sys
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Memory(Callback):
 
 
 memory, x = Memory(), np.load("x.npy", mmap_mode="r")
+x.base.madvise(mmap.MADV_RANDOM)  # read the rows of a batch alone, not also 128 KB around each
 model = nn.Sequential(nn.Linear(784, 8), nn.ReLU(), nn.Linear(8, 1))
 optimizer, loss = optim.Adam(model.parameters(), lr=1e-2), nn.BCEWithLogitsLoss(pos_weight=[20.0])
 trainer = fastnn.Trainer(model, loss, optimizer, metrics=["average_precision"], callbacks=[memory])

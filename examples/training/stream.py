@@ -26,9 +26,10 @@ def batches():
 fastnn.manual_seed(0)
 model = nn.Sequential(nn.Linear(2, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
 optimizer = optim.Adam(model.parameters(), lr=1e-2)
-trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), optimizer, CosineAnnealingLR(optimizer, T_max=1000))
-# The function, not its result: an iterator can be read only once. Without an end, max_steps ends the training.
-trainer.fit(batches, max_steps=1000, val_check_interval=250)
+schedule = CosineAnnealingLR(optimizer, T_max=1000)
+trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), optimizer, schedule, val_check_interval=250)
+# The function, not what it returns: a generator can be read only once. It has no end, so max_steps ends the training.
+history = trainer.fit(batches, points(1000), max_steps=1000, verbose=False)
 
-print(trainer.stopped, trainer.evaluate(points(1000)))
-assert trainer.evaluate(points(1000))["accuracy"] > 0.98
+print(trainer.stopped, history.validations["val_accuracy"])
+assert history.validations["val_accuracy"][-1] > 0.98
