@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from fastnn._better import Direction
 from fastnn._checks import unmasked
+from fastnn._trees import Tree, is_tree, leaves, map_leaves
 from fastnn._types import Array
-from fastnn.metrics.outputs import Task, classes_of, probabilities
+from fastnn.metrics.outputs import Task, classes_of, mean_of, probabilities
 
 Function = Callable[[Any, Any], float]
 """(outputs, targets) -> the value over all samples of both."""
@@ -36,8 +37,8 @@ class Metric:
     tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary", "regression", "distribution", None)
     """The tasks that the metric can measure, as a loss names them; None for a loss that names none."""
 
-    def update(self, output: Array, target: Any) -> None:
-        """Add a batch: the model's outputs (N, ...) and the targets or labels (N, ...)."""
+    def update(self, output: Any, target: Any) -> None:
+        """Add a batch: the model's outputs (N, ...) and the targets or labels (N, ...); or tuples or dicts of them."""
         raise NotImplementedError(f"{type(self).__name__}: define update(self, output, target)")
 
     def compute(self) -> float:
@@ -52,11 +53,17 @@ class Metric:
         """Take over what the metric needs to know of the loss, such as `ignore_index`; return the metric."""
         return self
 
-    def check(self, task: Task, output: Array, target: Any) -> None:
+    def check(self, task: Task, output: Any, target: Any) -> None:
         """Raise ValueError unless the metric can measure this task; `output` and `target` are the first samples."""
         if task not in self.tasks:
             raise ValueError(f"metrics: got {self.name!r} for a loss of the task {task!r}, want a metric of that task; "
                              "pass metrics=() or others")  # fmt: skip
+
+    def check_arrays(self, output: Any, target: Any) -> None:
+        """Raise ValueError for several outputs or targets."""
+        if is_tree(output) or is_tree(target):
+            raise ValueError(f"metrics: got {self.name!r} for several outputs or targets and one loss, want a metric "
+                             "of them; pass metrics=() or a function (outputs, targets)")  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `update` has gathered so far."""
@@ -75,15 +82,17 @@ class Gathered(Metric):
     """Base class of metrics that need all samples at once: it keeps a copy of every batch's outputs and targets."""
 
     def __init__(self) -> None:
-        self._outputs: list[Array] = []
-        self._targets: list[Any] = []
+        self._outputs: list[Tree] = []
+        self._targets: list[Tree] = []
 
-    def update(self, output: Array, target: Any) -> None:
+    def update(self, output: Tree, target: Tree) -> None:
         """Keep a copy of a batch."""
-        unmasked("output", output)
-        unmasked("target", target)
-        self._outputs.append(np.array(output))
-        self._targets.append(np.array(target))
+        for leaf in leaves(output):
+            unmasked("output", leaf)
+        for leaf in leaves(target):
+            unmasked("target", leaf)
+        self._outputs.append(map_leaves(np.array, output))
+        self._targets.append(map_leaves(np.array, target))
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -93,9 +102,9 @@ class Gathered(Metric):
         """Return the value over all samples since `reset`; NaN if there are none."""
         if not self._outputs:
             return float("nan")
-        return self.measure(np.concatenate(self._outputs), np.concatenate(self._targets))
+        return self.measure(_joined(self._outputs), _joined(self._targets))
 
-    def measure(self, output: Array, target: npt.NDArray[Any]) -> float:
+    def measure(self, output: Tree, target: Tree) -> float:
         """Return the value for all samples."""
         raise NotImplementedError
 
@@ -131,16 +140,18 @@ class FunctionMetric(Gathered):
         self.task = getattr(loss, "task", None)
         return self
 
-    def check(self, task: Task, output: Array, target: Any) -> None:
+    def check(self, task: Task, output: Tree, target: Tree) -> None:
         """Raise TypeError unless the function returns a number for the first samples."""
+        if self.of_sklearn:
+            self.check_arrays(mean_of(output) if task == "regression" else output, target)
         try:
             with np.errstate(all="ignore"):
-                self.measure(output, np.asarray(target))
+                self.measure(output, map_leaves(np.asarray, target))
         except ValueError:
             if not self.of_sklearn:  # which may need more samples, or some of every class
                 raise
 
-    def measure(self, output: Array, target: npt.NDArray[Any]) -> float:
+    def measure(self, output: Tree, target: Tree) -> float:
         """Return the function's value."""
         value = self.function(target, self._prediction(output)) if self.of_sklearn else self.function(output, target)
         if np.ndim(value) != 0 or not isinstance(value, int | float | np.number | np.ndarray):
@@ -150,11 +161,18 @@ class FunctionMetric(Gathered):
 
     def _prediction(self, output: Array) -> npt.NDArray[Any]:
         if self.task not in ("classes", "binary"):
-            return output
+            prediction: npt.NDArray[Any] = mean_of(output) if self.task == "regression" else output
+            return prediction
         if not self.name.startswith(SCORES):
             return classes_of(output, self.task)
         found = probabilities(output, self.task)
         return found[:, 1] if found.ndim == 2 and found.shape[1] == 2 and self.task == "classes" else found
+
+
+def _joined(batches: list[Tree]) -> Tree:
+    """Return the samples of all batches."""
+    first, *others = batches
+    return map_leaves(lambda *parts: np.concatenate(parts), first, *others)
 
 
 def _direction(name: str) -> Direction | None:

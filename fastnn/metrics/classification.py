@@ -46,6 +46,7 @@ class Classification(Metric):
     def check(self, task: Task, output: Array, target: Any) -> None:
         """Raise ValueError unless these are logits and labels, or single logits and labels 0 and 1."""
         super().check(task, output, target)
+        self.check_arrays(output, target)
         target, name = np.asarray(target), f"metrics: got {self.name!r} for"
         if task == "binary":
             if output.ndim > 1 and output[0].size > 1 and not self.takes_several:

@@ -27,7 +27,8 @@ class Regression(Metric):
     def check(self, task: Task, output: Array, target: Any) -> None:
         """Raise ValueError unless outputs and targets have the same shape."""
         super().check(task, output, target)
-        output = mean_of(output)
+        output = mean_of(output) if task == "regression" else output
+        self.check_arrays(output, target)
         if np.shape(target) != output.shape:
             raise ValueError(f"metrics: got {self.name!r} for outputs {output.shape} and targets {np.shape(target)}, "
                              "want one shape; reshape the targets, nothing is broadcast")  # fmt: skip

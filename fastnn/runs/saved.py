@@ -93,7 +93,8 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
 
 def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
     x, labels = checked("validation", validation)
-    outputs, task = mean_of(trainer.predict(x)), getattr(trainer.criterion, "task", None)
+    outputs, task = trainer.predict(x), getattr(trainer.criterion, "task", None)
+    outputs = mean_of(outputs) if task == "regression" else outputs
     if is_tree(outputs):
         return {}
     first = rows((x, labels), slice(INSPECTED))
