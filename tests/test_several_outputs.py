@@ -136,7 +136,10 @@ def test_after_a_training(case: str, tmp_path: Any) -> None:
 def test_unscaled_inputs() -> None:
     """They are named; ids are no measurements, and a model that begins with `Normalize` scales them."""
     history = History()
-    history.steps["loss"] = [2.0] * 50  # a loss that does not fall, which the input may explain
+    history.steps["loss"], history.steps["lr"] = (
+        [2.0] * 50,
+        [1e-3] * 50,
+    )  # it does not fall
 
     def unscaled(model: nn.Module, x: Any, y: Any) -> list[str]:
         found = diagnose(history, model=model, batch=(x, y))
