@@ -31,6 +31,7 @@ from fastnn._memory import empty_cache, memory_stats, set_cache_limit
 from fastnn.random import Generator, manual_seed
 
 if TYPE_CHECKING:
+    from fastnn.checkpoint.model import load, save
     from fastnn.training import Trainer
 
 __version__ = _core.build_info()["version"]
@@ -46,12 +47,14 @@ __all__ = [
     "get_num_threads",
     "init",
     "isa",
+    "load",
     "manual_seed",
     "memory_stats",
     "nn",
     "optim",
     "random",
     "register_threadpoolctl",
+    "save",
     "set_cache_limit",
     "set_default_dtype",
     "set_num_threads",
@@ -62,11 +65,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Trainer`, or a module that the kernels do not need, when it is first accessed."""
+    """Import `Trainer`, `load`, `save`, or a module that the kernels do not need, when it is first accessed."""
     from importlib import import_module
 
     if name == "Trainer":
         return import_module("fastnn.training").Trainer
+    if name in ("load", "save"):
+        return getattr(import_module("fastnn.checkpoint.model"), name)
     if name in _modules():
         try:
             return import_module(f"fastnn.{name}")

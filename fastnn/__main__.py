@@ -1,10 +1,11 @@
-"""The command line: `python -m fastnn info | train | resume | lr-find | report | bench`."""
+"""The command line: `python -m fastnn info | train | resume | lr-find | predict | report | bench`."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import fastnn
 
@@ -55,6 +56,10 @@ def _command(options: argparse.Namespace, rest: list[str]) -> int:
         return 0
     from fastnn import runs
 
+    if options.command == "predict":
+        from fastnn.runs import predicting
+
+        return predicting.main(options)
     if options.command in ("resume", "lr-find", "report") or getattr(options, "config", None) is not None:
         return runs.main(options)
     try:
@@ -101,6 +106,13 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     resume.add_argument("config", metavar="RUN", help="directory of the run, as in runs/<time>")
     find = commands.add_parser("lr-find", help="suggest learning rates for a training described in a file")
     find.add_argument("--config", metavar="FILE", required=True, help="a configuration in TOML")
+    predict = commands.add_parser("predict", help="run a trained model on the samples of a file")
+    predict.add_argument("model", metavar="RUN", type=Path, help="directory of a run, or the file of a model")
+    predict.add_argument("--input", metavar="FILE", required=True, type=_table, help="samples, .npy or .csv")
+    predict.add_argument("--output", metavar="FILE", required=True, type=_table, help="predictions, .npy or .csv")
+    kinds = predict.add_mutually_exclusive_group()
+    kinds.add_argument("--proba", action="store_true", help="write probabilities, and not the model's result")
+    kinds.add_argument("--labels", action="store_true", help="write the most probable class, by its name if it has one")
     report = commands.add_parser("report", help="write an HTML report of a run of train (needs fastnn[plot])")
     report.add_argument("run", metavar="RUN", help="directory of the run, as in runs/2026-01-01_12-00-00")
     commands.add_parser("bench", help="time the kernels against NumPy; its options follow", add_help=False)
@@ -110,6 +122,12 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     if options.command == "train" and options.config and (options.epochs, options.seed) != (None, None):
         parser.error("--epochs, --seed: got them beside --config, want them in the file, in [training]")
     return options, rest
+
+
+def _table(text: str) -> Path:
+    if Path(text).suffix not in (".npy", ".csv"):
+        raise argparse.ArgumentTypeError(f"got {text!r}, want a path that ends with .npy or .csv")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

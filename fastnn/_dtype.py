@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._allocation import current
 from fastnn._checks import float_dtype
 
 _default: np.dtype[np.floating] = np.dtype(np.float32)
@@ -30,4 +31,7 @@ def get_default_dtype() -> np.dtype[np.floating]:
 
 def chosen_dtype(dtype: npt.DTypeLike | None) -> np.dtype[np.floating]:
     """Return `dtype` as a NumPy dtype; None stands for the default one. Raises like `float_dtype`."""
-    return _default if dtype is None else float_dtype(dtype)
+    if dtype is not None:
+        return float_dtype(dtype)
+    budget = current()
+    return _default if budget is None or budget.dtype is None else budget.dtype

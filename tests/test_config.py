@@ -12,12 +12,12 @@ from support import same_bits
 
 from fastnn import config, init, nn, runs, set_default_dtype
 from fastnn.__main__ import main
+from fastnn._options import keys
 from fastnn.data import train_test_split, train_validation_test_split
 from fastnn.random import default_generator, manual_seed
 from fastnn.runs.config import sections
 from fastnn.runs.config.data import Data
 from fastnn.runs.config.network import LAYERS, Network, Short, build_model
-from fastnn.runs.config.options import keys
 from fastnn.runs.config.sections import callback_keys, training_keys
 from fastnn.training import Trainer
 from fastnn.training.fitting import Data as FitData

@@ -10,12 +10,12 @@ from config_files import GOOD, a_file, a_source  # noqa: F401  # fixtures
 from support import same_bits
 
 from fastnn import config, nn, optim
+from fastnn._options import Part, is_complete, keys, nearest
 from fastnn.optim import lr_scheduler
 from fastnn.random import default_generator
 from fastnn.runs.config import description, network
 from fastnn.runs.config.data import Data
 from fastnn.runs.config.network import Short
-from fastnn.runs.config.options import Part, is_complete, keys, nearest
 from fastnn.training.callbacks import EarlyStopping, ModelCheckpoint
 
 NAMES = {

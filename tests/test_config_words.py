@@ -4,8 +4,8 @@ import pytest
 from config_files import GOOD, a_file, a_source  # noqa: F401  # fixtures
 
 from fastnn import config, nn, optim
+from fastnn._words import nearest, spelt
 from fastnn.optim import lr_scheduler
-from fastnn.runs.config.words import nearest, spelt
 
 LOSS = ("[training]", '[loss]\nname = "WORD"\n[training]')
 SHORT = ("8, 6]", '8, 6]\nKEY = "WORD"')

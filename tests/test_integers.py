@@ -301,6 +301,7 @@ TABLE: dict[str, dict[str, tuple[Call, int]]] = {
     },
     "training.Trainer.evaluate": {"batch_size": (lambda i: trainer().evaluate((X, LABELS), i), 2)},
     "training.Trainer.predict": {"batch_size": (lambda i: trainer().predict(X, i), 2)},
+    "training.Trainer.predict_classes": {"batch_size": (lambda i: trainer().predict_classes(X, i), 2)},
     "training.Trainer.predict_proba": {"batch_size": (lambda i: trainer().predict_proba(X, i), 2)},
     "training.Trainer.lr_find": {
         "num_it": (lambda i: trainer().lr_find((X, LABELS), num_it=i, batch_size=3).losses, 4),

@@ -15,7 +15,7 @@ from torch.optim import lr_scheduler  # noqa: E402
 from fastnn import optim  # noqa: E402
 from fastnn import torch as ft  # noqa: E402
 
-NAMES = [name for name in ft.optim.__all__ if name != "Optimizer"]
+NAMES = [name for name in ft.optim.__all__ if name not in ("Optimizer", "as_torch")]
 THEIRS = [name for name in NAMES if hasattr(torch.optim, name)]
 
 

@@ -17,10 +17,10 @@ def task(n, classes):
     return np.tanh(hidden @ mix).astype(np.float32), (angle * classes).astype(np.int64)
 
 
-def train(body, classes, data, epochs, frozen=()):
+def train(body, classes, data, epochs, callbacks=()):
     model = nn.Sequential(*body, nn.Linear(32, classes))
     optimizer = optim.AdamW(model.parameters(), lr=3e-3)
-    trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=[Freeze(frozen)])
+    trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks)
     trainer.fit(data, epochs=epochs, verbose=False)
     return trainer
 
@@ -31,7 +31,7 @@ body, fresh = ([nn.Linear(40, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 
 train(body, 8, task(10_000, 8), epochs=10)
 
 # The trained layers and a new head. Freeze keeps weights and the statistics of batch norm.
-tuned = train(body, 3, few, epochs=40, frozen=["0", "1", "3"]).evaluate(test)
+tuned = train(body, 3, few, epochs=40, callbacks=[Freeze(["0", "1", "3"])]).evaluate(test)
 alone = train(fresh, 3, few, epochs=40).evaluate(test)
 print(f"accuracy {tuned['accuracy']:.3f}, without the first task {alone['accuracy']:.3f}")
 assert tuned["accuracy"] > max(0.85, alone["accuracy"])

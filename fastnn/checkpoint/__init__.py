@@ -1,4 +1,4 @@
-"""Checkpoints: a state of arrays, numbers and strings in one safetensors file with a checksum."""
+"""Checkpoints, a state of arrays, numbers and strings, and models: one safetensors file with a checksum."""
 
 from fastnn.checkpoint.file import CheckpointError, latest, load, save
 

@@ -1,27 +1,27 @@
 """The checkpoint file: one safetensors file that is complete or absent, and that cannot contain code.
 
 Its `__metadata__` has three entries: "format", the version of the format; "state", a JSON text, see `packing`; and
-"sha256", of the whole file, computed with 64 zeros in its place. Arrays are named by their places in the state.
+"sha256", of the whole file, computed with 64 zeros in its place. Arrays are named by their places in the state. The
+file of a model, see `model`, has "model" instead of "state".
 """
 
 import hashlib
-import importlib
 import json
 import os
 import re
 import stat
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from fastnn._checks import unmasked
 from fastnn._files import remove_parts, replace
 from fastnn._types import AnyArray
-from fastnn.checkpoint.packing import pack, parse, unpack, views
+from fastnn.checkpoint.packing import DTYPES, pack, parse, unpack, views
 
 SUFFIX = ".safetensors"
 VERSION = 1
@@ -33,7 +33,24 @@ _NO_DIGEST = "0" * 64
 
 
 class CheckpointError(Exception):
-    """A file is not a checkpoint that this version can read; the message says why."""
+    """A file is not a checkpoint, or not a model, that this version can read; the message says why."""
+
+
+class Kind(NamedTuple):
+    """What a file should be, in words; the remedy for a damaged one, and for one that another program wrote."""
+
+    want: str
+    remedy: str
+    of_others: str
+
+    def refusal(self, path: Path, what: str, remedy: str = "") -> CheckpointError:
+        """Return the error for a file."""
+        return CheckpointError(f"{path}: got {what}, want {self.want} of fastnn; {remedy or self.remedy}")
+
+
+CHECKPOINT = Kind(
+    "a checkpoint", "use the checkpoint before it", "load weights that others wrote with the package safetensors"
+)
 
 
 def save(path: str | Path, state: Mapping[str, Any]) -> None:
@@ -48,7 +65,6 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
     Raises:
         TypeError, ValueError: the state cannot be written, or needs a header of more than 1.5 MiB.
         OSError: the system cannot write it; `path` is still one of the two files.
-        ImportError: safetensors is not installed.
     """
     path = Path(path)
     pieces = _encoded(state)
@@ -68,22 +84,23 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     data = _read(path)
-    size = _checked_size(path, data)
+    size = header_size(path, data[:8], len(data))
+    check_digest(path, bytes(data[: 8 + size]), [memoryview(data)[8 + size :]])
     try:
         header = parse(str(memoryview(data)[8 : 8 + size], "utf-8"))
         metadata = header.pop("__metadata__")
-        version = _version(metadata["format"])
+        version = format_version(metadata["format"])
     except Exception as error:
-        raise _refusal(path, f"a header that is not a checkpoint's ({_short(error)})") from None
+        raise CHECKPOINT.refusal(path, f"a header that is not a checkpoint's ({short(error)})") from None
     if version > VERSION:
-        raise _refusal(path, f"version {version} of the format",
-                       f"install a version of fastnn that knows more than {VERSION}")  # fmt: skip
+        raise CHECKPOINT.refusal(path, *newer(version))
     try:
         state = unpack(views(header, memoryview(data)[8 + size :]), metadata["state"])
     except Exception as error:
-        raise _refusal(path, f"content that is not a checkpoint's ({_short(error)})", "use another file") from None
+        what = f"content that is not a checkpoint's ({short(error)})"
+        raise CHECKPOINT.refusal(path, what, "use another file") from None
     if not isinstance(state, dict):
-        raise _refusal(path, f"a state of {type(state).__name__}", "use another file")
+        raise CHECKPOINT.refusal(path, f"a state of {type(state).__name__}", "use another file")
     return state
 
 
@@ -140,12 +157,33 @@ def _check_header(size: int) -> None:
 def _encoded(state: Mapping[str, Any]) -> list[Any]:
     """Return the file in pieces, so that its bytes are in memory only once."""
     arrays, text = pack(state)
-    metadata = {"format": str(VERSION), "sha256": _NO_DIGEST, "state": text}
-    data = memoryview(_safetensors().save(in_c_order(arrays), metadata))
-    size = int.from_bytes(data[:8], "little")
-    _check_header(size)
-    place = _digest_place(bytes(data[: 8 + size]))
-    return [data[:place], hashlib.sha256(data).hexdigest().encode(), data[place + 64 :]]
+    return encoded(arrays, "state", text)
+
+
+def encoded(arrays: Mapping[str, AnyArray], key: str, text: str) -> list[Any]:
+    """Return the file of some arrays, with a text in its metadata under this key, in pieces; the same bytes every time.
+
+    Raises:
+        TypeError, ValueError: an array cannot be written, or the header is too large.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": str(VERSION), "sha256": _NO_DIGEST, key: text}}
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    # The largest elements first, so that each array is aligned.
+    ordered = sorted(in_c_order(arrays).items(), key=lambda item: (-item[1].itemsize, item[0]))
+    bodies, end = [], 0
+    for name, array in ordered:
+        native = array.astype(array.dtype.newbyteorder("="), copy=False)
+        entry = {"dtype": names[native.dtype], "shape": native.shape, "data_offsets": [end, end := end + native.nbytes]}
+        header[name] = entry
+        bodies.append(as_bytes(native))
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    _check_header(len(head))
+    pieces: list[Any] = [len(head).to_bytes(8, "little") + head, *bodies]
+    place, digest = _digest_place(pieces[0]), hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return [pieces[0][:place], digest.hexdigest().encode(), pieces[0][place + 64 :], *bodies]
 
 
 def in_c_order(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
@@ -160,68 +198,81 @@ def in_c_order(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
     return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
+def as_bytes(array: AnyArray) -> memoryview:
+    """Return the memory of an array in C order."""
+    data: Any = array.reshape(-1).view(np.uint8)
+    return memoryview(data)
+
+
 def _digest_place(head: bytes) -> int:
     """Return where the 64 digits begin, or -1 unless there is exactly one place for them."""
     key = b'"sha256":"'
     return head.find(key) + len(key) if head.count(key) == 1 else -1
 
 
-def _read(path: Path) -> bytearray:
-    """Read a regular file; nothing else, since a pipe or a device may never end."""
+@contextmanager
+def opened(path: Path, kind: Kind = CHECKPOINT) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file, and give it and its length; nothing else, since a pipe or a device may never end."""
     with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise _refusal(path, "something other than a regular file")
+            raise kind.refusal(path, "something other than a regular file")
+        yield file, status.st_size
+
+
+def fill(path: Path, file: BinaryIO, data: memoryview, kind: Kind = CHECKPOINT) -> None:
+    """Read from a file until the memory is full."""
+    rest = data
+    while rest and (count := file.readinto(rest)):  # type: ignore[attr-defined]
+        rest = rest[count:]
+    if rest:
+        raise kind.refusal(path, f"the end after {len(data) - len(rest)} of {len(data)} bytes")
+
+
+def _read(path: Path) -> bytearray:
+    with opened(path) as (file, length):
         try:
-            data = bytearray(status.st_size)
+            data = bytearray(length)
         except MemoryError:
-            raise _refusal(path, f"{status.st_size} bytes, which do not fit into memory") from None
-        rest = memoryview(data)
-        while rest and (count := file.readinto(rest)):
-            rest = rest[count:]
-        if rest:
-            raise _refusal(path, f"the end after {len(data) - len(rest)} of {len(data)} bytes")
+            raise CHECKPOINT.refusal(path, f"{length} bytes, which do not fit into memory") from None
+        fill(path, file, memoryview(data))
     return data
 
 
-def _checked_size(path: Path, data: bytearray) -> int:
-    """Return the size of the header, after verifying the checksum of the file."""
-    size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or size > len(data) - 8:
-        raise _refusal(path, f"{len(data)} bytes, fewer than its header says")
+def header_size(path: Path, first: bytes | bytearray, length: int, kind: Kind = CHECKPOINT) -> int:
+    """Return the size of the header that the first eight bytes of a file of this length announce."""
+    size = int.from_bytes(first[:8], "little")
+    if length < 8 or size > length - 8:
+        raise kind.refusal(path, f"{length} bytes, fewer than its header says")
     if size > _HEADER_LIMIT:
-        raise _refusal(path, f"a header of {size} bytes, more than {_HEADER_LIMIT}")
-    head = bytes(data[: 8 + size])
-    place = _digest_place(head)
-    if place < 0:
-        raise _refusal(path, "a file without a checksum", "load weights that others wrote with the package safetensors")
-    digest = hashlib.sha256(memoryview(data)[:place])
-    digest.update(_NO_DIGEST.encode())
-    digest.update(memoryview(data)[place + 64 :])
-    if digest.hexdigest().encode() != data[place : place + 64]:
-        raise _refusal(path, "a checksum that does not match its header: the file is truncated or has been changed")
+        raise kind.refusal(path, f"a header of {size} bytes, more than {_HEADER_LIMIT}")
     return size
 
 
-def _version(text: str) -> int:
+def check_digest(path: Path, head: bytes, rest: Iterable[memoryview], kind: Kind = CHECKPOINT) -> None:
+    """Verify the checksum of a file, given the bytes up to the end of the header, and the pieces of the others."""
+    place = _digest_place(head)
+    if place < 0:
+        raise kind.refusal(path, "a file without a checksum", kind.of_others)
+    digest = hashlib.sha256(head[:place] + _NO_DIGEST.encode() + head[place + 64 :])
+    for piece in rest:
+        digest.update(piece)
+    if digest.hexdigest().encode() != head[place : place + 64]:
+        raise kind.refusal(path, "a checksum that does not match its header: the file is truncated or has been changed")
+
+
+def format_version(text: str) -> int:
+    """Return the number of the format; raise ValueError if it is none."""
     if not (text.isascii() and text.isdecimal() and not text.startswith("0")):
         raise ValueError(f"format {text!r}")
     return int(text)
 
 
-def _refusal(path: Path, what: str, remedy: str = "use the checkpoint before it") -> CheckpointError:
-    return CheckpointError(f"{path}: got {what}, want a checkpoint of fastnn; {remedy}")
+def newer(version: int) -> tuple[str, str]:
+    """Return what to say of a later version of the format, and the remedy."""
+    return f"version {version} of the format", f"install a version of fastnn that knows more than {VERSION}"
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception, limit: int = 200) -> str:
     """Return an error's message, short and safe to print whatever the file made it contain."""
-    return ascii(f"{type(error).__name__}: {error}")[1:-1][:200]
-
-
-def _safetensors() -> Any:
-    try:
-        return importlib.import_module("safetensors.numpy")
-    except ImportError:
-        raise ImportError(
-            "safetensors: got no such package, want it for checkpoints; run pip install safetensors"
-        ) from None
+    return ascii(f"{type(error).__name__}: {error}")[1:-1][:limit]

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -76,13 +76,30 @@ def parse(text: str, hook: Callable[[list[tuple[str, Any]]], Any] | None = None)
     return json.loads(text, object_pairs_hook=hook or _dict, parse_constant=_no_constant)
 
 
-def views(header: Mapping[str, Any], body: memoryview) -> Arrays:
-    """Return the arrays that the header of a safetensors file describes, as views of the bytes after it.
+class Entry(NamedTuple):
+    """The dtype and shape of an array in a file, and where its bytes begin after the header."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
+    """Return the entries of the header of a safetensors file, in the order of their bytes.
+
+    Args:
+        header: without its metadata.
+        size: number of bytes after the header.
 
     Raises:
         ValueError, TypeError, KeyError: the header describes no arrays, or does not describe each byte exactly once.
     """
-    arrays: Arrays = {}
+    found: dict[str, Entry] = {}
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
         dtype, shape, (begin, stop) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
@@ -90,13 +107,30 @@ def views(header: Mapping[str, Any], body: memoryview) -> Arrays:
             raise ValueError(f"got the shape {shape} of {name!r}")
         if begin != end or begin % dtype.itemsize or stop - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"got bytes {begin} to {stop} for {name!r} of {dtype} {shape}, behind {end}")
-        arrays[name] = np.ndarray(shape, dtype, body, begin)
-        if dtype.kind == "b" and arrays[name].view(np.uint8).max(initial=0) > 1:
-            raise ValueError(f"got other bytes than 0 and 1 for {name!r}")
+        found[name] = Entry(dtype, tuple(shape), begin)
         end = stop
-    if end != len(body):
-        raise ValueError(f"got {len(body)} bytes of arrays, {end} of them described")
+    if end != size:
+        raise ValueError(f"got {size} bytes of arrays, {end} of them described")
+    return found
+
+
+def views(header: Mapping[str, Any], body: memoryview) -> Arrays:
+    """Return the arrays that the header of a safetensors file describes, as views of the bytes after it.
+
+    Raises:
+        ValueError, TypeError, KeyError: as `entries`, or a boolean is neither 0 nor 1.
+    """
+    found = entries(header, len(body))
+    arrays = {name: np.ndarray(entry.shape, entry.dtype, body, entry.begin) for name, entry in found.items()}
+    for name, array in arrays.items():
+        check_bools(name, array)
     return arrays
+
+
+def check_bools(name: str, array: npt.NDArray[Any]) -> None:
+    """Raise ValueError if an array of booleans has other bytes than 0 and 1."""
+    if array.dtype.kind == "b" and array.view(np.uint8).max(initial=0) > 1:
+        raise ValueError(f"got other bytes than 0 and 1 for {name!r}")
 
 
 def _plain(value: Any, place: str, arrays: Arrays) -> Any:

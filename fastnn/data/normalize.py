@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._allocation import new
 from fastnn._checks import axis_sizes, finite, is_array, not_array, samples, unmasked
 from fastnn._dtype import chosen_dtype
 from fastnn._types import Array
@@ -37,8 +38,8 @@ class Normalize(Module):
 
     def __init__(self, shape: int | Sequence[int], *, dtype: npt.DTypeLike | None = None) -> None:
         self.shape = axis_sizes("shape", shape)
-        self.mean = np.zeros(self.shape, chosen_dtype(dtype))
-        self.std = np.zeros_like(self.mean)
+        dtype = chosen_dtype(dtype)
+        self.mean, self.std = new(self.shape, dtype, 0), new(self.shape, dtype, 0)
 
     def fit(self, x: Array) -> Self:
         """Compute the statistics of x, in float64 and two passes, and return the module.
@@ -123,6 +124,10 @@ class Normalize(Module):
         if x.ndim == 0 or x.shape[1 : 1 + len(self.shape)] != self.shape:
             sizes = "".join(f"{size}, " for size in self.shape)
             raise ValueError(f"x: got shape {x.shape}, want (N, {sizes}...); axis 0 counts samples")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {"shape": self.shape, "dtype": self.std.dtype.name}
 
     def _options(self) -> str:
         return f"{self.shape}, dtype={self.std.dtype}"

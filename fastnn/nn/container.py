@@ -1,7 +1,7 @@
 """Containers: Sequential and Residual run their layers, ModuleList and ModuleDict only hold modules."""
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, overload
+from typing import Any, Self, overload
 
 from fastnn._types import Array
 from fastnn.nn.listing import Container, Layers, checked_module, checked_names
@@ -51,6 +51,20 @@ class Sequential(Layers):
         layers = self._layers
         y, backwards = run(layers, x)
         return y, lambda dy, input_grad=True: unwind(layers, backwards, dy, input_grad)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return {"layers": the layers by name}; the arguments of a subclass with a constructor of its own."""
+        if type(self).__init__ is not Sequential.__init__:
+            return super().get_config()
+        return {"layers": dict(self._layers)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return a container with what `get_config` returned."""
+        if cls.__init__ is not Sequential.__init__:
+            return super().from_config(config)
+        (layers,) = config.values()
+        return cls(checked_names(layers))
 
     def __getattr__(self, name: str) -> Any:
         layers = vars(self).get("_layers", {})
@@ -108,6 +122,10 @@ class ModuleList(Layers):
         super().__init__()
         self.extend(() if modules is None else modules)
 
+    def get_config(self) -> dict[str, Any]:
+        """Return {"modules": list of the modules}; the arguments of a subclass with a constructor of its own."""
+        return {"modules": list(self)} if type(self).__init__ is ModuleList.__init__ else super().get_config()
+
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """Raise NotImplementedError."""
         raise NotImplementedError("ModuleList: got a call, want calls of its modules; loop over it, or use Sequential")
@@ -127,6 +145,10 @@ class ModuleDict(Container):
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()
         self.update(() if modules is None else modules)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return {"modules": the modules by name}; the arguments of a subclass with a constructor of its own."""
+        return {"modules": dict(self._layers)} if type(self).__init__ is ModuleDict.__init__ else super().get_config()
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """Raise NotImplementedError."""

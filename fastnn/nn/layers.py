@@ -1,12 +1,14 @@
 """Layers without statistics: Linear, Dropout."""
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
 from fastnn import functional as F
+from fastnn._allocation import current, new
 from fastnn._checks import axis_size, fraction, is_array, not_array, unmasked
 from fastnn._dtype import chosen_dtype
 from fastnn._parameter import Parameter
@@ -43,8 +45,10 @@ class Linear(Module):
         self.in_features = axis_size("in_features", in_features)
         self.out_features = axis_size("out_features", out_features)
         dtype = chosen_dtype(dtype)
-        self.weight = Parameter(np.empty((out_features, in_features), dtype))
-        self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
+        self.weight = Parameter(new((self.out_features, self.in_features), dtype))
+        self.bias = Parameter(new(self.out_features, dtype)) if bias else None
+        if current() is not None:  # the values are those of a file
+            return
         generator = as_generator(generator)
         kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
         if self.bias is not None:
@@ -84,6 +88,11 @@ class Linear(Module):
             return dx if x.ndim == 2 else dx.reshape(x.shape)
 
         return y if x.ndim == 2 else y.reshape(y_shape), backward
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor without the generator."""
+        sizes = {"in_features": self.in_features, "out_features": self.out_features}
+        return {**sizes, "bias": self.bias is not None, "dtype": self.weight.dtype.name}
 
     def _options(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"

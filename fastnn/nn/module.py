@@ -1,5 +1,6 @@
 """`Module`, the base class of all layers: a tree of parameters, buffers and other modules."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -139,6 +140,33 @@ class Module:
             np.copyto(own[key], value)
         return result
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor, from which `fastnn.load` builds the layer again.
+
+        By default, these are the attributes that have the names of the arguments. A layer that keeps an argument under
+        another name, or not at all, defines this method: `return {"width": self._width}`. The values are numbers,
+        strings, booleans, None, dtypes, generators, modules, and lists, tuples and dicts of them.
+
+        Raises:
+            TypeError: an argument has no attribute of its name, or the constructor takes *args or **kwargs.
+        """
+        found, kind = {}, type(self).__name__
+        for argument in _arguments(type(self)):
+            name = argument.name
+            if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+                raise TypeError(f"{kind}: got a constructor with {argument}, want names for all arguments, or a method "
+                                f"get_config that returns them by name; define it in {kind}")  # fmt: skip
+            if not hasattr(self, name):
+                raise TypeError(f"{kind}: got the argument {name} of its constructor and no attribute of that name, "
+                                f"want one; write self.{name} = {name} in __init__, or define get_config")  # fmt: skip
+            found[name] = getattr(self, name)
+        return found
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return a new layer with the arguments that `get_config` returned: `cls(**config)`."""
+        return cls(**config)
+
     def _members(self) -> Iterator[tuple[str, object]]:
         for name, value in vars(self).items():
             if isinstance(value, _MEMBERS):
@@ -164,6 +192,13 @@ class Module:
             return f"{type(self).__name__}({self._options()})"
         body = "\n".join(children).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def _arguments(kind: type[Module]) -> list[inspect.Parameter]:
+    """Return the arguments of a class's constructor."""
+    if kind.__init__ is object.__init__:
+        return []
+    return list(inspect.signature(kind.__init__).parameters.values())[1:]
 
 
 _MEMBERS = (Parameter, np.ndarray, Module)

@@ -1,11 +1,13 @@
 """Normalising layers: BatchNorm1d, BatchNorm2d, LayerNorm."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastnn import functional as F
+from fastnn._allocation import new
 from fastnn._checks import axis_size, axis_sizes
 from fastnn._dtype import chosen_dtype
 from fastnn._parameter import Parameter
@@ -16,6 +18,11 @@ from fastnn.nn.module import Backward, Module
 def _accumulate(parameter: Parameter | None, gradient: Array) -> None:
     if parameter is not None:
         parameter.accumulate(lambda out: np.copyto(out, gradient))
+
+
+def _dtype_name(*members: Parameter | Array | None) -> str | None:
+    """Return the name of the dtype that the members of a layer have, or None if it has none of them."""
+    return next((member.dtype.name for member in members if member is not None), None)
 
 
 class Norm(Module):
@@ -40,11 +47,11 @@ class _BatchNorm(Norm):
         self.num_features = axis_size("num_features", num_features)
         self.eps = eps
         self.momentum = momentum
-        dtype, tracked = chosen_dtype(dtype), track_running_stats
-        self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
-        self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
-        self.running_mean: Array | None = np.zeros(num_features, dtype) if tracked else None
-        self.running_var: Array | None = np.ones(num_features, dtype) if tracked else None
+        size, dtype, tracked = self.num_features, chosen_dtype(dtype), track_running_stats
+        self.weight = Parameter(new(size, dtype, 1)) if affine else None
+        self.bias = Parameter(new(size, dtype, 0)) if affine else None
+        self.running_mean: Array | None = new(size, dtype, 0) if tracked else None
+        self.running_var: Array | None = new(size, dtype, 1) if tracked else None
         self.num_batches_tracked: npt.NDArray[np.int64] | None = np.array(0, np.int64) if tracked else None
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
@@ -79,6 +86,15 @@ class _BatchNorm(Norm):
         if self.momentum is not None:
             return self.momentum
         return 0.0 if self.num_batches_tracked is None else 1 / (int(self.num_batches_tracked) + 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            **{name: getattr(self, name) for name in ("num_features", "eps", "momentum")},
+            "affine": self.weight is not None,
+            "track_running_stats": self.running_mean is not None,
+            "dtype": _dtype_name(self.weight, self.running_mean),
+        }
 
     def _options(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.weight is not None}"
@@ -139,8 +155,8 @@ class LayerNorm(Norm):
         self.normalized_shape = axis_sizes("normalized_shape", normalized_shape)
         self.eps = eps
         dtype = chosen_dtype(dtype)
-        self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
-        self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
+        self.weight = Parameter(new(self.normalized_shape, dtype, 1)) if elementwise_affine else None
+        self.bias = Parameter(new(self.normalized_shape, dtype, 0)) if elementwise_affine and bias else None
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """x and y: (..., *normalized_shape).
@@ -161,6 +177,16 @@ class LayerNorm(Norm):
             return dx if input_grad else None
 
         return y, backward
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "normalized_shape": self.normalized_shape,
+            "eps": self.eps,
+            "elementwise_affine": self.weight is not None,
+            "bias": self.bias is not None,
+            "dtype": _dtype_name(self.weight),
+        }
 
     def _options(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"

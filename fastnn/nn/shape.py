@@ -18,6 +18,10 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
+    def get_config(self) -> dict[str, Any]:
+        """Return no arguments, since they change nothing."""
+        return {}
+
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """x and y: any shape.
 

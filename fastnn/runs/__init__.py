@@ -2,7 +2,7 @@
 
 from fastnn.runs.commands import check_out, find_lr, main, refuse, report, resume, sentence_of, train
 from fastnn.runs.run import Run
-from fastnn.runs.saved import load_finder, make_run, save_finder, save_run, save_weights
+from fastnn.runs.saved import load_finder, make_run, save_finder, save_run
 
 __all__ = [
     "Run",
@@ -16,7 +16,6 @@ __all__ = [
     "resume",
     "save_finder",
     "save_run",
-    "save_weights",
     "sentence_of",
     "train",
 ]

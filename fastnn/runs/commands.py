@@ -15,9 +15,9 @@ from pathlib import Path
 
 from fastnn._figure import new_figure
 from fastnn._files import replace
+from fastnn._problems import ConfigError
 from fastnn.checkpoint.file import SUFFIX, CheckpointError, latest
 from fastnn.runs.config.description import read
-from fastnn.runs.config.problems import ConfigError
 from fastnn.runs.run import Run
 from fastnn.runs.saved import CHECKPOINTS, CONFIG, HISTORY, make_run
 from fastnn.training.callbacks.progress import say

@@ -13,7 +13,7 @@ from fastnn.data import load_digits
 from fastnn.optim import lr_scheduler
 from fastnn.optim.state import StateDtype
 from fastnn.random import manual_seed
-from fastnn.runs.saved import WEIGHTS, make_run, save_run, save_weights
+from fastnn.runs.saved import WEIGHTS, make_run, save_run
 from fastnn.training.trainer import Trainer
 
 EPOCHS = 40
@@ -78,7 +78,7 @@ def train(epochs: int = EPOCHS, seed: int = 0, directory: str | Path = "runs") -
     history = trainer.fit(train_data, test_data, epochs=epochs, batch_size=BATCH_SIZE)
     seconds = time.perf_counter() - started
 
-    save_weights(model, run / WEIGHTS)
+    trainer.save(run / WEIGHTS)
     save_run(run, trainer, test_data)
     draw_curves(history, run / "curves.png")
     accuracy = history["val_accuracy"][-1]

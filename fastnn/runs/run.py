@@ -3,12 +3,12 @@
 import math
 from pathlib import Path
 
+from fastnn._options import Part
+from fastnn._problems import ConfigError
 from fastnn.random.generator import manual_seed
 from fastnn.runs.config.description import Config
 from fastnn.runs.config.network import build_model
-from fastnn.runs.config.options import Part
-from fastnn.runs.config.problems import ConfigError
-from fastnn.runs.saved import CHECKPOINTS, FINDER, WEIGHTS, load_finder, save_finder, save_run, save_weights
+from fastnn.runs.saved import CHECKPOINTS, FINDER, WEIGHTS, load_finder, save_finder, save_run
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import OPTIONS, Data, check_least_batch, prepare
@@ -122,7 +122,9 @@ class Run:
             raise KeyboardInterrupt
         if trainer.stopped:
             print(trainer.stopped)
-        save_weights(self.model, directory / WEIGHTS)
+        if trainer.classes is None and (names := self._names(trainer)) is not None:
+            trainer.classes = tuple(names)
+        trainer.save(directory / WEIGHTS)
         scores = {} if self.test is None else trainer.evaluate(self.test)
-        save_run(directory, trainer, self.validation, self._names(trainer), finder=self.finder, test=scores or None)
+        save_run(directory, trainer, self.validation, finder=self.finder, test=scores or None)
         return scores

@@ -14,15 +14,14 @@ import numpy as np
 from fastnn._files import dated, replace
 from fastnn._trees import is_tree, rows
 from fastnn._types import AnyArray, Array
-from fastnn.checkpoint.file import in_c_order
 from fastnn.checkpoint.packing import pack, unpack
 from fastnn.diagnosis.inspection import inspect_layers, largest_errors
 from fastnn.functional.softmax import softmax
 from fastnn.metrics.outputs import mean_of
 from fastnn.metrics.outputs import probabilities as probabilities_of
-from fastnn.nn.module import Module
 from fastnn.training.checks import Data, checked
 from fastnn.training.configuration import described
+from fastnn.training.fitting import converter
 from fastnn.training.history import History
 from fastnn.training.lr_finder import LRFinder, found
 from fastnn.training.trainer import Trainer
@@ -57,7 +56,7 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
         validation: (x, y) as in `Trainer.fit`. If y has labels and the model a logit for each class, all labels and
             probabilities, 16 samples and the 16 largest errors are kept, and with a loss for regression all targets
             and predictions; histograms of the layers in any case.
-        names: names of the classes.
+        names: names of the classes; those of the trainer if they are left out.
         finder: the result of `trainer.lr_find`, to be drawn too.
         test: the result of `trainer.evaluate` on test data.
 
@@ -65,7 +64,7 @@ def save_run(directory: str | Path, trainer: Trainer, validation: Data | None = 
         OSError: a file cannot be written.
         TypeError, ValueError: the validation is invalid for `Trainer.fit`, or there is not one name for each class.
     """
-    directory = Path(directory)
+    directory, names = Path(directory), trainer.classes if names is None else names
     evaluation = {} if validation is None else _evaluation(trainer, validation)
     probabilities = evaluation.get("probabilities")
     if names is not None and probabilities is not None and len(names) != probabilities.shape[1]:
@@ -98,6 +97,7 @@ def _evaluation(trainer: Trainer, validation: Data) -> dict[str, Any]:
     if is_tree(outputs):
         return {}
     first = rows((x, labels), slice(INSPECTED))
+    first = converter(trainer.model, trainer.normalize)(first[0]), first[1]
     found: dict[str, Any] = {"layers": [s.state() for s in inspect_layers(trainer.model, trainer.criterion, *first)]}
     if not isinstance(labels, np.ndarray):
         return found
@@ -157,13 +157,6 @@ def make_run(directory: Path) -> Path:
         except FileExistsError:  # another program has made it since
             continue
         return run
-
-
-def save_weights(model: Module, path: Path) -> None:
-    """Write the state dict of a model as a safetensors file."""
-    import safetensors.numpy
-
-    replace(path, safetensors.numpy.save(in_c_order(model.state_dict())))
 
 
 def save_finder(finder: LRFinder, path: Path) -> None:

@@ -274,7 +274,7 @@ def _balanced(y: Any, name: str) -> Mapping[int, float]:
 def _gatherer(tree: Tree, rows: int, convert: Callable[[Tree], Tree]) -> Callable[[Indices], Tree]:
     """Return a function that returns up to `rows` samples, converted; every call writes into the same memory."""
     memory = map_leaves(lambda leaf: _memory(leaf, rows), tree)
-    if is_tree(tree) or convert(memory[:0]).dtype != tree.dtype:
+    if is_tree(tree) or convert(none := memory[:0]) is not none:
         return lambda index: convert(take(tree, index, memory))
     gather = tree.take  # small batches would notice the calls in between
     return lambda index: gather(index, 0, memory[: len(index)], "clip")

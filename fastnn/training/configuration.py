@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
+
 from fastnn.training.losses import name_of
+from fastnn.training.preparing import whole
 from fastnn.training.protocols import Training
+from fastnn.training.state import COUNTERS
+
+SAME = ("seed", "samples", "batch_size", "accumulate_grad_batches", "val_check_interval")
+"""The numbers of a fit that must not change when it is resumed."""
 
 KEYS = ("model", "optimizer", "scheduler", "loss", "metrics")
 
@@ -16,7 +23,7 @@ def configuration(trainer: Training) -> dict[str, Any]:
     """Return the model's repr, the classes of optimizer and scheduler, and the names of loss and metrics."""
     parts = {name: type(getattr(trainer, name)).__name__ for name in ("optimizer", "scheduler")}
     loss = name_of(trainer.criterion)
-    return {"model": repr(trainer.model), **parts, "loss": loss, "metrics": list(trainer.metrics)}
+    return {"model": repr(whole(trainer)), **parts, "loss": loss, "metrics": list(trainer.metrics)}
 
 
 def described(trainer: Training) -> dict[str, Any]:
@@ -57,3 +64,36 @@ def _lines(part: Any) -> list[str]:
     text = re.sub(r"<(?:function )?(?:[\w.<>]+\.)?([\w<>]+)(?: object)? at 0x[0-9a-f]+>", r"\1", str(part))
     lines = re.sub(r"\n\s*(?![\s()])", " ", text).splitlines()  # further lines of an array are not layers
     return [line.strip() for line in lines if line.strip() != ")"]
+
+
+def is_training(state: Mapping[str, Any]) -> bool:
+    """Return whether a state has the parts that `capture` returns, and counters that are in range."""
+    parts = {"configuration", "loop", "data", "model", "optimizer", "scheduler", "generators", "meter", "history",
+             "source", "callbacks"}  # fmt: skip
+    dicts = ("configuration", "loop", "data", "model", "callbacks")
+    if state.keys() != parts or not all(isinstance(state[name], dict) for name in dicts):
+        return False
+    loop, model = state["loop"], state["model"].values()
+    return (
+        loop.keys() == set(COUNTERS)
+        and state["data"].keys() == set(SAME)
+        and state["configuration"].keys() >= set(KEYS)
+        and type(state["data"]["seed"]) is int and 0 <= state["data"]["seed"] < 2**64
+        and all(type(loop[name]) is int and 0 <= loop[name] < 2**63 for name in COUNTERS if name != "stopped")
+        and isinstance(loop["stopped"], str | None)
+        and isinstance(state["generators"], list)
+        and all(isinstance(array, np.ndarray) for array in model)
+        and all(isinstance(part, dict) for part in state["callbacks"].values())
+    )  # fmt: skip
+
+
+def compare_entries(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise ValueError unless two state dicts of a model have the same names, dtypes and shapes."""
+    entries = [[(name, array.dtype.name, array.shape) for name, array in side.items()] for side in (saved, own)]
+    for got, want in zip(*entries, strict=False):
+        if got != want:
+            one, other = (f"{name} of {dtype} {shape}" for name, dtype, shape in (got, want))
+            raise ValueError(f"model: got {one} in the checkpoint, want {other}; build the saved model")
+    if len(saved) != len(own):
+        name = next(iter(own.keys() ^ saved.keys()))
+        raise ValueError(f"model: got {len(saved)} entries in the checkpoint, want {len(own)}; one has no {name}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._checks import flag, positive_integer
 from fastnn._trees import Tree, length, map_leaves, named_leaves
-from fastnn._types import FLOATS
+from fastnn.data.normalize import Normalize
 from fastnn.data.sampler import RandomSampler, Sampler, SequentialSampler
 from fastnn.data.source import Arrays, Samples, Source, Stream, as_source
 from fastnn.nn.module import Module, call
@@ -20,6 +20,7 @@ from fastnn.random.generator import Generator, default_generator
 from fastnn.training.batches import TRANSFORM_STREAM, Batches, Transform, Weighing, class_weights, transformed
 from fastnn.training.evaluation import in_mode
 from fastnn.training.losses import check_targets, counts
+from fastnn.training.preparing import check_classes, fitted, model_dtype, normalized
 from fastnn.training.protocols import Training
 
 
@@ -60,13 +61,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Fit:
-    """The batches of the training data, the validation data, and how inputs are converted for the model."""
+    """The batches of the training data, the validation data, and how inputs are converted and normalised for the
+    model."""
 
     batches: Batches
     validation: Source | None
     batch_size: int
     validation_batch_size: int
     convert: Callable[[Tree], Tree]
+    normalize: Normalize | None
     doubt: str = ""
     """What is allowed but probably not meant, for a warning."""
 
@@ -93,7 +96,8 @@ def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:
     if isinstance(validation, Stream) and validation.once:
         raise TypeError("validation: got an iterator, which can be read only once, want a list, or a function that "
                         "returns a new iterator")  # fmt: skip
-    convert = converter(trainer.model)
+    normalize = fitted(trainer.normalize, train)
+    convert = converter(trainer.model, normalize)
     sampler = _sampler(train, data)
     seed = Generator(default_generator.seed if trainer.seed is None else trainer.seed).seed
     first = first_samples(train, batch_size)
@@ -110,13 +114,15 @@ def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:
     if validation is not None:
         check_first(trainer, "validation", first_samples(validation, validation_size), validation, convert)
     doubt = _labels_from_one(trainer.criterion, outputs, train) if data.transform is None else ""
-    return Fit(batches, validation, batch_size, validation_size, convert, doubt)
+    return Fit(batches, validation, batch_size, validation_size, convert, normalize, doubt)
 
 
-def converter(model: Module) -> Callable[[Tree], Tree]:
-    """Return a function that converts floats of another type than the model's parameters; the first time it warns."""
-    found = [p.dtype for p in model.parameters()] or [a.dtype for a in model.state_dict().values() if a.dtype in FLOATS]
-    wanted, warned = found[0] if found else None, [False]
+def converter(model: Module, normalize: Normalize | None = None) -> Callable[[Tree], Tree]:
+    """Return a function that converts floats of another type than the model's parameters; the first time it warns.
+
+    It then normalises the inputs, if they are to be, integers too.
+    """
+    wanted, warned = model_dtype(model), [False]
 
     def convert(leaf: Any) -> Any:
         if wanted is None or leaf.dtype.kind != "f" or leaf.dtype == wanted:
@@ -127,6 +133,8 @@ def converter(model: Module) -> Callable[[Tree], Tree]:
                           f"x.astype(np.{wanted}) before the fit would spare", stacklevel=2)  # fmt: skip
         return leaf.astype(wanted)
 
+    if normalize is not None:
+        return lambda tree: normalized(normalize, map_leaves(convert, tree))
     return lambda tree: map_leaves(convert, tree)
 
 
@@ -146,6 +154,7 @@ def check_first(
     with in_mode(trainer.model, training=False), explained(f"{name} x", x, whole.x):
         outputs, _ = call(trainer.model, convert(x))
     check_targets(trainer.criterion, outputs, whole.y, f"{name} y")
+    check_classes(trainer.classes, trainer.criterion, outputs)
     task = getattr(trainer.criterion, "task", None)
     for key, metric in list(trainer.metrics.items()):
         try:

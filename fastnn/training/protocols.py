@@ -3,6 +3,7 @@
 from collections.abc import MutableMapping, Sequence
 from typing import Any, Literal, Protocol
 
+from fastnn.data.normalize import Normalize
 from fastnn.metrics.base import Metric
 from fastnn.nn.module import Module
 from fastnn.training.callbacks.base import Callback
@@ -44,6 +45,9 @@ class Training(Protocol):
     detect_nan: bool
     state: LoopState
     clipping: Any
+    normalize: Normalize | None
+    classes: tuple[str, ...] | None
+    given_metrics: Any
 
     @property
     def epoch(self) -> int: ...

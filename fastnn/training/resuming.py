@@ -21,13 +21,11 @@ from fastnn.training.callbacks.averaging import WeightAverage
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.callbacks.csv_logger import CSVLogger
 from fastnn.training.callbacks.saving import ModelCheckpoint
-from fastnn.training.configuration import KEYS, compare, configuration
+from fastnn.training.configuration import SAME, compare, compare_entries, configuration, is_training
 from fastnn.training.metrics import Meter
+from fastnn.training.preparing import whole
 from fastnn.training.protocols import Training
 from fastnn.training.state import COUNTERS
-
-SAME = ("seed", "samples", "batch_size", "accumulate_grad_batches", "val_check_interval")
-"""The numbers of a fit that must not change when it is resumed."""
 
 
 def capture(trainer: Training) -> dict[str, Any]:
@@ -45,7 +43,7 @@ def capture(trainer: Training) -> dict[str, Any]:
         "configuration": configuration(trainer),
         "loop": trainer.state.counters,
         "data": dict(trainer.state.data),
-        "model": trainer.model.state_dict(),
+        "model": whole(trainer).state_dict(),
         "optimizer": optimizer.state_dict(),
         "scheduler": None if scheduler is None else scheduler.state_dict(),
         "generators": [generator.state for generator in _generators(trainer.model)],
@@ -168,7 +166,7 @@ def resume(trainer: Training, source: str | Path, before: Before, batches: Batch
     if path is None:
         return False
     state = load(path)
-    if not _is_training(state):
+    if not is_training(state):
         raise CheckpointError(f"{path}: got a state that is not a training's, want ModelCheckpoint's; use another file")
     wanted = dict(trainer.state.data)
     if trainer.seed is None:
@@ -208,27 +206,6 @@ def _place(batches: Batches, state: Mapping[str, Any]) -> None:
                       "skipped; they must be the same as before", stacklevel=4)  # fmt: skip
 
 
-def _is_training(state: Mapping[str, Any]) -> bool:
-    """Return whether a state has the parts that `capture` returns, and counters that are in range."""
-    parts = {"configuration", "loop", "data", "model", "optimizer", "scheduler", "generators", "meter", "history",
-             "source", "callbacks"}  # fmt: skip
-    dicts = ("configuration", "loop", "data", "model", "callbacks")
-    if state.keys() != parts or not all(isinstance(state[name], dict) for name in dicts):
-        return False
-    loop, model = state["loop"], state["model"].values()
-    return (
-        loop.keys() == set(COUNTERS)
-        and state["data"].keys() == set(SAME)
-        and state["configuration"].keys() >= set(KEYS)
-        and type(state["data"]["seed"]) is int and 0 <= state["data"]["seed"] < 2**64
-        and all(type(loop[name]) is int and 0 <= loop[name] < 2**63 for name in COUNTERS if name != "stopped")
-        and isinstance(loop["stopped"], str | None)
-        and isinstance(state["generators"], list)
-        and all(isinstance(array, np.ndarray) for array in model)
-        and all(isinstance(part, dict) for part in state["callbacks"].values())
-    )  # fmt: skip
-
-
 def _find(trainer: Training, source: str | Path) -> Path | None:
     if source == "latest":
         found = [callback for callback in trainer.callbacks if isinstance(callback, ModelCheckpoint)]
@@ -241,7 +218,7 @@ def _find(trainer: Training, source: str | Path) -> Path | None:
 
 def _compare(trainer: Training, state: Mapping[str, Any]) -> None:
     """Raise ValueError unless the state is that of a trainer with the same parts."""
-    _compare_entries(state["model"], trainer.model.state_dict())
+    compare_entries(state["model"], whole(trainer).state_dict())
     for name in ("optimizer", "scheduler"):
         got, want = state["configuration"][name], type(getattr(trainer, name)).__name__
         if got != want:
@@ -255,22 +232,10 @@ def _compare(trainer: Training, state: Mapping[str, Any]) -> None:
         raise ValueError("generators: got another number of them in the checkpoint than in the model, want as many")
 
 
-def _compare_entries(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Raise ValueError unless two state dicts of a model have the same names, dtypes and shapes."""
-    entries = [[(name, array.dtype.name, array.shape) for name, array in side.items()] for side in (saved, own)]
-    for got, want in zip(*entries, strict=False):
-        if got != want:
-            one, other = (f"{name} of {dtype} {shape}" for name, dtype, shape in (got, want))
-            raise ValueError(f"model: got {one} in the checkpoint, want {other}; build the saved model")
-    if len(saved) != len(own):
-        name = next(iter(own.keys() ^ saved.keys()))
-        raise ValueError(f"model: got {len(saved)} entries in the checkpoint, want {len(own)}; one has no {name}")
-
-
 def _put(trainer: Training, state: Mapping[str, Any]) -> None:
     optimizer: Any = trainer.optimizer
     scheduler: Any = trainer.scheduler
-    trainer.model.load_state_dict(state["model"])
+    whole(trainer).load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     if scheduler is not None:
         scheduler.load_state_dict(state["scheduler"])

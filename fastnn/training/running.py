@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn._checks import positive_integer
 from fastnn._trees import map_leaves
+from fastnn.data.normalize import Normalize
 from fastnn.data.source import as_inputs
 from fastnn.nn.module import Module
 from fastnn.training import checks, lr_finder, resuming
@@ -35,6 +36,7 @@ def run(
     with in_mode(trainer.model, training=True), clipped(trainer):
         try:
             with resuming.until_first_step(trainer) as before:
+                trainer.normalize = fit.normalize
                 loop.begin()
                 state.resumed = resume is not None and resuming.resume(trainer, resume, before, fit.batches)
                 before.step = state.step
@@ -76,12 +78,12 @@ def run_one_cycle(
         return history
 
 
-def predict(model: Module, x: Any, batch_size: int) -> Any:
+def predict(model: Module, x: Any, batch_size: int, normalize: Normalize | None = None) -> Any:
     """See `Trainer.predict`."""
     x = as_inputs("x", x)
     first = map_leaves(lambda leaf: leaf[:batch_size], x)
     with in_mode(model, training=False), explained("x", first, x):
-        parts = [outputs for _, outputs in run_batches(model, x, batch_size, converter(model))]
+        parts = [outputs for _, outputs in run_batches(model, x, batch_size, converter(model, normalize))]
     return map_leaves(lambda *leaves: np.concatenate(leaves), *parts)
 
 

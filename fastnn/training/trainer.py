@@ -1,33 +1,36 @@
 """The `Trainer`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
+import numpy.typing as npt
 
 from fastnn._checks import positive_integer
+from fastnn.checkpoint.model import Layers
+from fastnn.data.normalize import Normalize
 from fastnn.data.source import Source, as_source
 from fastnn.metrics.base import Function, Metric
 from fastnn.nn.module import Module
 from fastnn.random.generator import Generator
-from fastnn.training import checks, lr_finder, resuming
+from fastnn.training import checks, keeping, lr_finder, resuming
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.evaluation import measure
 from fastnn.training.fitting import Data, DataOptions, check_first, converter, first_samples, prepare
 from fastnn.training.history import History
 from fastnn.training.loop import Limits
-from fastnn.training.losses import as_loss
-from fastnn.training.metrics import Meter, of_trainer
+from fastnn.training.metrics import Meter
+from fastnn.training.parts import Parts
+from fastnn.training.preparing import checked_classes, checked_normalize, predicted_classes
 from fastnn.training.protocols import Optimizer, Scheduler
 from fastnn.training.running import predict, probabilities_of, run, run_one_cycle
 from fastnn.training.state import LoopState
 from fastnn.training.step import Clipping
 
 
-class Trainer:
+class Trainer(Parts):
     """Trains a model.
 
     Args:
@@ -37,9 +40,8 @@ class Trainer:
         optimizer: an optimizer of the model's parameters.
         scheduler: stepped after every optimizer step; `ReduceLROnPlateau` after every epoch, with `monitor`.
         metrics: names, see `fastnn.metrics`; metrics; functions (outputs, targets) -> a number over all samples, those
-        of
-            scikit-learn among them; for several losses a dict of these. "auto" is the accuracy where the loss is one of
-            classes, else nothing.
+            of scikit-learn among them; for several losses a dict of these. "auto" is the accuracy where the loss is one
+            of classes, else nothing.
         callbacks: called in this order at every hook; those that set `runs_last` are called after the others.
         gradient_clip_val: limits the norm of all gradients at every step; None or 0 does not. An optimizer of this
             package clips within its own pass. No step is made if the norm is NaN or infinite.
@@ -56,6 +58,9 @@ class Trainer:
             gradient_clip_val], and not their "norm".
         monitor: what `ReduceLROnPlateau` gets, one of the names in the history; by default "val_loss" if there is
             validation data, else "loss".
+        normalize: a `fastnn.data.Normalize`, applied to x before the model, in every method. The Trainer has a copy,
+            which the first `fit` fits to the training data unless it has statistics already.
+        classes: the names of the labels 0, 1, ..., which `predict_classes` returns.
 
     Raises:
         TypeError, ValueError: an argument is invalid, or the scheduler belongs to another optimizer.
@@ -79,72 +84,24 @@ class Trainer:
         loss_weights: Any = None,
         gradient_clip_algorithm: Literal["norm", "value"] = "norm",
         monitor: str | None = None,
+        normalize: Normalize | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self._loss_weights, self.loss = loss_weights, loss
         self.metrics = metrics
         self.callbacks = checks.checked_callbacks(callbacks)
         self.accumulate_grad_batches = positive_integer("accumulate_grad_batches", accumulate_grad_batches)
-        interval = checks.validation_interval(val_check_interval, 1)
-        self.val_check_interval = (
-            val_check_interval if isinstance(val_check_interval, float | np.floating) else interval
-        )
+        number = checks.validation_interval(val_check_interval, 1)
+        is_fraction = isinstance(val_check_interval, float | np.floating)
+        self.val_check_interval = val_check_interval if is_fraction else number
         self.seed = None if seed is None else Generator(seed).seed
         self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
         self.detect_nan, self.monitor = detect_nan, monitor
         checks.check_parts(model, optimizer, scheduler, scheduler_interval)
+        self.normalize, self.classes = checked_normalize(normalize, model), checked_classes(classes)
         self.clipping = Clipping(gradient_clip_val, gradient_clip_algorithm)
         self.state = LoopState(Meter(self.metrics))
-
-    @property
-    def metrics(self) -> dict[str, Metric]:
-        """The metrics by name; new ones may be set between fits."""
-        return self._metrics
-
-    @metrics.setter
-    def metrics(self, metrics: Any) -> None:
-        self._metrics = of_trainer(metrics, self.criterion)
-        self.metrics_are_auto = isinstance(metrics, str) and metrics == "auto"
-
-    @property
-    def loss(self) -> Any:
-        """The loss, as given; a new one may be set between fits."""
-        return self._loss
-
-    @loss.setter
-    def loss(self, loss: Any) -> None:
-        self.criterion = as_loss(loss, self._loss_weights)
-        self._loss = loss
-
-    epoch = property(attrgetter("state.epoch"), doc="The current or last epoch, counted from 1; 0 before the first.")
-    epochs = property(attrgetter("state.epochs"), doc="The last epoch of the current fit.")
-    batch = property(attrgetter("state.batch"), doc="Finished batches of the current epoch; 0 between epochs.")
-    batches = property(attrgetter("state.batches"), doc="Batches of an epoch of the fit; None if it is not known.")
-    ahead = property(attrgetter("state.ahead"), doc="Batches of the fit that are still to do; None if not known.")
-    step = property(attrgetter("state.step"), doc="Optimizer steps done.")
-    history = property(attrgetter("state.history"), doc="The recorded values, by epoch, step and validation.")
-    logs = property(
-        attrgetter("state.logs"),
-        doc="The newest record: loss and metrics so far during an epoch, the whole record at its end.",
-    )
-
-    @property
-    def monitors(self) -> list[str]:
-        """The names that an epoch of the current fit records."""
-        names = ["loss", *self.metrics]
-        return names + [f"val_{name}" for name in names] if self.state.validates else names
-
-    stopped = property(attrgetter("state.stopped"), doc="Why the current or last fit ended early, else None.")
-    resumed = property(attrgetter("state.resumed"), doc="Whether the current fit continues from a checkpoint.")
-    has_stepped = property(
-        attrgetter("state.has_stepped"),
-        doc="Whether the last batch ended a window of accumulation, so that the optimizer has stepped.",
-    )
-    inputs = property(attrgetter("state.inputs"), doc="x of the last batch; the next batch uses the same memory.")
-    times = property(
-        attrgetter("state.times"),
-        doc="`time.perf_counter` for the last batch: at its start, and after gathering, forward, backward and update.",
-    )
 
     def fit(
         self,
@@ -185,9 +142,8 @@ class Trainer:
                 and skipped, and its order must be the same in every epoch.
             max_steps: end after this many optimizer steps of this fit.
             max_time: end after the first step beyond this many seconds, or this `datetime.timedelta`.
-            data: shuffle=False keeps the order of samples; drop_last=True leaves out a short last batch; sampler
-            decides
-                the order, see `fastnn.data.WeightedRandomSampler`; transform(x, y, generator) -> (x, y) changes every
+            data: shuffle=False keeps the order; drop_last=True leaves out a short last batch; sampler decides the
+                order, see `fastnn.data.WeightedRandomSampler`; transform(x, y, generator) -> (x, y) changes every
                 training batch; validation_batch_size, by default batch_size.
 
         Raises:
@@ -262,14 +218,16 @@ class Trainer:
         """Return loss and metrics on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
         batch_size = positive_integer("batch_size", batch_size)
         source = self.check("data", data, batch_size)
-        return measure(self.model, self.criterion, self.metrics, source, batch_size, converter(self.model))
+        return measure(
+            self.model, self.criterion, self.metrics, source, batch_size, converter(self.model, self.normalize)
+        )
 
     def check(self, name: str, data: Any, batch_size: int = 1024) -> Source:
         """Raise what `evaluate` would raise for these data, and return their source; `name` is their name in
         messages."""
         source = as_source(name, data)
         first = first_samples(source, batch_size)
-        check_first(self, name, first, source, converter(self.model))
+        check_first(self, name, first, source, converter(self.model, self.normalize))
         return source
 
     def predict(self, x: Any, batch_size: int = 1024) -> Any:
@@ -282,7 +240,7 @@ class Trainer:
         Returns:
             An array, or a tuple or dict of arrays if the model returns one.
         """
-        return predict(self.model, x, positive_integer("batch_size", batch_size))
+        return predict(self.model, x, positive_integer("batch_size", batch_size), self.normalize)
 
     def predict_proba(self, x: Any, batch_size: int = 1024) -> Any:
         """Return probabilities, from the result of `predict`.
@@ -297,3 +255,46 @@ class Trainer:
             ValueError: the loss is for regression, or the model has one column and a loss that names no task.
         """
         return probabilities_of(self.criterion, self.predict(x, batch_size))
+
+    def predict_classes(self, x: Any, batch_size: int = 1024) -> npt.NDArray[Any]:
+        """Return the most probable class of every sample: (N,), names if there are `classes`, else int64 labels.
+
+        Raises:
+            ValueError: the model has several outputs, or the loss is not one of classes; there is not a name for each
+                class; or the model's result has NaN.
+        """
+        return predicted_classes(self.criterion, self.predict(x, batch_size), self.classes)
+
+    def save(self, path: str | Path) -> None:
+        """Save the model with what belongs to it, for `Trainer.load`, `fastnn.load` and `python -m fastnn predict`.
+
+        Kept are the model as `fastnn.save` keeps it, `normalize` with its statistics, `classes`, the options of the
+        Trainer, losses, optimizers and metrics of this package by their names, and the optimizer's options, with the
+        learning rate from before its schedule. Not kept are the optimizer's state, the schedule, callbacks and history:
+        see `ModelCheckpoint` for a training that is to continue with the same bits.
+
+        Raises:
+            TypeError, ValueError, OSError: as for `fastnn.save`.
+        """
+        keeping.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path, layers: Layers | None = None, *, loss: Any = None,
+             optimizer: Callable[..., Optimizer] | None = None, **options: Any) -> Self:  # fmt: skip
+        """Return a Trainer of a file that `save` wrote; it can evaluate and predict at once, and `fit` trains further.
+
+        Args:
+            path: the file.
+            layers: the classes of your own layers, as for `fastnn.load`.
+            loss: instead of the one in the file; it is needed if that is not one of `fastnn.nn`.
+            optimizer: function of the model's parameters that returns an optimizer, such as `fastnn.optim.AdamW`,
+                instead of the one in the file; it is needed if that is not one of `fastnn.optim`.
+            options: other arguments of `Trainer`, instead of those in the file.
+
+        Raises:
+            CheckpointError: as for `fastnn.load`, or `fastnn.save` wrote the file.
+            ValueError: the loss, the optimizer or the metrics are not known by a name, and not given.
+            OSError: the file cannot be read.
+        """
+        trainer: Self = keeping.load(cls, path, layers, loss, optimizer, options)
+        return trainer

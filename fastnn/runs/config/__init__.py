@@ -3,7 +3,7 @@
 The keys that a table may have come from the signature of the class or function that it configures.
 """
 
+from fastnn._problems import ConfigError
 from fastnn.runs.config.description import Config, parse, read
-from fastnn.runs.config.problems import ConfigError
 
 __all__ = ["Config", "ConfigError", "parse", "read"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastnn._options import Key, Part, Table, checked, chosen, keys
+from fastnn._problems import ConfigError, Problems, attempt
+from fastnn._words import nearest
 from fastnn.optim import lr_scheduler
 from fastnn.random import default_generator
 from fastnn.runs.config.data import Data
 from fastnn.runs.config.network import Network, read_network
-from fastnn.runs.config.options import Key, Part, Table, checked, chosen, keys
-from fastnn.runs.config.problems import ConfigError, Problems, attempt
 from fastnn.runs.config.sections import (
     FIND,
     FIT,
@@ -27,7 +28,6 @@ from fastnn.runs.config.sections import (
     training_keys,
 )
 from fastnn.runs.config.trial import check_metrics, try_parts
-from fastnn.runs.config.words import nearest
 
 
 @dataclass(frozen=True)

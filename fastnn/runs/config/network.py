@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from fastnn import init, nn
+from fastnn._options import Key, Part, Table, checked, is_complete, keys, resolved
+from fastnn._problems import ConfigError, Problems, attempt
 from fastnn.data import Normalize
 from fastnn.nn.activation import Activation
 from fastnn.nn.initialize import RULES
 from fastnn.nn.listing import Container
 from fastnn.nn.norm import Norm
 from fastnn.runs.config.heads import head, outputs
-from fastnn.runs.config.options import Key, Part, Table, checked, is_complete, keys, resolved
-from fastnn.runs.config.problems import ConfigError, Problems, attempt
 
 WIDTHS = ("in_features", "num_features", "normalized_shape")
 """The arguments of layers for the size of their input, which the layer before determines."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from fastnn import nn, optim
+from fastnn._options import Key, is_complete, keys
 from fastnn.metrics.named import NAMED
 from fastnn.optim import lr_scheduler
-from fastnn.runs.config.options import Key, is_complete, keys
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.callbacks.stopping import EarlyStopping
 from fastnn.training.trainer import Trainer

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn._types import AnyArray
+from fastnn._words import nearest
 from fastnn.data import load_digits
-from fastnn.runs.config.words import nearest
 
 Columns = str | int | Sequence[str] | Sequence[int]
 DIGITS = "digits"

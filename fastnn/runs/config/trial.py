@@ -10,15 +10,15 @@ import numpy as np
 from fastnn import nn, optim
 from fastnn._better import direction
 from fastnn._checks import positive_integer
+from fastnn._options import Part
+from fastnn._problems import Problems, attempt
+from fastnn._words import nearest, spelt
 from fastnn.metrics.named import NAMED, named
 from fastnn.optim import lr_scheduler
 from fastnn.random import Generator
 from fastnn.runs.config.heads import LOGARITHMS
 from fastnn.runs.config.network import build_layers
-from fastnn.runs.config.options import Part
-from fastnn.runs.config.problems import Problems, attempt
 from fastnn.runs.config.sections import BALANCED, METRICS
-from fastnn.runs.config.words import nearest, spelt
 from fastnn.training.batches import class_weights
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.loop import Limits

@@ -39,7 +39,6 @@ class ModelCheckpoint(Callback):
         OSError: at the start of a fit, the directory cannot be written.
         TypeError: at the start of a fit, the optimizer or the scheduler has no `state_dict`, or a callback's state
             contains more than arrays, numbers, strings, None, and dicts and lists of them.
-        ImportError: at the start of a fit, safetensors is not installed.
     """
 
     runs_last: ClassVar[bool] = True
@@ -76,8 +75,6 @@ class ModelCheckpoint(Callback):
 
     def on_fit_start(self, trainer: Training) -> None:
         """Raise at the start of the fit if writing would fail later."""
-        import safetensors.numpy as _  # noqa: F401
-
         if self.monitor is not None:
             check_monitor(self.monitor, trainer.monitors)
             self._is_better = Better(self.monitor, self.mode, known=trainer.history.directions)

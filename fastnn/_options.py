@@ -1,4 +1,7 @@
-"""Reads the keys that a table may have from the signature of the class or function that the table configures."""
+"""Reads the keys that a table may have from the signature of the class or function that the table configures.
+
+The table is one of a TOML file, or the options of a layer or a loss in the description of a model.
+"""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,8 +11,8 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.runs.config.problems import ConfigError, Problems
-from fastnn.runs.config.words import nearest, spelt
+from fastnn._problems import ConfigError, Problems
+from fastnn._words import nearest, spelt
 
 Table = Mapping[str, Any]
 
@@ -133,7 +136,8 @@ def _key(hint: Any) -> Key | None:
         words = [argument for argument in arguments if isinstance(argument, str)]
         return Key(" or ".join(map(repr, words)), lambda value: value if value in words else _OTHER)
     if origin in (Union, UnionType):
-        return _either([key for argument in arguments if argument is not NoneType and (key := _key(argument))])
+        some = [key for argument in arguments if argument is not NoneType and (key := _key(argument))]
+        return _either(some, NoneType in arguments)
     if origin is get_origin(npt.NDArray[Any]):  # a separate alias from NumPy 2.5 on
         numbers = _list_of(float, None)
         return numbers and Key(numbers.want, lambda v: v if (v := numbers.read(v)) is _OTHER else np.float32(v))
@@ -146,12 +150,17 @@ def _key(hint: Any) -> Key | None:
     return None
 
 
-def _either(some: list[Key]) -> Key | None:
+def _either(some: list[Key], may_be_none: bool) -> Key | None:
     wants = [key.want for key in some]
     if "a number" in wants and "an integer" in wants:
         wants.remove("an integer")
     reads = [key.read for key in some]
-    read = lambda value: next((r for f in reads if (r := f(value)) is not _OTHER), _OTHER)  # noqa: E731
+
+    def read(value: Any) -> Any:
+        if value is None and may_be_none:  # in the description of a model; TOML has no null
+            return None
+        return next((r for f in reads if (r := f(value)) is not _OTHER), _OTHER)
+
     return Key(" or ".join(dict.fromkeys(wants)), read) if some else None
 
 
@@ -161,7 +170,7 @@ def _list_of(hint: Any, length: int | None) -> Key | None:
         return None
 
     def read(value: Any) -> Any:
-        items = [key.read(item) for item in value] if isinstance(value, list) else [_OTHER]
+        items = [key.read(item) for item in value] if isinstance(value, list | tuple) else [_OTHER]
         return _OTHER if any(i is _OTHER for i in items) or length not in (None, len(items)) else items
 
     return Key(f"a list of {'' if length is None else f'{length} '}{_MANY[key.want]}", read)
