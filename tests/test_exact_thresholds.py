@@ -170,7 +170,7 @@ def test_models_without_a_history():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_healthy_model_adds_nothing(dtype):
     """The model adds a symptom only if there is something to say, and an input of deviation 10 is still usual."""
-    x = np.resize([10.0, -10.0], (8, 10)).astype(dtype)
+    x = np.resize([10.0, -10.0], (8, 10)).astype(dtype) * np.resize([1, -1], (8, 1)).astype(dtype)
     model = nn.Sequential(nn.Linear(10, CLASSES, dtype=dtype))
     batch = (x, np.arange(8) % CLASSES)
     assert named(drawn([LOG4] * 40), model=model, batch=batch) == [PLATEAU]
@@ -180,4 +180,4 @@ def test_a_healthy_model_adds_nothing(dtype):
 def test_scale_of_a_huge_input():
     x = np.full((8, 10), 1e30, np.float32)
     found = diagnose(drawn([LOG4] * 40), model=plain(), batch=(x, np.arange(8) % CLASSES))
-    assert "its root mean square is 1e+30, want about 1" in [symptom.evidence for symptom in found]
+    assert any(symptom.evidence.startswith("its root mean square is 1e+30, want about 1;") for symptom in found)

@@ -168,10 +168,8 @@ DRAWN = [
     (drawn([2.0, *np.linspace(50, 1.95, 99)]), ["diverging"], "by way of"),
     (drawn([2.0, *np.linspace(50, 0.9, 30), *[0.9] * 70]), [], ""),  # the loss came back
     (drawn([*FALL, *np.linspace(0.1, 1.5, 100)]), ["diverging"], "by way of 0.1"),
-    (drawn([2.0, *np.linspace(15, 1.75, 40), *[1.75] * 60]), ["diverging"], ""),  # hardly below the start
     (drawn([1.3, 300.0, 80.0, *[0.8] * 97]), ["diverging"], "by way of 300"),  # the burst has spoilt it for good
     (drawn([1.3, 300.0, 80.0, *falling(97, 0.8, 0.1)]), [], ""),
-    (drawn([1.3, *np.linspace(1.9, 1.5, 19), *[1.5] * 100]), ["loss does not fall"], ""),  # above a guess
     (drawn(put(falling(), _150=9.0)), ["spikes"], "leaps at 1 of 200 steps, first at 151; most at 151"),
     (drawn(put(falling(), _150=4.0)), [], ""),  # one hard batch
     (drawn(put(falling(), _150=4.0, _152=3.0)), ["spikes"], "leaps at 1 of"),

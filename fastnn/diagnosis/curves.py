@@ -29,8 +29,6 @@ FALLEN = 0.05
 """A loss that fell by less than this fraction of its start has not fallen: the labels' frequencies give as much."""
 BURST = 10.0
 """A loss that rose to this many times its start in the first steps has diverged unless it fell far below it later."""
-RECOVERED = 0.15
-"""A loss that rose so far has come back only if it fell by this fraction of its start in the end."""
 AT_GUESS = 0.03
 """A loss this close to that of a guess, as a fraction of it, counts as a guess; learning soon leads further away."""
 STILL_FALLING = 0.2
@@ -79,7 +77,7 @@ def _path(loss: Float64, steps: Steps, history: History, classes: int | None) ->
     guess = math.log(classes) if classes is not None else math.nan
     path = f"the loss went from {start:.4g} to {end:.4g} in {len(loss)} steps at lr {history.steps['lr'][-1]:.3g}"
     burst = float(loss[:LEAST_STEPS].max())
-    is_above = worst > DIVERGED * start and start - end < RECOVERED * start
+    is_above = worst > DIVERGED * start and start - end < FALLEN * start
     if burst > BURST * start and end > HIGH * start:
         is_above, worst = True, max(worst, burst)
     if is_above or (start - best > LOST * start and end - best > LOST * (start - best)):
@@ -88,12 +86,10 @@ def _path(loss: Float64, steps: Steps, history: History, classes: int | None) ->
     thirds = np.array_split(loss, 3)
     middle, last = (float(np.median(part)) for part in thirds[1:])
     chance = CHANCE * float(np.median(np.abs(thirds[2] - last))) / math.sqrt(len(thirds[2]))
-    first = tenths[0] if start < tenths[0] <= DIVERGED * start else start  # the batch of the first step may be easy
-    fallen = first - last
-    is_flat = middle - last <= max(chance, FALLEN * guess / 2)
-    if abs(last - guess) <= AT_GUESS * guess and is_flat:
+    fallen = max(start, tenths[0]) - last  # the batch of the first step alone may be easy
+    if abs(last - guess) <= AT_GUESS * guess and middle - last <= max(chance, FALLEN * guess / 2):
         yield symptom("plateau at log C", f"{path}; a guess among {classes} classes costs {guess:.4g}")
-    elif (fallen < FALLEN * start or (last > (1 + AT_GUESS) * guess and is_flat)) and not _knows(history, end, guess):
+    elif fallen < FALLEN * start and not _knows(history, end, guess):
         yield symptom("loss does not fall", path)
     elif end > HIGH * start and middle - last > max(STILL_FALLING * fallen, chance):
         yield symptom("slow convergence", f"{path}, {(middle - last) / fallen:.0%} of that in the last third")
