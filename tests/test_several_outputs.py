@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn, optim
+from fastnn import init, nn, optim
 from fastnn.data import KFold, Normalize, cross_validate, train_test_split, train_validation_test_split
 from fastnn.metrics import FunctionMetric
 from fastnn.report import save_run, write_report
 from fastnn.training import (
     History,
     ModelCheckpoint,
+    TensorBoard,
     Trainer,
     check_gradients,
     check_initial_loss,
@@ -160,6 +161,22 @@ def test_a_result_that_is_not_finite_is_explained() -> None:
     trainer.model.broken = "inf"  # type: ignore[attr-defined]
     with pytest.raises(FloatingPointError, match=r"got inf, which comes from the result of the model \(Both\("):
         trainer.fit((X, Y), verbose=False)
+
+
+def test_a_report_on_layers_wants_one_array() -> None:
+    with pytest.raises(TypeError, match=r"^batch: got several inputs, want one array; report on the model's parts"):
+        init.report(make_trainer().model, X)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^model: got several results of it, want one array"):
+        init.report(Pair(), TABLE)
+    assert len(init.report(make_ids().model, IDS)) == 3
+
+
+def test_histograms_of_several_outputs(tmp_path: Any) -> None:
+    """TensorBoard gets one for each; a warning would be an error here."""
+    pytest.importorskip("tensorboardX")
+    make_trainer(callbacks=[TensorBoard(tmp_path, histograms_every=1)]).fit((X, Y), verbose=False)
+    (file,) = tmp_path.rglob("events*")
+    assert b"activations/Both['kind']" in file.read_bytes()
 
 
 def test_splits() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastnn._checks import unmasked
+from fastnn._trees import is_tree
 from fastnn._types import Array
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
@@ -79,11 +80,15 @@ def report(model: Module, batch: Array, dy: Array | None = None) -> Report:
         dy: gradient of the loss with respect to the model's result; None for standard normal numbers, always the same.
 
     Raises:
-        TypeError: model is not a Module, or an array is masked.
+        TypeError: model is not a Module, an array is masked, or the model takes or returns several arrays.
         ValueError: the batch is empty, the model has no layers, or the model raises it.
     """
     if not isinstance(model, Module):
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module; build an nn.Sequential")
+    if is_tree(batch):
+        raise TypeError(
+            "batch: got several inputs, want one array; report on the model's parts, each with its own input"
+        )
     unmasked("batch", batch)
     unmasked("dy", dy)
     if np.size(batch) == 0:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fastnn._trees import is_tree
 from fastnn._types import Array
 from fastnn.nn.container import Sequential
 from fastnn.nn.module import Module, call
@@ -27,6 +28,9 @@ def signals(
     Returns:
         (name, layer, the value of `look` for the layer's result, and for the gradient) per layer, in the order they
         run. The model's state is restored.
+
+    Raises:
+        TypeError: a layer returns several arrays.
     """
     layers = list(leaves(model))
     with kept(model):
@@ -34,6 +38,9 @@ def signals(
         x = batch
         for name, layer in layers:
             x, backward = call(layer, x)
+            if is_tree(x):
+                raise TypeError(f"model: got several results of {name or 'it'}, want one array; pass its parts that "
+                                "return one")  # fmt: skip
             results.append(look("activation", name, x))
             backwards.append(backward)
         dx: Any = gradient(x)

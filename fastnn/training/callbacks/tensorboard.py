@@ -13,6 +13,7 @@ import numpy as np
 from fastnn import _figure, plot
 from fastnn._checks import positive_integer
 from fastnn._files import dated
+from fastnn._trees import named_leaves
 from fastnn._types import Array
 from fastnn.nn.tracing import kept, leaves
 from fastnn.training.callbacks.base import Callback
@@ -142,7 +143,8 @@ class TensorBoard(Callback):
         with kept(trainer.model):
             for name, layer in leaves(trainer.model):
                 x, _ = layer(x)
-                found += self._histogram(f"activations/{name or type(layer).__name__}", x)
+                for place, array in named_leaves(f"activations/{name or type(layer).__name__}", x):
+                    found += self._histogram(place, array)
         self._append(step=trainer.step + 1, summary=self._proto.Summary(value=found))
 
     def _histogram(self, name: str, array: Array) -> list[Any]:
