@@ -86,9 +86,7 @@ def report(model: Module, batch: Array, dy: Array | None = None) -> Report:
     if not isinstance(model, Module):
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module; build an nn.Sequential")
     if is_tree(batch):
-        raise TypeError(
-            "batch: got several inputs, want one array; report on the model's parts, each with its own input"
-        )
+        raise TypeError("batch: got several inputs, want one array; report on the parts of the model")
     unmasked("batch", batch)
     unmasked("dy", dy)
     if np.size(batch) == 0:
