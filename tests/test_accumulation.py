@@ -10,7 +10,7 @@ import fastnn
 from fastnn import nn, optim
 from fastnn.functional import mse_loss
 from fastnn.training import Callback, Trainer
-from fastnn.training.batches import Weighing
+from fastnn.training.weighing import Weighing
 
 RNG = np.random.default_rng(21)
 N, C = 46, 4

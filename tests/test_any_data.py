@@ -10,7 +10,8 @@ from fastnn import nn, optim
 from fastnn.data import SequentialSampler, WeightedRandomSampler
 from fastnn.data.source import Arrays
 from fastnn.training import Callback, ModelCheckpoint, Trainer
-from fastnn.training.batches import Batches, Weighing
+from fastnn.training.batches import Batches
+from fastnn.training.weighing import Weighing
 
 RNG = np.random.default_rng(61)
 N = 50

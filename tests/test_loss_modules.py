@@ -12,8 +12,8 @@ from support import DTYPES, Array, numeric_gradient, relative_error, same_bits
 
 from fastnn import functional as F
 from fastnn import nn
-from fastnn.training.batches import Batch
 from fastnn.training.losses import batch_loss
+from fastnn.training.windows import Batch
 
 RNG = np.random.default_rng(37)
 N, E, C = 5, 3, 4

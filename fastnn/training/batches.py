@@ -1,78 +1,27 @@
-"""Cuts an epoch into batches, and weights each batch within its optimizer step."""
+"""Cuts an epoch into batches."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastnn import _core
-from fastnn._checks import unmasked
 from fastnn._trees import Tree, is_tree, length, map_leaves
 from fastnn._types import FLOATS
 from fastnn.data.sampler import Indices, Sampler
 from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream, take
 from fastnn.random import Generator
+from fastnn.training.weighing import Weighing, Weights
+from fastnn.training.windows import Batch, Taken, windows
 
 TRANSFORM_STREAM = 2**63 + 2**61
 """The numbers of batch b of epoch n for a transform are drawn from this stream + 2^32 n + b of the seed."""
 
-Weights = npt.NDArray[np.float64]
 Transform = Callable[[Tree, Tree, Generator], tuple[Tree, Tree]]
 """(x, y, generator) -> (x, y) of a batch, where the generator depends on the seed, the epoch and the batch alone."""
-
-
-class Batch(NamedTuple):
-    """The samples of one batch. A window is the batches of one optimizer step.
-
-    Attributes:
-        x, labels: the samples and their labels or targets.
-        weights: the weight of each sample, or None for ones.
-        weight: the sum of the weights in the mean of the loss.
-        share: the fraction of this sum in that of the window; 1 for a window without weighted samples.
-        begins, ends: whether the batch is the first and the last of its window; after the last the optimizer steps.
-    """
-
-    x: Tree
-    labels: Tree
-    weights: Weights | None
-    weight: float
-    share: float
-    begins: bool
-    ends: bool
-
-
-class Weighing(NamedTuple):
-    """The weights of samples in the mean of the loss.
-
-    Attributes:
-        classes: the factor of every class, or None for ones.
-        counts: (labels) -> the weight of every sample in the loss's own mean, or None for ones.
-    """
-
-    classes: Mapping[int, float] | None
-    counts: Callable[[Any], Weights | None]
-
-    def weights(self, samples: Samples) -> Weights | None:
-        """Return the factor of every sample's loss, or None for ones."""
-        if self.classes is None:
-            return samples.weights
-        result = np.ones(len(samples.y)) if samples.weights is None else samples.weights.copy()
-        for label, weight in self.classes.items():
-            result[samples.y == label] *= weight
-        return result
-
-    def shares(self, labels: Tree, weights: Weights | None) -> Weights | None:
-        """Return the weight of every sample in the mean, or None for ones."""
-        counts = self.counts(labels)
-        return counts if weights is None else weights if counts is None else weights * counts
-
-
-_Taken = tuple[Any, Tree, Weights | None, float]
-"""A batch before its inputs are gathered: they, or a function that returns them; labels, weights, and their sum."""
 
 
 class Batches:
@@ -141,20 +90,7 @@ class Batches:
 
     def of_epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `start` on; x of a batch is valid until the next one is taken."""
-        taken = self._taken(epoch, start)
-        if self.window == 1:
-            for x, y, weights, weight in taken:
-                yield Batch(x() if callable(x) else x, y, weights, weight, 1.0, True, True)
-            return
-        done = start
-        while window := list(islice(taken, self.window - done % self.window)):
-            ends = done + len(window)
-            before = self._earlier(epoch, done) if done % self.window else 0.0
-            total = before + sum(weight for *_, weight in window)
-            for x, y, weights, weight in window:
-                share = weight / total if total else 1.0
-                begins, done = done % self.window == 0, done + 1
-                yield Batch(x() if callable(x) else x, y, weights, weight, share, begins, done == ends)
+        return windows(self._taken(epoch, start), self.window, start, partial(self._earlier, epoch))
 
     def of_window(self, step: int) -> Iterator[Batch]:
         """Yield the batches of optimizer step `step`, counted from 0 over epochs that begin with epoch 1."""
@@ -175,11 +111,11 @@ class Batches:
         first = done - done % self.window
         return sum(weight for *_, weight in islice(self._taken(epoch, first), done - first))
 
-    def _taken(self, epoch: int, start: int) -> Iterator[_Taken]:
+    def _taken(self, epoch: int, start: int) -> Iterator[Taken]:
         raw = self._of_arrays(epoch, start) if isinstance(self.source, Arrays) else self._of_others(epoch, start)
         return raw if self._transform is None else self._transformed(self._transform, raw, epoch, start)
 
-    def _transformed(self, transform: Transform, raw: Iterator[_Taken], epoch: int, start: int) -> Iterator[_Taken]:
+    def _transformed(self, transform: Transform, raw: Iterator[Taken], epoch: int, start: int) -> Iterator[Taken]:
         for number, (x, y, weights, _) in enumerate(raw, start):
             x = x() if callable(x) else x
             if self.window > 1:
@@ -188,7 +124,7 @@ class Batches:
             x, y = transformed(transform, x, y, generator)
             yield self._convert(x), y, weights, self._sum(y, weights)
 
-    def _of_arrays(self, epoch: int, start: int) -> Iterator[_Taken]:
+    def _of_arrays(self, epoch: int, start: int) -> Iterator[Taken]:
         source, sampler = self.source, self.sampler
         assert isinstance(source, Arrays) and sampler is not None
         order, last = sampler.order(self.seed, epoch), self.count
@@ -198,7 +134,7 @@ class Batches:
             weight = float(len(index)) if self._shares is None else float(self._shares[index].sum())
             yield partial(self._gather, index), take(source.y, index), weights, weight
 
-    def _of_others(self, epoch: int, start: int) -> Iterator[_Taken]:
+    def _of_others(self, epoch: int, start: int) -> Iterator[Taken]:
         for samples in self._samples(epoch, start):
             weights = self._weighing.weights(samples)
             yield self._convert(samples.x), samples.y, weights, self._sum(samples.y, weights)
@@ -223,52 +159,6 @@ def transformed(transform: Transform, x: Tree, y: Tree, generator: Generator) ->
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"transform: got {type(result).__name__} from it, want (x, y); return both")
     return result
-
-
-def class_weights(y: Any, class_weight: Any) -> Mapping[int, float] | None:
-    """Return the factor of every class.
-
-    Args:
-        y: (N,) labels, or None if they are not known before.
-        class_weight: None; "balanced" for N / (classes * samples of the class), as in scikit-learn; a mapping from
-            labels, with 1 for other labels; or numbers (C,).
-
-    Raises:
-        ValueError: a shape or range is wrong, or y does not hold labels.
-    """
-    if class_weight is None:
-        return None
-    if y is not None and (not isinstance(y, np.ndarray) or y.ndim != 1 or not np.issubdtype(y.dtype, np.integer)):
-        got = f"{y.dtype}, shape {y.shape}" if isinstance(y, np.ndarray) else "several targets"
-        raise ValueError(f"class_weight: got it for targets of {got}, want integer labels, (N,); pass sample_weight")
-    if isinstance(class_weight, str):
-        return _balanced(y, class_weight)
-    if isinstance(class_weight, Mapping):
-        unknown = [] if y is None else sorted(set(class_weight) - set(np.unique(y).tolist()))
-        if unknown:
-            raise ValueError(f"class_weight: got weights of {unknown}, want labels that occur in y")
-        weights = {int(label): float(weight) for label, weight in class_weight.items()}
-    else:
-        unmasked("class_weight", class_weight)
-        array = np.asarray(class_weight, np.float64)
-        if array.ndim != 1 or (y is not None and len(array) <= y.max()):
-            most = "" if y is None else f" up to {y.max()}"
-            raise ValueError(f"class_weight: got shape {array.shape}, want one number for each class{most}")
-        weights = dict(enumerate(array.tolist()))
-    if not all(0 <= weight < np.inf for weight in weights.values()):
-        raise ValueError("class_weight: got NaN, infinity or a negative number, want finite numbers >= 0")
-    return weights
-
-
-def _balanced(y: Any, name: str) -> Mapping[int, float]:
-    if name != "balanced":
-        raise ValueError(f"class_weight: got {name!r}, want 'balanced', a mapping {{label: weight}} or numbers (C,)")
-    if y is None:
-        raise ValueError(
-            "class_weight: got 'balanced' for data whose labels are not known before, want {label: weight}"
-        )
-    labels, counts = np.unique(y, return_counts=True)
-    return dict(zip(labels.tolist(), (len(y) / (len(labels) * counts)).tolist(), strict=True))
 
 
 def _gatherer(tree: Tree, rows: int, convert: Callable[[Tree], Tree]) -> Callable[[Indices], Tree]:

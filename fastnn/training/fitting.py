@@ -17,11 +17,12 @@ from fastnn.nn.module import Module, call
 from fastnn.nn.running import reworded
 from fastnn.nn.tracing import kept
 from fastnn.random.generator import Generator, default_generator
-from fastnn.training.batches import TRANSFORM_STREAM, Batches, Transform, Weighing, class_weights, transformed
+from fastnn.training.batches import TRANSFORM_STREAM, Batches, Transform, transformed
 from fastnn.training.evaluation import in_mode
 from fastnn.training.losses import check_targets, counts
 from fastnn.training.preparing import check_classes, fitted, model_dtype, normalized
 from fastnn.training.protocols import Training
+from fastnn.training.weighing import Weighing, class_weights
 
 
 class DataOptions(TypedDict, total=False):

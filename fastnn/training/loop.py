@@ -10,7 +10,6 @@ from typing import Any, Literal
 from fastnn._checks import positive, positive_integer
 from fastnn.data.source import Stream
 from fastnn.nn.module import Module
-from fastnn.training.batches import Batch
 from fastnn.training.callbacks.averaging import evaluated
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.callbacks.progress import ProgressBar
@@ -23,6 +22,7 @@ from fastnn.training.protocols import Training
 from fastnn.training.schedule import step_scheduler, steps_by_epoch
 from fastnn.training.state import ENDLESS
 from fastnn.training.step import forward_backward, update
+from fastnn.training.windows import Batch
 
 
 @dataclass(frozen=True)

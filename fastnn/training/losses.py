@@ -14,7 +14,8 @@ from fastnn._checks import not_negative
 from fastnn._trees import Tree, is_tree, leaves, length, map_leaves, rows
 from fastnn._types import Array
 from fastnn.metrics.outputs import Task
-from fastnn.training.batches import Batch, Weights
+from fastnn.training.weighing import Weights
+from fastnn.training.windows import Batch
 
 Loss = Callable[[Any, Any], tuple[float, Any]]
 """(outputs, targets) -> (loss, gradient). A loss may have `task`, see `fastnn.metrics`; `reduction`, "sum" if it is not

@@ -10,7 +10,6 @@ import numpy as np
 from fastnn import plot
 from fastnn._checks import integer
 from fastnn._types import Float64
-from fastnn.training.batches import Batch
 from fastnn.training.callbacks.freezing import Freeze
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import Fit
@@ -19,6 +18,7 @@ from fastnn.training.protocols import Training
 from fastnn.training.resuming import untouched
 from fastnn.training.schedule import proportions
 from fastnn.training.step import clipped, forward_backward, update
+from fastnn.training.windows import Batch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

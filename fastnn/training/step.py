@@ -9,10 +9,10 @@ from fastnn._checks import not_negative
 from fastnn._trees import Tree
 from fastnn.optim.clip import clip_grad_norm_, clip_grad_value_
 from fastnn.optim.optimizer import Optimizer as FusedOptimizer
-from fastnn.training.batches import Batch
 from fastnn.training.debugging import explain_gradients, explain_loss
 from fastnn.training.losses import batch_loss
 from fastnn.training.protocols import Training
+from fastnn.training.windows import Batch
 
 
 def forward_backward(trainer: Training, batch: Batch) -> tuple[float, Tree]:

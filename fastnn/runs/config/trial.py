@@ -19,10 +19,10 @@ from fastnn.random import Generator
 from fastnn.runs.config.heads import LOGARITHMS
 from fastnn.runs.config.network import build_layers
 from fastnn.runs.config.sections import BALANCED, METRICS
-from fastnn.training.batches import class_weights
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.loop import Limits
 from fastnn.training.trainer import Trainer
+from fastnn.training.weighing import class_weights
 
 STEPS = 2**31
 """The steps of a schedule whose length the data decides."""
