@@ -15,6 +15,8 @@ PAGES = sorted((readme.ROOT / "docs").rglob("*.md"))
 NAMES = {str(page.relative_to(readme.ROOT)): page for page in (*sorted(readme.ROOT.glob("*.md")), *PAGES)}
 BLOCKS = {name: re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S) for name, page in NAMES.items()}
 CODE = {name: [code for language, code in BLOCKS[name] if language == "python"] for name in NAMES if "/" in name}
+PREDICT = "test_predict_command.py::"
+TWO_RUNS = "test_cli_ends.py::test_two_runs_of_the_same_second"
 TEST_OF_C = "test_examples.py::test_c"
 # Shell commands shown on a page, and the test that runs each, or why there is none.
 COMMANDS = {
@@ -22,6 +24,12 @@ COMMANDS = {
     "make test": "this very run",
     "python -m fastnn train --config examples/digits.toml": "test_cli.py::test_digits_example",
     "python -m fastnn report runs/<time>": "test_demo.py::test_command_train",
+    "python -m fastnn predict runs/<time> --input x.npy --output y.npy": f"{PREDICT}test_a_run",
+    "python -m fastnn predict model.safetensors --input x.csv --output y.csv --proba": f"{PREDICT}test_tables",
+    "python -m fastnn predict model.safetensors --input x.csv --output y.csv --labels": f"{PREDICT}test_tables",
+    "OMP_NUM_THREADS=1 taskset -c 0 python -m fastnn train --config a.toml &": TWO_RUNS,
+    "OMP_NUM_THREADS=1 taskset -c 1 python -m fastnn train --config b.toml &": TWO_RUNS,
+    "wait": "none: it is the shell's",
     "python -m fastnn info": "test_demo.py::test_command_info",
     "python -m fastnn bench": "none: it measures for 20 seconds, and bench/ calls the same cases",
     "pip install .": "none: `make wheel` builds the package, `make wheel-test` installs it",

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._checks import unmasked
+from fastnn._trees import Tree, leaves
 from fastnn._types import Array
 from fastnn.nn.module import Module
 from fastnn.nn.tracing import signals
@@ -60,6 +61,8 @@ class LayerSignals:
 def inspect_layers(model: Module, loss: Loss, x: Array, labels: Any) -> tuple[LayerSignals, ...]:
     """Run a batch forward and backward in evaluation mode, and return histograms of every layer.
 
+    Several results of a layer count as one.
+
     Args:
         model: a `Sequential` is expanded; any other module is one layer. The model's state is restored.
         loss: as for `Trainer`.
@@ -67,8 +70,8 @@ def inspect_layers(model: Module, loss: Loss, x: Array, labels: Any) -> tuple[La
         labels: labels or targets for the loss.
     """
 
-    def look(what: str, _name: str, array: Array) -> Histogram:
-        return histogram(array, sizes=what == "gradient")
+    def look(what: str, _name: str, tree: Tree) -> Histogram:
+        return histogram(np.concatenate([np.ravel(array) for array in leaves(tree)]), sizes=what == "gradient")
 
     with in_mode(model, training=False):
         found = signals(model, x, lambda y: loss(y, labels)[1], look)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastnn._checks import unmasked
-from fastnn._trees import is_tree
+from fastnn._trees import Tree, is_tree
 from fastnn._types import Array
 from fastnn.nn.module import Module
 from fastnn.nn.norm import Norm
@@ -97,7 +97,13 @@ def report(model: Module, batch: Array, dy: Array | None = None) -> Report:
     def gradient(y: Array) -> Array:
         return normal_(np.empty_like(y, order="C"), generator=Generator(0)) if dy is None else dy
 
-    found = signals(model, batch, gradient, lambda _what, _name, array: _signal(array))
+    def look(_what: str, name: str, array: Tree) -> Signal:
+        if is_tree(array):
+            raise TypeError(f"model: got several results of {name or 'it'}, want one array; pass its parts that return "
+                            "one")  # fmt: skip
+        return _signal(array)
+
+    found = signals(model, batch, gradient, look)
     rows = tuple(LayerReport(name, repr(layer), y, g) for name, layer, y, g in found)
     return Report(rows, tuple(_warnings(rows, [layer for _, layer, *_ in found], _signal(batch).std)))
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastnn._trees import is_tree
+from fastnn._trees import Tree
 from fastnn._types import Array
 from fastnn.nn.container import Sequential
 from fastnn.nn.module import Module, call
@@ -16,21 +16,18 @@ T = TypeVar("T")
 
 
 def signals(
-    model: Module, batch: Array, gradient: Callable[[Array], Array], look: Callable[[str, str, Array], T]
+    model: Module, batch: Array, gradient: Callable[[Tree], Tree], look: Callable[[str, str, Tree], T]
 ) -> list[tuple[str, Module, T, T]]:
     """Run a batch forward and backward, and call `look` on every layer's result and the gradient with respect to it.
 
     Args:
         gradient: computes the gradient of the loss with respect to the model's result from that result.
-        look: function of ("activation" or "gradient", the layer's name, the array) that returns the value to keep; the
-            array may change later.
+        look: function of ("activation" or "gradient", the layer's name, the array, or a tree of several) that returns
+            the value to keep; the array may change later.
 
     Returns:
         (name, layer, the value of `look` for the layer's result, and for the gradient) per layer, in the order they
         run. The model's state is restored.
-
-    Raises:
-        TypeError: a layer returns several arrays.
     """
     layers = list(leaves(model))
     with kept(model):
@@ -38,9 +35,6 @@ def signals(
         x = batch
         for name, layer in layers:
             x, backward = call(layer, x)
-            if is_tree(x):
-                raise TypeError(f"model: got several results of {name or 'it'}, want one array; pass its parts that "
-                                "return one")  # fmt: skip
             results.append(look("activation", name, x))
             backwards.append(backward)
         dx: Any = gradient(x)
