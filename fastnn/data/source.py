@@ -249,8 +249,6 @@ def checked_weights(name: str, weights: Any, n: int) -> npt.NDArray[np.float64]:
 
 def take(tree: Tree, index: Indices, out: Tree = None) -> Tree:
     """Return the samples at these indices, written into `out` if there is memory; the indices are not checked."""
-    if not is_tree(tree) and out is None:
-        return tree.take(index, axis=0)
     if out is None:
         return map_leaves(lambda leaf: leaf.take(index, axis=0), tree)
     # mode="raise" would make a copy

@@ -72,10 +72,11 @@ class Classification(Metric):
             return np.ascontiguousarray(output).reshape(-1, 1), as_binary(target).reshape(-1)
         if target.shape == output.shape:
             target = target.argmax(axis=-1)
-        labels = as_int64(target).reshape(-1)
+        labels = as_int64(target)
         if self.ignore_index is not None and self.ignore_index >= 0:
             labels = np.where(labels == self.ignore_index, -1, labels)
-        return np.ascontiguousarray(output).reshape(-1, output.shape[-1]), labels
+        output = np.ascontiguousarray(output)
+        return (output, labels) if output.ndim == 2 else (output.reshape(-1, output.shape[-1]), labels.reshape(-1))
 
 
 def _are_classes(output: Array, target: npt.NDArray[Any]) -> bool:

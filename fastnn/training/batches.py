@@ -128,11 +128,12 @@ class Batches:
         source, sampler = self.source, self.sampler
         assert isinstance(source, Arrays) and sampler is not None
         order, last = sampler.order(self.seed, epoch), self.count
+        labels = partial(take, source.y) if is_tree(source.y) else partial(source.y.take, axis=0)
         for number in range(start, last or 0):
             index = order[number * self.size : (number + 1) * self.size]
             weights = None if self._weights is None else self._weights[index]
             weight = float(len(index)) if self._shares is None else float(self._shares[index].sum())
-            yield partial(self._gather, index), take(source.y, index), weights, weight
+            yield partial(self._gather, index), labels(index), weights, weight
 
     def _of_others(self, epoch: int, start: int) -> Iterator[Taken]:
         for samples in self._samples(epoch, start):
