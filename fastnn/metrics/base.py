@@ -1,6 +1,7 @@
 """`Metric`, the base class of all metrics, and metrics made from functions."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
@@ -113,9 +114,9 @@ class FunctionMetric(Gathered):
     """A function as a metric; it is called once for all samples.
 
     A function of `sklearn.metrics` gets the labels first, then what it needs: predicted classes, probabilities, or the
-    outputs of a regression. Its name tells which values are better: "..._score" larger, "..._loss", "..._error" and
-    "..._deviance" smaller. Any other function is called as function(outputs, targets); its attribute `better`, "min" or
-    "max", tells which values are better.
+    outputs of a regression. Its own name decides this, whatever the metric is called, and tells which values are better:
+    "..._score" larger, "..._loss", "..._error" and "..._deviance" smaller. Any other function is called as
+    function(outputs, targets); its attribute `better`, "min" or "max", tells which values are better.
 
     Args:
         function: the function, or a `functools.partial` of it.
@@ -131,9 +132,10 @@ class FunctionMetric(Gathered):
         plain: Any = function
         while isinstance(plain, functools.partial):
             plain = plain.func
-        self.name = getattr(function, "__name__", "") or getattr(plain, "__name__", "") or type(plain).__name__
+        self.own_name = getattr(plain, "__name__", "") or type(plain).__name__
+        self.name = getattr(function, "__name__", "") or self.own_name
         self.of_sklearn = (getattr(plain, "__module__", None) or "").startswith("sklearn.metrics")
-        self.better = getattr(function, "better", None) or (_direction(self.name) if self.of_sklearn else None)
+        self.better = getattr(function, "better", None) or (_direction(self.own_name) if self.of_sklearn else None)
 
     def bind(self, loss: Any) -> Self:
         """Take over the loss's task."""
@@ -141,15 +143,32 @@ class FunctionMetric(Gathered):
         return self
 
     def check(self, task: Task, output: Tree, target: Tree) -> None:
-        """Raise TypeError unless the function returns a number for the first samples."""
+        """Raise TypeError unless the function returns a number for the first samples.
+
+        A function of scikit-learn may need more samples, or some of every class; if it also raises ValueError for such
+        ones, so does this.
+        """
         if self.of_sklearn:
             self.check_arrays(mean_of(output) if task == "regression" else output, target)
         try:
             with np.errstate(all="ignore"):
                 self.measure(output, map_leaves(np.asarray, target))
         except ValueError:
-            if not self.of_sklearn:  # which may need more samples, or some of every class
+            if not self.of_sklearn:
                 raise
+            self._check_task(output, np.asarray(target))
+
+    def _check_task(self, output: Any, target: npt.NDArray[Any]) -> None:
+        """Raise ValueError if the function cannot measure the loss's task, whatever the samples are."""
+        samples = _samples_of(self.task, output, target)
+        if samples is None:
+            return
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+                self.measure(*samples)
+        except ValueError as error:
+            raise ValueError(f"metrics: got {self.name!r} for a loss of the task {self.task!r}, which raises: {error}; "
+                             "pass its options with functools.partial, or another metric") from None  # fmt: skip
 
     def measure(self, output: Tree, target: Tree) -> float:
         """Return the function's value."""
@@ -163,7 +182,7 @@ class FunctionMetric(Gathered):
         if self.task not in ("classes", "binary"):
             prediction: npt.NDArray[Any] = mean_of(output) if self.task == "regression" else output
             return prediction
-        if not self.name.startswith(SCORES):
+        if not self.own_name.startswith(SCORES):
             return classes_of(output, self.task)
         found = probabilities(output, self.task)
         return found[:, 1] if found.ndim == 2 and found.shape[1] == 2 and self.task == "classes" else found
@@ -173,6 +192,20 @@ def _joined(batches: list[Tree]) -> Tree:
     """Return the samples of all batches."""
     first, *others = batches
     return map_leaves(lambda *parts: np.concatenate(parts), first, *others)
+
+
+def _samples_of(task: Task, output: Any, target: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[Any]] | None:
+    """Return outputs and targets of this task, with samples of every class; None where they are not known."""
+    if task == "regression" and isinstance(output, np.ndarray):
+        values = np.linspace(0.1, 2.3, 4 * output[0].size, dtype=output.dtype).reshape(4, *output.shape[1:])
+        return values[::-1].copy(), values
+    if task == "binary" and output.size == len(output):
+        labels = np.resize([0, 1], (4, *output.shape[1:]))
+        return np.resize([-1, 1, 1, -1], labels.shape).astype(output.dtype), labels
+    if task == "classes" and output.ndim == 2 and target.ndim == 1 and target.dtype.kind in "iu":
+        labels = np.arange(2 * output.shape[1]) % output.shape[1]
+        return np.eye(output.shape[1], dtype=output.dtype)[np.sort(labels)], labels
+    return None
 
 
 def _direction(name: str) -> Direction | None:
