@@ -311,3 +311,23 @@ def test_what_is_ahead_of_a_resumed_fit(tmp_path):
         fit(make_trainer([Look(), ModelCheckpoint(tmp_path, every_n_steps=7), Break()]), epochs=2)
     fit(make_trainer([Look(), ModelCheckpoint(tmp_path, every_n_steps=7)]), epochs=2, resume="latest")
     assert ahead == [(10, 0), (3, 2)]
+
+
+@pytest.mark.parametrize("names", ["0", ["0.0", "0.2"]])
+def test_a_frozen_module_is_frozen_with_all_within_it(names):
+    """Norms and dropout without parameters of their own are in evaluation mode too, wherever they are nested."""
+    fastnn.manual_seed(1)
+    inner = nn.Sequential(nn.BatchNorm1d(8, affine=False), nn.Dropout(0.5))
+    body = nn.Sequential(nn.Linear(5, 8), inner, nn.Linear(8, 8), nn.Dropout(0.5))
+    model, modes = nn.Sequential(body, nn.Dropout(0.1), nn.Linear(8, 3)), []
+    before = inner[0].running_mean.copy()
+
+    class Look(Callback):
+        def on_backward_end(self, trainer):
+            modes.append([module.training for module in (*body.modules(), model[1], model[2])])
+
+    Trainer(
+        model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), callbacks=[Freeze(names, until=2), Look()]
+    ).fit((X, Y), verbose=False)
+    assert modes[0][-2:] == [True, True] and not any(modes[0][:-2])
+    assert (inner[0].running_mean == before).all() and all(module.training for module in model.modules())

@@ -16,8 +16,9 @@ class Freeze(Callback):
     Args:
         names: names of modules or parameters, as in the model's state dict: "0" stands for "0.weight" and "0.bias".
         until: the first epoch in which they are trained; None for never.
-        eval_mode: also put modules of which all parameters are frozen into evaluation mode, so that running statistics
-            stay as they are and nothing is dropped; with False they stay in training mode, as in PyTorch.
+        eval_mode: also put modules of which all parameters are frozen, and all modules within them, into evaluation
+            mode, so that running statistics stay as they are and nothing is dropped; with False they stay in training
+            mode, as in PyTorch.
 
     Raises:
         ValueError: `until` is not a positive integer, or there are no names; at the start of a fit, the model does not
@@ -49,7 +50,8 @@ class Freeze(Callback):
         for parameter in self._frozen:
             parameter.requires_grad = False
         if self.eval_mode:
-            self._modules = [module for module in trainer.model.modules() if module.training and _is_frozen(module)]
+            frozen = [part for module in trainer.model.modules() if _is_frozen(module) for part in module.modules()]
+            self._modules = [module for module in frozen if module.training]
             for module in self._modules:
                 module.training = False
 
