@@ -43,9 +43,7 @@ def test_the_direction_stays(function: Any, better: str) -> None:
         (sk.mean_gamma_deviance, nn.BCEWithLogitsLoss(), 1, DATA[1][:, None] % 2, "strictly positive"),
     ],
 )
-def test_what_fits_no_samples_is_refused_at_once(
-    function: Any, loss: Any, outputs: int, y: Any, sentence: str
-) -> None:
+def test_what_fits_no_samples_is_refused_at_once(function: Any, loss: Any, outputs: int, y: Any, sentence: str) -> None:
     model = nn.Sequential(nn.Linear(10, outputs))
     trainer = make_trainer(model, loss=loss, metrics=[function])
     with pytest.raises(ValueError, match=rf"^metrics: got '{function.__name__}' for a loss of the task .*{sentence}"):

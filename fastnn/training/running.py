@@ -41,7 +41,7 @@ def run(
                 state.resumed = resume is not None and resuming.resume(trainer, resume, before, fit.batches)
                 before.step = state.step
                 state.epochs = limits.last_epoch(state.first_epoch)
-                check_schedule(trainer)
+                check_schedule(trainer, limits.steps)
                 loop.call("on_fit_start")
                 check_least_batch(trainer.model, fit.batches, fit.convert)
                 if state.resumed:
@@ -65,6 +65,7 @@ def run_one_cycle(
 ) -> History:
     """See `Trainer.fit_one_cycle`."""
     epochs = positive_integer("epochs", epochs)
+    most = Limits.of(epochs, options.get("max_steps"), options.get("max_time")).steps
     check_options(options, (*OPTIONS, "verbose", "resume", "max_steps", "max_time"))
     own = {name: options[name] for name in options.keys() & OPTIONS}
     windows = prepare(trainer, Data(train, validation, batch_size, **own)).batches.windows
@@ -73,7 +74,7 @@ def run_one_cycle(
                          "max_steps to fit")  # fmt: skip
     if max_lr is None:
         max_lr = lr_finder.valley(trainer.lr_find(train, batch_size=batch_size, **own))
-    with one_cycle(trainer, max_lr, epochs * windows):
+    with one_cycle(trainer, max_lr, epochs * windows if most is None else min(epochs * windows, most)):
         history: History = trainer.fit(train, validation, epochs, batch_size, **options)
         return history
 

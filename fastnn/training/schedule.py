@@ -35,16 +35,21 @@ def step_scheduler(trainer: Training) -> None:
         trainer.scheduler.step()
 
 
-def check_schedule(trainer: Training) -> None:
-    """Raise ValueError if the scheduler would end before the fit does, or gets what it is not made for."""
+def check_schedule(trainer: Training, max_steps: int | None = None) -> None:
+    """Raise ValueError if the scheduler would end before the fit does, or gets what it is not made for.
+
+    Args:
+        max_steps: the optimizer steps of the fit, if they are limited.
+    """
     if isinstance(trainer.scheduler, ReduceLROnPlateau):
         _check_plateau(trainer, trainer.scheduler)
     steps = _steps(trainer)
-    for cycle, count in _cycles(trainer.scheduler, steps):
+    limits = [steps, None if max_steps is None else _most(trainer, max_steps)]
+    for cycle, count in _cycles(trainer.scheduler, min((n for n in limits if n is not None), default=None)):
         total, done = cycle.total_steps, max(0, cycle.last_epoch)
         if done + count > total:
             raise ValueError(f"scheduler: got total_steps = {total} with {done} of them done, want {count} more; train "
-                             "for fewer epochs or build a longer one")  # fmt: skip
+                             "for fewer epochs or steps, or build a longer one")  # fmt: skip
     _warn_of_epochs(trainer, steps)
 
 
@@ -60,6 +65,17 @@ def _steps(trainer: Training) -> int | None:
         return None
     of_epoch, of_this = -(-state.batches // window), -(-state.batch // window)
     return epochs * of_epoch + (of_epoch - of_this if state.batch else 0)
+
+
+def _most(trainer: Training, max_steps: int) -> int | None:
+    """Return how often the scheduler will step in the rest of a fit of so many optimizer steps, or None."""
+    state, left = trainer.state, max(0, trainer.state.first_step + max_steps - trainer.state.step)
+    if not steps_by_epoch(trainer):
+        return left
+    if state.batches is None:
+        return None
+    of_epoch, of_this = (-(-n // trainer.accumulate_grad_batches) for n in (state.batches, state.batch))
+    return (left + of_this) // of_epoch
 
 
 def _cycles(scheduler: Any, steps: int | None) -> Iterator[tuple[OneCycleLR, int]]:
