@@ -81,12 +81,12 @@ def test_an_exception_after_a_step_keeps_the_steps() -> None:
 
 
 @pytest.mark.parametrize(("limits", "steps", "epochs"), [
-    ({"max_steps": 7}, 7, 1), ({"max_steps": 10}, 10, 2), ({"epochs": None, "max_steps": 12}, 12, 2),
-    ({"max_steps": 99}, 15, 3), ({"epochs": None, "max_time": 1e-9}, 1, 0), ({"max_time": timedelta(seconds=99)}, 15,
+    ({"max_steps": 7}, 7, 2), ({"max_steps": 10}, 10, 2), ({"epochs": None, "max_steps": 12}, 12, 3),
+    ({"max_steps": 99}, 15, 3), ({"epochs": None, "max_time": 1e-9}, 1, 1), ({"max_time": timedelta(seconds=99)}, 15,
     3),
 ])  # fmt: skip
 def test_limits(limits: Any, steps: int, epochs: int) -> None:
-    """A fit ends after its own steps or seconds; a whole epoch is still recorded."""
+    """A fit ends after its own steps or seconds; the epoch that it ends is recorded."""
     trainer = make_trainer()
     for i in (1, 2):
         history = fit(trainer, **limits)
@@ -117,7 +117,7 @@ def test_ctrl_c_returns_the_history_and_the_best_weights() -> None:
     kept: list[Any] = []
     trainer = make_trainer(callbacks=[Press(), EarlyStopping(patience=9)])
     history = fit(trainer)
-    assert trainer.stopped == "KeyboardInterrupt" and len(history["loss"]) == 2
+    assert trainer.stopped == "KeyboardInterrupt" and len(history["loss"]) == 3
     assert (weights(trainer) == kept[1]).all()
 
 

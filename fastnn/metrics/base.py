@@ -114,8 +114,8 @@ class FunctionMetric(Gathered):
     """A function as a metric; it is called once for all samples.
 
     A function of `sklearn.metrics` gets the labels first, then what it needs: predicted classes, probabilities, or the
-    outputs of a regression. Its own name decides this, whatever the metric is called, and tells which values are better:
-    "..._score" larger, "..._loss", "..._error" and "..._deviance" smaller. Any other function is called as
+    outputs of a regression. The function's own name decides this, however the metric is called, and tells which values
+    are better: "..._score" larger, "..._loss", "..._error" and "..._deviance" smaller. Any other function is called as
     function(outputs, targets); its attribute `better`, "min" or "max", tells which values are better.
 
     Args:

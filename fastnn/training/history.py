@@ -15,7 +15,8 @@ class History(dict[str, list[float]]):
 
     The names are "loss", those of the metrics, the same with "val_" before them, "lr" (of the last step) and "seconds".
     Loss and metrics of the training are measured along the way and averaged over samples. Those of the validation are
-    NaN for epochs without one, unless no epoch had one.
+    NaN for epochs without one, unless no epoch had one. An epoch that ends before its last batch, as by `max_steps` or
+    Ctrl-C, has a record of its batches, with its last validation if there was one.
 
     Attributes:
         steps: name -> a value for every optimizer step: "loss" (NaN if none of its samples has a weight), "lr", and
@@ -29,6 +30,11 @@ class History(dict[str, list[float]]):
         self.steps: dict[str, list[float]] = {"loss": [], "lr": []}
         self.validations: dict[str, list[float]] = {}
         self.directions: dict[str, Direction | None] = {}
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that are recorded."""
+        return max(map(len, self.values()), default=0)
 
     def best_epoch(self, monitor: str = "val_loss", mode: str = "auto") -> int:
         """Return the epoch, counted from 1, with the best finite value of a metric; 0 if there is none.
@@ -79,6 +85,16 @@ class History(dict[str, list[float]]):
 def append(curves: dict[str, list[float]], record: dict[str, float]) -> None:
     """Append a value to every curve, so that all have the same length: NaN if the record or the past has none."""
     put(curves, dict.fromkeys(curves, math.nan) | record, max(map(len, curves.values()), default=0))
+
+
+def drop(history: History, epoch: int) -> None:
+    """Remove the record of an epoch that ended before its last batch, and now continues; if there is one."""
+    if history.epochs < epoch:
+        return
+    for name, curve in list(history.items()):
+        del curve[epoch - 1 :]
+        if not curve:
+            del history[name]
 
 
 def put(curves: dict[str, list[float]], record: dict[str, float], n: int) -> None:

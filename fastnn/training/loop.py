@@ -16,7 +16,7 @@ from fastnn.training.callbacks.progress import ProgressBar
 from fastnn.training.checks import validation_interval
 from fastnn.training.evaluation import measure
 from fastnn.training.fitting import Fit
-from fastnn.training.history import append
+from fastnn.training.history import append, drop
 from fastnn.training.metrics import Meter
 from fastnn.training.protocols import Training
 from fastnn.training.schedule import step_scheduler, steps_by_epoch
@@ -71,6 +71,7 @@ class Loop:
         self.trainer, self.state, self.fit, self.limits = trainer, trainer.state, fit, limits
         self.hooks = _hooks(trainer.callbacks, bool(verbose))
         self._modes: list[tuple[Module, bool]] = []
+        self._began, self._started = math.inf, time.perf_counter()
 
     def begin(self) -> None:
         """Set the state for a fit that begins where the last one ended."""
@@ -97,13 +98,40 @@ class Loop:
         Raises:
             StopTraining: a callback or a limit has ended the training.
         """
-        self.fit.batches.seed, self._began = self.state.data["seed"], math.inf
+        self.fit.batches.seed = self.state.data["seed"]
         self._modes = [(module, module.training) for module in self.trainer.model.modules()]
         if self.state.batch != self.state.batches:
             self._check_limits()  # of steps: a resumed fit may have made them
         self._began = time.monotonic()
+        if self.state.batch:
+            drop(self.state.history, self.state.epoch)
         while self.state.epoch < self.state.epochs or self.state.batch:
             self._run_epoch()
+
+    def close(self) -> None:
+        """Record an epoch that has ended before its last batch, and do not count one that has ended before its first.
+
+        So the history has one record for every epoch; a fit that is resumed within the epoch drops this one.
+        """
+        state, history = self.state, self.state.history
+        if state.record is None and not state.batch:
+            state.epoch -= 1
+            state.record = state.meter.logs()
+        if not state.batch or history.epochs >= state.epoch:
+            return
+        try:
+            record = state.meter.logs()
+        except Exception:  # a metric of some samples may raise, but must not end the fit
+            record = {"loss": state.meter.mean} | dict.fromkeys(self.trainer.metrics, math.nan)
+        begun = state.step - -(-state.batch // self.trainer.accumulate_grad_batches)
+        if history.validations and history.validations["step"][-1] > begun:
+            record |= {name: curve[-1] for name, curve in history.validations.items() if name != "step"}
+        lr = float(self.trainer.optimizer.param_groups[0]["lr"])
+        state.record = record | {
+            "lr": history.steps["lr"][-1] if history.steps["lr"] else lr,
+            "seconds": time.perf_counter() - self._started,
+        }
+        append(history, state.record)
 
     def call(self, hook: str) -> None:
         """Call a hook of every callback, then raise StopTraining if one of them has.
@@ -123,7 +151,7 @@ class Loop:
             raise StopTraining
 
     def _run_epoch(self) -> None:
-        started, state = time.perf_counter(), self.state
+        state, self._started = self.state, time.perf_counter()
         if state.batch == 0:
             state.epoch += 1
             state.meter = Meter(self.trainer.metrics)
@@ -133,7 +161,7 @@ class Loop:
         self.call("on_batches_end")
         found = last if last is not None else self._validate()
         record = state.meter.logs() | found
-        state.record = record | {"lr": state.history.steps["lr"][-1], "seconds": time.perf_counter() - started}
+        state.record = record | {"lr": state.history.steps["lr"][-1], "seconds": time.perf_counter() - self._started}
         append(state.history, state.record)
         if steps_by_epoch(self.trainer):
             step_scheduler(self.trainer)

@@ -25,7 +25,7 @@ from fastnn.training.configuration import SAME, compare, compare_entries, config
 from fastnn.training.metrics import Meter
 from fastnn.training.preparing import whole
 from fastnn.training.protocols import Training
-from fastnn.training.state import COUNTERS
+from fastnn.training.state import COUNTERS, LIMITS
 
 
 def capture(trainer: Training) -> dict[str, Any]:
@@ -183,6 +183,8 @@ def resume(trainer: Training, source: str | Path, before: Before, batches: Batch
     _put(trainer, state)
     _reset_new(trainer, state)
     trainer.state.data = wanted
+    if (trainer.state.stopped or "").startswith(LIMITS):
+        trainer.state.stopped = None
     _place(batches, state)
     return True
 

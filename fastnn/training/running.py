@@ -52,8 +52,10 @@ def run(
         except KeyboardInterrupt:
             state.stopped = "KeyboardInterrupt"
         except BaseException:
+            loop.close()
             loop.call("on_exception")
             raise
+        loop.close()
         loop.call("on_fit_end")
         state.fit_batches = None
     history: History = state.history

@@ -12,6 +12,9 @@ from fastnn.training.metrics import Meter
 COUNTERS = ("epoch", "batch", "step", "first_epoch", "first_step", "stopped")
 """The fields that a checkpoint stores under "loop"."""
 
+LIMITS = ("max_steps = ", "max_time = ", "KeyboardInterrupt")
+"""How `LoopState.stopped` begins for a fit that its own limits or Ctrl-C ended, after which another may continue."""
+
 ENDLESS = 2**62
 """The number of epochs of a fit that only steps or time limit."""
 
