@@ -11,7 +11,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, optim
-from fastnn.training import CheckpointError, EarlyStopping, ModelCheckpoint, TimingMonitor, Trainer
+from fastnn.training import Callback, CheckpointError, EarlyStopping, ModelCheckpoint, TimingMonitor, Trainer
 from fastnn.training import load_checkpoint as load
 from fastnn.training import save_checkpoint as save
 from fastnn.training.configuration import described
@@ -182,6 +182,32 @@ def test_latest_needs_a_checkpoint_callback(tmp_path: Path) -> None:
         assert trainer.step == 0
     with pytest.raises(OSError, match=r"gone\.safetensors"):
         fit(make(), resume=tmp_path / "gone.safetensors")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(("step", "want"), [(2, 2), (3, 3), (5, 5)])
+def test_latest_is_the_furthest_of_several_directories(tmp_path: Path, order: int, step: int, want: int) -> None:
+    """Wherever among the callbacks it was written, and if there is no other directory yet."""
+
+    class Die(Callback):
+        runs_last = True
+
+        def on_batch_end(self, trainer: Any) -> None:
+            if trainer.step == step:
+                raise RuntimeError
+
+    def callbacks() -> list[ModelCheckpoint]:
+        return [ModelCheckpoint(tmp_path / "epochs"), ModelCheckpoint(tmp_path / "steps", every_n_steps=1)][::order]
+
+    with pytest.raises(RuntimeError):
+        fit(make(*callbacks(), Die()), epochs=2)
+    (tmp_path / "epochs").rmdir() if step < 3 else None
+    seen: list[int] = []
+    begin = Callback()
+    begin.on_fit_start = lambda trainer: seen.append(trainer.step)  # type: ignore[method-assign]
+    trainer = make(*callbacks(), begin)
+    fit(trainer, epochs=2, resume="latest")
+    assert seen == [want] and trainer.step == 6
 
 
 def test_callbacks_that_the_checkpoint_does_not_know(tmp_path: Path) -> None:

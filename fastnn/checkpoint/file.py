@@ -114,7 +114,7 @@ def latest(directory: str | Path) -> Path | None:
     found = []
     for path in Path(directory).glob(f"[!.]*{SUFFIX}"):
         with suppress(OSError):  # deleted meanwhile, or a link to nothing
-            found.append((_steps(path.name), path.stat().st_mtime_ns, len(path.name), path.name, path))
+            found.append((steps_of(path.name), path.stat().st_mtime_ns, len(path.name), path.name, path))
     older = len(found)
     for *_, path in sorted(found, reverse=True):
         older -= 1
@@ -133,7 +133,7 @@ def step_name(step: int) -> str:
     return f"step-{step:08}{SUFFIX}"
 
 
-def _steps(name: str) -> int:
+def steps_of(name: str) -> int:
     """Return the number of steps in a name, or -1 if it has none."""
     found = re.fullmatch(rf"step-([0-9]{{8,}}){re.escape(SUFFIX)}", name)
     return int(found[1]) if found else -1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.checkpoint.file import CheckpointError, latest, load
+from fastnn.checkpoint.file import CheckpointError, latest, load, steps_of
 from fastnn.data.source import Stream
 from fastnn.nn.module import Module
 from fastnn.nn.tracing import kept
@@ -210,11 +210,11 @@ def _place(batches: Batches, state: Mapping[str, Any]) -> None:
 
 def _find(trainer: Training, source: str | Path) -> Path | None:
     if source == "latest":
-        found = [callback for callback in trainer.callbacks if isinstance(callback, ModelCheckpoint)]
-        if not found:
+        places = [callback.directory for callback in trainer.callbacks if isinstance(callback, ModelCheckpoint)]
+        if not places:
             raise ValueError("resume: got 'latest' without a ModelCheckpoint among the callbacks, want one, or a path")
-        source = found[0].directory
-        return latest(source) if source.is_dir() else None
+        found = [path for place in dict.fromkeys(places) if place.is_dir() and (path := latest(place)) is not None]
+        return max(found, key=lambda path: steps_of(path.name), default=None)
     return latest(source) if Path(source).is_dir() else Path(source)
 
 

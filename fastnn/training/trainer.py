@@ -135,11 +135,11 @@ class Trainer(Parts):
             sample_weight: (N,), the weight of each sample in the mean of the loss; the metrics are not weighted.
             class_weight: the weight of each class: {label: weight}, an array (C,), or "balanced".
             verbose: print a line per epoch, and show a bar on a terminal if tqdm is installed; False is silent.
-            resume: a checkpoint of `ModelCheckpoint`, a directory of them, or "latest" for that callback's own
-                directory. Training continues from there with the same bits, or starts anew if a directory has none. All
-                arguments must be those of the interrupted fit; a warning names a layer or loss with other options. An
-                iterable of batches continues by its `load_state_dict` if it has one, else the first batches are read
-                and skipped, and its order must be the same in every epoch.
+            resume: a checkpoint of `ModelCheckpoint`, a directory of them, or "latest" for the furthest one of these
+                callbacks' directories. Training continues from there with the same bits, or starts anew if there is
+                none. All arguments must be those of the interrupted fit; a warning names a layer or loss with other
+                options. An iterable of batches continues by its `load_state_dict` if it has one, else the first batches
+                are read and skipped, and its order must be the same in every epoch.
             max_steps: end after this many optimizer steps of this fit.
             max_time: end after the first step beyond this many seconds, or this `datetime.timedelta`.
             data: shuffle=False keeps the order; drop_last=True leaves out a short last batch; sampler decides the
