@@ -108,7 +108,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     find.add_argument("--config", metavar="FILE", required=True, help="a configuration in TOML")
     predict = commands.add_parser("predict", help="run a trained model on the samples of a file")
     predict.add_argument("model", metavar="RUN", type=Path, help="directory of a run, or the file of a model")
-    predict.add_argument("--input", metavar="FILE", required=True, type=_table, help="samples, .npy or .csv")
+    predict.add_argument("--input", metavar="FILE", required=True, type=_samples, help="samples, .npy, .csv or .tsv")
     predict.add_argument("--output", metavar="FILE", required=True, type=_table, help="predictions, .npy or .csv")
     kinds = predict.add_mutually_exclusive_group()
     kinds.add_argument("--proba", action="store_true", help="write probabilities, and not the model's result")
@@ -124,9 +124,14 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     return options, rest
 
 
-def _table(text: str) -> Path:
-    if Path(text).suffix not in (".npy", ".csv"):
-        raise argparse.ArgumentTypeError(f"got {text!r}, want a path that ends with .npy or .csv")
+def _samples(text: str) -> Path:
+    return _table(text, ".npy", ".csv", ".tsv")
+
+
+def _table(text: str, *suffixes: str) -> Path:
+    suffixes = suffixes or (".npy", ".csv")
+    if Path(text).suffix not in suffixes:
+        raise argparse.ArgumentTypeError(f"got {text!r}, want a path that ends with {' or '.join(suffixes)}")
     return Path(text)
 
 

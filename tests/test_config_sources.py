@@ -83,6 +83,14 @@ def test_numbers_of_tables(column, dtype, tmp_path):
         (["a,b", "1,2"], {"targets": ["a", "a"]}, "targets: got ['a', 'a'], want each column once, and at least one"),
         (["a,b", "1,2"], {"targets": []}, "targets: got [], want each column once, and at least one"),
         (["a,b", "1,2"], {"sample_weight": "w"}, "sample_weight: got 'w', want one of a, b"),
+        (
+            ["a,b", "1,x", "2,"],
+            {},
+            "source: got '' in line 3, column 'b' of {}, want a value in every line; fill it in",
+        ),
+        (["a,b", "1_0,2"], {}, "source: got '1_0' in line 2, column 'a' of {}, want a number"),
+        (["a,a,b", "1,2,3"], {"targets": "a"}, "targets: got 'a', which 2 columns are called, want one; rename"),
+        (["", "a,b", "1,2", "3"], {}, "source: got 1 fields in line 4 of {}, want 2, as in line 2"),
         (["1,2", "3,4"], {"targets": "b"}, "targets: got 'b', want one of 0, 1"),
     ],
 )

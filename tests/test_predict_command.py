@@ -68,6 +68,58 @@ def test_tables(header: bool, model: Trainer, tmp_path: Path) -> None:
     assert (tmp_path / "y.csv").read_text().split() == ["class", *model.predict_classes(X)]
 
 
+FORMS = {
+    "semicolons": lambda lines: [line.replace(",", ";") for line in lines],
+    "tabs": lambda lines: [line.replace(",", "\t") for line in lines],
+    "spaces and quotes": lambda lines: [", ".join(f'"{text}"' for text in line.split(",")) for line in lines],
+    "commas in quotes": lambda lines: ['"a, of x";"b, of y";c;"d,,,"', *(x.replace(",", ";") for x in lines[1:])],
+    "empty lines": lambda lines: ["", "  ", *(" \n\n".join(lines).split("\n"))],
+}
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv"])
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_tables(form: str, name: str, model: Trainer, tmp_path: Path) -> None:
+    """Tables as spreadsheets and other programs write them have the same numbers."""
+    lines = FORMS[form](["a,b,c,d", *(",".join(map(str, row.tolist())) for row in X)])
+    (tmp_path / name).write_text("\n".join(lines))
+    assert predict(tmp_path, name) == 0
+    assert same_bits(np.load(tmp_path / "y.npy"), model.predict(X))
+
+
+def test_columns_of_a_run(file: Any, tmp_path: Path, capsys: Any) -> None:
+    """Columns with names are those of the training, in any order; others are left out, and that is told."""
+    x, y = samples()
+    lines = [
+        "b,a,kind,c,e,d",
+        *(",".join(map(str, [*row[:2], "xyz"[k], *row[2:]])) for row, k in zip(x, y, strict=True)),
+    ]
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    path = file(GOOD, ("SOURCE", str(tmp_path / "train.csv")), ("[data]", '[data]\ntargets = "kind"'))
+    run = str(runs.train(path, tmp_path / "runs").relative_to(tmp_path))
+    wanted = Trainer.load(tmp_path / run / "model.safetensors").predict(x.astype(np.float32))
+    cells = [line.split(",") for line in lines]
+    for name, order in {"same": [0, 1, 3, 4, 5], "other": [5, 1, 0, 4, 3], "more": [2, 4, 5, 1, 3, 0]}.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(",".join(row[i] for i in order) for row in cells))
+        capsys.readouterr()
+        assert predict(tmp_path, f"{name}.csv", model=run) == 0
+        assert same_bits(np.load(tmp_path / "y.npy"), wanted)
+        assert capsys.readouterr().out.startswith("without the columns kind, which") == (name == "more")
+    (tmp_path / "none.csv").write_text("\n".join(",".join([*row[:2], *row[3:]]) for row in cells[1:]))
+    assert predict(tmp_path, "none.csv", model=run) == 0
+    assert same_bits(np.load(tmp_path / "y.npy"), wanted)
+    for header, sentence in (
+        (
+            "b,a,c,e,f",
+            f"got no column 'd' in {tmp_path / 'z.csv'}, want those of the training; name it as there, or rem",
+        ),
+        ("b,a,c,e,d,d", "got 'd', which 2 columns are called, want one; rename the others"),
+    ):
+        (tmp_path / "z.csv").write_text(header + "\n" + ",".join("1" * (header.count(",") + 1)))
+        assert predict(tmp_path, "z.csv", model=run) == 1
+        assert capsys.readouterr().err.startswith(f"fastnn: --input: {sentence}")
+
+
 def test_a_run(file: Any, tmp_path: Path) -> None:
     """The directory of a run has its normalisation and names; samples become rows, integers floats."""
     path = file(GOOD, ("[data]", "[data]\nnormalize = true"), ("epochs = 2", f"epochs = 2\nclasses = {list(NAMES)}"))
@@ -103,16 +155,20 @@ def test_a_model_alone(tmp_path: Path, capsys: Any) -> None:
 
 
 TABLES = {
-    "1,2,3,4\n1,x,3,4\n": "got 'x' in line 2, column 2 of PATH, want a number",
-    "a,b,c,d\n1,2,3,4\n1,2,,4\n": "got '' in line 3, column 3 of PATH, want a number",
-    "a,1,c,d\n1,2,3,4\n": "got 'a' in line 1, column 1 of PATH, want a number",
-    "1,2,3,4\n1,2,3\n": "got 3 columns in line 2 of PATH, want 4 as before",
-    "1,2,3,1_0\n": "got '1_0' in line 1, column 4 of PATH",
-    "": "got no samples in PATH, want a line of numbers for each",
-    "a,b,c,d\n": "got no samples in PATH",
-    "1;2;3;4\n1;2;3;4\n": "got '1;2;3;4' in line 2, column 1 of PATH",
+    "1,2,3,4\n1,x,3,4\n": "got 'x' in line 2, column '1' of PATH, want a number",
+    "a,b,c,d\n1,2,3,4\n1,2,,4\n": "got '' in line 3, column 'c' of PATH, want a number",
+    "a,1,c,d\n1,2,3,4\n": "got 'a' in line 1, column '0' of PATH, want a number",
+    "1,2,3,4\n1,2,3\n": "got 3 fields in line 2 of PATH, want 4, as in line 1",
+    "1,2,3,4\n1,2,3,4,\n": "got 5 fields in line 2 of PATH, want 4, as in line 1",
+    "1,2,3,1_0\n": "got '1_0' in line 1, column '3' of PATH",
+    "": "got no line in PATH, want one for each sample",
+    "a,b,c,d\n": "got no line of numbers in PATH, want some",
+    "1,5;2,5;3;4\n": "got '1,5' in line 1, column '0' of PATH",
+    "a;b;c;d\n1,5;2;3;4\n": "got '1,5' in line 2, column 'a' of PATH, want a number; write the column as numbers, such",
     "1,2,3,1e300\n": "got numbers beyond float32 in PATH, want those of the training",
+    "1,2,3,-1e400\n": "got '-1e400' in line 1, column '3' of PATH, want a number that float64 can hold; scale the",
     "\udcff\n": "got PATH, which is not a table",
+    '1,"2,3,4\n': "got PATH, which is not a table (unexpected end of data), want fields with commas between them, in U",
 }
 
 

@@ -1,8 +1,8 @@
 """The commands `python -m fastnn train --config`, `resume`, `lr-find` and `report`.
 
 A run's directory is named by the time. It contains config.toml, a copy of the file; lr_find.npz, if the file asks for a
-learning rate to be found; checkpoints/, see `ModelCheckpoint`; and in the end model.safetensors, the final weights, and
-the files of `save_run`.
+learning rate to be found; checkpoints/, see `ModelCheckpoint`; and in the end model.safetensors, the final weights,
+columns.json, the names of a table's inputs, and the files of `save_run`.
 """
 
 import re

@@ -13,7 +13,8 @@ from fastnn._files import replace
 from fastnn._types import Array
 from fastnn.checkpoint.file import CheckpointError
 from fastnn.runs.commands import refuse, sentence_of
-from fastnn.runs.saved import WEIGHTS
+from fastnn.runs.saved import WEIGHTS, read_columns
+from fastnn.runs.table import position, read_table
 from fastnn.training.keeping import Kept, Unknown, built_loss, read_kept
 from fastnn.training.preparing import model_dtype, predicted_classes
 from fastnn.training.running import predict, probabilities_of
@@ -35,7 +36,8 @@ def run(model: Path, source: Path, target: Path, *, proba: bool = False, labels:
 
     Args:
         model: the directory of a run, whose samples become rows as its training's did, or the file of a model.
-        source: samples, .npy of shape (N, ...), or .csv with a sample in each line.
+        source: samples, .npy of shape (N, ...), or a table, .csv or .tsv, with a sample in each line. Of a table with
+            names, the columns that the training of a run had are taken by name.
         target: .npy or .csv, with a header line of the classes' names, or of output_0, output_1, ...
         proba: write probabilities.
         labels: write the most probable class.
@@ -51,7 +53,7 @@ def run(model: Path, source: Path, target: Path, *, proba: bool = False, labels:
         raise ValueError(f"--output: got {target}, want a file in an existing directory; make {target.parent}")
     kept = read_kept(path)
     loss = _loss(kept)
-    x = _csv(source) if source.suffix == ".csv" else _npy(source)
+    x = _npy(source) if source.suffix == ".npy" else _table(source, read_columns(model))
     x = x.reshape(len(x), -1) if model.is_dir() else x
     dtype = model_dtype(kept.model) or np.dtype(np.float32 if x.dtype.kind != "f" else x.dtype)
     try:
@@ -91,40 +93,18 @@ def _npy(path: Path) -> Array:
     return x
 
 
-def _csv(path: Path) -> Array:
-    """Return the numbers of a file with a sample in each line; a first line without any number is its header.
-
-    Raises:
-        ValueError: a field is not a number, or a line has another number of fields; the message gives the place.
-    """
-    rows: list[Array] = []
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        try:
-            for fields in reader:
-                if not fields or (not rows and reader.line_num == 1 and not any(map(_is_number, fields))):
-                    continue
-                if rows and len(fields) != len(rows[0]):
-                    raise ValueError(f"--input: got {len(fields)} columns in line {reader.line_num} of {path}, want "
-                                     f"{len(rows[0])} as before")  # fmt: skip
-                wrong = next((i for i, field in enumerate(fields) if not _is_number(field)), None)
-                if wrong is not None:
-                    raise ValueError(f"--input: got {fields[wrong]!r:.60} in line {reader.line_num}, column "
-                                     f"{wrong + 1} of {path}, want a number; encode categories")  # fmt: skip
-                rows.append(np.array([float(field) for field in fields]))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"--input: got {path}, which is not a table ({error}), want numbers with commas") from None
-    if not rows:
-        raise ValueError(f"--input: got no samples in {path}, want a line of numbers for each")
-    return np.stack(rows)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
+def _table(path: Path, columns: list[str] | None) -> Array:
+    """Return the numbers of a table, in the columns that the training had if both have names."""
+    table = read_table("--input", path)
+    chosen = list(range(len(table.labels)))
+    if columns is not None and table.names is not None:
+        if missing := [name for name in columns if name not in table.names]:
+            raise ValueError(f"--input: got no column {missing[0]!r} in {path}, want those of the training; name it as "
+                             "there, or remove the header")  # fmt: skip
+        chosen = [position("--input", name, table.names) for name in columns]
+        if rest := [name for name in table.names if name not in columns]:
+            print(f"without the columns {', '.join(rest)}, which the training did not have as inputs")
+    return np.stack([table.numbers(i) for i in chosen], axis=1)
 
 
 def _as_npy(found: npt.NDArray[Any]) -> memoryview:

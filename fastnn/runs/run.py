@@ -8,7 +8,7 @@ from fastnn._problems import ConfigError
 from fastnn.random.generator import manual_seed
 from fastnn.runs.config.description import Config
 from fastnn.runs.config.network import build_model
-from fastnn.runs.saved import CHECKPOINTS, FINDER, WEIGHTS, load_finder, save_finder, save_run
+from fastnn.runs.saved import CHECKPOINTS, FINDER, WEIGHTS, load_finder, save_columns, save_finder, save_run
 from fastnn.training.callbacks.saving import ModelCheckpoint
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import OPTIONS, Data, check_least_batch, prepare
@@ -26,7 +26,7 @@ class Run:
         train, validation, test: (x, y) of each part of the data; test is None if there is none.
         model, loss, optimizer: built for the data.
         sample_weight: the weights of the training samples; None for ones.
-        names: the names of the classes; None if they have none.
+        names, columns: the names of the classes and of the inputs; None if they have none.
         finder: the result of the learning-rate range test; None unless there was one.
 
     Raises:
@@ -40,7 +40,7 @@ class Run:
         self.loss = config.loss.build()
         loaded = Part("data", config.data.load, {}).build(self.loss.task)
         self.train, self.validation, self.test = loaded.parts
-        self.sample_weight, self.names = loaded.weight, loaded.names
+        self.sample_weight, self.names, self.columns = loaded.weight, loaded.names, loaded.columns
         manual_seed(config.trainer["seed"])
         self._check_targets()
         self.model = build_model(config.network, config.layers, self.train, config.data.normalize, config.loss.make)
@@ -124,6 +124,7 @@ class Run:
             print(trainer.stopped)
         if trainer.classes is None and (names := self._names(trainer)) is not None:
             trainer.classes = tuple(names)
+        save_columns(directory, self.columns)
         trainer.save(directory / WEIGHTS)
         scores = {} if self.test is None else trainer.evaluate(self.test)
         save_run(directory, trainer, self.validation, finder=self.finder, test=scores or None)

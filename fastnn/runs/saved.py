@@ -27,6 +27,7 @@ from fastnn.training.lr_finder import LRFinder, found
 from fastnn.training.trainer import Trainer
 
 HISTORY, CONFIGURATION, EVALUATION = "history.json", "configuration.json", "evaluation.npz"
+COLUMNS = "columns.json"
 CONFIG, FINDER, CHECKPOINTS, WEIGHTS = "config.toml", "lr_find.npz", "checkpoints", "model.safetensors"
 TEXT = "$state"
 """The name of the array that contains the JSON text of the evaluation; see `fastnn.checkpoint.packing`."""
@@ -157,6 +158,26 @@ def make_run(directory: Path) -> Path:
         except FileExistsError:  # another program has made it since
             continue
         return run
+
+
+def save_columns(directory: Path, columns: list[str] | None) -> None:
+    """Write the names of the inputs of a training, if they have names, for `read_columns`."""
+    if columns is not None:
+        replace(directory / COLUMNS, _json(columns))
+
+
+def read_columns(run: Path) -> list[str] | None:
+    """Return the names of the inputs of a run; None if they have none, or if the path is not the directory of a run.
+
+    Raises:
+        OSError, ValueError: the file cannot be read.
+    """
+    if not (run / COLUMNS).is_file():
+        return None
+    columns = json.loads((run / COLUMNS).read_text())
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise ValueError(f"{run / COLUMNS}: got no list of names, want it; remove it, and the header of the input")
+    return columns
 
 
 def save_finder(finder: LRFinder, path: Path) -> None:

@@ -11,6 +11,7 @@ from fastnn._checks import finite, integer
 from fastnn._types import AnyArray, Array
 from fastnn.data import train_test_split, train_validation_test_split
 from fastnn.runs.config.sources import Columns, Raw, check_source, read
+from fastnn.runs.table import SUFFIXES
 
 Pair = tuple[Array, Any]
 
@@ -22,6 +23,7 @@ class Loaded:
     Attributes:
         weight: (n,), the weights of the training samples, or None for ones.
         names: the names of the classes, or None.
+        columns: the names of the inputs, or None.
     """
 
     train: Pair
@@ -29,6 +31,7 @@ class Loaded:
     test: Pair | None
     weight: AnyArray | None = None
     names: list[str] | None = None
+    columns: list[str] | None = None
 
     @property
     def parts(self) -> tuple[Pair, Pair, Pair | None]:
@@ -102,7 +105,8 @@ class Data:
             rows = [i for i, _ in train_validation_test_split(index, strata, self.fractions, stratify=self.stratify,
                                                               seed=self.seed)]  # fmt: skip
         train, validation, *test = ((x[i], y[i]) for i in rows)
-        return Loaded(train, validation, test[0] if test else None, None if weight is None else weight[rows[0]], names)
+        weight = None if weight is None else weight[rows[0]]
+        return Loaded(train, validation, test[0] if test else None, weight, names, raw.columns)
 
     def _check(self, raw: Raw, task: str) -> None:
         """Raise ValueError unless the arrays can be samples and their targets."""
@@ -129,7 +133,7 @@ def targets_of(y: AnyArray, task: str) -> Any:
 
 
 def _of_table(source: str) -> bool:
-    return source.endswith((".csv", ".tsv"))
+    return source.endswith(SUFFIXES)
 
 
 def _as_float32(name: str, array: Any) -> Array:
