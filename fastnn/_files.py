@@ -16,12 +16,13 @@ def replace(path: Path, *pieces: bytes | memoryview) -> None:
     """Replace or create a file; if that fails, nothing of the new file is left behind.
 
     Args:
-        path: the file; its directory must exist.
+        path: the file, or a link to it; its directory must exist.
         pieces: the content, in several pieces so that no second copy in memory is needed to join them.
 
     Raises:
         OSError: the operating system reports a failure; `path` still holds the old file or the new one.
     """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path  # the link stays, and so does its meaning
     remove_parts(path.parent, glob.escape(path.name))
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -33,9 +34,11 @@ def replace(path: Path, *pieces: bytes | memoryview) -> None:
             if written != size:  # some file systems lose bytes without an error
                 raise OSError(errno.EIO, f"{written} of {size} bytes written", str(part))
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError) and error.strerror:  # the name of the part helps nobody
+            raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
     sync_directory(path.parent)
 

@@ -270,3 +270,107 @@ def test_a_failed_write(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="no space"):
         fastnn.save(nn.Tanh(), room / "a")
     assert [p.name for p in room.iterdir()] == ["a"] and (room / "a").read_bytes() == before
+
+
+class Inner(nn.Module):
+    """Has layers and an attribute that its constructor takes no arguments for."""
+
+    start: Any = None
+
+    def __init__(self) -> None:
+        self.act, self.drop, self.rows = nn.ReLU(), nn.Dropout(0.2), nn.Sequential(nn.Linear(6, 6), nn.Tanh())
+        self.scale, self.count, self.name = 1.0, 0, None
+
+    def __call__(self, x: Any) -> Any:
+        return self.act(x * np.float32(self.scale))
+
+
+class Fixed(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(6, 6), nn.ReLU())
+
+
+def test_attributes(room: Path) -> None:
+    """Numbers and strings beside the options are kept, in layers of one's own and as additions to others."""
+    model = nn.Sequential(Inner(), nn.Linear(6, 6))
+    first: Any = model[0]
+    first.scale, first.count, first.name, first.start, first._cache = np.float32(0.1), 7, "naïve", True, 3
+    first.rows.note = model.note = "tag"
+    fastnn.save(model, room / "a")
+    back: Any = fastnn.load(room / "a", [Inner])
+    assert (back[0].scale, back[0].count, back[0].name, back[0].start) == (np.float32(0.1), 7, "naïve", True)
+    assert type(back[0].scale) is np.float32 and same_bits(back(files.X)[0], model(files.X)[0])
+    assert back.note == back[0].rows.note == "tag" and not hasattr(back[0], "_cache")
+
+
+def _changed(place: str, value: Any) -> nn.Module:
+    model = Inner()
+    path, _, name = place.rpartition(".")
+    setattr(getattr(model, path) if path else model, name, value)
+    return nn.Sequential(model)
+
+
+def _replaced_in(kind: Any, index: int) -> nn.Module:
+    model: Any = kind()
+    (model.rows if kind is Inner else model)[index] = nn.GELU()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: _changed("drop.p", 0.9), r"Inner.drop: got Dropout\(p=0.9.*, and when the model is built again Drop"),
+        (lambda: _changed("act", nn.Tanh()), r"Inner.act: got Tanh\(\), and when the model is built again ReLU\(\), w"),
+        (lambda: _changed("more", nn.Tanh()), r"Inner.more: got Tanh\(\), .* nothing\(\), want the same; let __init__"),
+        (lambda: _replaced_in(Inner, 1), r"Inner.rows.1: got GELU\(.*Tanh"),
+        (lambda: _replaced_in(Fixed, 1), r"Fixed.1: got GELU\(.*ReLU.*, or put the layers into an nn.Sequential$"),
+    ],
+)
+def test_layers_that_the_constructor_would_make_otherwise(make: Any, sentence: str, room: Path) -> None:
+    """A layer without parameters, or an option, that only the instance has is refused, and not lost."""
+    model = make()
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        fastnn.save(model, room / "a")
+    assert not list(room.iterdir())
+    if isinstance(model, Fixed):  # the remedy
+        fastnn.save(nn.Sequential(*model), room / "a")
+        assert same_bits(fastnn.load(room / "a")(files.X)[0], model(files.X)[0])
+
+
+def test_a_class_that_has_changed(room: Path) -> None:
+    """A class that now makes other layers would be another model."""
+    fastnn.save(Inner(), room / "a")
+    changed = type(
+        "Inner", (Inner,), {"__init__": lambda self: (Inner.__init__(self), setattr(self.drop, "p", 0.5))[0]}
+    )
+    with pytest.raises(CheckpointError, match=r"Inner.drop: got Dropout\(p=0.2.* built again Dropout\(p=0.5"):
+        fastnn.load(room / "a", [changed])
+
+
+def test_remedies_of_loading(room: Path) -> None:
+    fastnn.save(nn.Sequential(Inner()), room / "a")
+    with pytest.raises(CheckpointError, match=r"; call fastnn.load or Trainer.load with layers=\[Inner\]$"):
+        fastnn.load(room / "a")
+    other = type("Inner", (nn.Module,), {})
+    with pytest.raises(ValueError, match=r"^layers: got two classes Inner, want the one of the file; leave out the ot"):
+        fastnn.load(room / "a", [Inner, other])
+    assert isinstance(fastnn.load(room / "a", [Inner, Inner]), nn.Sequential)
+    with pytest.raises(CheckpointError, match=r"not a checkpoint's but a model's, .*load\(path\)$"):
+        fastnn.checkpoint.load(room / "a")
+    with pytest.raises(TypeError, match=r"^state: got Sequential, want a dict of arrays; pass its state_dict\(\)$"):
+        nn.Linear(6, 6).load_state_dict(nn.Sequential(nn.Linear(6, 6)))  # type: ignore[arg-type]
+
+
+def test_links_and_names_of_files(room: Path) -> None:
+    """A link to the file stays one; errors name the file that was asked for."""
+    fastnn.save(nn.ReLU(), room / "a")
+    (room / "link").symlink_to(room / "a")
+    fastnn.save(nn.Tanh(), room / "link")
+    assert (room / "link").is_symlink() and isinstance(fastnn.load(room / "a"), nn.Tanh)
+    with pytest.raises(FileNotFoundError) as caught:
+        fastnn.save(nn.Tanh(), room / "none" / "b")
+    assert caught.value.filename == str(room / "none" / "b")
+    (room / "dir").mkdir()
+    with pytest.raises(IsADirectoryError) as caught_too:
+        fastnn.save(nn.Tanh(), room / "dir")
+    assert caught_too.value.filename == str(room / "dir")

@@ -12,18 +12,26 @@ from fastnn._parameter import Parameter
 from fastnn._problems import Problems
 from fastnn._words import nearest
 from fastnn.checkpoint.description import DEPTH, KNOWN, PLACES, Member, Unit, unit_of
-from fastnn.checkpoint.values import decoded
+from fastnn.checkpoint.values import decoded, is_scalar
 from fastnn.nn.listing import Container
 from fastnn.nn.module import Module
 from fastnn.random import Generator, default_generator
 
 _FIELDS: dict[str, type] = {
     "type": str, "options": dict, "eval": list, "frozen": list, "tied": dict, "dtype": str,
-    "layers": list, "generators": list,
+    "layers": list, "generators": list, "made": dict, "attributes": dict,
 }  # fmt: skip
 SPARE = 2**24
 """Bytes beyond the size of the model for layers that constructors make and drop."""
 _REQUIRED = ("type", "options", "layers", "generators")
+
+
+class UnknownLayer(ValueError):
+    """A description has a layer of a class that is not given; `name` is the class's."""
+
+    def __init__(self, sentence: str, name: str) -> None:
+        super().__init__(sentence)
+        self.name = ascii(name)[1:-1][:50]
 
 
 def build(description: Any, types: Mapping[str, type[Module]], size: int) -> Module:
@@ -79,8 +87,8 @@ class _Building:
             if field not in _FIELDS or field in ("layers", "generators"):
                 raise ValueError(f"{place}: got the unknown field {field!r:.50}, want {nearest(str(field), _FIELDS)}")
         if name not in self._types:
-            raise ValueError(f"{place}: got an unknown layer, want a class of your own in layers=, or "
-                             f"{nearest(name, self._types)}")  # fmt: skip
+            raise UnknownLayer(f"{place}: got an unknown layer, want a class of your own in layers=, or "
+                               f"{nearest(name, self._types)}", name)  # fmt: skip
         self._lend(place, entry, name)
         dtype = _field(entry, place, "dtype")
         self._budget.dtype = float_dtype(dtype) if dtype else None
@@ -92,6 +100,7 @@ class _Building:
         if depth > DEPTH or places > PLACES:
             raise ValueError(f"{place}: got {places} modules, {depth} deep, want at most {PLACES}, {DEPTH} deep")
         _set_flags(place, entry, unit)
+        _set_attributes(place, _field(entry, place, "attributes"), unit)
         for key, reference in _field(entry, place, "tied").items():
             number, source = reference
             members = unit.members if number == len(self.layers) else self._find(reference)[0].unit.members
@@ -179,6 +188,25 @@ def _set_flags(place: str, entry: Any, unit: Unit) -> None:
     for key, member in unit.members.items():
         if isinstance(member.value, Parameter):
             member.value.requires_grad = key not in frozen
+
+
+def _set_attributes(place: str, given: Mapping[Any, Any], unit: Unit) -> None:
+    """Set attributes that are no options; of the layers of this package only such as they do not have."""
+    for path, attributes in given.items():
+        module = unit.modules[path]
+        is_known = type(module) in KNOWN.values()
+        for name, value in attributes.items():
+            own = decoded(value, _none, _none)
+            is_new = not hasattr(module, name)
+            if not name.isidentifier() or name.startswith("_") or not is_scalar(own) or not (
+                is_new or (not is_known and name != "training" and is_scalar(getattr(module, name)))
+            ):  # fmt: skip
+                raise ValueError(f"{place}: got the attribute {name!r:.50}, want one that is a number or a string")
+            vars(module)[name] = own
+
+
+def _none(reference: Any) -> Any:
+    raise ValueError(f"got {reference!r:.50} as an attribute")
 
 
 def _tie(place: str, target: Member | None, source: Member) -> None:

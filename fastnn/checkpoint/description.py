@@ -5,6 +5,8 @@ name of the class; "options", see `values`; and, unless they are empty, "eval", 
 mode; "frozen", the names of the parameters without requires_grad; and "tied": {name: [number of an earlier entry, name
 there]} for parameters and buffers that are the same objects. Paths and names begin at the layer, and include the
 modules that its constructor makes; "dtype" is the one of all their floats, if the class is not one of this package.
+"made" has the class and the options of each of these modules by path; "attributes" has the numbers, strings, booleans
+and None by path that a module keeps in attributes which are no arguments, unless their names begin with "_".
 """
 
 from collections.abc import Container, Iterator
@@ -15,8 +17,9 @@ import numpy as np
 from fastnn import nn
 from fastnn._parameter import Parameter
 from fastnn._types import FLOATS, AnyArray
-from fastnn.checkpoint.values import encoded
+from fastnn.checkpoint.values import encoded, is_scalar, scalar
 from fastnn.data.normalize import Normalize
+from fastnn.nn.listing import Layers
 from fastnn.nn.module import Module
 from fastnn.random import Generator
 
@@ -105,7 +108,8 @@ class _Description:
         }
         unit = unit_of(module, self._modules)
         entry: dict[str, Any] = {"type": self._type(module), "options": options}
-        entry |= {key: value for key, value in self._flags(kind, unit).items() if value}
+        rest = self._flags(kind, unit) | {"made": made_of(unit), "attributes": _attributes(unit)}
+        entry |= {key: value for key, value in rest.items() if value}
         if type(module) is not KNOWN.get(kind) and len(dtypes := _floats(unit)) == 1:
             entry["dtype"] = dtypes.pop()
         number = len(self.entries)
@@ -139,6 +143,36 @@ class _Description:
         if not any(generator is other for other in self.generators):
             self.generators.append(generator)
         return next(i for i, other in enumerate(self.generators) if generator is other)
+
+
+def made_of(unit: Unit) -> dict[str, list[Any]]:
+    """Return the class and the options of each module of a unit but the first, by path; own classes have no options."""
+    found: dict[str, list[Any]] = {}
+    for path, module in unit.modules.items():
+        kind, options = type(module), {}
+        if KNOWN.get(kind.__name__) is kind and not isinstance(module, nn.ModuleDict | Layers):
+            options = {name: value for name, value in module.get_config().items() if not isinstance(value, Generator)}
+        found |= {path: [kind.__name__, {name: encoded(name, value, _no, _no) for name, value in options.items()}]}
+    return {path: made for path, made in found.items() if path}
+
+
+def _attributes(unit: Unit) -> dict[str, dict[str, Any]]:
+    """Return what modules keep in attributes beside their options, by path."""
+    found = {}
+    for path, module in unit.modules.items():
+        is_known = KNOWN.get(type(module).__name__) is type(module)
+        options = module.get_config() if is_known or not path else {}
+        found[path] = {
+            name: scalar(value)
+            for name, value in vars(module).items()
+            if is_scalar(value) and name not in options and name != "training" and not name.startswith("_")
+            and not (is_known and value is None)  # an affine=False, for one
+        }  # fmt: skip
+    return {path: attributes for path, attributes in found.items() if attributes}
+
+
+def _no(_: Any) -> Any:
+    raise TypeError("got a module or generator in the options of a layer that has none")
 
 
 def _floats(unit: Unit) -> set[str]:

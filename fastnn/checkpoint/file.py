@@ -94,6 +94,9 @@ def load(path: str | Path) -> dict[str, Any]:
         raise CHECKPOINT.refusal(path, f"a header that is not a checkpoint's ({short(error)})") from None
     if version > VERSION:
         raise CHECKPOINT.refusal(path, *newer(version))
+    if "model" in metadata:
+        raise CHECKPOINT.refusal(path, "content that is not a checkpoint's but a model's",
+                                 "load it with fastnn.load(path) or Trainer.load(path)")  # fmt: skip
     try:
         state = unpack(views(header, memoryview(data)[8 + size :]), metadata["state"])
     except Exception as error:

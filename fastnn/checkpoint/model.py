@@ -10,7 +10,7 @@ from fastnn._checks import not_array
 from fastnn._files import replace
 from fastnn._parameter import Parameter
 from fastnn._types import AnyArray
-from fastnn.checkpoint.building import build
+from fastnn.checkpoint.building import UnknownLayer, build
 from fastnn.checkpoint.description import KNOWN, describe
 from fastnn.checkpoint.file import (
     VERSION,
@@ -115,6 +115,9 @@ def read(path: str | Path, layers: Layers | None = None) -> tuple[Module, dict[s
         tensors, text = _parsed(path, head, length)
         try:
             model, more = _built(tensors, text, types)
+        except UnknownLayer as error:
+            raise MODEL.refusal(path, f"a layer that is not known ({short(error, 400)})",
+                                f"call fastnn.load or Trainer.load with layers=[{error.name}]") from error  # fmt: skip
         except Exception as error:
             raise MODEL.refusal(path, f"content that is not a model's ({short(error, 400)})") from error
         file.seek(8 + size)
@@ -129,14 +132,19 @@ def own_types(layers: Layers | None) -> dict[str, type[Module]]:
         return {}
     if isinstance(layers, type):
         raise TypeError(f"layers: got the class {layers.__name__}, want a list of classes; write [{layers.__name__}]")
-    named = layers if isinstance(layers, Mapping) else {getattr(kind, "__name__", "?"): kind for kind in layers}
-    for name, kind in named.items():
+    given = (
+        layers.items() if isinstance(layers, Mapping) else [(getattr(kind, "__name__", "?"), kind) for kind in layers]
+    )
+    named: dict[str, Any] = {}
+    for name, kind in given:
         if not (isinstance(kind, type) and issubclass(kind, Module)):
             got = f"the class {kind.__name__}" if isinstance(kind, type) else f"an object, {type(kind).__name__}"
             raise TypeError(f"layers: got {got} for {name}, want a class derived from fastnn.nn.Module")
         if name in KNOWN and KNOWN[name] is not kind:
             raise ValueError(f"layers: got a class {name}, want another name than that of a layer of fastnn; rename it")
-    return dict(named)
+        if named.setdefault(name, kind) is not kind:
+            raise ValueError(f"layers: got two classes {name}, want the one of the file; leave out the other")
+    return named
 
 
 def _named(model: Module) -> Iterator[tuple[str, AnyArray]]:
@@ -159,14 +167,35 @@ def _check_again(model: Module, description: Any, types: Mapping[str, type[Modul
         ) from error
     again, _ = describe(built)
     for entry, other in zip(description["layers"], again["layers"], strict=False):
-        if pack(entry)[1] != pack(other)[1]:
-            raise ValueError(f"model: got the layer {pack(entry)[1]}, and when it is built again {pack(other)[1]}, "
-                             "want the same; let get_config return what __init__ takes")  # fmt: skip
+        one, two = (pack({k: v for k, v in e.items() if k != "made"})[1] for e in (entry, other))
+        if one != two:
+            raise ValueError(f"model: got the layer {one}, and when it is built again {two}, want the same; let "
+                             "get_config return what __init__ takes")  # fmt: skip
     want, got = ({name: (a.shape, a.dtype) for name, a in side.items()} for side in (arrays, dict(_named(built))))
     for name in want | got:
         if want.get(name) != got.get(name):
             raise ValueError(f"{name}: got {want.get(name, 'none')}, and when the model is built again "
                              f"{got.get(name, 'none')}, want the same; pass such layers to __init__")  # fmt: skip
+    _check_made(description, built)
+
+
+def _check_made(description: Any, built: Module) -> None:
+    """Raise ValueError unless the constructors of layers have made the same modules as in the saved model."""
+    if not any(entry.get("made") for entry in description["layers"]):
+        return
+    again, _ = describe(built)
+    for entry, other in zip(description["layers"], again["layers"], strict=False):
+        got, want = entry.get("made", {}), other.get("made", {})
+        for path in got | want if got else ():
+            one, two = (_text(*side.get(path, ("nothing", {}))) for side in (got, want))
+            if one != two:
+                place = f"{entry['type']}.{path}"
+                raise ValueError(f"{place}: got {one}, and when the model is built again {two}, want the same; let "
+                                 "__init__ take what differs, or put the layers into an nn.Sequential")  # fmt: skip
+
+
+def _text(kind: str, options: Mapping[str, Any]) -> str:
+    return f"{kind}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
 
 def _pieces(path: Path, file: BinaryIO, size: int) -> Iterator[memoryview]:
@@ -205,7 +234,8 @@ def _built(tensors: Mapping[str, Entry], text: str, types: Mapping[str, type[Mod
     state = unpack({}, text)
     if not isinstance(state, dict) or "model" not in state:
         raise ValueError("got no description of a model")
-    model = build(state.pop("model"), types, sum(entry.size for entry in tensors.values()))
+    description = state.pop("model")
+    model = build(description, types, sum(entry.size for entry in tensors.values()))
     missing = dict(tensors)
     for name, array in _named(model):
         entry = missing.pop(name, None)
@@ -215,6 +245,7 @@ def _built(tensors: Mapping[str, Entry], text: str, types: Mapping[str, type[Mod
             raise ValueError(f"got {name!r:.80} of {entry.dtype} {entry.shape}, want {array.dtype} {array.shape}")
     if missing:
         raise ValueError(f"got the tensor {next(iter(missing))!r:.80}, which no layer has")
+    _check_made(description, model)
     return model, state
 
 

@@ -49,6 +49,18 @@ def encoded(place: str, value: Any, layer: Ref, generator: Ref) -> Any:
                     f"and dicts of them, since a file holds no code; {remedy}")  # fmt: skip
 
 
+def is_scalar(value: Any) -> bool:
+    """Return whether a value is a plain number, string, boolean or None, Python's or NumPy's."""
+    return type(value) in (bool, int, float, str, type(None)) or (
+        isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
+    )
+
+
+def scalar(value: Any) -> Any:
+    """Return a scalar as JSON."""
+    return {"scalar": [value.dtype.name, value.item()]} if isinstance(value, np.generic) else value
+
+
 def encoded_arrays(place: str, value: Any) -> Any:
     """Return an option of a loss as JSON; it may be an array of one axis."""
     if is_array(value) and value.ndim == 1 and value.dtype.kind in "fiu":
@@ -80,6 +92,9 @@ def decoded(value: Any, layer: Ref, generator: Ref) -> Any:
     if tag == "array" and isinstance(content, list):
         name, items = content
         return np.array([item + 0 for item in items], _dtype(name))
+    if tag == "scalar" and isinstance(content, list):
+        name, number = content
+        return _dtype(name).type(number + 0)
     raise ValueError(f"got the option {tag!r}, want dtype, dict, array, generator or layer")
 
 

@@ -120,9 +120,12 @@ class Module:
             strict: False allows missing and unexpected keys, which are returned.
 
         Raises:
-            TypeError: a value is not an array of the module's dtype.
+            TypeError: the state is not a dict, or a value not an array of the module's dtype.
             ValueError: keys are missing or unexpected (strict), or a shape is wrong.
         """
+        if not isinstance(state, Mapping):
+            remedy = "pass its state_dict()" if isinstance(state, Module) else "pass what state_dict() returned"
+            raise TypeError(f"state: got {type(state).__name__}, want a dict of arrays; {remedy}")
         own = self.state_dict()
         result = LoadResult([key for key in own if key not in state], [key for key in state if key not in own])
         if strict and (result.missing_keys or result.unexpected_keys):
