@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from fastnn._checks import ordered
+from fastnn._words import nearest
 from fastnn.metrics.base import Function, FunctionMetric, Metric
 from fastnn.metrics.classification import Accuracy, BalancedAccuracy, F1Score, Precision, Recall
 from fastnn.metrics.ranking import ROCAUC, AveragePrecision, LogLoss, Perplexity, TopKAccuracy
@@ -40,7 +42,10 @@ def named(metrics: str | Metric | Function | Iterable[str | Metric | Function], 
         ValueError: a name is unknown, or occurs twice.
         TypeError: a metric is neither a name, an object with `update`, `compute` and `reset`, nor a function.
     """
+    ordered("metrics", metrics)
     single = isinstance(metrics, str) or callable(metrics) or hasattr(metrics, "update")
+    if not single and not isinstance(metrics, Iterable):
+        raise TypeError(f"metrics: got {type(metrics).__name__}, want names, metrics or functions (outputs, targets)")
     result: dict[str, Metric] = {}
     for given in [metrics] if single else list(metrics):  # type: ignore[arg-type]
         metric = _metric(given).bind(loss)
@@ -60,9 +65,10 @@ def _metric(given: Any) -> Metric:
         if found := re.fullmatch(r"top_([1-9][0-9]*)_accuracy", given):
             return TopKAccuracy(int(found[1]))
         if given not in NAMED:
-            raise ValueError(
-                f"metrics: got {given!r}, want one of {sorted(NAMED)}, a metric, or a function (outputs, targets)"
-            )
+            near = nearest(given, NAMED)
+            remedy = f"; write {near!r}" if near in NAMED else ""
+            raise ValueError(f"metrics: got {given!r}, want one of {sorted(NAMED)}, a metric, or a function (outputs, "
+                             f"targets){remedy}")  # fmt: skip
         return NAMED[given]()
     if isinstance(given, type):
         raise TypeError(f"metrics: got the class {given.__name__}, want an object; write {given.__name__}()")

@@ -14,6 +14,7 @@ from fastnn.data.source import Arrays, as_source
 from fastnn.nn.module import Module
 from fastnn.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from fastnn.training.callbacks.base import Callback
+from fastnn.training.roles import check_roles
 
 Data = tuple[Tree, Tree]
 
@@ -53,8 +54,14 @@ def check_choices(verbose: Any, resume: Any) -> None:
         raise TypeError(f"resume: got {resume!r}, want 'latest', a path or None")
 
 
-def check_parts(model: Module, optimizer: Any, scheduler: Any, interval: str) -> None:
-    """Raise unless the optimizer belongs to the model, the scheduler to the optimizer, and the interval is known."""
+def check_parts(
+    model: Any, loss: Any, optimizer: Any, scheduler: Any, interval: str, metrics: Any, callbacks: Any
+) -> None:
+    """Raise unless each argument is in its place, the optimizer belongs to the model, the scheduler to the optimizer,
+    and the interval is known."""
+    check_roles(model=model, loss=loss, optimizer=optimizer, scheduler=scheduler, metrics=metrics, callbacks=callbacks)
+    if not isinstance(model, Module):
+        raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module; {_as_module(model)}")
     for name in ("step", "zero_grad", "param_groups"):
         if not hasattr(optimizer, name):
             raise TypeError(f"optimizer: got {type(optimizer).__name__} without {name}, want an optimizer")
@@ -70,6 +77,14 @@ def check_parts(model: Module, optimizer: Any, scheduler: Any, interval: str) ->
                          "itself, since it would get no metric here")  # fmt: skip
     if interval not in ("step", "epoch"):
         raise ValueError(f"scheduler_interval: got {interval!r}, want 'step' or 'epoch'")
+
+
+def _as_module(model: Any) -> str:
+    if isinstance(model, list | tuple):
+        return "write fastnn.nn.Sequential(*layers)"
+    if hasattr(model, "named_parameters"):
+        return "a model of torch is trained in a loop of its own, with fastnn.torch"
+    return "build it of fastnn.nn, or derive its class from fastnn.nn.Module"
 
 
 def check_trained(model: Module, optimizer: Any) -> None:
@@ -96,18 +111,28 @@ def check_trained(model: Module, optimizer: Any) -> None:
 def _parameters(model: Module, optimizer: Any) -> tuple[dict[int, tuple[str, Parameter]], set[int]]:
     """Return the model's parameters by id, and the ids of those that the optimizer holds."""
     own = {id(parameter): (name, parameter) for name, parameter in model.named_parameters()}
-    held = {id(p) for g in optimizer.param_groups for p in g.get("params", ()) if isinstance(p, Parameter)}
+    held = {id(p) for g in optimizer.param_groups for p in g.get("params", ())}
     return own, held
 
 
-def checked_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
-    """Return the callbacks as a tuple; raise TypeError if one of them is not a `Callback`."""
+def checked_callbacks(callbacks: Iterable[Callback] | None) -> tuple[Callback, ...]:
+    """Return the callbacks as a tuple, empty for None; raise TypeError if one of them is not a `Callback`."""
+    if callbacks is None:
+        return ()
     if isinstance(callbacks, Callback):
         raise TypeError(f"callbacks: got one {type(callbacks).__name__}, want a list of them; write [it]")
     ordered("callbacks", callbacks)
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(
+            f"callbacks: got {type(callbacks).__name__}, want a list of Callback objects; write [] for none"
+        )
     callbacks = tuple(callbacks)
     if not all(isinstance(callback, Callback) for callback in callbacks):
-        raise TypeError("callbacks: got something else than a Callback, want objects of classes derived from it")
+        other = next(callback for callback in callbacks if not isinstance(callback, Callback))
+        remedy = f"write {other.__name__}()" if isinstance(other, type) else "see fastnn.training.Callback"
+        got = f"the class {other.__name__}" if isinstance(other, type) else type(other).__name__
+        raise TypeError(f"callbacks: got something else than a Callback, {got}, want objects of classes derived from "
+                        f"it; {remedy}")  # fmt: skip
     return callbacks
 
 

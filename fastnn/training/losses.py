@@ -14,6 +14,7 @@ from fastnn._checks import not_negative
 from fastnn._trees import Tree, is_tree, leaves, length, map_leaves, rows
 from fastnn._types import Array
 from fastnn.metrics.outputs import Task
+from fastnn.training.roles import remedy_of_name
 from fastnn.training.weighing import Weights
 from fastnn.training.windows import Batch
 
@@ -108,8 +109,13 @@ def as_loss(loss: Any, weights: Any = None) -> Any:
         raise TypeError("loss_weights: got them for one loss, want several losses in a dict or a tuple")
     if isinstance(loss, type):
         raise TypeError(f"loss: got the class {loss.__name__}, want an object; write {loss.__name__}()")
+    if isinstance(loss, str):
+        raise TypeError(f"loss: got {loss!r}, want an object; {remedy_of_name('loss', loss)}")
     if not callable(loss):
         raise TypeError(f"loss: got {type(loss).__name__}, want a loss such as fastnn.nn.CrossEntropyLoss()")
+    if hasattr(loss, "named_parameters") and hasattr(loss, "register_forward_hook"):
+        raise TypeError(f"loss: got torch's {type(loss).__name__}, want a loss of arrays; "
+                        f"{remedy_of_name('loss', type(loss).__name__)}")  # fmt: skip
     try:
         return FUNCTIONS[loss]() if loss in FUNCTIONS else loss
     except TypeError:  # not hashable

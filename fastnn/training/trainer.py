@@ -73,7 +73,7 @@ class Trainer(Parts):
         optimizer: Optimizer,
         scheduler: Scheduler | None = None,
         metrics: str | Iterable[str | Metric | Function] | Mapping[Any, Any] | None = "auto",
-        callbacks: Iterable[Callback] = (),
+        callbacks: Iterable[Callback] | None = (),
         gradient_clip_val: float | None = None,
         accumulate_grad_batches: int = 1,
         val_check_interval: float | int = 1.0,
@@ -87,6 +87,7 @@ class Trainer(Parts):
         normalize: Normalize | None = None,
         classes: Sequence[str] | None = None,
     ) -> None:
+        checks.check_parts(model, loss, optimizer, scheduler, scheduler_interval, metrics, callbacks)
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self._loss_weights, self.loss = loss_weights, loss
         self.metrics = metrics
@@ -98,7 +99,6 @@ class Trainer(Parts):
         self.seed = None if seed is None else Generator(seed).seed
         self.scheduler_interval: Literal["step", "epoch"] = scheduler_interval
         self.detect_nan, self.monitor = detect_nan, monitor
-        checks.check_parts(model, optimizer, scheduler, scheduler_interval)
         self.normalize, self.classes = checked_normalize(normalize, model), checked_classes(classes)
         self.clipping = Clipping(gradient_clip_val, gradient_clip_algorithm)
         self.state = LoopState(Meter(self.metrics))
