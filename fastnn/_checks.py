@@ -78,6 +78,18 @@ def number(name: str, value: Any, want: str = "a real number; pass an int or a f
         ) from None
 
 
+def single(value: Any) -> float | None:
+    """Return one real number, also that of an array or tensor without axes, as a float; None for anything else."""
+    if isinstance(value, float):
+        return float(value)
+    if value is None or isinstance(value, str | bytes) or np.ndim(value) != 0 or np.iscomplexobj(value):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
 def not_negative(name: str, value: Any, want: str = "a finite number >= 0") -> float:
     """Return a finite number >= 0 in the range of float32; raises TypeError and ValueError, as do the checks below."""
     result = number(name, value)

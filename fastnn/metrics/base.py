@@ -1,5 +1,6 @@
 """`Metric`, the base class of all metrics, and metrics made from functions."""
 
+import copy
 import functools
 import warnings
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._better import Direction
-from fastnn._checks import unmasked
+from fastnn._checks import single, unmasked
 from fastnn._trees import Tree, is_tree, leaves, map_leaves
 from fastnn._types import Array
 from fastnn.metrics.outputs import Task, classes_of, mean_of, probabilities
@@ -59,6 +60,8 @@ class Metric:
         if task not in self.tasks:
             raise ValueError(f"metrics: got {self.name!r} for a loss of the task {task!r}, want a metric of that task; "
                              "pass metrics=() or others")  # fmt: skip
+        if not type(self).__module__.startswith("fastnn."):
+            try_out(self, output, target)
 
     def check_arrays(self, output: Any, target: Any) -> None:
         """Raise ValueError for several outputs or targets."""
@@ -77,6 +80,31 @@ class Metric:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def number_from(name: str, value: Any) -> float:
+    """Return what a metric of this name has returned; raise TypeError unless it is one real number."""
+    found = single(value)
+    if found is None:
+        got = "None" if value is None else f"{type(value).__name__} {np.shape(value) or ''}".strip()
+        raise TypeError(f"metrics: got {got} from {name}, want one number; return a float")
+    return found
+
+
+def try_out(metric: Metric, output: Any, target: Any) -> None:
+    """Raise what a metric of one's own would raise at the end of an epoch, if it returns no number, lacks a method or
+    takes other arguments. An error of its own is left to the training: it may need more samples."""
+    trial = copy.deepcopy(metric)
+    try:
+        with np.errstate(all="ignore"):
+            trial.reset()
+            trial.update(output, target)
+            value = trial.compute()
+    except NotImplementedError:
+        raise
+    except Exception:
+        return
+    number_from(f"{metric.name}.compute", value)
 
 
 class Gathered(Metric):
@@ -173,10 +201,7 @@ class FunctionMetric(Gathered):
     def measure(self, output: Tree, target: Tree) -> float:
         """Return the function's value."""
         value = self.function(target, self._prediction(output)) if self.of_sklearn else self.function(output, target)
-        if np.ndim(value) != 0 or not isinstance(value, int | float | np.number | np.ndarray):
-            got = "None" if value is None else f"{type(value).__name__} {np.shape(value) or ''}".strip()
-            raise TypeError(f"metrics: got {got} from {self.name}, want one number; return a float")
-        return float(value)
+        return number_from(self.name, value)
 
     def _prediction(self, output: Array) -> npt.NDArray[Any]:
         if self.task not in ("classes", "binary"):

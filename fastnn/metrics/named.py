@@ -8,8 +8,9 @@ from typing import Any
 
 from fastnn._checks import ordered
 from fastnn._words import nearest
-from fastnn.metrics.base import Function, FunctionMetric, Metric
+from fastnn.metrics.base import Function, FunctionMetric, Metric, try_out
 from fastnn.metrics.classification import Accuracy, BalancedAccuracy, F1Score, Precision, Recall
+from fastnn.metrics.outputs import Task
 from fastnn.metrics.ranking import ROCAUC, AveragePrecision, LogLoss, Perplexity, TopKAccuracy
 from fastnn.metrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
 
@@ -91,6 +92,10 @@ class _Foreign(Metric):
         self.name = getattr(given, "name", "") or type(given).__name__
         self.better = getattr(given, "better", None)
         self.update, self.compute, self.reset = self._given.update, self._given.compute, self._given.reset  # type: ignore[method-assign]
+
+    def check(self, task: Task, output: Any, target: Any) -> None:
+        """Raise TypeError unless the object returns one number."""
+        try_out(self, output, target)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the object's own state, if it says one."""

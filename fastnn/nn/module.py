@@ -219,7 +219,51 @@ def call(module: Module, x: Array) -> tuple[Array, Backward]:
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
         raise TypeError(f"{type(module).__name__}.__call__: got {got} as its result, want a pair (y, backward) with a "
                         "function backward(dy, input_grad=True); end it with return y, backward")  # fmt: skip
-    return result
+    if type(module).__module__.startswith("fastnn."):
+        return result
+    return result[0], _guarded(type(module).__name__, result[1], x)
+
+
+def _guarded(kind: str, backward: Backward, x: Any) -> Backward:
+    """Return the closure of a layer of one's own, whose errors name the layer: what it takes and what it returns."""
+    takes_gradient = isinstance(x, np.ndarray) and x.dtype.kind == "f"
+    shape, dtype = (x.shape, x.dtype) if takes_gradient else ((), None)
+
+    def run(dy: Array, input_grad: bool = True) -> Array | None:
+        try:
+            dx = backward(dy, input_grad)
+        except TypeError:
+            if _takes(backward, dy, input_grad):
+                raise
+            if not _takes(backward, dy, input_grad=input_grad):
+                takes = f"got a closure that takes {inspect.signature(backward)}"
+                raise TypeError(f"{kind}: {takes}, want (dy, input_grad=True); define it as def backward(dy, "
+                                "input_grad=True)") from None  # fmt: skip
+            dx = backward(dy, input_grad=input_grad)
+        if not takes_gradient or not input_grad:
+            return dx
+        got: Any = dx
+        if not isinstance(got, np.ndarray) or got.shape != shape or got.dtype != dtype:
+            is_array = isinstance(got, np.ndarray)
+            remedy = "return dx.astype(x.dtype)" if is_array and got.shape == shape else "let backward return dx"
+            raise TypeError(f"{kind}: got {f'{got.dtype} {got.shape}' if is_array else type(got).__name__} from its "
+                            f"closure, want {dtype} {shape} like its input x; {remedy}")  # fmt: skip
+        return got
+
+    return run
+
+
+def _takes(function: Any, *arguments: Any, **named: Any) -> bool:
+    """Return whether a function can be called with these arguments; True if it does not tell."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*arguments, **named)
+    except TypeError:
+        return False
+    return True
 
 
 def _inside(name: str, nest: Any) -> Iterator[tuple[str, object]]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._trees import Tree, length, rows
+from fastnn._trees import Tree, leaves, length, rows
 from fastnn._types import Array
 from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream
 from fastnn.metrics.base import Metric
 from fastnn.metrics.outputs import probabilities
-from fastnn.nn.module import Module
+from fastnn.nn.module import Module, call
 from fastnn.training.losses import counts, mean_loss
 from fastnn.training.metrics import Meter
 
@@ -53,7 +53,19 @@ def run_batches(
     """Yield the rows of each batch, and the model's result for them."""
     for start in range(0, length(x), batch_size):
         batch = slice(start, start + batch_size)
-        yield batch, model(convert(rows(x, batch)))[0]
+        taken = rows(x, batch)
+        yield batch, with_rows(call(model, convert(taken))[0], taken)
+
+
+def with_rows(outputs: Tree, x: Tree) -> Tree:
+    """Return a model's result; raise ValueError unless axis 0 counts samples, or parts of them, as that of x does."""
+    n = length(x)
+    for leaf in leaves(outputs):
+        if np.ndim(leaf) == 0 or len(leaf) % n or not len(leaf):
+            remedy = "; for a single sample pass x[None]" if np.ndim(x) == 1 else ""
+            raise ValueError(f"model: got a result of shape {np.shape(leaf)} for {n} samples, want ({n}, ...), a row "
+                             f"for each; let no layer take or drop rows{remedy}")  # fmt: skip
+    return outputs
 
 
 def measure(

@@ -18,7 +18,7 @@ from fastnn.nn.running import reworded
 from fastnn.nn.tracing import kept
 from fastnn.random.generator import Generator, default_generator
 from fastnn.training.batches import TRANSFORM_STREAM, Batches, Transform, transformed
-from fastnn.training.evaluation import in_mode
+from fastnn.training.evaluation import in_mode, with_rows
 from fastnn.training.losses import check_targets, counts
 from fastnn.training.preparing import check_classes, fitted, model_dtype, normalized
 from fastnn.training.protocols import Training
@@ -154,6 +154,8 @@ def check_first(
     x = map_leaves(np.ascontiguousarray, samples.x)
     with in_mode(trainer.model, training=False), explained(f"{name} x", x, whole.x):
         outputs, _ = call(trainer.model, convert(x))
+        if hasattr(trainer.criterion, "check"):  # another loss may take what it likes
+            with_rows(outputs, x)
     check_targets(trainer.criterion, outputs, whole.y, f"{name} y")
     check_classes(trainer.classes, trainer.criterion, outputs)
     task = getattr(trainer.criterion, "task", None)

@@ -10,8 +10,8 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn import nn
-from fastnn._checks import not_negative
-from fastnn._trees import Tree, is_tree, leaves, length, map_leaves, rows
+from fastnn._checks import not_negative, single
+from fastnn._trees import Tree, is_tree, length, map_leaves, named_leaves, rows
 from fastnn._types import Array
 from fastnn.metrics.outputs import Task
 from fastnn.training.roles import remedy_of_name
@@ -65,7 +65,7 @@ class Losses:
             value, gradient = mean_loss(loss, output, target, float(length(target)))
             self.last[key] = value
             total += self.weights[key] * value
-            gradients[key] = map_leaves(lambda g, w=self.weights[key]: np.multiply(g, g.dtype.type(w), out=g), gradient)
+            gradients[key] = scaled(loss, gradient, self.weights[key])
         return total, gradients if isinstance(outputs, dict) else tuple(gradients.values())
 
     def each(self, outputs: Tree, targets: Tree) -> tuple[Array, Tree]:
@@ -76,7 +76,7 @@ class Losses:
             value, gradient = each(loss, output, target)
             self.last[key] = float(np.mean(value))
             total = total + self.weights[key] * np.asarray(value, np.float64)
-            gradients[key] = map_leaves(lambda g, w=self.weights[key]: np.multiply(g, g.dtype.type(w), out=g), gradient)
+            gradients[key] = scaled(loss, gradient, self.weights[key])
         return total, gradients if isinstance(outputs, dict) else tuple(gradients.values())
 
     def check(self, outputs: Tree, targets: Tree, name: str) -> None:
@@ -146,13 +146,46 @@ def mean_loss(loss: Any, outputs: Any, labels: Any, total: float) -> tuple[float
         raise TypeError(
             f"loss: got {got} from {name_of(loss)}, want (loss, gradient with respect to the model's result)"
         )
-    value, gradient = result
-    if gradient is None or not (isinstance(value, float) or np.ndim(value) == 0):
-        got = "no gradient" if gradient is None else f"a loss of shape {np.shape(value)}"
+    value, gradient = single(result[0]), result[1]
+    if gradient is None or value is None:
+        got = f"a loss of shape {shape}" if (shape := np.shape(result[0])) else f"a loss of {type(result[0]).__name__}"
+        got = "no gradient" if gradient is None else got
         raise TypeError(f"loss: got {got} from {name_of(loss)}, want one number and its gradient")
+    if not _is_ours(loss):
+        _check_gradient(loss, outputs, gradient)
     if getattr(loss, "reduction", "mean") == "sum":
         value = value / total if total else math.nan
-    return float(value), gradient
+    return value, gradient
+
+
+def scaled(loss: Any, gradient: Tree, factor: float) -> Tree:
+    """Return the gradient of a loss times a number; a loss of one's own may need the memory of what it returned."""
+    out = _is_ours(loss)
+    return map_leaves(lambda part: np.multiply(part, part.dtype.type(factor), out=part if out else None), gradient)
+
+
+def _is_ours(loss: Any) -> bool:
+    return type(loss).__module__.startswith("fastnn.")
+
+
+def _check_gradient(loss: Any, outputs: Tree, gradient: Tree) -> None:
+    """Raise TypeError unless the gradient has the form, shapes and dtypes of the model's result."""
+    wanted = dict(named_leaves("output", outputs)) if isinstance(gradient, dict | tuple) or is_tree(outputs) else {}
+    found = dict(named_leaves("output", gradient)) if wanted else {"output": gradient}
+    wanted = wanted or {"output": outputs}
+    for place, output in wanted.items():
+        part: Any = found.get(place)
+        is_array = isinstance(part, np.ndarray)
+        if wanted.keys() == found.keys() and is_array and (part.shape, part.dtype) == (output.shape, output.dtype):
+            continue
+        got = f"{part.dtype} {part.shape}" if is_array else type(part).__name__
+        remedy = "give every element its own derivative"
+        if wanted.keys() != found.keys():
+            got, remedy = f"{type(gradient).__name__} of {list(found)}", f"return one array for each of {list(wanted)}"
+        elif np.shape(part) == output.shape:
+            remedy = f"return np.asarray(gradient, {place}.dtype)"
+        raise TypeError(f"loss: got a gradient of {got} from {name_of(loss)}, want {output.dtype} {output.shape}, like "
+                        f"the model's result; {remedy}")  # fmt: skip
 
 
 def batch_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
@@ -162,8 +195,7 @@ def batch_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
     else:
         value, gradient = _weighted_loss(loss, outputs, batch)
     if batch.share != 1 and getattr(loss, "reduction", "mean") != "sum":
-        for part in leaves(gradient):
-            np.multiply(part, part.dtype.type(batch.share), out=part)
+        gradient = scaled(loss, gradient, batch.share)
     return value, gradient
 
 
@@ -209,6 +241,12 @@ def _weighted_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
     own = None if is_sum else counts(loss, batch.labels)
     factors = weights if own is None else weights * own
     scale = factors / total if total and not is_sum else factors
-    for part in leaves(gradient):
-        part *= scale.astype(part.dtype).reshape(-1, *[1] * (part.ndim - 1))
-    return float(factors @ values) / total if total else math.nan, gradient
+    if not _is_ours(loss):
+        _check_gradient(loss, outputs, gradient)
+    out = _is_ours(loss)
+
+    def weighted(part: Array) -> Array:
+        by_row = scale.astype(part.dtype).reshape(-1, *[1] * (part.ndim - 1))
+        return np.multiply(part, by_row, out=part if out else None)
+
+    return float(factors @ values) / total if total else math.nan, map_leaves(weighted, gradient)

@@ -1,11 +1,12 @@
 """Measures loss and metrics over the batches of an epoch or a data set."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from fastnn._better import Direction
 from fastnn._trees import Tree, length
-from fastnn.metrics.base import Metric
+from fastnn.metrics.base import Metric, number_from
 from fastnn.metrics.named import named
 from fastnn.metrics.outputs import Task
 from fastnn.training.losses import Losses
@@ -139,8 +140,8 @@ class Meter:
 
     def logs(self) -> dict[str, float]:
         """Return the mean loss and the metrics so far; NaN without samples."""
-        values = {name: metric.compute() if self.samples else float("nan") for name, metric in self._metrics.items()}
-        return {"loss": self.mean, **values}
+        found = {name: metric.compute() if self.samples else math.nan for name, metric in self._metrics.items()}
+        return {"loss": self.mean, **{name: number_from(f"{name}.compute", value) for name, value in found.items()}}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been gathered so far."""

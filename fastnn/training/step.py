@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from fastnn._checks import not_negative
 from fastnn._trees import Tree
+from fastnn.nn.module import call
 from fastnn.optim.clip import clip_grad_norm_, clip_grad_value_
 from fastnn.optim.optimizer import Optimizer as FusedOptimizer
 from fastnn.training.debugging import explain_gradients, explain_loss
@@ -23,7 +24,7 @@ def forward_backward(trainer: Training, batch: Batch) -> tuple[float, Tree]:
     """
     state = trainer.state
     state.inputs, started = batch.x, time.perf_counter()
-    outputs, backward = trainer.model(batch.x)
+    outputs, backward = call(trainer.model, batch.x)
     loss, gradient = batch_loss(trainer.criterion, outputs, batch)
     forward = time.perf_counter()
     if trainer.detect_nan and batch.weight and not math.isfinite(loss):
