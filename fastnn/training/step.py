@@ -55,8 +55,9 @@ class Clipping:
         self.by_value = algorithm == "value"
 
     def apply(self, trainer: Training) -> bool:
-        """Clip the gradients, unless the optimizer does so itself; return whether their norm allows a step."""
-        if self.limit is None or (isinstance(trainer.optimizer, FusedOptimizer) and not self.by_value):
+        """Clip the gradients to the limit, unless the optimizer does so itself; return whether their norm allows a step."""
+        assert self.limit is not None
+        if isinstance(trainer.optimizer, FusedOptimizer) and not self.by_value:
             return True
         if self.by_value:
             clip_grad_value_(trainer.model.parameters(), self.limit)
@@ -82,5 +83,5 @@ def update(trainer: Training) -> None:
     """Clip the gradients of a whole window and step the optimizer; skip the step if their norm is not finite."""
     if trainer.detect_nan:
         explain_gradients(trainer.model, trainer.state.step)
-    if trainer.clipping.apply(trainer):
+    if trainer.clipping.limit is None or trainer.clipping.apply(trainer):
         trainer.optimizer.step()
