@@ -55,7 +55,7 @@ class Clipping:
         self.by_value = algorithm == "value"
 
     def apply(self, trainer: Training) -> bool:
-        """Clip the gradients to the limit, unless the optimizer does so itself; return whether their norm allows a step."""
+        """Clip to the limit, unless the optimizer does so itself; return whether the norm allows a step."""
         assert self.limit is not None
         if isinstance(trainer.optimizer, FusedOptimizer) and not self.by_value:
             return True
