@@ -169,6 +169,8 @@ ALONE = [
     (('"OneCycleLR"', '"ReduceLROnPlateau"\nmode = "max"'), "scheduler.mode: got 'max' for 'val_loss', want 'min'"),
     (("epochs = 2", 'monitor = "val_loss"'), "training.monitor: got it without a scheduler that takes it, want "
      'scheduler.name = "ReduceLROnPlateau", or no monitor'),
+    (("[data]", "epochs = 3\n[data]"), "epochs: got an unknown section, want training.epochs"),
+    (("[data]", "[early_stopping]\n[data]"), "early_stopping: got an unknown section, want training.early_stopping"),
     (("epochs = 2", "epochs = 2\nloss_weights = [1]"), "training.loss_weights: got an unknown key"),
 ]  # fmt: skip
 
@@ -182,6 +184,17 @@ def test_no_sentence_follows_from_another(pair, sentence, file):
         assert error.value.problems[0].startswith(f"{path}: {sentence}")
         return
     assert len(error.value.problems) == 1 and error.value.problems[0].startswith(f"{path}: {sentence}"), error.value
+
+
+def test_files_of_windows(file):
+    """The mark that some editors begin a file with is no mistake; a path with backslashes is told its quotes."""
+    path = file()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert config.read(path).fit["batch_size"] == 16
+    with pytest.raises(config.ConfigError, match=r"; write paths in single quotes, as in 'C:\\data.csv'$"):
+        config.parse('[data]\nsource = "C:\\data.csv"')
+    with pytest.raises(config.ConfigError, match=r"^data.source: got 'C:\\\\data.csv', want an existing file"):
+        config.parse(GOOD.replace('"SOURCE"', "'C:\\data.csv'"))
 
 
 def test_an_empty_file(file):

@@ -189,3 +189,24 @@ def test_names_are_on_the_page(file, tmp_path):
     path = file(GOOD, ("SOURCE", table(tmp_path, lines, "b.csv")))
     run = runs.train(path, tmp_path / "runs")
     assert json.loads((run / "configuration.json").read_text())["names"] == ["blue", "green", "red"]
+
+
+@pytest.mark.parametrize("last", ["1.0", "99999999999999999999"])
+def test_labels_with_a_point(last, file, tmp_path, capsys):
+    """Real numbers are no labels; both remedies work, and that of labels from 1."""
+
+    def trained(one, *pairs):
+        lines = [f"{i},{-i},{['0', one][i % 2]}" for i in range(120)]
+        path = file(GOOD, ("SOURCE", table(tmp_path, lines)), *pairs)
+        return main(["train", "--config", str(path), "--out", str(tmp_path / "runs")])
+
+    assert trained(last) == 1
+    remedy = "write them without a point, or set loss.name, to MSELoss for one, for a regression"
+    assert capsys.readouterr().err == f"fastnn: train y: got float32, want integer labels; {remedy}\n"
+    assert trained(last, ("[data]", '[loss]\nname = "MSELoss"\n[data]')) == 0 == trained("1")
+
+
+def test_labels_from_one(file, tmp_path, capsys):
+    path = file(GOOD, ("SOURCE", table(tmp_path, [f"{i},{-i},{i % 2 + 1}" for i in range(120)])))
+    main(["train", "--config", str(path), "--out", str(tmp_path / "runs")])
+    assert "if yours are counted from 1, subtract 1 in the data\n" in capsys.readouterr().err

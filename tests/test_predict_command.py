@@ -225,6 +225,12 @@ def test_bad_files(model: Trainer, tmp_path: Path, capsys: Any) -> None:
     ):
         assert predict(tmp_path, source, target, model=other) == 1
         assert capsys.readouterr().err.startswith(f"fastnn: {sentence}")
+    (tmp_path / "empty" / "config.toml").touch()
+    assert predict(tmp_path, model="empty") == 1
+    assert capsys.readouterr().err == (
+        f"fastnn: model: got '{tmp_path / 'empty'}' without model.safetensors, want a run "
+        f"that has ended; python -m fastnn resume {tmp_path / 'empty'} continues it\n"
+    )
     assert not (tmp_path / "y.npy").exists() and same_bits(np.load(tmp_path / "x.npy"), X)
 
 

@@ -103,12 +103,16 @@ def report(directory: str | Path) -> Path:
 
     run = _run_directory(directory)
     if not (run / HISTORY).is_file():
-        found = any((run / CHECKPOINTS).glob(f"[!.]*{SUFFIX}")) or (run / CONFIG).is_file()
-        want = f"a run that has ended; python -m fastnn resume {run} continues it" if found else RUN
-        raise ValueError(f"report: got {str(run)!r} without {HISTORY}, want {want}")
+        raise ValueError(f"report: got {str(run)!r} without {HISTORY}, want {continued(run) or RUN}")
     page = write_report(run)
     print(page)
     return page
+
+
+def continued(run: Path) -> str | None:
+    """Return how to end a run that has not ended; None if there is none in the directory."""
+    found = any((run / CHECKPOINTS).glob(f"[!.]*{SUFFIX}")) or (run / CONFIG).is_file()
+    return f"a run that has ended; python -m fastnn resume {run} continues it" if found else None
 
 
 def main(options: Namespace) -> int:
@@ -135,7 +139,7 @@ def main(options: Namespace) -> int:
     except BrokenPipeError:
         raise
     except (ArithmeticError, CheckpointError, IndexError, MemoryError, OSError, TypeError, ValueError) as error:
-        return refuse(1, sentence_of(error))
+        return refuse(1, _in_file(sentence_of(error)))
     return 0
 
 
@@ -166,7 +170,16 @@ def _warnings_in_lines() -> Iterator[None]:
 
 def _in_file(sentence: str) -> str:
     """Return a sentence whose remedy names the key of a file, and not the argument of a class."""
-    return re.sub(r"pass (\w+)='(\w+)' to Trainer", r'set training.\1 = "\2"', sentence)
+    for told, key in _IN_FILE.items():
+        sentence = re.sub(told, key, sentence)
+    return sentence
+
+
+_IN_FILE = {
+    r"pass (\w+)='(\w+)' to Trainer": r'set training.\1 = "\2"',
+    r"pass y.astype\(np.int64\)": "write them without a point, or set loss.name, to MSELoss for one, for a regression",
+    r"pass y - 1 and end the model with \d+ outputs": "subtract 1 in the data",
+}
 
 
 @contextmanager
@@ -191,6 +204,8 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: got {error.strerror!r}, want a path that can be read and written"
     if isinstance(error, MemoryError):
+        if error.args and "want" not in str(error):  # NumPy's has no remedy
+            return f"memory: got less than is needed ({error}), want more; take smaller layers or batches"
         return str(error) or "memory: got less than is needed, want more; take a smaller training.batch_size"
     return str(error)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastnn._files import replace
 from fastnn._types import Array
 from fastnn.checkpoint.file import CheckpointError
-from fastnn.runs.commands import refuse, sentence_of
+from fastnn.runs.commands import continued, refuse, sentence_of
 from fastnn.runs.saved import WEIGHTS, read_columns
 from fastnn.runs.table import position, read_table
 from fastnn.training.keeping import Kept, Unknown, built_loss, read_kept
@@ -47,6 +47,8 @@ def run(model: Path, source: Path, target: Path, *, proba: bool = False, labels:
         TypeError, ValueError: the samples are not numbers, or not those of the model, or the model has no classes.
     """
     path = model / WEIGHTS if model.is_dir() else model
+    if not path.exists() and (want := continued(model)):
+        raise ValueError(f"model: got {str(model)!r} without {WEIGHTS}, want {want}")
     if target.resolve() in (source.resolve(), path.resolve()):
         raise ValueError(f"--output: got {target}, which is read here too, want another file")
     if not target.parent.is_dir():

@@ -117,7 +117,7 @@ def read(path: str | Path) -> Config:
         ConfigError: the file cannot be read, or does not describe a training; it lists all mistakes.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8"
         raise ConfigError([f"{path}: got no text ({reason}), want a file in TOML"]) from None
@@ -132,14 +132,16 @@ def parse(text: str) -> Config:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"got no TOML, want it: {error}"]) from None
+        remedy = "; write paths in single quotes, as in 'C:\\data.csv'" if "\\" in str(error) else ""
+        raise ConfigError([f"got no TOML, want it: {error}{remedy}"]) from None
     if not tables:
         raise ConfigError(["got no section, want [data], [network] and [optimizer]"])
     problems = Problems()
     sections: dict[str, Any] = {name: tables.get(name, {}) for name in SECTIONS}
     for name in sorted(tables.keys() - set(SECTIONS)):
         near = nearest(name, SECTIONS)
-        problems.add(name, f"got an unknown section, want {near}")
+        is_key = name in training_keys() or name in callback_keys()
+        problems.add(name, f"got an unknown section, want {f'training.{name}' if is_key else near}")
         if near in SECTIONS and near not in tables:  # what it lacks stands in the other one
             sections[near] = tables[name]
     for name, table in sections.items():
