@@ -9,8 +9,8 @@ import numpy as np
 from fastnn._checks import finite, is_array, not_array
 from fastnn._trees import Tree, is_tree, named_leaves, rows
 from fastnn._types import AnyArray
+from fastnn.data.arrays import checked_weights
 from fastnn.data.sampler import Indices, Sampler
-from fastnn.data.source import checked_weights
 from fastnn.data.splits import KFold, StratifiedKFold, check_folds
 from fastnn.nn.module import Module
 

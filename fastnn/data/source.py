@@ -1,17 +1,21 @@
 """Sources of samples: arrays, objects that give samples for an array of indices, and iterables of batches."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import finite, not_array, own_conversion, unmasked
+from fastnn._checks import finite, own_conversion
 from fastnn._trees import Tree, is_tree, leaves, length, map_leaves, named_leaves
+from fastnn.data.arrays import as_inputs, as_targets, checked_weights
 
 Indices = npt.NDArray[np.int64]
+
+
+_NONE = object()
 
 
 class Samples(NamedTuple):
@@ -85,7 +89,7 @@ class Indexed:
 
     def take(self, index: Indices, out: Tree = None) -> Samples:
         """Return some samples."""
-        batch = self._get(index) if self._at_once else _stacked([self._get(int(i)) for i in index])
+        batch = self._get(index) if self._at_once else _stacked(self.name, [self._get(int(i)) for i in index])
         samples = as_samples(self.name, batch, len(index))
         return samples if self._weights is None else samples._replace(weights=self._weights[index])
 
@@ -93,7 +97,7 @@ class Indexed:
         try:
             batch = as_samples(self.name, self._get(np.zeros(2, np.int64)), 2)
         except Exception:  # whatever the object raises for an array, or does with it, it may take one index at a time
-            as_samples(self.name, _stacked([self._get(0)]), 1)
+            as_samples(self.name, _stacked(self.name, [self._get(0)]), 1)
             return False
         return len(leaves(batch.x)) > 0
 
@@ -117,14 +121,17 @@ class Stream:
     @property
     def batches(self) -> int | None:
         """The number of batches, or None if it is not known."""
-        return len(self._given) if hasattr(self._given, "__len__") else None
+        try:
+            return len(self._given)
+        except (TypeError, NotImplementedError):  # it has none, or that of a DataLoader of an IterableDataset
+            return None
 
     def first(self) -> Samples:
         """Return the first batch of the next iteration, which will begin with it again."""
         self._before = copy.deepcopy(self.state_dict())
         iterator = self._iterator()
-        batch = next(iterator, None)
-        if batch is None:
+        batch = next(iterator, _NONE)
+        if batch is _NONE:
             raise ValueError(f"{self.name}: got no batches, want at least one; an iterator can be read only once: "
                              "pass a list, or a function that returns a new iterator")  # fmt: skip
         self._ahead = batch, iterator
@@ -197,8 +204,9 @@ def as_source(name: str, data: Any, weights: Any = None) -> Source:
         if len(data) == 3 and weights is not None:
             raise TypeError(f"{name}: got weights in it and sample_weight, want one of them")
         return Arrays(name, data[0], data[1], weights if len(data) == 2 else data[2])
-    if isinstance(data, np.ndarray | dict | str | bytes) or data is None or own_conversion(data):
-        raise TypeError(f"{name}: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass (x, y)")
+    if isinstance(data, np.ndarray | Mapping | str | bytes) or data is None or own_conversion(data):
+        remedy = _of_keys(data) if isinstance(data, Mapping) else "(x, y)"
+        raise TypeError(f"{name}: got {type(data).__name__}, want a tuple (x, y) of two arrays; pass {remedy}")
     if (
         hasattr(data, "__len__")
         and not isinstance(data, list)
@@ -215,8 +223,11 @@ def as_source(name: str, data: Any, weights: Any = None) -> Source:
 
 def as_samples(name: str, batch: Any, n: int | None = None) -> Samples:
     """Return a batch (x, y) or (x, y, weights), checked."""
-    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-        raise TypeError(f"{name}: got a batch of {type(batch).__name__}, want (x, y) or (x, y, sample_weight)")
+    _check_pair(name, "batch", batch)
+    if n is None and np.ndim(batch[1]) == 0 and not is_tree(batch[1]) and batch[1] is not None:
+        raise TypeError(f"{name}: got single samples, one with the target {batch[1]!r:.40}, want batches, whose axis 0 "
+                        "counts samples; write x, y = map(np.array, zip(*samples)) and pass (x, y), or let a "
+                        "DataLoader make batches of them")  # fmt: skip
     x, y = as_inputs(f"{name} x", batch[0]), as_targets(f"{name} y", batch[1])
     n = length(x) if n is None else n
     for place, leaf in [*named_leaves(f"{name} x", x), *named_leaves(f"{name} y", y)]:
@@ -227,26 +238,6 @@ def as_samples(name: str, batch: Any, n: int | None = None) -> Samples:
     return Samples(x, y, None if len(batch) == 2 else checked_weights(f"{name} sample_weight", batch[2], n))
 
 
-def as_inputs(name: str, tree: Tree) -> Tree:
-    """Return a tree of inputs as arrays; raise TypeError for a leaf that is no array of numbers, as do the others."""
-    return _as_arrays(name, tree, "fiu", "convert it with .astype(np.float32)")
-
-
-def as_targets(name: str, tree: Tree) -> Tree:
-    """Return a tree of targets or labels as arrays."""
-    return _as_arrays(name, tree, "fiub", "number the classes with np.unique(y, return_inverse=True)[1]")
-
-
-def checked_weights(name: str, weights: Any, n: int) -> npt.NDArray[np.float64]:
-    """Return weights of samples as (n,) float64; raise ValueError unless they are finite and not negative."""
-    result = np.array(as_array(name, np.asarray(weights) if isinstance(weights, list | tuple) else weights), np.float64)
-    if result.shape != (n,):
-        raise ValueError(f"{name}: got shape {result.shape}, want ({n},), one for each sample")
-    if not np.isfinite(result).all() or (n and result.min() < 0):
-        raise ValueError(f"{name}: got NaN, infinity or a negative number, want finite numbers >= 0")
-    return result
-
-
 def take(tree: Tree, index: Indices, out: Tree = None) -> Tree:
     """Return the samples at these indices, written into `out` if there is memory; the indices are not checked."""
     if out is None:
@@ -255,28 +246,22 @@ def take(tree: Tree, index: Indices, out: Tree = None) -> Tree:
     return map_leaves(lambda leaf, to: leaf.take(index, axis=0, out=to[: len(index)], mode="clip"), tree, out)
 
 
-def as_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """Return an array, or a torch tensor's array without a copy; raise TypeError with a remedy for anything else."""
-    unmasked(name, value)
-    if isinstance(value, np.ndarray):
-        return value
-    if hasattr(value, "detach") and hasattr(value, "numpy"):
-        return np.asarray(value.detach().numpy())
-    raise not_array(name, value, "", "convert it with np.array")
+def _check_pair(name: str, kind: str, item: Any) -> None:
+    """Raise TypeError unless a batch or a sample is (x, y) or (x, y, weights)."""
+    if isinstance(item, tuple | list) and len(item) in (2, 3):
+        return
+    got = f"a {type(item).__name__} of {len(item)}" if isinstance(item, tuple | list) else type(item).__name__
+    remedy = f"; let it give {_of_keys(item)}" if isinstance(item, Mapping) else ""
+    raise TypeError(f"{name}: got a {kind} of {got}, want (x, y) or (x, y, sample_weight){remedy}")
 
 
-def _as_arrays(name: str, tree: Tree, kinds: str, remedy: str) -> Tree:
-    checked = {}
-    for place, leaf in named_leaves(name, tree):
-        array = as_array(place, leaf)
-        if array.dtype.kind not in kinds:
-            raise TypeError(f"{place}: got {array.dtype}, want numbers; {remedy}")
-        if array.ndim == 0 or (place == name and not len(array)):
-            raise ValueError(f"{place}: got shape {array.shape}, want at least one sample; axis 0 counts samples")
-        checked[id(leaf)] = array
-    if not checked:
-        raise ValueError(f"{name}: got no array, want at least one")
-    return map_leaves(lambda leaf: checked[id(leaf)], tree)
+def _of_keys(data: Mapping[Any, Any]) -> str:
+    """Return how to make a tuple of a mapping with an x and a y."""
+    keys = [*data]
+    if len(keys) != 2:
+        return "(x, y)"
+    first, second = reversed(keys) if str(keys[0]).lower() in ("y", "target", "targets", "label", "labels") else keys
+    return f"(data[{first!r}], data[{second!r}])"
 
 
 def _is_batch(item: Any) -> bool:
@@ -287,6 +272,17 @@ def _has_shapes(item: Any) -> bool:
     return all(hasattr(leaf, "shape") for leaf in leaves(item))
 
 
-def _stacked(samples: list[Any]) -> Any:
-    """Return a list of samples (x, y) as one batch."""
-    return map_leaves(lambda *parts: np.stack([np.asarray(part) for part in parts]), *samples)
+def _stacked(name: str, samples: list[Any]) -> Any:
+    """Return a list of samples (x, y) as one batch; raise unless all of them are such, of the same shapes."""
+
+    def stack(*parts: Any) -> Any:
+        arrays = [np.asarray(part) for part in parts]
+        other = next((array.shape for array in arrays if array.shape != arrays[0].shape), None)
+        if other is not None:
+            raise ValueError(f"{name}: got samples of the shapes {arrays[0].shape} and {other} in one batch, want one "
+                             "shape; pad or crop them where they are read")  # fmt: skip
+        return np.stack(arrays)
+
+    for sample in samples:
+        _check_pair(name, "sample", sample)
+    return map_leaves(stack, *map(tuple, samples))

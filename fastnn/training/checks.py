@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import integer, ordered
+from fastnn._checks import integer, ordered, positive_integer
 from fastnn._parameter import Parameter
 from fastnn._trees import Tree
 from fastnn.data.source import Arrays, as_source
@@ -27,6 +27,13 @@ def checked(name: str, data: Data) -> Data:
     source = as_source(name, data)
     assert isinstance(source, Arrays)
     return source.x, source.y
+
+
+def evaluation_size(value: Any) -> int:
+    """Return a batch size; raise TypeError for targets in its place, given as a second argument after x."""
+    if hasattr(value, "__len__") and not isinstance(value, str):
+        raise TypeError("data: got x and y as two arguments, want one, a tuple (x, y); write evaluate((x, y))")
+    return positive_integer("batch_size", value)
 
 
 def validation_interval(value: float | int, batches: int | None) -> int:

@@ -35,6 +35,13 @@ class DataOptions(TypedDict, total=False):
     validation_batch_size: int | None
 
 
+ELSEWHERE = {
+    "validation_data": "pass validation=(x, y); ",
+    "validation_split": "cut with fastnn.data.train_validation_test_split, then pass validation=; ",
+    "y": "pass (x, y) as train; ",
+}
+"""Arguments of other libraries, and what to pass instead."""
+
 OPTIONS = ("sample_weight", "class_weight", *DataOptions.__annotations__)
 
 
@@ -79,8 +86,9 @@ def check_options(given: Iterable[str], known: tuple[str, ...]) -> None:
     """Raise TypeError for a keyword argument that is not among the known ones."""
     for name in given:
         if name not in known:
-            raise TypeError(f"{name}: got an unknown argument, want one of {', '.join(known)}; callbacks, metrics and "
-                            "what else belongs to several fits are arguments of Trainer")  # fmt: skip
+            own = ELSEWHERE.get(name, "")
+            raise TypeError(f"{name}: got an unknown argument, want one of {', '.join(known)}; {own}callbacks, metrics "
+                            "and what else belongs to several fits are arguments of Trainer")  # fmt: skip
 
 
 def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:
@@ -210,6 +218,9 @@ def _sampler(train: Source, data: Data) -> Sampler | None:
     if isinstance(train, Stream):
         if data.sampler is not None:
             raise TypeError("sampler: got one for an iterable of batches, want one for arrays or an object with len")
+        if flag("drop_last", data.drop_last):
+            raise TypeError("drop_last: got True for an iterable of batches, want it for arrays or an object with len; "
+                            "leave it to the iterable, as in DataLoader(..., drop_last=True)")  # fmt: skip
         return None
     sampler = data.sampler
     if sampler is None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from fastnn._checks import positive_integer
 from fastnn._trees import map_leaves
+from fastnn.data.arrays import as_inputs
 from fastnn.data.normalize import Normalize
-from fastnn.data.source import as_inputs
 from fastnn.nn.module import Module
 from fastnn.training import checks, lr_finder, resuming
 from fastnn.training.callbacks.base import StopTraining

@@ -216,7 +216,7 @@ class Trainer(Parts):
 
     def evaluate(self, data: Any, batch_size: int = 1024) -> dict[str, float]:
         """Return loss and metrics on `data`, with the model in evaluation mode; arguments and errors as in `fit`."""
-        batch_size = positive_integer("batch_size", batch_size)
+        batch_size = checks.evaluation_size(batch_size)
         source = self.check("data", data, batch_size)
         return measure(
             self.model, self.criterion, self.metrics, source, batch_size, converter(self.model, self.normalize)

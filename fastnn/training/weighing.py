@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import unmasked
+from fastnn._checks import integer, not_negative, unmasked
 from fastnn._trees import Tree
 from fastnn.data.source import Samples
 
@@ -58,13 +58,16 @@ def class_weights(y: Any, class_weight: Any) -> Mapping[int, float] | None:
     if isinstance(class_weight, str):
         return _balanced(y, class_weight)
     if isinstance(class_weight, Mapping):
-        unknown = [] if y is None else sorted(set(class_weight) - set(np.unique(y).tolist()))
+        unknown = [] if y is None else [*(class_weight.keys() - set(np.unique(y).tolist()))]
         if unknown:
             raise ValueError(f"class_weight: got weights of {unknown}, want labels that occur in y")
-        weights = {int(label): float(weight) for label, weight in class_weight.items()}
+        weights = {_label(key): not_negative("class_weight", weight) for key, weight in class_weight.items()}
     else:
         unmasked("class_weight", class_weight)
-        array = np.asarray(class_weight, np.float64)
+        array = np.asarray(class_weight)
+        if array.dtype.kind not in "fiu":
+            got = f"{type(class_weight).__name__} of {array.dtype}"
+            raise TypeError(f"class_weight: got {got}, want 'balanced', a mapping {{label: weight}} or numbers (C,)")
         if array.ndim != 1 or (y is not None and len(array) <= y.max()):
             most = "" if y is None else f" up to {y.max()}"
             raise ValueError(f"class_weight: got shape {array.shape}, want one number for each class{most}")
@@ -72,6 +75,12 @@ def class_weights(y: Any, class_weight: Any) -> Mapping[int, float] | None:
     if not all(0 <= weight < np.inf for weight in weights.values()):
         raise ValueError("class_weight: got NaN, infinity or a negative number, want finite numbers >= 0")
     return weights
+
+
+def _label(key: Any) -> int:
+    """Return a key of `class_weight` as a label; a float with the value of an integer is one."""
+    number = int(key) if isinstance(key, float | np.floating) and key == int(key) else key
+    return integer("class_weight", number, -(2**63), want="integers, the labels, as keys")
 
 
 def _balanced(y: Any, name: str) -> Mapping[int, float]:

@@ -100,10 +100,15 @@ class ClassLoss(Loss):
         if output.ndim < 2:
             raise ValueError(f"output: got shape {output.shape}, want (N, C), a number for each class; end the model "
                              "with one output for each class, or use BCEWithLogitsLoss for two")  # fmt: skip
+        if self.weight is not None and self.weight.shape != output.shape[-1:]:
+            raise ValueError(f"weight: got shape {self.weight.shape}, want {output.shape[-1:]}, a weight for each class; "
+                             "give the loss as many as the model has outputs")  # fmt: skip
         if self.takes_probabilities and target.dtype.kind == "f" and target.ndim >= output.ndim:
             return _check_probabilities(name, target, output)
         if target.dtype.kind not in "iu":
-            raise TypeError(f"{name}: got {target.dtype}, want integer labels; pass y.astype(np.int64)")
+            rows = target.shape[1:] == output.shape[1:]
+            remedy = "for one-hot rows pass y.argmax(axis=-1)" if rows else "pass y.astype(np.int64)"
+            raise TypeError(f"{name}: got {target.dtype}, want integer labels; {remedy}")
         _check_label_shape(name, target, output)
         check_labels(name, target, output.shape[-1], self.ignore_index)
 
@@ -138,9 +143,9 @@ class CrossEntropyLoss(ClassLoss):
         self.label_smoothing = fraction("label_smoothing", number("label_smoothing", label_smoothing))
 
     def _losses(self, output: Array, target: Any, reduction: Any) -> tuple[Any, Array]:
-        return F.softmax_cross_entropy(
-            output, target, like(output, self.weight), self.ignore_index, reduction, self.label_smoothing
-        )
+        is_row = isinstance(target, np.ndarray) and target.dtype.kind == "f" and target.shape == output.shape
+        target, weight = like(output, target) if is_row else target, like(output, self.weight)
+        return F.softmax_cross_entropy(output, target, weight, self.ignore_index, reduction, self.label_smoothing)
 
 
 class NLLLoss(ClassLoss):
@@ -172,6 +177,8 @@ def check_labels(name: str, labels: AnyArray, classes: int, ignore_index: int) -
     if low >= 1 and high == classes:
         shifted = "y - 1" if counted.all() else f"np.where(y == {ignore_index}, y, y - 1)"
         remedy = f"labels are counted from 0: subtract 1, pass {shifted}"
+    elif low < 0 and np.isin(labels[counted], (-1, 1)).all():
+        remedy = "for two classes, -1 and 1, pass (y == 1).astype(np.int64)"
     elif low < 0:
         remedy = "set ignore_index to a label that is not to count, or correct it"
     else:
@@ -186,6 +193,9 @@ def _check_probabilities(name: str, target: AnyArray, output: AnyArray) -> None:
         remedy = "for labels pass y[..., 0].astype(np.int64)" if column else "give each class its probability"
         raise ValueError(f"{name}: got shape {target.shape} of {target.dtype}, want {(len(target), *output.shape[1:])} "
                          f"for probabilities; {remedy}")  # fmt: skip
+    wrong = ~((target >= 0) & (target <= 1))
+    if wrong.any():
+        raise ValueError(f"{name}: got {first(target, wrong)}, want probabilities in [0, 1]; for numbers use MSELoss")
 
 
 def _check_label_shape(name: str, target: AnyArray, output: AnyArray) -> None:
