@@ -180,7 +180,7 @@ def test_nothing_but_ignored_labels_is_nan():
         ({"sample_weight": np.zeros(N)}, "sample_weight, class_weight: got nothing but 0"),
         ({"sample_weight": -np.ones(N)}, "sample_weight: got NaN, infinity or a negative number"),
         ({"sample_weight": np.full(N, np.nan)}, "sample_weight: got NaN, infinity or a negative number"),
-        ({"class_weight": {0: np.inf}}, "class_weight: got NaN, infinity or a negative number"),
+        ({"class_weight": {0: np.inf}}, "class_weight: got inf, want a finite number >= 0"),
         ({"class_weight": {9: 1.0}}, r"class_weight: got weights of \[9\], want labels that occur in y"),
         ({"class_weight": [1.0, 2.0]}, r"class_weight: got shape \(2,\), want one number for each class up to 3"),
         ({"class_weight": [1.0, 2.0, 3.0]}, r"class_weight: got shape \(3,\), want one number for each class up to 3"),

@@ -101,7 +101,7 @@ class ClassLoss(Loss):
             raise ValueError(f"output: got shape {output.shape}, want (N, C), a number for each class; end the model "
                              "with one output for each class, or use BCEWithLogitsLoss for two")  # fmt: skip
         if self.weight is not None and self.weight.shape != output.shape[-1:]:
-            raise ValueError(f"weight: got shape {self.weight.shape}, want {output.shape[-1:]}, a weight for each class; "
+            raise ValueError(f"weight: got shape {self.weight.shape}, want {output.shape[-1:]}, one for each class; "
                              "give the loss as many as the model has outputs")  # fmt: skip
         if self.takes_probabilities and target.dtype.kind == "f" and target.ndim >= output.ndim:
             return _check_probabilities(name, target, output)
