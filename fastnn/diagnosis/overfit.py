@@ -20,7 +20,7 @@ from fastnn.training.checks import Data as Pair
 from fastnn.training.checks import checked
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import Data, prepare
-from fastnn.training.losses import Loss
+from fastnn.training.losses import Loss, in_window
 from fastnn.training.protocols import Training
 from fastnn.training.resuming import untouched
 from fastnn.training.step import forward_backward, update
@@ -123,7 +123,10 @@ def overfit_one_batch(
         before = {name: p.data.copy() for name, p in model.named_parameters()}
         losses: list[float] = []
         for _ in range(steps + 1):
-            loss, logits = forward_backward(trainer, next(batches.of_epoch(1)))
+            given = next(batches.of_epoch(1))
+            value, logits = forward_backward(trainer, given)
+            loss, weight = in_window(value, given)
+            loss = loss if weight else math.nan
             losses.append(loss)
             target = _target(trainer.criterion, logits, y, loss) if target is None else target
             if not loss > target or len(losses) > steps:

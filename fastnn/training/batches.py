@@ -14,7 +14,7 @@ from fastnn._types import FLOATS
 from fastnn.data.sampler import Indices, Sampler
 from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream, take
 from fastnn.random import Generator
-from fastnn.training.weighing import Weighing, Weights
+from fastnn.training.weighing import Weighing, Weights, summed
 from fastnn.training.windows import Batch, Taken, windows
 
 TRANSFORM_STREAM = 2**63 + 2**61
@@ -106,7 +106,7 @@ class Batches:
             apart._gather = _gatherer(self.source.x, min(self.size, len(self.source)), self._convert)
         return (batch.x for batch in apart.of_epoch(epoch))
 
-    def _earlier(self, epoch: int, done: int) -> float:
+    def _earlier(self, epoch: int, done: int) -> float | Weights:
         """Return the weight of the batches of the window before batch `done`, where a training is resumed."""
         first = done - done % self.window
         return sum(weight for *_, weight in islice(self._taken(epoch, first), done - first))
@@ -132,7 +132,7 @@ class Batches:
         for number in range(start, last or 0):
             index = order[number * self.size : (number + 1) * self.size]
             weights = None if self._weights is None else self._weights[index]
-            weight = float(len(index)) if self._shares is None else float(self._shares[index].sum())
+            weight = float(len(index)) if self._shares is None else summed(self._shares[index])
             yield partial(self._gather, index), labels(index), weights, weight
 
     def _of_others(self, epoch: int, start: int) -> Iterator[Taken]:
@@ -149,9 +149,9 @@ class Batches:
         for number in range(start, self.count or 0):
             yield self.source.take(order[number * self.size : (number + 1) * self.size])
 
-    def _sum(self, labels: Tree, weights: Weights | None) -> float:
+    def _sum(self, labels: Tree, weights: Weights | None) -> float | Weights:
         shares = self._weighing.shares(labels, weights)
-        return float(length(labels)) if shares is None else float(shares.sum())
+        return float(length(labels)) if shares is None else summed(shares)
 
 
 def transformed(transform: Transform, x: Tree, y: Tree, generator: Generator) -> tuple[Tree, Tree]:

@@ -13,8 +13,9 @@ from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream
 from fastnn.metrics.base import Metric
 from fastnn.metrics.outputs import probabilities
 from fastnn.nn.module import Module, call
-from fastnn.training.losses import counts, mean_loss
+from fastnn.training.losses import batch_loss, total_weight
 from fastnn.training.metrics import Meter
+from fastnn.training.windows import Batch
 
 
 @contextmanager
@@ -76,14 +77,17 @@ def measure(
     batch_size: int,
     convert: Callable[[Tree], Tree] = lambda x: x,
 ) -> dict[str, float]:
-    """Return loss and metrics over all samples of a source, with the model in evaluation mode."""
+    """Return loss and metrics over all samples of a source, with the model in evaluation mode.
+
+    Weights of samples count in the mean of the loss, as in a fit.
+    """
     meter = Meter(copy.deepcopy(metrics))
     with in_mode(model, training=False):
         for samples in slices(source, batch_size):
             outputs = model(convert(samples.x))[0]
-            own = counts(loss, samples.y)
-            total = float(length(samples.y) if own is None else own.sum())
-            meter.add(mean_loss(loss, outputs, samples.y, total)[0], total, outputs, samples.y)
+            total = total_weight(loss, samples)
+            batch = Batch(samples.x, samples.y, samples.weights, total, 1.0, True, True)
+            meter.add(batch_loss(loss, outputs, batch)[0], total, outputs, samples.y)
     return meter.logs()
 
 

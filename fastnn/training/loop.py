@@ -17,6 +17,7 @@ from fastnn.training.checks import validation_interval
 from fastnn.training.evaluation import measure
 from fastnn.training.fitting import Fit
 from fastnn.training.history import append, drop
+from fastnn.training.losses import in_window
 from fastnn.training.metrics import Meter
 from fastnn.training.protocols import Training
 from fastnn.training.schedule import step_scheduler, steps_by_epoch
@@ -217,9 +218,8 @@ class Loop:
                 module.training = mode
         loss, outputs = forward_backward(self.trainer, batch)
         self.call("on_backward_end")
-        if batch.weight:
-            state.window_loss += batch.share * loss
-            state.window_weight += batch.weight
+        part, weight = in_window(loss, batch)
+        state.window_loss, state.window_weight = state.window_loss + part, state.window_weight + weight
         state.has_stepped = batch.ends
         if batch.ends:
             self._step()

@@ -12,10 +12,11 @@ from fastnn import functional as F
 from fastnn import nn
 from fastnn._checks import not_negative, single
 from fastnn._trees import Tree, is_tree, length, map_leaves, named_leaves, rows
-from fastnn._types import Array
+from fastnn._types import Array, Float64
+from fastnn.data.source import Samples
 from fastnn.metrics.outputs import Task
 from fastnn.training.roles import remedy_of_name
-from fastnn.training.weighing import Weights
+from fastnn.training.weighing import Weighing, Weights
 from fastnn.training.windows import Batch
 
 Loss = Callable[[Any, Any], tuple[float, Any]]
@@ -55,29 +56,38 @@ class Losses:
         if given.keys() - self.losses.keys():
             raise ValueError(f"loss_weights: got {list(given)}, want factors for losses among {list(self.losses)}")
         self.weights = {key: not_negative("loss_weights", given.get(key, 1.0)) for key in self.losses}
-        self.last = dict.fromkeys(self.losses, math.nan)
-        """The value of every loss, without its factor, at the last call."""
+        self.last = dict.fromkeys(self.losses, (math.nan, 0.0))
+        """The value of every loss, without its factor, and its weight, for the last batch."""
 
     def __call__(self, outputs: Tree, targets: Tree) -> tuple[float, Tree]:
         """Return the weighted sum and its gradient with respect to every output."""
         total, gradients = 0.0, {}
         for key, (loss, output, target) in self._parts(outputs, targets).items():
-            value, gradient = mean_loss(loss, output, target, float(length(target)))
-            self.last[key] = value
+            value, gradient = mean_loss(loss, output, target, _total(counts(loss, target), target))
             total += self.weights[key] * value
             gradients[key] = scaled(loss, gradient, self.weights[key])
         return total, gradients if isinstance(outputs, dict) else tuple(gradients.values())
 
-    def each(self, outputs: Tree, targets: Tree) -> tuple[Array, Tree]:
-        """Return the weighted sum of every sample, (N,), and the gradient of their sum."""
-        total: Any = 0.0
-        gradients = {}
-        for key, (loss, output, target) in self._parts(outputs, targets).items():
-            value, gradient = each(loss, output, target)
-            self.last[key] = float(np.mean(value))
-            total = total + self.weights[key] * np.asarray(value, np.float64)
+    def of_batch(self, outputs: Tree, batch: Batch) -> tuple[Float64, Tree]:
+        """Return the mean of every loss over a batch times its factor, and the gradient as `batch_loss` does.
+
+        Each loss has its own weights of samples, and so its own share of the window.
+        """
+        values, gradients = np.empty(len(self.losses)), {}
+        weights, shares = (np.broadcast_to(value, len(values)) for value in (batch.weight, batch.share))
+        for i, (key, (loss, output, target)) in enumerate(self._parts(outputs, batch.labels).items()):
+            part = batch._replace(labels=target, weight=float(weights[i]), share=float(shares[i]))
+            value, gradient = batch_loss(loss, output, part)
+            self.last[key] = value, float(weights[i])
+            values[i] = self.weights[key] * value
             gradients[key] = scaled(loss, gradient, self.weights[key])
-        return total, gradients if isinstance(outputs, dict) else tuple(gradients.values())
+        return values, gradients if isinstance(outputs, dict) else tuple(gradients.values())
+
+    def counts(self, targets: Tree) -> Float64:
+        """Return (N, number of losses), the weight of every sample in the mean of each loss."""
+        self._check_keys("the targets", targets)
+        found = [(counts(loss, targets[key]), length(targets[key])) for key, loss in self.losses.items()]
+        return np.stack([np.ones(n) if part is None else part for part, n in found], axis=1)
 
     def check(self, outputs: Tree, targets: Tree, name: str) -> None:
         """Raise unless every loss accepts its targets."""
@@ -85,13 +95,16 @@ class Losses:
             check_targets(loss, output, target, f"{name}[{key!r}]")
 
     def _parts(self, outputs: Tree, targets: Tree) -> dict[Any, tuple[Any, Any, Any]]:
-        for name, tree in (("the model's result", outputs), ("the targets", targets)):
-            keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if is_tree(tree) else None
-            if keys is None or set(keys) != set(self.losses):
-                got = type(tree).__name__ if keys is None else f"keys {keys}"
-                raise ValueError(f"loss: got {list(self.losses)} and {name} with {got}, want one output and one "
-                                 "target for each loss")  # fmt: skip
+        self._check_keys("the model's result", outputs)
+        self._check_keys("the targets", targets)
         return {key: (loss, outputs[key], targets[key]) for key, loss in self.losses.items()}
+
+    def _check_keys(self, name: str, tree: Tree) -> None:
+        keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if is_tree(tree) else None
+        if keys is None or set(keys) != set(self.losses):
+            got = type(tree).__name__ if keys is None else f"keys {keys}"
+            raise ValueError(f"loss: got {list(self.losses)} and {name} with {got}, want one output and one target for "
+                             "each loss")  # fmt: skip
 
     def __repr__(self) -> str:
         return f"Losses({{{', '.join(f'{k!r}: {name_of(v)}' for k, v in self.losses.items())}}}, {self.weights})"
@@ -132,6 +145,24 @@ def counts(loss: Any, labels: Any) -> Weights | None:
     """Return (N,), the weight of every sample in the loss's own mean, or None for ones."""
     found: Weights | None = loss.counts(labels) if hasattr(loss, "counts") else None
     return found
+
+
+def total_weight(loss: Any, samples: Samples) -> Any:
+    """Return the sum of the weights of some samples in the mean of a loss, as `Batch.weight` is."""
+    shares: Any = Weighing(None, partial(counts, loss)).shares(samples.y, samples.weights)
+    return shares.sum(axis=0) if isinstance(loss, Losses) else _total(shares, samples.y)
+
+
+def _total(shares: Weights | None, labels: Tree) -> float:
+    return float(length(labels)) if shares is None else float(shares.sum())
+
+
+def in_window(loss: Any, batch: Batch) -> tuple[float, float]:
+    """Return what a batch with this loss, as `batch_loss` returns it, adds to the mean loss of its window, and to its
+    weight."""
+    if isinstance(batch.weight, float):
+        return (batch.share * loss, batch.weight) if batch.weight else (0.0, 0.0)
+    return float(np.sum(batch.share * loss, where=batch.weight > 0)), float(batch.weight.sum())
 
 
 def mean_loss(loss: Any, outputs: Any, labels: Any, total: float) -> tuple[float, Any]:
@@ -188,8 +219,14 @@ def _check_gradient(loss: Any, outputs: Tree, gradient: Tree) -> None:
                         f"the model's result; {remedy}")  # fmt: skip
 
 
-def batch_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
-    """Return the mean loss of a batch, and its gradient as a part of the mean over the window."""
+def batch_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[Any, Any]:
+    """Return the mean loss of a batch, and its gradient as a part of the mean over the window.
+
+    Of several losses the first is an array; see `Losses.of_batch`.
+    """
+    if isinstance(loss, Losses):
+        return loss.of_batch(outputs, batch)
+    assert isinstance(batch.weight, float) and isinstance(batch.share, float)
     if batch.weights is None:
         value, gradient = mean_loss(loss, outputs, batch.labels, batch.weight)
     else:
@@ -236,7 +273,7 @@ def _shown(value: Any) -> str:
 def _weighted_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
     values, gradient = each(loss, outputs, batch.labels)
     is_sum, weights, total = getattr(loss, "reduction", "mean") == "sum", batch.weights, batch.weight
-    assert weights is not None
+    assert weights is not None and isinstance(total, float)
     # `each` leaves out the weight of a sample in the loss's own mean.
     own = None if is_sum else counts(loss, batch.labels)
     factors = weights if own is None else weights * own

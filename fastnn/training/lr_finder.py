@@ -14,6 +14,7 @@ from fastnn.training.callbacks.freezing import Freeze
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import Fit
 from fastnn.training.history import smoothed
+from fastnn.training.losses import in_window
 from fastnn.training.protocols import Training
 from fastnn.training.resuming import untouched
 from fastnn.training.schedule import proportions
@@ -113,8 +114,8 @@ def _trained(trainer: Training, window: Any, rate: float, shares: list[float]) -
     loss, weight, (batch, rest) = 0.0, 0.0, window
     while True:
         value, _ = forward_backward(trainer, batch)
-        if batch.weight:
-            loss, weight = loss + batch.share * value, weight + batch.weight
+        part, share = in_window(value, batch)
+        loss, weight = loss + part, weight + share
         if batch.ends:
             break
         batch = next(rest)

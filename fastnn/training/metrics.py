@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from fastnn._better import Direction
 from fastnn._trees import Tree, length
 from fastnn.metrics.base import Metric, number_from
@@ -51,7 +53,7 @@ class OfOutput(Metric):
 
 
 class PartOfLoss(Metric):
-    """The mean of one of several losses, as the last call of `Losses` found it."""
+    """The mean of one of several losses over all samples, weighted as in this loss, as `Losses.last` has it."""
 
     better: Direction | None = "min"
 
@@ -64,16 +66,18 @@ class PartOfLoss(Metric):
 
     def update(self, output: Tree, target: Tree) -> None:
         """Add a batch."""
-        self._total += self.losses.last[self.key] * length(target)
-        self._samples += length(target)
+        value, weight = self.losses.last[self.key]
+        if weight:
+            self._total += value * weight
+            self._weight += weight
 
     def compute(self) -> float:
         """Return the mean; NaN without samples."""
-        return self._total / self._samples if self._samples else float("nan")
+        return self._total / self._weight if self._weight else float("nan")
 
     def reset(self) -> None:
         """Forget all batches."""
-        self._total, self._samples = 0.0, 0
+        self._total, self._weight = 0.0, 0.0
 
 
 def of_trainer(metrics: Any, criterion: Any) -> dict[str, Metric]:
@@ -109,11 +113,15 @@ def _called(name: str, metric: Any, criterion: Any) -> Metric:
 
 
 class Meter:
-    """Gathers the loss, weighted by the weight of each batch, and the metrics, over several batches."""
+    """Gathers the loss, weighted by the weight of each batch, and the metrics, over several batches.
+
+    Of several losses the loss and the weight are arrays, as `batch_loss` returns them.
+    """
 
     def __init__(self, metrics: dict[str, Metric]) -> None:
         self._metrics = metrics
-        self.loss = self.weight = 0.0
+        self.loss: Any = 0.0
+        self.weight: Any = 0.0
         self.samples = 0
         self.reset()
 
@@ -124,19 +132,24 @@ class Meter:
         for metric in self._metrics.values():
             metric.reset()
 
-    def add(self, loss: float, weight: float, outputs: Tree, labels: Tree) -> None:
+    def add(self, loss: Any, weight: Any, outputs: Tree, labels: Tree) -> None:
         """Add a batch with this mean loss over samples of this total weight."""
-        if weight:
-            self.loss += loss * weight
-        self.weight += weight
+        if isinstance(weight, float):
+            self.loss += loss * weight if weight else 0.0
+        else:
+            self.loss = self.loss + np.multiply(loss, weight, out=np.zeros_like(weight), where=weight > 0)
+        self.weight = self.weight + weight
         self.samples += length(labels)
         for metric in self._metrics.values():
             metric.update(outputs, labels)
 
     @property
     def mean(self) -> float:
-        """The mean loss so far; NaN without samples."""
-        return self.loss / self.weight if self.weight else float("nan")
+        """The mean loss so far; NaN without samples. Of several, it is the sum of those that have samples."""
+        if isinstance(self.weight, float):
+            return self.loss / self.weight if self.weight else float("nan")
+        counted = self.weight > 0
+        return float((self.loss[counted] / self.weight[counted]).sum()) if counted.any() else float("nan")
 
     def logs(self) -> dict[str, float]:
         """Return the mean loss and the metrics so far; NaN without samples."""

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fastnn._checks import not_negative
 from fastnn._trees import Tree
@@ -11,13 +12,13 @@ from fastnn.nn.module import call
 from fastnn.optim.clip import clip_grad_norm_, clip_grad_value_
 from fastnn.optim.optimizer import Optimizer as FusedOptimizer
 from fastnn.training.debugging import explain_gradients, explain_loss
-from fastnn.training.losses import batch_loss
+from fastnn.training.losses import batch_loss, in_window
 from fastnn.training.protocols import Training
 from fastnn.training.windows import Batch
 
 
-def forward_backward(trainer: Training, batch: Batch) -> tuple[float, Tree]:
-    """Run a batch forward and backward, and return its mean loss and the model's result.
+def forward_backward(trainer: Training, batch: Batch) -> tuple[Any, Tree]:
+    """Run a batch forward and backward, and return its mean loss, as `batch_loss` does, and the model's result.
 
     The gradients are the batch's part of the mean over its window; they are added to those of the window's earlier
     batches.
@@ -27,8 +28,8 @@ def forward_backward(trainer: Training, batch: Batch) -> tuple[float, Tree]:
     outputs, backward = call(trainer.model, batch.x)
     loss, gradient = batch_loss(trainer.criterion, outputs, batch)
     forward = time.perf_counter()
-    if trainer.detect_nan and batch.weight and not math.isfinite(loss):
-        explain_loss(trainer.model, batch.x, loss, state.step)
+    if trainer.detect_nan and not math.isfinite(part := in_window(loss, batch)[0]):
+        explain_loss(trainer.model, batch.x, part, state.step)
     if batch.begins:
         trainer.optimizer.zero_grad()
     backward(gradient, input_grad=False)

@@ -129,7 +129,7 @@ class Trainer(Parts):
                 function that returns an iterator. x and y are arrays (N, ...), memory-mapped ones too, or tuples or
                 dicts of arrays for several inputs and targets. Integers are passed on as they are; floats of another
                 type than the model's are converted batch by batch.
-            validation: data of the same kinds, to evaluate after every epoch.
+            validation: data of the same kinds, to evaluate after every epoch; weights of its samples count in its loss.
             epochs: number of epochs; None for no limit, with max_steps or max_time.
             batch_size: samples of a batch; the last batch of an epoch has the remaining ones.
             sample_weight: (N,), the weight of each sample in the mean of the loss; the metrics are not weighted.

@@ -18,7 +18,8 @@ class Weighing(NamedTuple):
 
     Attributes:
         classes: the factor of every class, or None for ones.
-        counts: (labels) -> the weight of every sample in the loss's own mean, or None for ones.
+        counts: (labels) -> the weight of every sample in the loss's own mean, (N,), or None for ones; for several
+            losses a column for each.
     """
 
     classes: Mapping[int, float] | None
@@ -36,7 +37,14 @@ class Weighing(NamedTuple):
     def shares(self, labels: Tree, weights: Weights | None) -> Weights | None:
         """Return the weight of every sample in the mean, or None for ones."""
         counts = self.counts(labels)
-        return counts if weights is None else weights if counts is None else weights * counts
+        if weights is None or counts is None:
+            return counts if weights is None else weights
+        return weights.reshape(-1, *[1] * (counts.ndim - 1)) * counts
+
+
+def summed(shares: Weights) -> float | Weights:
+    """Return the sum over the samples; of several losses for each."""
+    return float(shares.sum()) if shares.ndim == 1 else np.asarray(shares.sum(axis=0))
 
 
 def class_weights(y: Any, class_weight: Any) -> Mapping[int, float] | None:
