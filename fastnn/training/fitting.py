@@ -97,6 +97,7 @@ def prepare(trainer: Training, data: Data, window: int | None = None) -> Fit:
     Args:
         window: batches of an optimizer step; None for the trainer's `accumulate_grad_batches`.
     """
+    trainer.readmit()
     batch_size = positive_integer("batch_size", data.batch_size)
     given = data.validation_batch_size
     validation_size = batch_size if given is None else positive_integer("validation_batch_size", given)
@@ -173,7 +174,7 @@ def check_first(
         except ValueError:
             if not trainer.metrics_are_auto:
                 raise
-            del trainer.metrics[key]
+            trainer.unfit[key] = trainer.metrics.pop(key)
     return outputs
 
 
@@ -252,4 +253,7 @@ def _labels_from_one(loss: Any, outputs: Any, train: Source) -> str:
 
 def _weighing(loss: Any, train: Source, class_weight: Any) -> Weighing:
     y = train.y if isinstance(train, Arrays) else None
+    ignored = getattr(loss, "ignore_index", None)
+    if isinstance(y, np.ndarray) and ignored is not None and (y != ignored).any():
+        y = y[y != ignored]  # which are of no class
     return Weighing(class_weights(y, class_weight), lambda labels: counts(loss, labels))

@@ -25,6 +25,13 @@ class Parts:
     def metrics(self, metrics: Any) -> None:
         self._metrics, self.given_metrics = of_trainer(metrics, self.criterion), metrics
         self.metrics_are_auto = isinstance(metrics, str) and metrics == "auto"
+        self.unfit: dict[str, Metric] = {}
+
+    def readmit(self) -> None:
+        """Take back the automatic metrics that did not fit the last data, since they may fit the next; not in a fit."""
+        if self.state.fit_batches is None:
+            self._metrics |= self.unfit
+            self.unfit = {}
 
     @property
     def loss(self) -> Any:

@@ -54,6 +54,7 @@ def run(
         except BaseException:
             loop.close()
             loop.call("on_exception")
+            state.fit_batches = None
             raise
         loop.close()
         loop.call("on_fit_end")

@@ -223,8 +223,8 @@ class Trainer(Parts):
         )
 
     def check(self, name: str, data: Any, batch_size: int = 1024) -> Source:
-        """Raise what `evaluate` would raise for these data, and return their source; `name` is their name in
-        messages."""
+        """Raise what `evaluate` would raise for these data, called `name`, and return their source."""
+        self.readmit()
         source = as_source(name, data)
         first = first_samples(source, batch_size)
         check_first(self, name, first, source, converter(self.model, self.normalize))

@@ -27,7 +27,8 @@ class EarlyStopping(Callback):
         mode: "min", "max" or "auto" for the metric's own direction.
         baseline: a value that the metric must beat; None for any.
         restore_best_weights: leave the model with the weights of the best epoch, even if the training ends on schedule.
-            With `EMA` or `SWA` they are the averaged weights that were validated.
+            With `EMA` or `SWA` they are the averaged weights that were validated. Of several such callbacks the last
+            one decides.
         check_finite: end at once when the metric is NaN or infinite; such a value is never the best.
 
     Attributes:
