@@ -54,6 +54,8 @@ def named(metrics: str | Metric | Function | Iterable[str | Metric | Function], 
             raise ValueError(
                 f"metrics: got {metric.name!r}, want a name without 'val_', which marks validation metrics"
             )
+        if metric.better not in ("min", "max", None):
+            raise ValueError(f"metrics: got {metric.name!r} with better = {metric.better!r}, want 'min', 'max' or None")
         if metric.name in result or metric.name in RESERVED:
             raise ValueError(f"metrics: got {metric.name!r} twice, want each name of the history once; give the "
                              "function another __name__, the object another name")  # fmt: skip
@@ -79,6 +81,9 @@ def _metric(given: Any) -> Metric:
         return metric
     if all(hasattr(given, name) for name in ("update", "compute", "reset")):
         return _Foreign(given)
+    if type(given).__module__ == "sklearn.metrics._scorer":
+        raise TypeError(f"metrics: got the scorer {given!r:.80}, which calls an estimator, want a function of labels; "
+                        "pass one of sklearn.metrics, with options by functools.partial")  # fmt: skip
     if callable(given):
         return FunctionMetric(given)
     raise TypeError(f"metrics: got {type(given).__name__}, want names, metrics or functions (outputs, targets)")

@@ -233,11 +233,15 @@ class Loop:
         """Raise StopTraining if the fit has made its steps, or used up its time."""
         state, limits = self.state, self.limits
         if limits.steps is not None and state.step - state.first_step >= limits.steps:
-            state.stopped = f"max_steps = {limits.steps} are done"
+            reason = f"max_steps = {limits.steps} are done"
         elif limits.seconds is not None and time.monotonic() - self._began >= limits.seconds:
-            state.stopped = f"max_time = {limits.seconds:g} s is over"
+            reason = f"max_time = {limits.seconds:g} s is over"
         else:
             return
+        if state.batch and state.has_stepped:
+            for callback in self.trainer.callbacks:
+                callback._on_limit(self.trainer)
+        state.stopped = reason
         raise StopTraining
 
     def _step(self) -> None:

@@ -27,6 +27,8 @@ def run(
     trainer: Any, data: Data, limits: Limits, verbose: Literal["auto"] | bool, resume: str | Path | None
 ) -> History:
     """See `Trainer.fit`."""
+    checks.check_parts(trainer.model, trainer.optimizer, trainer.scheduler, trainer.scheduler_interval)
+    trainer.callbacks = checks.checked_callbacks(trainer.callbacks)
     fit = prepare(trainer, data)
     if fit.doubt:
         warnings.warn(fit.doubt, stacklevel=3)

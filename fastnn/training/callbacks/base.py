@@ -56,6 +56,9 @@ class Callback:
     def on_exception(self, trainer: Any) -> None:
         """Called when an exception other than `StopTraining` and Ctrl-C ends the fit, which then raises it."""
 
+    def _on_limit(self, trainer: Any) -> None:
+        """Called after a step at which a limit ends the fit within an epoch, before anything of that is recorded."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a resumed training: arrays, numbers, strings, None, and dicts and lists of them."""
         return {}

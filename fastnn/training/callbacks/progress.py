@@ -19,7 +19,7 @@ class ProgressBar(Callback):
 
     def on_fit_start(self, trainer: Training) -> None:
         """Open a bar over all batches of the fit."""
-        self.on_fit_end(trainer)  # closes the bar of a fit that an exception has ended
+        self._close()  # that of a fit that an exception has ended
         if not (hasattr(sys.stderr, "isatty") and sys.stderr.isatty()):
             return
         try:
@@ -36,6 +36,9 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, trainer: Training) -> None:
         """Print the line of the epoch."""
+        self._print(trainer)
+
+    def _print(self, trainer: Training) -> None:
         width = len(str(trainer.epochs)) if trainer.epochs < ENDLESS else 1
         of_all = f"/{trainer.epochs}" if trainer.epochs < ENDLESS else ""
         line = f"epoch {trainer.epoch:{width}}{of_all}  {_line(trainer.logs)}"
@@ -45,14 +48,19 @@ class ProgressBar(Callback):
             self._bar.write(line)
 
     def on_fit_end(self, trainer: Training) -> None:
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        """Close the bar, and print the line of an epoch that ended before its last batch."""
+        self._close()
+        if trainer.batch:
+            self._print(trainer)
 
     def on_exception(self, trainer: Training) -> None:
         """Close the bar, so that what is printed next has a line of its own."""
-        self.on_fit_end(trainer)
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def _line(logs: dict[str, float]) -> str:

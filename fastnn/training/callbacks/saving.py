@@ -18,6 +18,8 @@ from fastnn.training.protocols import Training
 class ModelCheckpoint(Callback):
     """Writes the state of the whole training into a directory, after every epoch or more often.
 
+    A fit that `max_steps` or `max_time` ends within an epoch writes there, too.
+
     A file is named by the step, as in "step-00001250.safetensors", and written once, whether it is kept as one of the
     best, one of the last, or both. Older files of this callback are deleted once the new one is on the disk, those of
     earlier fits too; several callbacks of a trainer may share a directory.
@@ -93,6 +95,10 @@ class ModelCheckpoint(Callback):
     def on_epoch_end(self, trainer: Training) -> None:
         """Write, and keep the file among the best if it is one of them."""
         self._write(trainer, None if self.monitor is None else trainer.logs[self.monitor])
+
+    def _on_limit(self, trainer: Training) -> None:
+        """Write, so that another fit can continue within the epoch."""
+        self._write(trainer, None)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the names of the best and the last files."""
