@@ -27,7 +27,8 @@ def run(
     trainer: Any, data: Data, limits: Limits, verbose: Literal["auto"] | bool, resume: str | Path | None
 ) -> History:
     """See `Trainer.fit`."""
-    checks.check_parts(trainer.model, trainer.optimizer, trainer.scheduler, trainer.scheduler_interval)
+    parts = trainer.model, trainer.loss, trainer.optimizer, trainer.scheduler, trainer.scheduler_interval
+    checks.check_parts(*parts, trainer.given_metrics, trainer.callbacks)
     trainer.callbacks = checks.checked_callbacks(trainer.callbacks)
     fit = prepare(trainer, data)
     if fit.doubt:
