@@ -254,6 +254,6 @@ def _labels_from_one(loss: Any, outputs: Any, train: Source) -> str:
 def _weighing(loss: Any, train: Source, class_weight: Any) -> Weighing:
     y = train.y if isinstance(train, Arrays) else None
     ignored = getattr(loss, "ignore_index", None)
-    if isinstance(y, np.ndarray) and ignored is not None and (y != ignored).any():
+    if isinstance(y, np.ndarray) and y.ndim == 1 and ignored is not None and (y != ignored).any():
         y = y[y != ignored]  # which are of no class
     return Weighing(class_weights(y, class_weight), lambda labels: counts(loss, labels))
