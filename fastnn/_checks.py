@@ -179,6 +179,9 @@ def not_array(name: str, value: Any, want: object, remedy: str = "convert it wit
         return TypeError(f"{name}: got a masked array, want an array without a mask; pass its .filled(value) or, for "
                          "the valid elements, .compressed()")  # fmt: skip
     got = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+    if remedy == "convert it with np.asarray" and (isinstance(want, np.dtype) or str(want).startswith("float32")):
+        place, dtype = name if name.isidentifier() else "value", want if isinstance(want, np.dtype) else "float32"
+        remedy += f"({place}, np.{dtype})"
     if own := own_conversion(value):
         remedy = own + (f".astype(np.{want})" if isinstance(want, np.dtype) else "")
     return TypeError(f"{name}: got {got}, want {f'a {want}' if want else 'an'} array; {remedy}")

@@ -12,6 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def as_path(name: str, value: str | os.PathLike[str]) -> Path:
+    """Return an argument as a path; raise TypeError unless it is a str or a path."""
+    if isinstance(value, str | os.PathLike):
+        return Path(value)
+    remedy = "; pass os.fsdecode(it)" if isinstance(value, bytes) else ""
+    raise TypeError(f"{name}: got {value!r:.80}, want a path, a str or a pathlib.Path{remedy}")
+
+
 def replace(path: Path, *pieces: bytes | memoryview) -> None:
     """Replace or create a file; if that fails, nothing of the new file is left behind.
 

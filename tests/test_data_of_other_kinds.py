@@ -72,7 +72,7 @@ def test_targets(loss, outputs, y, sentence, code):
 
 
 def test_as_many_weights_as_outputs():
-    with pytest.raises(ValueError, match=r"^weight: got shape \(2,\), want \(3,\), a weight for each class"):
+    with pytest.raises(ValueError, match=r"^weight: got shape \(2,\), want \(3,\), one for each class"):
         trainer(nn.CrossEntropyLoss(weight=[1, 2])).fit((X, Y), verbose=False)
     with pytest.raises(ValueError, match=r"^weight: got shape \(4,\), want \(3,\)"):
         trainer(nn.CrossEntropyLoss(weight=[1, 2, 3, 4])).fit((X, Y), verbose=False)

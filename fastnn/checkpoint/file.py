@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from fastnn._checks import unmasked
-from fastnn._files import remove_parts, replace
+from fastnn._files import as_path, remove_parts, replace
 from fastnn._types import AnyArray
 from fastnn.checkpoint.packing import DTYPES, pack, parse, unpack, views
 
@@ -66,7 +66,7 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
         TypeError, ValueError: the state cannot be written, or needs a header of more than 1.5 MiB.
         OSError: the system cannot write it; `path` is still one of the two files.
     """
-    path = Path(path)
+    path = as_path("path", path)
     pieces = _encoded(state)
     remove_parts(path.parent, f"*{SUFFIX}")
     replace(path, *pieces)
@@ -82,7 +82,7 @@ def load(path: str | Path) -> dict[str, Any]:
         CheckpointError: the file is truncated, was changed, is not a checkpoint, or has a later version of the format.
         OSError: it cannot be read.
     """
-    path = Path(path)
+    path = as_path("path", path)
     data = _read(path)
     size = header_size(path, data[:8], len(data))
     check_digest(path, bytes(data[: 8 + size]), [memoryview(data)[8 + size :]])

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fastnn._checks import not_array
-from fastnn._files import replace
+from fastnn._files import as_path, replace
 from fastnn._parameter import Parameter
 from fastnn._types import AnyArray
 from fastnn.checkpoint.building import UnknownLayer, build
@@ -88,6 +88,7 @@ def write(model: Module, path: str | Path, more: Mapping[str, Any]) -> None:
     """Write a model, and more that belongs to it, as JSON; errors as for `save`."""
     if not isinstance(model, Module):
         raise TypeError(f"model: got {type(model).__name__}, want a fastnn.nn.Module; of a Trainer, call its save")
+    place = as_path("path", path)
     description, types = describe(model)
     arrays = dict(_named(model))
     for name, array in arrays.items():
@@ -99,12 +100,12 @@ def write(model: Module, path: str | Path, more: Mapping[str, Any]) -> None:
                          "layers, or keep long lists as buffers")  # fmt: skip
     pieces = encoded(arrays, "model", text)
     _check_again(model, description, types, arrays)
-    replace(Path(path), *pieces)
+    replace(place, *pieces)
 
 
 def read(path: str | Path, layers: Layers | None = None) -> tuple[Module, dict[str, Any]]:
     """Return a model, and what else `write` was given; arguments and errors as for `load`."""
-    path, types = Path(path), KNOWN | own_types(layers)
+    path, types = as_path("path", path), KNOWN | own_types(layers)
     with opened(path, MODEL) as (file, length):
         first = bytearray(min(8, length))
         fill(path, file, memoryview(first), MODEL)

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnn._better import Direction
 from fastnn._checks import unmasked
-from fastnn._types import Array, Float64
+from fastnn._types import AnyArray, Array, Float64
 from fastnn.metrics.base import Metric
 from fastnn.metrics.outputs import Task, mean_of
 
@@ -39,9 +39,7 @@ class Regression(Metric):
 
     def update(self, output: Array, target: Any) -> None:
         """Add a batch."""
-        output = mean_of(output)
-        unmasked("output", output)
-        unmasked("target", target)
+        output, target = _numbers(output, target)
         error = np.subtract(output, target, dtype=np.float64)
         self._total += float(self.of_errors(error))
         self._elements += error.size
@@ -53,6 +51,22 @@ class Regression(Metric):
     def compute(self) -> float:
         """Return the mean over all elements, or NaN without samples."""
         return self._total / self._elements if self._elements else math.nan
+
+
+def _numbers(output: Any, target: Any) -> tuple[AnyArray, AnyArray]:
+    """Return outputs, or their means, and targets as arrays of one shape; (N,) and (N, 1) are the same numbers.
+
+    Raises:
+        ValueError: the shapes differ, since nothing is broadcast.
+    """
+    output = mean_of(output)
+    unmasked("output", output)
+    unmasked("target", target)
+    output, target = np.asarray(output), np.asarray(target)
+    if output.shape != target.shape and (output.shape[:1] != target.shape[:1] or output.size != target.size):
+        raise ValueError(f"target: got shape {target.shape}, want {output.shape} like the outputs, since nothing is "
+                         "broadcast; give every output its target")  # fmt: skip
+    return output, target.reshape(output.shape)
 
 
 class MeanSquaredError(Regression):
@@ -101,9 +115,7 @@ class R2Score(Regression):
 
     def update(self, output: Array, target: Any) -> None:
         """Add a batch."""
-        output = mean_of(output)
-        unmasked("output", output)
-        unmasked("target", target)
+        output, target = _numbers(output, target)
         n, m = self._samples, len(output)
         if not m:
             return

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fastnn import _core
 from fastnn import functional as F
 from fastnn._allocation import current, new
-from fastnn._checks import axis_size, fraction, is_array, not_array, unmasked
+from fastnn._checks import axis_size, flag, fraction, is_array, not_array, unmasked
 from fastnn._dtype import chosen_dtype
 from fastnn._parameter import Parameter
 from fastnn._types import Array
@@ -46,7 +46,7 @@ class Linear(Module):
         self.out_features = axis_size("out_features", out_features)
         dtype = chosen_dtype(dtype)
         self.weight = Parameter(new((self.out_features, self.in_features), dtype))
-        self.bias = Parameter(new(self.out_features, dtype)) if bias else None
+        self.bias = Parameter(new(self.out_features, dtype)) if flag("bias", bias) else None
         if current() is not None:  # the values are those of a file
             return
         generator = as_generator(generator)

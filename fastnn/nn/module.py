@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -124,8 +125,10 @@ class Module:
             ValueError: keys are missing or unexpected (strict), or a shape is wrong.
         """
         if not isinstance(state, Mapping):
-            remedy = "pass its state_dict()" if isinstance(state, Module) else "pass what state_dict() returned"
-            raise TypeError(f"state: got {type(state).__name__}, want a dict of arrays; {remedy}")
+            remedy = "pass its state_dict()" if hasattr(state, "state_dict") else "pass dict(it)"
+            if isinstance(state, str | PathLike):
+                remedy = "read the file first, or call fastnn.load(path) for the whole model"
+            raise TypeError(f"state: got {type(state).__name__}, want a dict, as state_dict() returns; {remedy}")
         own = self.state_dict()
         result = LoadResult([key for key in own if key not in state], [key for key in state if key not in own])
         if strict and (result.missing_keys or result.unexpected_keys):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fastnn import functional as F
 from fastnn._allocation import new
-from fastnn._checks import axis_size, axis_sizes
+from fastnn._checks import axis_size, axis_sizes, flag
 from fastnn._dtype import chosen_dtype
 from fastnn._parameter import Parameter
 from fastnn._types import Array
@@ -47,8 +47,8 @@ class _BatchNorm(Norm):
         self.num_features = axis_size("num_features", num_features)
         self.eps = eps
         self.momentum = momentum
-        size, dtype, tracked = self.num_features, chosen_dtype(dtype), track_running_stats
-        self.weight = Parameter(new(size, dtype, 1)) if affine else None
+        size, dtype, tracked = self.num_features, chosen_dtype(dtype), flag("track_running_stats", track_running_stats)
+        self.weight = Parameter(new(size, dtype, 1)) if flag("affine", affine) else None
         self.bias = Parameter(new(size, dtype, 0)) if affine else None
         self.running_mean: Array | None = new(size, dtype, 0) if tracked else None
         self.running_var: Array | None = new(size, dtype, 1) if tracked else None
@@ -154,9 +154,9 @@ class LayerNorm(Norm):
     ) -> None:
         self.normalized_shape = axis_sizes("normalized_shape", normalized_shape)
         self.eps = eps
-        dtype = chosen_dtype(dtype)
+        dtype, has_bias = chosen_dtype(dtype), flag("bias", bias) and flag("elementwise_affine", elementwise_affine)
         self.weight = Parameter(new(self.normalized_shape, dtype, 1)) if elementwise_affine else None
-        self.bias = Parameter(new(self.normalized_shape, dtype, 0)) if elementwise_affine and bias else None
+        self.bias = Parameter(new(self.normalized_shape, dtype, 0)) if has_bias else None
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         """x and y: (..., *normalized_shape).

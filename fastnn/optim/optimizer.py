@@ -11,7 +11,7 @@ from fastnn import _core
 from fastnn._autograd import count_writes
 from fastnn._checks import ordered
 from fastnn._parameter import Parameter
-from fastnn.optim.options import CHECKS, SETTINGS, Extras, ParamGroup, state_dtype
+from fastnn.optim.options import CHECKS, SETTINGS, Extras, ParamGroup, state_dtype, unknown_options
 from fastnn.optim.params import as_groups, as_named, check_norm, zero
 from fastnn.optim.state import Layout, StateDtype, States
 from fastnn.optim.state_dict import checked_entries, checked_groups, members, saved
@@ -52,9 +52,7 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], options: Mapping[str, Any], **extras: Any) -> None:
         unknown = extras.keys() - Extras.__annotations__.keys()
         if unknown:
-            raise TypeError(
-                f"{type(self).__name__}: got unknown arguments {sorted(unknown)}, see help({type(self).__name__})"
-            )
+            raise unknown_options(type(self), sorted(unknown))
         self._state_dtype = state_dtype("state_dtype", extras.get("state_dtype"))
         self.clip_grad_norm = extras.get("clip_grad_norm")
         self.zero_grad_after_step = extras.get("zero_grad_after_step", False)

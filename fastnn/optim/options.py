@@ -1,11 +1,13 @@
 """The options of an optimizer and of its parameter groups, checked whenever one is set."""
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypedDict
 
 import numpy as np  # noqa: F401  # RandomSource names it in quotes, and the hints of Extras are evaluated here
 
 from fastnn._checks import flag, fraction, not_negative, number
+from fastnn._words import nearest
 from fastnn.optim.state import StateDtype
 from fastnn.random import RandomSource
 
@@ -158,3 +160,12 @@ def _unpickled(items: Mapping[str, Any], checks: Mapping[str, Check], agree: Agr
 
 def _unchecked(name: str, value: Any) -> Any:
     return value
+
+
+def unknown_options(kind: type, unknown: list[str]) -> TypeError:
+    """Return the error for arguments that an optimizer does not have, with the nearest that it has."""
+    known = [name for name in inspect.signature(kind).parameters if name not in ("params", "extras")]
+    near = [nearest(name, [*known, *Extras.__annotations__]) for name in unknown]
+    shown = ", ".join(name for name in near if name.isidentifier())
+    want = f", want {shown}" if shown else ""
+    return TypeError(f"{kind.__name__}: got unknown arguments {unknown}{want}, see help({kind.__name__})")

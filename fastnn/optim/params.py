@@ -15,6 +15,10 @@ from fastnn._parameter import Parameter
 def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
     """Return an optimizer's `params` argument as a list of groups."""
     ordered("params", params)
+    if callable(getattr(params, "parameters", None)):
+        raise TypeError(f"params: got the model, {type(params).__name__}, want its parameters; pass model.parameters()")
+    if callable(params):
+        raise TypeError("params: got a function, want what it returns; call it, as in model.parameters()")
     if (
         not isinstance(params, Iterable)
         or isinstance(params, str | bytes | np.ndarray)
@@ -23,12 +27,15 @@ def as_groups(params: Iterable[Any]) -> list[Mapping[str, Any]]:
         raise TypeError(f"params: got {type(params).__name__}, want a list of parameters or of groups; [parameter]")
     entries = [params] if isinstance(params, dict) else list(params)
     if not entries:
-        raise ValueError("params: got an empty list, want at least one parameter; a generator can be read only once")
+        raise ValueError("params: got an empty list, want at least one parameter; a generator can be read only once, "
+                         "and an array in a layer is trained only as a fastnn.nn.Parameter")  # fmt: skip
     if not isinstance(entries[0], dict):
         return [{"params": entries}]
     for entry in entries:
         if not isinstance(entry, dict) or "params" not in entry:
-            raise ValueError(f"params: got {entry!r} among groups, want dicts with a list under 'params'")
+            got = f"a dict of {list(entry)[:4]}" if isinstance(entry, dict) else f"{entry!r:.80}"
+            raise ValueError(f"params: got {got} among groups, want dicts with a list under 'params'; of a whole model "
+                             "pass model.parameters()")  # fmt: skip
     return entries
 
 

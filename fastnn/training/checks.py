@@ -1,7 +1,9 @@
 """Checks of the trainer's arguments, made before anything is trained."""
 
+import inspect
 import warnings
 from collections.abc import Iterable
+from difflib import get_close_matches
 from os import PathLike
 from typing import Any
 
@@ -140,7 +142,45 @@ def checked_callbacks(callbacks: Iterable[Callback] | None) -> tuple[Callback, .
         got = f"the class {other.__name__}" if isinstance(other, type) else type(other).__name__
         raise TypeError(f"callbacks: got something else than a Callback, {got}, want objects of classes derived from "
                         f"it; {remedy}")  # fmt: skip
+    for callback in callbacks:
+        _check_hooks(callback)
     return callbacks
+
+
+HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+ELSEWHERE = {
+    "on_train_begin": "on_fit_start",
+    "on_train_start": "on_fit_start",
+    "on_train_end": "on_fit_end",
+    "on_epoch_begin": "on_epoch_start",
+    "on_train_epoch_start": "on_epoch_start",
+    "on_train_epoch_end": "on_epoch_end",
+    "on_train_batch_begin": "on_batch_start",
+    "on_train_batch_start": "on_batch_start",
+    "on_train_batch_end": "on_batch_end",
+    "on_step_begin": "on_batch_start",
+}
+"""Hooks of other libraries, and those of this one at the same place."""
+
+
+def _check_hooks(callback: Callback) -> None:
+    """Raise TypeError for a hook that does not take the trainer alone; warn of methods that look like hooks."""
+    kind = type(callback).__name__
+    for name in dir(type(callback)):
+        method = getattr(callback, name) if name.startswith("on_") else None
+        if not callable(method):
+            continue
+        if name not in HOOKS:
+            near = ELSEWHERE.get(name) or next(iter(get_close_matches(name, HOOKS, 1)), "")
+            remedy = f"call it {near}" if near else f"the hooks are {', '.join(HOOKS)}"
+            warnings.warn(f"callbacks: {kind}.{name} is no hook and is never called; {remedy}", stacklevel=4)
+            continue
+        signature = inspect.signature(method)
+        try:
+            signature.bind(None)
+        except TypeError:
+            raise TypeError(f"callbacks: got {kind}.{name}{signature}, want it to take the trainer alone; define it as "
+                            f"def {name}(self, trainer), and read trainer.logs") from None  # fmt: skip
 
 
 def check_monitor(monitor: str, names: list[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fastnn._checks import flag
-from fastnn._files import replace
+from fastnn._files import as_path, replace
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.protocols import Training
 
@@ -43,7 +43,7 @@ class CSVLogger(Callback):
     _rank: ClassVar[int] = 2
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
-        self.path, self.append = Path(path), flag("append", append)
+        self.path, self.append = as_path("path", path), flag("append", append)
         self._columns: list[str] = []  # none until this fit has written a row
         self._fails, self._began_at = False, 0
         self.reset()

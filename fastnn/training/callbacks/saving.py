@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from fastnn._better import Better, check_mode, direction
 from fastnn._checks import integer
-from fastnn._files import sync_directory
+from fastnn._files import as_path, sync_directory
 from fastnn.checkpoint.file import SUFFIX, check_fits, save, step_name
 from fastnn.training.callbacks.base import Callback
 from fastnn.training.checks import check_monitor
@@ -54,7 +54,7 @@ class ModelCheckpoint(Callback):
         mode: Literal["auto", "min", "max"] = "auto",
         every_n_steps: int | None = None,
     ) -> None:
-        self.directory, self.monitor = Path(directory), monitor
+        self.directory, self.monitor = as_path("directory", directory), monitor
         self.save_top_k, self.save_last = integer("save_top_k", save_top_k), integer("save_last", save_last, 1)
         self.every_n_steps = None if every_n_steps is None else integer("every_n_steps", every_n_steps, 1)
         self.mode = mode

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn import _figure, plot
 from fastnn._checks import positive_integer
-from fastnn._files import dated
+from fastnn._files import as_path, dated
 from fastnn._trees import named_leaves
 from fastnn._types import Array
 from fastnn.nn.tracing import kept, leaves
@@ -56,7 +56,8 @@ class TensorBoard(Callback):
             histograms_every = positive_integer("histograms_every", histograms_every)
         if pictures is not None:
             _figure.pictures(checked("pictures", pictures)[0])
-        self.log_dir, self.histograms_every, self.pictures, self.run = Path(log_dir), histograms_every, pictures, run
+        self.log_dir = as_path("log_dir", log_dir)
+        self.histograms_every, self.pictures, self.run = histograms_every, pictures, run
         self._file: Path | None = None
 
     def on_fit_start(self, trainer: Training) -> None:
