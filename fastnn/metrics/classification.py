@@ -70,7 +70,7 @@ class Classification(Metric):
             output, target = np.asarray(output), np.asarray(target)
         if target.size != output.size and target.shape != output.shape[:-1]:
             raise ValueError(f"target: got shape {target.shape} for outputs of {output.shape}, want a label for each "
-                             "row of logits, or for each single logit; the order is update(output, target)")  # fmt: skip
+                             "row of logits, or for a single logit; the order is update(output, target)")  # fmt: skip
         if self.task == "binary" or (self.task is None and not _are_classes(output, target)):
             return np.ascontiguousarray(output).reshape(-1, 1), as_binary(target).reshape(-1)
         if target.shape == output.shape:
