@@ -239,3 +239,39 @@ def test_options_are_told_as_json_has_them() -> None:
     (group,) = described(trainer)["groups"]
     assert group["where"] == "a/b" and group["betas"] == [0.9, 0.999] and group["lr"] == 0.1 and "params" not in group
     assert json.loads(json.dumps(described(trainer))) == described(trainer)
+
+
+class SetRate(Callback):
+    """Does what the warning of another rate says."""
+
+    def on_fit_start(self, trainer: Any) -> None:
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = 0.3
+
+
+def test_other_samples_and_rates_warn(tmp_path: Path) -> None:
+    """A resumed fit that gets other samples of the same shape, or another rate that is not used, says so."""
+
+    def again(x: Any, y: Any, *callbacks: Any, lr: float = 0.1, epochs: int = 2) -> Trainer:
+        trainer = make(*callbacks, ModelCheckpoint(tmp_path, save_last=9))
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = lr
+        trainer.fit((x, y), epochs=epochs, batch_size=8, verbose=False, resume="latest")
+        return trainer
+
+    again(X, Y, epochs=1)
+    again(X.copy(), Y)  # a warning would be an error
+    again(X, Y.astype(np.int32), epochs=3)
+    changed = X.copy()
+    changed[7] += 1
+    for x, y in ((changed, Y), (X, Y[::-1].copy())):
+        with pytest.warns(
+            UserWarning, match=r"^train: got other samples than in .*step-.*safetensors, want the same for"
+        ):
+            again(x, y, epochs=3)
+    with pytest.warns(
+        UserWarning, match=r"^lr: got 0.2, going on with 0.1 of the checkpoint; to change it, set the opt"
+    ):
+        trainer = again(X, Y, SetRate(), lr=0.2, epochs=4)
+    assert trainer.history.steps["lr"][-1] == 0.3
+    again(X, Y, lr=0.2, epochs=5)  # the rate has changed on the way

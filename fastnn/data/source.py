@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,14 @@ class Arrays:
 
     def __len__(self) -> int:
         return length(self.x)
+
+    def fingerprint(self) -> str:
+        """Return a checksum of 64 samples all over the data, as float32, to notice other data."""
+        index, found = np.linspace(0, len(self) - 1, min(len(self), 64)).astype(np.intp), 0
+        for leaf in (*leaves(self.x), *leaves(self.y)):
+            with np.errstate(over="ignore"):
+                found = crc32(np.ascontiguousarray(leaf[index], np.float32).tobytes(), found)
+        return f"{found:08x}"
 
     def take(self, index: Indices, out: Tree = None) -> Samples:
         """Return copies of some samples; `out` is memory for the inputs, of at least this length."""

@@ -84,12 +84,12 @@ class Run:
         return self._trainer().lr_find(self.train, batch_size=self._batch_size, sample_weight=self.sample_weight, **own)
 
     def set_found_lr(self) -> float:
-        """Set the optimizer's rate to the "valley" that `find_lr` suggests, and return it.
+        """Set the optimizer's rate to the "valley" that `find_lr` suggests, or has suggested, and return it.
 
         Raises:
             ValueError: `find_lr` suggests none.
         """
-        self.finder = self.find_lr()
+        self.finder = self.finder or self.find_lr()
         lr = self.finder.suggestions["valley"]
         if math.isnan(lr):
             raise ValueError("optimizer.lr: got 'find' and no rate at which the loss falls, want a number; look at "
@@ -113,6 +113,8 @@ class Run:
             save_finder(self.finder, directory / FINDER)
         elif config.finds_lr:
             self.finder = load_finder(directory / FINDER)
+            if self.finder is not None:
+                self.set_found_lr()
         callbacks = [part.build(**{"directory": directory / CHECKPOINTS} if part.make is ModelCheckpoint else {})
                      for part in config.callbacks]  # fmt: skip
         scheduler = config.build_scheduler(self.optimizer, config.steps(len(self.train[0])))

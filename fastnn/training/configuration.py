@@ -4,10 +4,12 @@ import re
 import warnings
 from collections.abc import Mapping
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastnn.data.source import Arrays
 from fastnn.training.losses import name_of
 from fastnn.training.preparing import whole
 from fastnn.training.protocols import Training
@@ -17,6 +19,10 @@ SAME = ("seed", "samples", "batch_size", "accumulate_grad_batches", "val_check_i
 """The numbers of a fit that must not change when it is resumed."""
 
 KEYS = ("model", "optimizer", "scheduler", "loss", "metrics")
+
+
+FINGERPRINT = "fastnn.fingerprint"
+"""The key of the fingerprint of arrays in a checkpoint, where an iterable of batches has its own state."""
 
 
 def configuration(trainer: Training) -> dict[str, Any]:
@@ -51,6 +57,35 @@ def compare(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
                 warned = True
                 text = f"{part}: got {lines[0]} in the checkpoint, going on with {lines[1]}"
                 warnings.warn(text, stacklevel=4)
+
+
+def source_state(trainer: Training) -> Any:
+    """Return the state of an iterable of batches, or the fingerprint of arrays."""
+    if trainer.state.source is not None:
+        return trainer.state.source.state_dict()
+    fingerprint = _fingerprint(trainer)
+    return None if fingerprint is None else {FINGERPRINT: fingerprint}
+
+
+def _fingerprint(trainer: Training) -> str | None:
+    """Return the fingerprint of the samples of the current fit; None if they are not in arrays."""
+    source = None if trainer.state.fit_batches is None else trainer.state.fit_batches.source
+    return source.fingerprint() if isinstance(source, Arrays) else None
+
+
+def warn_of_others(trainer: Training, path: Path, state: Mapping[str, Any]) -> None:
+    """Warn if the samples are not those of the checkpoint, and if a learning rate that was given is not used."""
+    got, source = _fingerprint(trainer), state["source"]
+    want = source.get(FINGERPRINT) if isinstance(source, dict) else None
+    if got is not None and want is not None and got != want:
+        warnings.warn(f"train: got other samples than in {path}, want the same for the same bits; going on with these",
+                      stacklevel=5)  # fmt: skip
+    rates = [[group["lr"] for group in groups] for groups in (state["optimizer"]["param_groups"],
+                                                              trainer.optimizer.param_groups)]  # fmt: skip
+    is_constant = trainer.scheduler is None and len({*state["history"]["steps"].get("lr", ())}) == 1
+    if is_constant and rates[0] != rates[1]:
+        warnings.warn(f"lr: got {rates[1][0]:g}, going on with {rates[0][0]:g} of the checkpoint; to change it, set "
+                      "the optimizer's in on_fit_start of a callback", stacklevel=5)  # fmt: skip
 
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:

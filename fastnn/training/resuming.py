@@ -21,7 +21,16 @@ from fastnn.training.callbacks.averaging import WeightAverage
 from fastnn.training.callbacks.base import Callback, StopTraining
 from fastnn.training.callbacks.csv_logger import CSVLogger
 from fastnn.training.callbacks.saving import ModelCheckpoint
-from fastnn.training.configuration import SAME, compare, compare_entries, configuration, is_training
+from fastnn.training.configuration import (
+    FINGERPRINT,
+    SAME,
+    compare,
+    compare_entries,
+    configuration,
+    is_training,
+    source_state,
+    warn_of_others,
+)
 from fastnn.training.metrics import Meter
 from fastnn.training.preparing import whole
 from fastnn.training.protocols import Training
@@ -49,7 +58,7 @@ def capture(trainer: Training) -> dict[str, Any]:
         "generators": [generator.state for generator in _generators(trainer.model)],
         "meter": trainer.state.meter.state_dict(),
         "history": trainer.state.history.state_dict(),
-        "source": None if trainer.state.source is None else trainer.state.source.state_dict(),
+        "source": source_state(trainer),
         "callbacks": {name: c.state_dict() for name, c in _named(trainer)},
     }
 
@@ -178,6 +187,7 @@ def resume(trainer: Training, source: str | Path, before: Before, batches: Batch
                              "resume to continue differently")  # fmt: skip
     _compare(trainer, state)
     compare(state["configuration"], configuration(trainer))
+    warn_of_others(trainer, path, state)
     before.states.append(copy.deepcopy(capture(trainer)))
     before.step = None
     _put(trainer, state)
@@ -202,8 +212,10 @@ def _reset_new(trainer: Training, state: Mapping[str, Any]) -> None:
 
 def _place(batches: Batches, state: Mapping[str, Any]) -> None:
     """Continue an iterable of batches from its saved state, or warn that the batches before are read again."""
-    done = state["loop"]["batch"]
-    if isinstance(batches.source, Stream) and not batches.source.load_state_dict(state["source"], done) and done:
+    done, saved = state["loop"]["batch"], state["source"]
+    if isinstance(saved, dict) and FINGERPRINT in saved:
+        saved = None
+    if isinstance(batches.source, Stream) and not batches.source.load_state_dict(saved, done) and done:
         warnings.warn(f"train: the iterable has no load_state_dict, so {done} batches are read and "
                       "skipped; they must be the same as before", stacklevel=4)  # fmt: skip
 
