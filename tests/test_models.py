@@ -357,7 +357,7 @@ def test_remedies_of_loading(room: Path) -> None:
     assert isinstance(fastnn.load(room / "a", [Inner, Inner]), nn.Sequential)
     with pytest.raises(CheckpointError, match=r"not a checkpoint's but a model's, .*load\(path\)$"):
         fastnn.checkpoint.load(room / "a")
-    with pytest.raises(TypeError, match=r"^state: got Sequential, want a dict of arrays; pass its state_dict\(\)$"):
+    with pytest.raises(TypeError, match=r"^state: got Sequential, want a dict, .*; pass its state_dict\(\)$"):
         nn.Linear(6, 6).load_state_dict(nn.Sequential(nn.Linear(6, 6)))  # type: ignore[arg-type]
 
 
