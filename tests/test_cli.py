@@ -305,11 +305,7 @@ def test_picture_of_the_rates(file, tmp_path, capsys, monkeypatch):
         (FloatingPointError("loss: got nan,\nwant none"), "loss: got nan, want none", 1),
         (OSError(28, "No space left on device"), "[Errno 28] No space left on device", 1),
         (OSError(13, "Permission denied", "/a/b"), "/a/b: got 'Permission denied', want a path that can be", 1),
-        (
-            MemoryError("no 3 TiB"),
-            "memory: got less than is needed (no 3 TiB), want more; take smaller layers or batches",
-            1,
-        ),
+        (MemoryError("no"), "memory: got less than is needed (no), want more; take smaller layers or batches", 1),
         (MemoryError(), "memory: got less than is needed, want more; take a smaller training.batch_size", 1),
     ],
 )

@@ -254,3 +254,16 @@ def test_a_schedule_without_an_end(name, option, file, tmp_path, capsys):
     pairs = [(f'"{name}"', f'"{name}"\n{option} = 100000')]
     path = file(GOOD, ("OneCycleLR", name), *pairs, ("epochs = 2", 'epochs = "unlimited"\nmax_time = 0.05'))
     assert main(["train", "--config", str(path), "--out", str(tmp_path / "runs")]) == 0
+
+
+def test_resume_with_another_rate(file, tmp_path, capsys):
+    """The rate of the checkpoint goes on, also one that was found, and what the file says now is told not to."""
+    fixed = GOOD.replace('[scheduler]\nname = "OneCycleLR"\n', "")
+    for rate in ("0.01", '"find"'):
+        run = runs.train(file(fixed, ('"AdamW"', f'"AdamW"\nlr = {rate}')), tmp_path / str(len(rate)))
+        (run / "config.toml").write_text((run / "config.toml").read_text().replace("epochs = 2", "epochs = 3"))
+        capsys.readouterr()
+        assert main(["resume", str(run)]) == 0 and capsys.readouterr().err == ""
+    (run / "config.toml").write_text((run / "config.toml").read_text().replace('"find"', "0.125"))
+    assert main(["resume", str(run)]) == 0
+    assert "going on with" in (told := capsys.readouterr().err) and told.endswith("; train anew to change it\n")

@@ -178,6 +178,7 @@ def _in_file(sentence: str) -> str:
 _IN_FILE = {
     r"pass (\w+)='(\w+)' to Trainer": r'set training.\1 = "\2"',
     r"pass y.astype\(np.int64\)": "write them without a point, or set loss.name, to MSELoss for one, for a regression",
+    r"to change it, set the optimizer's in on_fit_start of a callback": "train anew to change it",
     r"pass y - 1 and end the model with \d+ outputs": "subtract 1 in the data",
 }
 

@@ -113,7 +113,7 @@ class Run:
             save_finder(self.finder, directory / FINDER)
         elif config.finds_lr:
             self.finder = load_finder(directory / FINDER)
-            if self.finder is not None:
+            if self.finder is not None and not math.isnan(self.finder.suggestions["valley"]):
                 self.set_found_lr()
         callbacks = [part.build(**{"directory": directory / CHECKPOINTS} if part.make is ModelCheckpoint else {})
                      for part in config.callbacks]  # fmt: skip
