@@ -305,3 +305,10 @@ def test_one_cycle_refuses_and_leaves_all_as_it_was(data, options, error, senten
     with pytest.raises(error, match=f"^{sentence}"):
         trainer.fit_one_cycle(data, **({"max_lr": 0.1} | options))
     assert trainer.scheduler is scheduler and same(before[1], everything(trainer)[1])
+
+
+def test_an_iterator_is_used_up():
+    batches = [(X[i : i + 10], Y[i : i + 10]) for i in range(0, 60, 10)]
+    with pytest.warns(UserWarning, match=r"^train: got an iterator, whose batches lr_find uses up; pass a list, "):
+        make_trainer().lr_find(iter(batches), num_it=5)
+    assert len(make_trainer().lr_find(lambda: iter(batches), num_it=5).losses) == 5

@@ -1,6 +1,7 @@
 """The learning-rate range test."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from fastnn import plot
 from fastnn._checks import integer
 from fastnn._types import Float64
+from fastnn.data.source import Stream
 from fastnn.training.callbacks.freezing import Freeze
 from fastnn.training.evaluation import in_mode
 from fastnn.training.fitting import Fit
@@ -58,6 +60,9 @@ def lr_find(trainer: Training, fit: Fit, start_lr: float, end_lr: float, num_it:
     if not 0 < start_lr < end_lr < math.inf:
         raise ValueError(f"start_lr, end_lr: got {start_lr!r}, {end_lr!r}, want 0 < start_lr < end_lr < infinity")
     num_it = integer("num_it", num_it, 2, want="an integer >= 2")
+    if isinstance(fit.batches.source, Stream) and fit.batches.source.once:
+        warnings.warn("train: got an iterator, whose batches lr_find uses up; pass a list, or a function that returns "
+                      "a new iterator", stacklevel=3)  # fmt: skip
     rates = start_lr * (end_lr / start_lr) ** (np.arange(num_it) / (num_it - 1))
     losses: list[tuple[float, float]] = []
     with untouched(trainer), clipped(trainer), in_mode(trainer.model, training=True):
