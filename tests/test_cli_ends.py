@@ -29,11 +29,20 @@ def run_of(directory):
     return run
 
 
+def hear():
+    """Let a program hear SIGINT, which one that a shell has started in the background ignores, and its children too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_on_a_terminal(file, tmp_path):
     """The sentence has a line of its own, behind whatever the bar of the progress and the terminal have written."""
     terminal, end = pty.openpty()
     arguments = ["train", "--config", str(file(GOOD, LONG)), "--out", str(tmp_path / "runs")]
-    take = lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # noqa: E731  # the terminal of this program
+
+    def take():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # the terminal of this program
+        hear()
+
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdout=end, stderr=end, stdin=end, start_new_session=True, preexec_fn=take
     )
@@ -82,7 +91,7 @@ _files.os.fsync = interrupted
 
 def interrupted(where, *arguments):
     command = [sys.executable, "-c", INTERRUPT.format(where), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=hear)
 
 
 @pytest.mark.parametrize("command", ["train", "lr-find"])

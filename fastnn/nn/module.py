@@ -243,7 +243,7 @@ def _guarded(kind: str, backward: Backward, x: Any) -> Backward:
                 raise TypeError(f"{kind}: {takes}, want (dy, input_grad=True); define it as def backward(dy, "
                                 "input_grad=True)") from None  # fmt: skip
             dx = backward(dy, input_grad=input_grad)
-        if not takes_gradient or not input_grad:
+        if not takes_gradient or not input_grad or dx is None:
             return dx
         got: Any = dx
         if not isinstance(got, np.ndarray) or got.shape != shape or got.dtype != dtype:

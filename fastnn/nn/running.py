@@ -39,10 +39,12 @@ def run(layers: Named, x: Array) -> tuple[Array, list[Backward]]:
 def unwind(layers: Named, backwards: Sequence[Backward], dy: Array, input_grad: bool) -> Array | None:
     """Run the closures in reverse and return dx; without `input_grad`, skip those before the first gradient."""
     first = 0 if input_grad else next((i for i, layer in enumerate(layers.values()) if _trains(layer)), len(layers))
-    dx: Array | None = dy
+    dx: Any = dy
     for i in range(len(layers) - 1, first - 1, -1):
-        assert dx is not None
         dx = backwards[i](dx, input_grad or i > first)
+        if dx is None and i > first:
+            raise TypeError(f"{type([*layers.values()][i]).__name__}: got None from its closure, want an array like "
+                            "its input x; let backward return dx")  # fmt: skip
     return dx if input_grad else None
 
 
