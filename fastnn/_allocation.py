@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +61,7 @@ def new(shape: int | tuple[int, ...], dtype: npt.DTypeLike, value: float | None 
                 f"shape: got one of {shown} bytes, want at most {budget.left}, those of the file's tensors"
             )
         budget.left -= size
-    result: Any = np.empty(shape, dtype)
+    result: Array = np.empty(shape, dtype)
     if value is not None and budget is None:
         result[...] = value
-    return result  # type: ignore[no-any-return]
+    return result

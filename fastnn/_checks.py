@@ -164,6 +164,11 @@ def is_array(value: Any) -> TypeGuard[AnyArray]:
     return type(value) is np.ndarray or (isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray))
 
 
+def is_ours(value: object) -> bool:
+    """Return whether an object's class is one of this package, whose results need no check."""
+    return type(value).__module__.startswith("fastnn.")
+
+
 def unmasked(name: str, value: Any) -> None:
     """Raise TypeError for a masked array, whose mask NumPy would drop, or a sparse matrix, which it would not fill."""
     if not is_array(value) and (isinstance(value, np.ndarray) or hasattr(value, "toarray")):

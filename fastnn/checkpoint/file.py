@@ -86,14 +86,7 @@ def load(path: str | Path) -> dict[str, Any]:
     data = _read(path)
     size = header_size(path, data[:8], len(data))
     check_digest(path, bytes(data[: 8 + size]), [memoryview(data)[8 + size :]])
-    try:
-        header = parse(str(memoryview(data)[8 : 8 + size], "utf-8"))
-        metadata = header.pop("__metadata__")
-        version = format_version(metadata["format"])
-    except Exception as error:
-        raise CHECKPOINT.refusal(path, f"a header that is not a checkpoint's ({short(error)})") from None
-    if version > VERSION:
-        raise CHECKPOINT.refusal(path, *newer(version))
+    header, metadata = parsed_header(path, memoryview(data)[8 : 8 + size], CHECKPOINT)
     if "model" in metadata:
         raise CHECKPOINT.refusal(path, "content that is not a checkpoint's but a model's",
                                  "load it with fastnn.load(path) or Trainer.load(path)")  # fmt: skip
@@ -105,6 +98,19 @@ def load(path: str | Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CHECKPOINT.refusal(path, f"a state of {type(state).__name__}", "use another file")
     return state
+
+
+def parsed_header(path: Path, text: memoryview, kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a file's header without its metadata, and these; raise CheckpointError for a damaged or later one."""
+    try:
+        header = parse(str(text, "utf-8"))
+        metadata = header.pop("__metadata__")
+        version = format_version(metadata["format"])
+    except Exception as error:
+        raise kind.refusal(path, f"a header that is not {kind.want}'s ({short(error)})") from None
+    if version > VERSION:
+        raise kind.refusal(path, *newer(version))
+    return header, metadata
 
 
 def latest(directory: str | Path) -> Path | None:

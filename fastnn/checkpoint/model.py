@@ -13,19 +13,17 @@ from fastnn._types import AnyArray
 from fastnn.checkpoint.building import UnknownLayer, build
 from fastnn.checkpoint.description import KNOWN, describe
 from fastnn.checkpoint.file import (
-    VERSION,
     Kind,
     as_bytes,
     check_digest,
     encoded,
     fill,
-    format_version,
     header_size,
-    newer,
     opened,
+    parsed_header,
     short,
 )
-from fastnn.checkpoint.packing import Entry, check_bools, entries, pack, parse, unpack
+from fastnn.checkpoint.packing import Entry, check_bools, entries, pack, unpack
 from fastnn.nn.module import Module
 
 Layers = Mapping[str, type[Module]] | Iterable[type[Module]]
@@ -211,14 +209,7 @@ def _pieces(path: Path, file: BinaryIO, size: int) -> Iterator[memoryview]:
 
 def _parsed(path: Path, head: bytes | bytearray, length: int) -> tuple[dict[str, Entry], str]:
     """Return the entries of the tensors in the order of their bytes, and the description as text."""
-    try:
-        header = parse(str(memoryview(head)[8:], "utf-8"))
-        metadata = header.pop("__metadata__")
-        version = format_version(metadata["format"])
-    except Exception as error:
-        raise MODEL.refusal(path, f"a header that is not a model's ({short(error)})") from None
-    if version > VERSION:
-        raise MODEL.refusal(path, *newer(version))
+    header, metadata = parsed_header(path, memoryview(head)[8:], MODEL)
     if "state" in metadata:
         raise MODEL.refusal(path, "a checkpoint of a training", "continue it with Trainer.fit(resume=path)")
     try:

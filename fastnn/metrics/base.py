@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._better import Direction
-from fastnn._checks import single, unmasked
+from fastnn._checks import is_ours, single, unmasked
 from fastnn._trees import Tree, is_tree, leaves, map_leaves
 from fastnn._types import Array
 from fastnn.metrics.outputs import Task, classes_of, mean_of, probabilities
@@ -60,7 +60,7 @@ class Metric:
         if task not in self.tasks:
             raise ValueError(f"metrics: got {self.name!r} for a loss of the task {task!r}, want a metric of that task; "
                              "pass metrics=() or others")  # fmt: skip
-        if not type(self).__module__.startswith("fastnn."):
+        if not is_ours(self):
             try_out(self, output, target)
 
     def check_arrays(self, output: Any, target: Any) -> None:

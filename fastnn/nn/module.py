@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from fastnn._checks import flag, is_array, not_array
+from fastnn._checks import flag, is_array, is_ours, not_array
 from fastnn._parameter import Parameter
 from fastnn._types import AnyArray, Array
 
@@ -222,7 +222,7 @@ def call(module: Module, x: Array) -> tuple[Array, Backward]:
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
         raise TypeError(f"{type(module).__name__}.__call__: got {got} as its result, want a pair (y, backward) with a "
                         "function backward(dy, input_grad=True); end it with return y, backward")  # fmt: skip
-    if type(module).__module__.startswith("fastnn."):
+    if is_ours(module):
         return result
     return result[0], _guarded(type(module).__name__, result[1], x)
 

@@ -65,10 +65,10 @@ def _placed(error: Exception, layers: Named, name: str, x: Any, given: Any) -> E
     else:  # a layer that calls a Sequential of its own
         place = inner._replace(layers=layers, path=f"{key} {type(layer).__name__} > {inner.path}")
     text = f"model{place.path}: {place.sentence}; this layer got {place.got}, the model {_described(given)}"
-    placed: Any = reworded(error, text)
+    placed = reworded(error, text)
     if placed is not error:
-        placed._place = place
-    return placed  # type: ignore[no-any-return]
+        vars(placed)["_place"] = place
+    return placed
 
 
 def reworded(error: Exception, text: str) -> Exception:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn import nn
-from fastnn._checks import not_negative, single
+from fastnn._checks import is_ours, not_negative, single
 from fastnn._trees import Tree, is_tree, length, map_leaves, named_leaves, rows
 from fastnn._types import Array, Float64
 from fastnn.data.source import Samples
@@ -182,7 +182,7 @@ def mean_loss(loss: Any, outputs: Any, labels: Any, total: float) -> tuple[float
         got = f"a loss of shape {shape}" if (shape := np.shape(result[0])) else f"a loss of {type(result[0]).__name__}"
         got = "no gradient" if gradient is None else got
         raise TypeError(f"loss: got {got} from {name_of(loss)}, want one number and its gradient")
-    if not _is_ours(loss):
+    if not is_ours(loss):
         _check_gradient(loss, outputs, gradient)
     if getattr(loss, "reduction", "mean") == "sum":
         value = value / total if total else math.nan
@@ -191,12 +191,8 @@ def mean_loss(loss: Any, outputs: Any, labels: Any, total: float) -> tuple[float
 
 def scaled(loss: Any, gradient: Tree, factor: float) -> Tree:
     """Return the gradient of a loss times a number; a loss of one's own may need the memory of what it returned."""
-    out = _is_ours(loss)
+    out = is_ours(loss)
     return map_leaves(lambda part: np.multiply(part, part.dtype.type(factor), out=part if out else None), gradient)
-
-
-def _is_ours(loss: Any) -> bool:
-    return type(loss).__module__.startswith("fastnn.")
 
 
 def _check_gradient(loss: Any, outputs: Tree, gradient: Tree) -> None:
@@ -278,9 +274,9 @@ def _weighted_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
     own = None if is_sum else counts(loss, batch.labels)
     factors = weights if own is None else weights * own
     scale = factors / total if total and not is_sum else factors
-    if not _is_ours(loss):
+    if not is_ours(loss):
         _check_gradient(loss, outputs, gradient)
-    out = _is_ours(loss)
+    out = is_ours(loss)
 
     def weighted(part: Array) -> Array:
         by_row = scale.astype(part.dtype).reshape(-1, *[1] * (part.ndim - 1))

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from fastnn import nn, optim
+from fastnn._checks import is_ours
 from fastnn._words import nearest, spelt
 from fastnn.metrics.base import Metric
 from fastnn.metrics.named import NAMED
@@ -31,7 +32,7 @@ def check_roles(**arguments: Any) -> None:
             raise TypeError(f"{name}: got {value!r}, want an object; {remedy_of_name(name, value)}")
         own = role(value)
         if own not in (name, "") and not (own == "loss" and name == "metrics"):
-            if name == "loss" and own in ("model", "metrics") and not type(value).__module__.startswith("fastnn."):
+            if name == "loss" and own in ("model", "metrics") and not is_ours(value):
                 continue  # a loss of one's own may derive from nn.Module; a dict of names has an error of its own
             place = "callbacks=[it]" if isinstance(value, Callback) else f"{own}="
             raise TypeError(f"{name}: got {_described(value)}, which belongs to another argument, {own}; pass it as "
