@@ -260,8 +260,8 @@ class _Stepper:
         names: Sequence[str],
         sizes: Sequence[int],
         state: Sequence[tuple[Sequence[_Stored | None], Sequence[_Stored | None], bool]],
-        steps: npt.NDArray[np.int64],
-        memory: _Float64,
+        steps: Sequence[_Float64],
+        memory: Sequence[_Float64],
         state_dtype: str,
     ) -> None: ...
     def step(
@@ -274,6 +274,10 @@ class _Stepper:
         stream: int,
         block: int,
     ) -> tuple[float | None, list[object]]: ...
+
+class Snapshot:
+    def __init__(self, state: dict[Any, Any], params: list[Any], ready: Sequence[bool]) -> None: ...
+    def matches(self, state: object, params: list[Any], grads: list[Any]) -> bool: ...
 
 class SGD(_Stepper): ...
 class Adam(_Stepper): ...

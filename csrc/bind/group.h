@@ -5,13 +5,17 @@
 
 namespace fastnn {
 
-// A dict of options. The Python code checked the options when they were set.
+// A dict of options. Numbers may be one-element tensors.
 class Group {
  public:
   explicit Group(pybind11::handle dict) : dict_(dict) {}
 
   double number(const char* name) const { return as_double(item(name)); }
-  bool flag(const char* name) const { return item(name).ptr() == Py_True; }
+  bool flag(const char* name) const {
+    const int truth = PyObject_IsTrue(item(name).ptr());
+    if (truth < 0) throw pybind11::error_already_set();
+    return truth != 0;
+  }
   double beta(std::size_t i) const {
     return as_double(pybind11::tuple(pybind11::reinterpret_borrow<pybind11::object>(item("betas")))[i]);
   }

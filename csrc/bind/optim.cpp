@@ -15,20 +15,37 @@ namespace {
 
 enum class StateDtype { plain, bfloat16, int8 };
 
+// A float64 per parameter, each with memory of its own: exact up to 2^53.
+class Numbers {
+ public:
+  Numbers(const py::sequence& arrays, const std::vector<std::string>& names) : owned_(arrays) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const Array a = check(owned_[i], "numbers of " + names[i], Access::write);
+      if (a.size != 1 || !a.is_double()) throw py::value_error(a.name + ": want one float64");
+      places_.push_back(a.as<double>());
+    }
+  }
+  double& operator[](std::size_t i) { return *places_[i]; }
+
+ private:
+  py::tuple owned_;
+  std::vector<double*> places_;
+};
+
 // `kernels` is the optimizer's member of the table.
 template <class R, auto kernels>
 class Stepper {
  public:
   using State = std::vector<std::tuple<py::sequence, py::sequence, bool>>;
 
-  // `sizes` are the numbers of parameters in the groups; `steps` (int64) and `memory` (float64) have one number per
-  // parameter.
+  // `sizes` are the numbers of parameters in the groups. `steps` and `memory` have for each parameter an array of one
+  // float64, the number of its steps and the number that the rule remembers, which a step reads and writes.
   Stepper(const py::sequence& params, const std::vector<std::string>& names, std::vector<std::size_t> sizes,
-          const State& state, py::array_t<Index> steps, py::array_t<double> memory, const std::string& state_dtype)
+          const State& state, const py::sequence& steps, const py::sequence& memory, const std::string& state_dtype)
       : tensors_(params, names, of(state)),
         sizes_(std::move(sizes)),
-        steps_(std::move(steps)),
-        memory_(std::move(memory)),
+        steps_(steps, names),
+        memory_(memory, names),
         state_dtype_(state_dtype == "int8"       ? StateDtype::int8
                      : state_dtype == "bfloat16" ? StateDtype::bfloat16
                                                  : StateDtype::plain) {}
@@ -105,13 +122,14 @@ class Stepper {
       for (std::size_t i = first; i < first + sizes_[g]; ++i) {
         const Tensor& p = tensors_.param(i);
         if (!grads[i] || p.element != element) continue;
-        Moment m = {++steps_.mutable_data()[i], memory_.data()[i], 0};
+        steps_[i] += 1;
+        Moment m = {Index(steps_[i]), memory_[i], 0};
         if (m.t != known.t || m.before != known.before) {  // nearly all parameters are at the same step
           m.after = rules[g].remember(m.before, m.t);
           known = m;
           constants.push_back(rules[g].template constants<T>(scale, m));
         }
-        memory_.mutable_data()[i] = known.after;
+        memory_[i] = known.after;
         add_parameter(list, p.data, grads[i], p.size, constants.back(), rules[g].kinds(),
                       [=, this](int kind) { return tensors_.state(std::size_t(kind), i); });
       }
@@ -122,8 +140,7 @@ class Stepper {
 
   TensorList tensors_;
   std::vector<std::size_t> sizes_;
-  py::array_t<Index> steps_;
-  py::array_t<double> memory_;
+  Numbers steps_, memory_;
   StateDtype state_dtype_;
   bool busy_ = false;
 };
@@ -134,7 +151,7 @@ void bind_rule(py::module_& m, const char* name) {
   using S = Stepper<R, kernels>;
   py::class_<S>(m, name)
       .def(py::init<const py::sequence&, const std::vector<std::string>&, std::vector<std::size_t>,
-                    const typename S::State&, py::array_t<Index>, py::array_t<double>, const std::string&>(),
+                    const typename S::State&, const py::sequence&, const py::sequence&, const std::string&>(),
            "params"_a, "names"_a, "sizes"_a, "state"_a, "steps"_a, "memory"_a, "state_dtype"_a)
       .def("step", &S::step, "grads"_a, "groups"_a, "max_norm"_a, "zero_grad"_a, "seed"_a, "stream"_a, "block"_a);
 }

@@ -1,11 +1,11 @@
 """Adam and AdamW."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 from fastnn import _core
 from fastnn.optim.optimizer import Optimizer
-from fastnn.optim.options import Extras, ParamGroup
+from fastnn.optim.options import Extras
 from fastnn.optim.state import Layout
 
 
@@ -76,8 +76,9 @@ class Adam(Optimizer):
             **extras,
         )
 
-    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
-        return tuple(self.layout.kinds)[: 3 if group["amsgrad"] else 2]
+    @classmethod
+    def _needed(cls, group: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(cls.layout.kinds)[: 3 if group["amsgrad"] else 2]
 
 
 class AdamW(Adam):

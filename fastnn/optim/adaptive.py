@@ -5,8 +5,8 @@ from typing import Any, Unpack
 
 from fastnn import _core
 from fastnn.optim.optimizer import Optimizer
-from fastnn.optim.options import Extras, ParamGroup
-from fastnn.optim.state import Layout
+from fastnn.optim.options import Extras
+from fastnn.optim.state import Layout, StateDtype
 
 
 class Adagrad(Optimizer):
@@ -68,7 +68,8 @@ class Adagrad(Optimizer):
             **extras,
         )
 
-    def _initial(self, group: ParamGroup) -> float:
+    @classmethod
+    def _initial(cls, group: Mapping[str, Any]) -> float:
         value: float = group["initial_accumulator_value"]
         return value
 
@@ -201,12 +202,12 @@ class RMSprop(Optimizer):
             **extras,
         )
 
-    def _agree(self, options: Mapping[str, Any]) -> None:
-        if options["centered"] and self.state_dtype is not None:
-            raise ValueError(
-                f"centered: got True, want False with state_dtype={self.state_dtype!r}; use state_dtype=None"
-            )
+    @classmethod
+    def _agree(cls, options: Mapping[str, Any], state_dtype: StateDtype | None) -> None:
+        if options["centered"] and state_dtype is not None:
+            raise ValueError(f"centered: got True, want False with state_dtype={state_dtype!r}; use state_dtype=None")
 
-    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
+    @classmethod
+    def _needed(cls, group: Mapping[str, Any]) -> tuple[str, ...]:
         wanted = {"momentum_buffer": group["momentum"], "grad_avg": group["centered"]}
-        return tuple(kind for kind in self.layout.kinds if wanted.get(kind, True))
+        return tuple(kind for kind in cls.layout.kinds if wanted.get(kind, True))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -11,11 +12,11 @@ from fastnn import _core
 from fastnn._autograd import count_writes
 from fastnn._checks import ordered
 from fastnn._parameter import Parameter
+from fastnn.optim.engine import Engine, restored_generator, rounding_generator
 from fastnn.optim.options import CHECKS, SETTINGS, Extras, ParamGroup, state_dtype, unknown_options
 from fastnn.optim.params import as_groups, as_named, check_norm, zero
 from fastnn.optim.state import Layout, StateDtype, States
 from fastnn.optim.state_dict import checked_entries, checked_groups, members, saved
-from fastnn.random import BLOCK_WORDS, Generator, RandomSource, as_generator, default_generator
 
 Gradients = Sequence[Any]
 
@@ -62,7 +63,7 @@ class Optimizer:
         self.defaults = dict(options)
         self.param_groups: list[ParamGroup] = []
         self._states = States(self.layout, self._state_dtype)
-        self._generator = _generator(extras.get("generator"), self.state_dtype)
+        self._generator = rounding_generator(extras.get("generator"), self.state_dtype)
         for group in as_groups(params):
             self._append(group)
         self._build(self.param_groups)
@@ -73,7 +74,7 @@ class Optimizer:
         super().__setattr__(name, check(name, value) if check else value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_stepper"}
+        return {name: value for name, value in vars(self).items() if name != "_engine"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -128,7 +129,7 @@ class Optimizer:
         ordered("grads", grads)
         given = tuple(self._own_grads() if grads is None else grads)
         write_zeros = self.zero_grad_after_step and not (grads is None and self._are_parameters)
-        norm, written = self._run(given, write_zeros)
+        norm, written = self._engine.step(given, groups, self.clip_grad_norm, write_zeros)
         if written:
             count_writes(written)
         self.last_grad_norm = norm
@@ -202,7 +203,7 @@ class Optimizer:
         """
         groups = checked_groups(state_dict, self.param_groups, strict, type(self).__name__)
         entries = checked_entries(state_dict, groups, self._states, self._needed, strict)
-        generator = None if self._generator is None else _restored(state_dict.get("generator"))
+        generator = None if self._generator is None else restored_generator(state_dict.get("generator"))
         self._build(groups)
         if self._generator is not None and generator is not None:
             self._generator.state = generator.state  # the generator may be shared
@@ -210,22 +211,6 @@ class Optimizer:
         for group, indices in members(groups):
             for i in indices:
                 self._states.write(i, entries[i], self._initial(group))
-
-    def _run(self, grads: tuple[Any, ...], write_zeros: bool) -> tuple[float | None, list[Any]]:
-        groups, limit = self.param_groups, self.clip_grad_norm
-        g = self._generator
-        if g is None:
-            return self._stepper.step(grads, groups, limit, write_zeros, 0, 0, 0)
-        offset = g.reserve(self._words)
-        norm: float | None = math.nan
-        try:
-            norm, written = self._stepper.step(
-                grads, groups, limit, write_zeros, g.seed, g.stream, offset // BLOCK_WORDS
-            )
-        finally:
-            if norm is not None and not math.isfinite(norm):  # no step has been taken
-                g.give_back(offset, self._words)
-        return norm, written
 
     def _append(self, spec: Mapping[str, Any]) -> None:
         unknown = spec.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
@@ -235,7 +220,9 @@ class Optimizer:
         options = {**self.defaults, **{k: v for k, v in spec.items() if k not in ("params", "param_names")}}
         options |= {"param_names": names} if are_named else {}
         checks = {name: CHECKS[name] for name in self.defaults}
-        group = ParamGroup(params, options, checks, self._agree)
+        # of the class, since a method of the optimizer would make a cycle that keeps its state alive
+        agree = partial(type(self)._agree, state_dtype=self._state_dtype)
+        group = ParamGroup(params, options, checks, agree)
         self._states = self._states.extended(names, params)
         self.param_groups = [*self.param_groups, group]
 
@@ -247,11 +234,13 @@ class Optimizer:
                 states.add_arrays(i, self._needed(group), self._initial(group))
         names, tensors = [s.name for s in states.each], [s.tensor for s in states.each]
         sizes = [len(group["params"]) for group in groups]
-        self._stepper = type(self).rule(
-            tensors, names, sizes, states.columns(), states.steps, states.memory, self.state_dtype or ""
-        )
+        shapes = [s.shape for s in states.each]
+        steps, memory = states.steps.reshape(-1, 1), states.memory.reshape(-1, 1)
+        self._engine = Engine(
+            type(self).rule, tensors, names, shapes, sizes, states.columns(), [*steps], [*memory],
+            self.state_dtype, self._generator,
+        )  # fmt: skip
         self._built = [self._needed(group) for group in groups]
-        self._words = sum(-(-math.prod(s.shape) // _core.CHUNK) for s in states.each) * BLOCK_WORDS
         self._params = [s.param for s in states.each]
         self._have_trained = all(s.has_trained for s in states.each)
         self._are_parameters = all(isinstance(p, Parameter) for p in self._params)
@@ -263,36 +252,20 @@ class Optimizer:
             return map(_TENSORS_GRAD, self._params)
         return [state.own_grad() for state in self._states.each]
 
-    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
+    @classmethod
+    def _needed(cls, group: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the kinds of state that a group's options need."""
-        return tuple(self.layout.kinds)
+        return tuple(cls.layout.kinds)
 
-    def _initial(self, group: ParamGroup) -> float:
+    @classmethod
+    def _initial(cls, group: Mapping[str, Any]) -> float:
         """Return the initial value of state."""
         return 0.0
 
-    def _agree(self, options: Mapping[str, Any]) -> None:
+    @classmethod
+    def _agree(cls, options: Mapping[str, Any], state_dtype: StateDtype | None) -> None:
         """Raise ValueError if options are incompatible."""
 
     def _keep(self, groups: Sequence[ParamGroup]) -> None:
         self.param_groups[:] = groups
         self._kept = [*map(id, groups)]
-
-
-def _generator(given: RandomSource | None, state_dtype: StateDtype | None) -> Generator | None:
-    """Return the generator that rounds coded state; None if the state is not coded."""
-    chosen = None if given is None else as_generator(given)
-    if state_dtype is None:
-        return None
-    return chosen or Generator(default_generator.seed, 2**63 + default_generator.reserve(1) // BLOCK_WORDS)
-
-
-def _restored(saved: Any) -> Generator | None:
-    """Return the generator of a state dict, if it has one."""
-    if saved is None:
-        return None
-    if not isinstance(saved, Mapping):
-        raise TypeError(f"generator: got {type(saved).__name__}, want a dict; save it again")
-    generator = Generator(0)
-    generator.state = saved
-    return generator

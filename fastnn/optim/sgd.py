@@ -5,8 +5,8 @@ from typing import Any, Unpack
 
 from fastnn import _core
 from fastnn.optim.optimizer import Optimizer
-from fastnn.optim.options import Extras, ParamGroup
-from fastnn.optim.state import Layout
+from fastnn.optim.options import Extras
+from fastnn.optim.state import Layout, StateDtype
 
 
 class SGD(Optimizer):
@@ -68,9 +68,11 @@ class SGD(Optimizer):
             **extras,
         )
 
-    def _agree(self, options: Mapping[str, Any]) -> None:
+    @classmethod
+    def _agree(cls, options: Mapping[str, Any], state_dtype: StateDtype | None) -> None:
         if options["nesterov"] and (not options["momentum"] or options["dampening"]):
             raise ValueError("nesterov: got True, want it only with momentum > 0 and dampening = 0")
 
-    def _needed(self, group: ParamGroup) -> tuple[str, ...]:
+    @classmethod
+    def _needed(cls, group: Mapping[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()

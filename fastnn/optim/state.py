@@ -105,14 +105,14 @@ class States:
 
     Attributes:
         each: a `ParamState` per parameter.
-        steps: int64, number of steps of each parameter so far.
+        steps: float64, the number of steps of each parameter so far; exact up to 2^53.
         memory: float64, the number that the rule keeps for each parameter.
     """
 
     def __init__(self, layout: Layout, state_dtype: StateDtype | None) -> None:
         self.layout, self.state_dtype = layout, state_dtype
         self.each: list[ParamState] = []
-        self.steps, self.memory = np.zeros(0, np.int64), np.ones(0)
+        self.steps, self.memory = np.zeros(0), np.ones(0)
 
     def extended(self, names: Sequence[str], params: Sequence[Any]) -> "States":
         """Return the state of these and further parameters; the object itself does not change.
@@ -128,7 +128,7 @@ class States:
                 )
         result = copy(self)
         result.each = [*self.each, *more]
-        result.steps = np.concatenate([self.steps, np.zeros(len(more), np.int64)])
+        result.steps = np.concatenate([self.steps, np.zeros(len(more))])
         result.memory = np.concatenate([self.memory, np.ones(len(more))])
         return result
 

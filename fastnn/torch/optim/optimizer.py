@@ -1,0 +1,269 @@
+"""The optimizers of torch.optim, stepped by the kernels of `fastnn.optim`."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import _C, Tensor
+
+from fastnn import _core, optim
+from fastnn._autograd import count_writes
+from fastnn._checks import ordered
+from fastnn.optim.engine import Engine, restored_generator, rounding_generator
+from fastnn.optim.options import SETTINGS
+from fastnn.optim.options import state_dtype as checked_state_dtype
+from fastnn.optim.params import check_norm
+from fastnn.torch.optim.entries import Entry, Prepared, columns, decoded, is_complete, numbers, prepare, wrong_shape
+
+Params = list[Tensor]
+
+
+class _Table(NamedTuple):
+    """What a step needs, built from `state` and `param_groups`; two members tell whether these are still the same."""
+
+    engine: Engine
+    built_for: list[Any]
+    snapshot: _core.Snapshot
+    fresh: list[Entry]
+
+
+class Optimizer(torch.optim.Optimizer):
+    """Base class of the optimizers: torch's own, but for `step`, which is one call into the kernels for all parameters.
+
+    As in torch, `state` and `param_groups` hold all state and options, and may be changed between steps. The kernels
+    step the tensors in `state` where they lie. A step runs torch's own code if a parameter or gradient is not a dense,
+    contiguous CPU tensor in float32, float64 or bfloat16, if `differentiable` is set, and under torch.compile.
+
+    Args:
+        params, args, options: as for torch's optimizer of that name.
+        state_dtype, clip_grad_norm, zero_grad_after_step, error_if_nonfinite, generator: see
+            `fastnn.optim.options.Extras`. With the first three, a step never runs torch's code.
+
+    Attributes:
+        used_kernels: whether the last step ran in the kernels; None before the first.
+        clip_grad_norm, zero_grad_after_step, error_if_nonfinite: as given; may be set between steps.
+        last_grad_norm: the gradients' norm that the last step with `clip_grad_norm` found, or None.
+        skipped_steps: number of steps that were skipped because the norm was not finite.
+
+    Raises:
+        TypeError, ValueError: as in torch's optimizer; or an argument of fastnn's own is invalid.
+    """
+
+    rule: ClassVar[type[optim.Optimizer]]
+    """The optimizer of `fastnn.optim` whose kernels are used."""
+
+    _step_supports_amp_scaling = property(lambda self: False, lambda self, value: None)  # gradients arrive unscaled
+    _table: _Table | None = None
+    state: Any
+    param_groups: list[dict[str, Any]]
+
+    def __init_subclass__(cls, rule: type[optim.Optimizer] | None = None) -> None:
+        if rule is None:  # a subclass of a class below, as made by trainers
+            return
+        cls.rule = rule
+        cls.__doc__ = f"`fastnn.optim.{rule.__name__}` for PyTorch: see there for its arguments, and `Optimizer`."
+        cls.__signature__ = inspect.signature(rule)
+
+    def __init__(
+        self,
+        params: Any,
+        *args: Any,
+        state_dtype: Any = None,
+        clip_grad_norm: float | None = None,
+        zero_grad_after_step: bool = False,
+        error_if_nonfinite: bool = False,
+        generator: Any = None,
+        **options: Any,
+    ) -> None:
+        self._state_dtype = checked_state_dtype("state_dtype", state_dtype)
+        self._generator = rounding_generator(generator, self._state_dtype)
+        self.clip_grad_norm = clip_grad_norm
+        self.zero_grad_after_step = zero_grad_after_step
+        self.error_if_nonfinite = error_if_nonfinite
+        self.last_grad_norm: float | None = None
+        self.skipped_steps = 0
+        self.used_kernels: bool | None = None
+        ordered("params", params)
+        super().__init__(params, *args, **options)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = SETTINGS.get(name)
+        super().__setattr__(name, check(name, value) if check else value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = ("_state_dtype", "_generator", *SETTINGS, "last_grad_norm", "skipped_steps", "used_kernels")
+        state: dict[str, Any] = super().__getstate__()
+        return state | {name: getattr(self, name) for name in own}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, as in torch; if it is invalid, nothing changes."""
+        super().add_param_group(param_group)
+        if self._state_dtype is None:
+            return
+        added = self.param_groups.pop()
+        wrong = [p.dtype for p in added["params"] if p.dtype is not torch.float32]
+        if wrong:
+            raise TypeError(f"params: got {wrong[0]}, want float32, since state_dtype is {self._state_dtype}")
+        self.rule._agree(added, self._state_dtype)
+        self.param_groups.append(added)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: called first, with gradients enabled; it computes them and returns the loss, which `step` returns.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if _is_traced() or any(group.get("differentiable") for group in self.param_groups):
+            self._step_of_torch()
+            return loss
+        params = [p for group in self.param_groups for p in group["params"]]
+        grads = [p.grad for p in params]
+        try:
+            table = self._current_table(params, grads)
+            norm, written = table.engine.step(
+                tuple(grads), self.param_groups, self.clip_grad_norm, self.zero_grad_after_step
+            )
+        except (TypeError, ValueError):
+            self._table = None
+            if not self._can_step_of_torch():
+                raise
+            self._step_of_torch()
+            return loss
+        self.used_kernels = True
+        count_writes(written)
+        self._finish(norm, table, grads)
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, as in torch; state in fewer bits is decoded to float32."""
+        hook = self.register_state_dict_post_hook(_decode, prepend=True)
+        try:
+            result: dict[str, Any] = super().state_dict()
+        finally:
+            hook.remove()
+        return result
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load a state dict of fastnn's or torch's optimizer of the same name: all of it, or nothing if it raises.
+
+        Raises:
+            ValueError: the groups differ, or a tensor has another shape than its parameter.
+            TypeError: the state of the generator that rounds is not one.
+        """
+        before = self.state, self.param_groups
+        with self._last_of_hooks() as seen:
+            super().load_state_dict(dict(state_dict))
+        try:
+            generator = restored_generator(seen.get("generator"))
+            self._check_loaded(seen)
+        except (TypeError, ValueError):
+            self.state, self.param_groups = before
+            raise
+        if generator is not None and self._generator is not None:
+            self._generator.state = generator.state
+
+    def _current_table(self, params: Params, grads: list[Tensor | None]) -> _Table:
+        table = self._table
+        built_for = [(len(group["params"]), self.rule._needed(group)) for group in self.param_groups]
+        if table is None or table.built_for != built_for or not table.snapshot.matches(self.state, params, grads):
+            with torch.no_grad():
+                table = self._table = self._build(params, grads, built_for)
+        return table
+
+    def _build(self, params: Params, grads: list[Tensor | None], built_for: list[Any]) -> _Table:
+        """Complete the state of the parameters that have a gradient, and build the engine over it."""
+        rule, layout = self.rule, self.rule.layout
+        rows: list[Prepared | None] = []
+        names: list[str] = []
+        for i, pair in enumerate(zip(params, grads, strict=True)):
+            for tensor in pair:  # before the state is touched, which torch's own step may need in another form
+                if tensor is not None:
+                    _core.describe(tensor, f"params[{i}]")
+        for group, (size, needed) in zip(self.param_groups, built_for, strict=True):
+            names += group.get("param_names") or [f"params[{len(names) + i}]" for i in range(size)]
+            keeps, initial = layout.counts_steps or bool(needed), rule._initial(group)
+            for p in group["params"]:
+                row, i = None, len(rows)
+                if not keeps or grads[i] is not None or is_complete(self.state.get(p), layout, needed):
+                    entry = self.state.setdefault(p, {}) if keeps else {}
+                    row = prepare(entry, p, names[i], layout, needed, initial, self._state_dtype)
+                rows.append(row)
+        engine = Engine(
+            rule.rule, params, names, [tuple(p.shape) for p in params], [size for size, _ in built_for],
+            columns(rows, layout), *numbers(rows), self._state_dtype, self._generator,
+        )  # fmt: skip
+        snapshot = _core.Snapshot(self.state, params, [row is not None for row in rows])
+        return _Table(engine, built_for, snapshot, [row.entry for row in rows if row and row.is_fresh])
+
+    def _finish(self, norm: float | None, table: _Table, grads: list[Tensor | None]) -> None:
+        self.last_grad_norm = norm
+        if norm is None or math.isfinite(norm):
+            table.fresh.clear()
+            return
+        for entry in table.fresh:  # no step has initialised the momentum
+            entry.clear()
+            self._table = None
+        if self.error_if_nonfinite:
+            check_norm(norm)
+        self.skipped_steps += 1
+        if self.zero_grad_after_step:
+            self.zero_grad(set_to_none=False)
+
+    def _can_step_of_torch(self) -> bool:
+        own = self._state_dtype is not None or self.clip_grad_norm is not None or self.zero_grad_after_step
+        return not own and self.rule is not optim.Lion
+
+    def _step_of_torch(self) -> None:
+        step = super().step
+        if getattr(step.__func__, "hooked", False):  # hooks surround our own step already
+            step = step.__func__.__wrapped__.__get__(self)
+        step()
+        self.used_kernels = False
+
+    @contextmanager
+    def _last_of_hooks(self) -> Iterator[dict[str, Any]]:
+        """Collect the state dict that the hooks before loading leave."""
+        seen: dict[str, Any] = {}
+        hook = self.register_load_state_dict_pre_hook(lambda _, state_dict: seen.update(state_dict))
+        try:
+            yield seen
+        finally:
+            hook.remove()
+
+    def _check_loaded(self, state_dict: Mapping[str, Any]) -> None:
+        """Raise if state has a wrong shape; copy what torch shares with the state dict or has narrowed to bfloat16."""
+        layout = self.rule.layout
+        ids = [i for group in state_dict["param_groups"] for i in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for i, p in zip(ids, params, strict=True):
+            given = state_dict["state"].get(i, {})
+            for key, value in given.items():
+                if not isinstance(value, Tensor):
+                    continue
+                if key in layout.kinds and value.shape != p.shape:
+                    raise wrong_shape(f"{key} of parameter {i}", value, p)
+                if value is self.state[p][key] or (p.dtype is torch.bfloat16 and value.dtype is torch.float32):
+                    self.state[p][key] = value.detach().clone()
+
+
+def _is_traced() -> bool:
+    return (
+        torch.compiler.is_compiling()
+        or bool(_C._len_torch_dispatch_stack())
+        or bool(_C._are_functorch_transforms_active())
+    )
+
+
+def _decode(optimizer: Any, state_dict: dict[str, Any]) -> None:
+    if optimizer._generator is None:  # the state is not coded
+        return
+    layout = optimizer.rule.layout
+    state_dict["state"] = {i: decoded(entry, layout) for i, entry in state_dict["state"].items()}
+    state_dict["generator"] = optimizer._generator.state
