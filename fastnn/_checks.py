@@ -16,6 +16,7 @@ import numpy.typing as npt
 from fastnn._types import FLOATS, AnyArray, Array
 
 FLOAT32_MAX = 3.4028234663852886e38
+_ROUNDING = 1e-12  # schedules that end at 0, such as torch's OneCycleLR, end up to some 1e-16 times their peak below it
 _ROWS = 4096  # rows that `finite` checks at a time, so that its mask needs little memory
 
 
@@ -98,6 +99,12 @@ def not_negative(name: str, value: Any, want: str = "a finite number >= 0") -> f
     if result > FLOAT32_MAX:
         raise ValueError(f"{name}: got {value!r}, want a number that float32 can hold; {FLOAT32_MAX} is the largest")
     return result
+
+
+def rate(name: str, value: Any) -> float:
+    """Return a learning rate, as `not_negative`; one that is below zero by no more than rounding is 0."""
+    result = number(name, value)
+    return 0.0 if -_ROUNDING <= result < 0 else not_negative(name, value)
 
 
 def positive(name: str, value: Any, want: str = "a finite number > 0") -> float:

@@ -291,16 +291,19 @@ def test_a_momentum_below_zero() -> None:
 
 @pytest.mark.parametrize("name", PURE)
 def test_a_group_that_came_later(name: str) -> None:
-    """A schedule made before the optimizer got a further group raises, and changes no rate."""
-    optimizer = make()
-    schedule = PURE[name](ours, optimizer)
+    """It is scheduled too, and the others as before; with options per group the step raises and changes no rate."""
+    optimizer, alone = make(), make()
+    schedule, other = PURE[name](ours, optimizer), PURE[name](ours, alone)
     optimizer.add_param_group({"params": [np.ones(3, np.float32)]})
-    before = [dict(group) for group in optimizer.param_groups]
-    with pytest.raises(ValueError, match=r"base_lrs: got .*, want "):
+    before = snapshot(optimizer)
+    other.step()
+    try:
         schedule.step()
-    assert [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups] == [
-        {k: v for k, v in group.items() if k != "params"} for group in before
-    ]
+    except ValueError as error:
+        assert "got one value per group and a group added since, param_groups[2], want" in str(error)
+        assert snapshot(optimizer) == before
+    else:
+        assert schedule.get_last_lr()[:2] == other.get_last_lr() and len(schedule.get_last_lr()) == 3
 
 
 @pytest.mark.parametrize("name", PURE)

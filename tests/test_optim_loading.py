@@ -140,16 +140,16 @@ def test_state_of_loaded_options(name: str, option: str, value: Any, kind: str) 
 
 @pytest.mark.parametrize("as_type", [int, float, np.float64, lambda x: np.array(float(x))])
 def test_step_counts_at_the_limit(as_type: Any) -> None:
-    """Whole numbers below 2**63 are step counts, as numbers or arrays without axes; 2**63 is not."""
+    """Whole numbers below 2**53 are step counts, as numbers or arrays without axes; 2**53, at which float64 sticks, is not."""
     (param,) = _arrays(1)
     optimizer = optim.Lion([param])
     saved = copy.deepcopy(optimizer.state_dict())
-    for count in (0, 1, 2**53, 2**63 - 1024):
+    for count in (0, 1, 2**53 - 1):
         saved["state"][0]["step"] = as_type(count)
         optimizer.load_state_dict(saved)
         assert optimizer.state_of(param)["step"] == count
-    saved["state"][0]["step"] = as_type(2**63)
-    _refused(optimizer, saved, r"^step of params\[0\]: got .*, want a whole number in \[0, 2\*\*63\)")
+    saved["state"][0]["step"] = as_type(2**53)
+    _refused(optimizer, saved, r"^step of params\[0\]: got .*, want a whole number in \[0, 2\*\*53\)")
 
 
 def test_products_of_momenta_at_the_limits() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Self, TypedDict
 
 import numpy as np  # noqa: F401  # RandomSource names it in quotes, and the hints of Extras are evaluated here
 
-from fastnn._checks import flag, fraction, not_negative, number
+from fastnn._checks import flag, fraction, is_array, not_negative, number, rate
 from fastnn._words import nearest
 from fastnn.optim.state import StateDtype
 from fastnn.random import RandomSource
@@ -27,6 +27,14 @@ def never(name: str, value: Any) -> bool:
     return False
 
 
+def plain(value: Any) -> Any:
+    """Return an array or tensor of one number, also inside a pair, as that number; anything else as it is."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(plain, value)) if type(value) in (tuple, list) else value
+    is_number = (is_array(value) or hasattr(value, "detach")) and getattr(value, "shape", None) in ((), (1,))
+    return value.item() if is_number else value
+
+
 def betas(name: str, value: Any) -> tuple[float, float]:
     """Return two decay rates in [0, 1)."""
     if not isinstance(value, tuple | list) or len(value) != 2:
@@ -45,7 +53,7 @@ def state_dtype(name: str, value: Any) -> StateDtype | None:
 
 
 CHECKS: dict[str, Check] = {
-    "lr": not_negative,
+    "lr": rate,
     "weight_decay": not_negative,
     "momentum": not_negative,
     "dampening": not_negative,
@@ -123,7 +131,8 @@ class ParamGroup(dict[str, Any]):
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set several options; all are checked before any is set."""
-        fresh = {name: self.checks.get(name, _unchecked)(name, value) for name, value in dict(*args, **kwargs).items()}
+        given = dict(*args, **kwargs)
+        fresh = {name: self.checks[name](name, plain(v)) if name in self.checks else v for name, v in given.items()}
         if "params" in fresh:
             raise TypeError("params: got other parameters, want the group's own; use add_param_group")
         self._agree({**self, **fresh})
@@ -156,10 +165,6 @@ def _unpickled(items: Mapping[str, Any], checks: Mapping[str, Check], agree: Agr
     dict.update(group, items)
     group.checks, group._agree = checks, agree
     return group
-
-
-def _unchecked(name: str, value: Any) -> Any:
-    return value
 
 
 def unknown_options(kind: type, unknown: list[str]) -> TypeError:

@@ -113,8 +113,8 @@ def _checked_entry(entry: Any, states: States, i: int, needed: tuple[str, ...]) 
     for key, value in entry.items():
         name = f"{key} of {own.name}"
         checked[key] = _as_number(name, value) if key in numbers else as_array(name, value, own.shape, own.dtype)
-    if layout.counts_steps and not (0 <= checked["step"] < 2**63 and checked["step"] == int(checked["step"])):
-        raise ValueError(f"step of {own.name}: got {checked['step']}, want a whole number in [0, 2**63)")
+    if layout.counts_steps and not (0 <= checked["step"] < 2**53 and checked["step"] == int(checked["step"])):
+        raise ValueError(f"step of {own.name}: got {checked['step']}, want a whole number in [0, 2**53)")
     if layout.memory_name and not 0 <= checked[layout.memory_name] <= 1:
         memory = checked[layout.memory_name]
         raise ValueError(f"{layout.memory_name} of {own.name}: got {memory}, want a number in [0, 1]")

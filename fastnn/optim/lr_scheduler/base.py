@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, SupportsFloat
 
 import numpy as np
 
-from fastnn._checks import not_negative
+from fastnn._checks import not_negative, rate
 from fastnn._figure import learning_rates
 from fastnn._types import Float64
 from fastnn.optim.lr_scheduler.checks import Checks, at_least, each, same_length
@@ -57,6 +57,8 @@ class LRScheduler(ABC):
             step. The optimizer has then not been changed.
     """
 
+    base_lrs: list[float]
+    _last_lr: list[float]
     checks: ClassVar[Checks] = {}
     per_group: ClassVar[tuple[str, ...]] = ()
     """The options that are lists with one entry per group."""
@@ -66,7 +68,7 @@ class LRScheduler(ABC):
     def __init__(self, optimizer: HasGroups, last_epoch: int = -1) -> None:
         self.optimizer = with_groups(optimizer)
         last_epoch = at_least(-1)("last_epoch", last_epoch)
-        self.base_lrs: list[float] = self._bases(last_epoch)
+        self.base_lrs = self._bases(last_epoch)
         self._jump(last_epoch + 1)
         for group, base in zip(optimizer.param_groups, self.base_lrs, strict=True):
             if last_epoch == -1:
@@ -179,11 +181,44 @@ class LRScheduler(ABC):
             rates = self.rates(step)
         except OverflowError:
             raise ValueError(f"lr at step {step}: got more than a double can hold, want a finite number >= 0") from None
-        return [not_negative(f"lr of param_groups[{i}] at step {step}", rate) for i, rate in enumerate(rates)]
+        return [rate(f"lr of param_groups[{i}] at step {step}", value) for i, value in enumerate(rates)]
 
     def _advance(self, metrics: SupportsFloat | None = None) -> None:
+        self._take_in_groups()
         self._go(self.last_epoch + 1, metrics)
         note_steps(self.optimizer)
+
+    def _take_in_groups(self) -> None:
+        """Schedule the groups that were added to the optimizer since: as in PyTorch, each continues from its rate."""
+        groups = self.optimizer.param_groups
+        for i in range(len(self.base_lrs), len(groups)):
+            lr = rate(f"lr of param_groups[{i}]", groups[i]["lr"])
+            base = groups[i].get("initial_lr")
+            base = self._base_of(lr) if base is None else rate(f"initial_lr of param_groups[{i}]", base)
+            self._check_lists(i)
+            self._add_group(base, lr)
+            groups[i]["initial_lr"] = base
+
+    def _base_of(self, lr: float) -> float:
+        """Return the base rate whose rate is `lr` now, or `lr` itself if there is none."""
+        low = self.rate(self.last_epoch, 0.0)
+        slope = self.rate(self.last_epoch, 1.0) - low
+        return (lr - low) / slope if slope > 0 and lr >= low else lr
+
+    def _check_lists(self, group: int) -> None:
+        for name in self.per_group:
+            values = getattr(self, name)
+            if any(value != values[0] for value in values):
+                raise ValueError(
+                    f"{name}: got one value per group and a group added since, param_groups[{group}], want the "
+                    "schedule to have a value for it; make a new schedule with last_epoch"
+                )
+
+    def _add_group(self, base: float, lr: float) -> None:
+        self.base_lrs = [*self.base_lrs, base]
+        self._last_lr = [*self._last_lr, lr]
+        for name in self.per_group:
+            setattr(self, name, [*getattr(self, name), getattr(self, name)[0]])
 
     def _go(self, step: int, metrics: SupportsFloat | None = None) -> None:
         """Set the rates of `step`; only ReduceLROnPlateau uses `metrics`."""
@@ -196,8 +231,8 @@ class LRScheduler(ABC):
     def _take(self, step: int, rates: list[float]) -> None:
         groups = self.optimizer.param_groups
         same_length("base_lrs", rates, len(groups))
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
+        for group, value in zip(groups, rates, strict=True):
+            group["lr"] = value
         self.last_epoch, self._last_lr = step, rates
 
 

@@ -41,6 +41,15 @@ class Composed(LRScheduler):
         parts = [member._read(part) for member, part in zip(self.schedulers, states, strict=True)]
         return {**fresh, "schedulers": parts}
 
+    def _check_lists(self, group: int) -> None:
+        for member in self.schedulers:
+            member._check_lists(group)
+
+    def _add_group(self, base: float, lr: float) -> None:
+        super()._add_group(base, lr)
+        for member in self.schedulers:
+            member._add_group(base, lr)
+
     def _restore(self, fresh: dict[str, Any]) -> None:
         for member, part in zip(self.schedulers, fresh.pop("schedulers"), strict=True):
             member._restore(part)
@@ -149,6 +158,9 @@ class SequentialLR(Composed):
             raise ValueError(
                 f"milestones: got {options['milestones']}, want {len(self.schedulers) - 1}, one less than schedulers"
             )
+
+    def _base_of(self, lr: float) -> float:
+        return self._active(self.last_epoch)[0]._base_of(lr)
 
     def _bases(self, last_epoch: int) -> list[float]:
         bases = super()._bases(last_epoch)

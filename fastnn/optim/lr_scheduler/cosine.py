@@ -79,6 +79,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             super().step()
         else:
             now = not_negative("epoch", epoch)
+            self._take_in_groups()
             self._take(math.floor(now), [self.rate(now, base) for base in self.base_lrs])
             note_steps(self.optimizer)
 

@@ -18,6 +18,8 @@ class LambdaLR(LRScheduler):
 
     rebased = False
 
+    per_group = ("lr_lambdas",)
+
     def __init__(
         self,
         optimizer: HasGroups,

@@ -157,6 +157,9 @@ class ReduceLROnPlateau(LRScheduler):
             bound = best * (1.0 + (sign if best >= 0 else -sign) * self.threshold)
         return metric > bound if self.mode == "max" else metric < bound
 
+    def _base_of(self, lr: float) -> float:
+        return lr
+
     def _agree(self, options: Mapping[str, Any]) -> None:
         super()._agree(options)
         if options["mode"] == "min" and options["threshold_mode"] == "rel" and options["threshold"] >= 1:
