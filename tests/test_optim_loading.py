@@ -140,7 +140,7 @@ def test_state_of_loaded_options(name: str, option: str, value: Any, kind: str) 
 
 @pytest.mark.parametrize("as_type", [int, float, np.float64, lambda x: np.array(float(x))])
 def test_step_counts_at_the_limit(as_type: Any) -> None:
-    """Whole numbers below 2**53 are step counts, as numbers or arrays without axes; 2**53, at which float64 sticks, is not."""
+    """Whole numbers below 2**53 are step counts, as numbers or arrays without axes; at 2**53 float64 would stick."""
     (param,) = _arrays(1)
     optimizer = optim.Lion([param])
     saved = copy.deepcopy(optimizer.state_dict())

@@ -221,3 +221,16 @@ def test_clipped_norm_has_the_dtype_of_the_gradients(dtypes: tuple[Any, ...]) ->
         results.append(clip(params, 0.5))
     assert results[0].dtype == results[1].dtype
     torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("kind", ["strided", "float16"])
+def test_torch_clips_what_the_kernels_cannot(kind: str) -> None:
+    results = []
+    for library in (ft, nn.utils):
+        grad = torch.arange(6.0).reshape(2, 3)
+        p = nn.Parameter(torch.zeros(3, 2) if kind == "strided" else torch.zeros_like(grad))
+        p = nn.Parameter(p.half()) if kind == "float16" else p
+        p.grad = grad.t() if kind == "strided" else grad.half()
+        library.clip_grad_value_([p], 4.0)
+        results.append((library.clip_grad_norm_([p], 2.0), p.grad))
+    torch.testing.assert_close(*results, rtol=0, atol=0)

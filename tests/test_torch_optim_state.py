@@ -4,6 +4,9 @@ import copy
 import gc
 import io
 import pickle
+import subprocess
+import sys
+import textwrap
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
@@ -342,6 +345,25 @@ def test_memory_is_given_back_at_once(library: str, name: str, options: dict[str
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("library", ["fastnn.optim", "fastnn.torch.optim"])
+def test_one_state_after_another(library: str) -> None:
+    """Eight optimizers of 80 MB of state, made one after another, need the memory of one."""
+    code = f"""
+        import resource, torch, fastnn, fastnn.torch
+        p = torch.nn.Parameter(torch.zeros(10_000_000))
+        p.grad = torch.zeros_like(p)
+        def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        before = peak()
+        for _ in range(8):
+            optimizer = {library}.Adam([p])
+            optimizer.step()
+            del optimizer
+        print(peak() - before)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert 70 < int(done.stdout) <= 200
 
 
 def test_steps_beyond_2_to_the_24() -> None:

@@ -1,4 +1,7 @@
-"""Clipping of gradients with torch's names and results."""
+"""Clipping of gradients with torch's names and results.
+
+Torch's own functions clip gradients that are not dense, contiguous CPU tensors in float32, float64 or bfloat16.
+"""
 
 import functools
 from collections.abc import Iterable
@@ -20,8 +23,10 @@ def clip_grad_norm_(
 ) -> Tensor:
     """See `fastnn.optim.clip_grad_norm_`; the norm is a 0-dimensional tensor of the gradients' dtype, as in torch."""
     params = listed(parameters)
-    norm = optim.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
     grads = [p.grad for p in params if p.grad is not None]
+    if not all(map(_fits, grads)):
+        return torch.nn.utils.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
+    norm = optim.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
     count_writes(grads)
     dtypes = [g.dtype for g in grads] or [torch.get_default_dtype()]
     return torch.tensor(norm, dtype=functools.reduce(torch.promote_types, dtypes))
@@ -30,5 +35,14 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """See `fastnn.optim.clip_grad_value_`."""
     params = listed(parameters)
+    grads = [p.grad for p in params if p.grad is not None]
+    if not all(map(_fits, grads)):
+        torch.nn.utils.clip_grad_value_(params, clip_value, foreach)
+        return
     optim.clip_grad_value_(params, clip_value, foreach)
-    count_writes([p.grad for p in params if p.grad is not None])
+    count_writes(grads)
+
+
+def _fits(grad: Tensor) -> bool:
+    is_plain = type(grad) is Tensor and grad.is_cpu and grad.layout is torch.strided and grad.is_contiguous()
+    return is_plain and grad.dtype in (torch.float32, torch.float64, torch.bfloat16)
