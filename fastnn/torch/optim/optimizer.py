@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -126,10 +126,7 @@ class Optimizer(torch.optim.Optimizer):
         params = [p for group in self.param_groups for p in group["params"]]
         grads = [p.grad for p in params]
         try:
-            table = self._current_table(params, grads)
-            norm, written = table.engine.step(
-                tuple(grads), self.param_groups, self.clip_grad_norm, self.zero_grad_after_step
-            )
+            table, norm, written = self._run(params, grads)
         except (TypeError, ValueError):
             self._table = None
             if not self._can_step_of_torch():
@@ -169,13 +166,17 @@ class Optimizer(torch.optim.Optimizer):
         if generator is not None and self._generator is not None:
             self._generator.state = generator.state
 
-    def _current_table(self, params: Params, grads: list[Tensor | None]) -> _Table:
-        table = self._table
+    def _run(self, params: Params, grads: list[Tensor | None]) -> tuple[_Table, float | None, list[Tensor]]:
+        """Make one step in the kernels; return the table, the norm of the gradients and the written tensors."""
         built_for = [(len(group["params"]), self.rule._needed(group)) for group in self.param_groups]
-        if table is None or table.built_for != built_for or not table.snapshot.matches(self.state, params, grads):
-            with torch.no_grad():
-                table = self._table = self._build(params, grads, built_for)
-        return table
+        options = self.param_groups, self.clip_grad_norm, self.zero_grad_after_step
+        table = self._table
+        if table is not None and table.built_for == built_for and table.snapshot.matches(self.state, params, grads):
+            with suppress(TypeError, ValueError):  # of a parameter that has another dtype now, as after model.double()
+                return table, *table.engine.step(tuple(grads), *options)
+        with torch.no_grad():
+            table = self._table = self._build(params, grads, built_for)
+        return table, *table.engine.step(tuple(grads), *options)
 
     def _build(self, params: Params, grads: list[Tensor | None], built_for: list[Any]) -> _Table:
         """Complete the state of the parameters that have a gradient, and build the engine over it."""
