@@ -1,4 +1,5 @@
 # make demo: train on real digits.  make test: run the tests.  make docs: build the documentation site into build/docs.
+# make test-torch: run PyTorch's own tests with fastnn's classes.
 # Each target installs what it needs into .venv.
 PYTHON ?= python3
 VENV := .venv
@@ -16,13 +17,18 @@ TORCH ?= torch==2.13.0
 SAMPLE ?= $(patsubst %,tests/test_%.py,wheel border border_optim demo generator memory module optim_state optimizers training)
 QEMU := qemu-x86_64-static -cpu Nehalem
 
-.PHONY: demo test test-openmp test-nehalem test-sanitized test-large test-checkpoints test-aarch64 wheel wheel-test lint bench readme docs clean
+.PHONY: demo test test-torch test-openmp test-nehalem test-sanitized test-large test-checkpoints test-aarch64 wheel wheel-test lint bench readme docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m fastnn train
 
 test: $(VENV)/.installed
 	$(BIN)/pytest $(PARALLEL)
+
+# Runs PyTorch's own tests with fastnn's classes in the place of torch's, and writes the counts into the documentation. apt
+# fetches these tests, unless PYTORCH_SOURCE is a folder or a tarball of PyTorch's sources.
+test-torch: $(VENV)/.torch
+	$(BIN)/python tests/pytorch/run.py --save; status=$$?; $(WRITE_TABLES) && exit $$status
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -165,6 +171,10 @@ $(VENV)/.tools: pyproject.toml
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
 	$(BIN)/pip install --quiet --no-build-isolation --editable '.[test,lint,bench]'
+	touch $@
+
+$(VENV)/.torch: $(VENV)/.installed
+	$(BIN)/pip install --quiet $(TORCH) expecttest
 	touch $@
 
 $(VENV)/.wheel: $(VENV)/.tools

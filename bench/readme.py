@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/kernels.md", "docs/random.md", "docs/performance.md")
+PAGES = ("README.md", "docs/kernels.md", "docs/random.md", "docs/performance.md", "docs/torch.md")
 BEGIN, END = "<!-- bench: written by `make readme` from bench/results/latest.json -->\n", "<!-- /bench -->\n"
 OPTIMIZERS_BEGIN = "<!-- optimizers: written by `make readme` from bench/results/latest.json -->\n"
 KERNELS_BEGIN = "<!-- kernels: written by `make readme` from bench/results/latest.json -->\n"
 INTERFACES_BEGIN = "<!-- interfaces: written by `make readme` from bench/results/interfaces.json -->\n"
 RANDOM_BEGIN = "<!-- random: written by `make readme` from bench/results/random.json -->\n"
+PYTORCH_BEGIN = "<!-- pytorch: written by `make readme` from bench/results/pytorch_tests.json -->\n"
 SIZES = {"128k": "in cache, 128k elements", "16M": "from memory, 16M elements"}
 OPS = ("AdamW", "SGD, momentum", "dropout", "layer_norm", "layer_norm backward", "batch_norm image", "init.normal_")
 KERNELS = ("layer_norm", "batch_norm", "instance_norm", "group_norm", "dropout", "softmax", "bias", "residual")
@@ -87,12 +88,24 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + f"\n\n{about(results['machine'])}; torch in the fastest of its modes.\n"
 
 
+def pytorch(results: dict[str, Any]) -> str:
+    """Return the counts of PyTorch's own tests, the differences that failures come from, and the versions."""
+    keys = list(results["rows"][0])
+    lines = ["| " + " | ".join(keys) + " |", "|---" * len(keys) + "|"]
+    lines += ["| " + " | ".join(map(str, row.values())) + " |" for row in results["rows"]]
+    lines += ["", "| named difference | tests |", "|---|---|"]
+    lines += [f"| {name} | {count} |" for name, count in sorted(results["differences"].items())]
+    versions = results["versions"]
+    return "\n".join(lines) + f"\n\ntorch {versions['torch']}; tests of PyTorch {versions['tests']}.\n"
+
+
 TABLES = (
     (BEGIN, table, "latest"),
     (OPTIMIZERS_BEGIN, optimizers, "latest"),
     (KERNELS_BEGIN, kernels, "latest"),
     (RANDOM_BEGIN, random, "random"),
     (INTERFACES_BEGIN, interfaces, "interfaces"),
+    (PYTORCH_BEGIN, pytorch, "pytorch_tests"),
 )
 
 

@@ -24,6 +24,7 @@ import fastnn.torch
 from fastnn.torch import replacing
 
 RESULTS = fetch.ROOT / "bench/results/pytorch_tests.json"
+FOLDER = fetch.ROOT / "build/pytorch_tests"  # outcomes and logs
 SUITES = {
     "optim": ("test_optim.py", "optim/test_optim.py"),
     "lrscheduler": ("optim/test_lrscheduler.py", "optim/test_swa_utils.py"),
@@ -76,14 +77,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def outcomes(tests: Path, suite: str, mode: str, chosen: list[str] | None = None) -> compare.Outcomes:
     """Run a suite, or the tests chosen from it, and return the outcomes; those of the control are kept in build/."""
-    folder = fetch.ROOT / "build/pytorch_tests"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{suite}_{mode}{'_' + _key(tests) if mode == 'control' else ''}.json"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{suite}_{mode}{'_' + _key(tests) if mode == 'control' else ''}.json"
     if mode != "control" or not path.exists():
         started = time.monotonic()
         _run(tests, SUITES[suite], mode, path, chosen)
         print(f"{suite}, {mode}: {time.monotonic() - started:.0f} s", flush=True)
-    return compare.read(path)
+    got = compare.read(path)
+    for file, outcome in got.items():
+        if outcome["outcome"] == "error":
+            raise SystemExit(f"{file}, {mode}: {outcome['error']}")
+    return got
 
 
 def _key(tests: Path) -> str:
@@ -109,7 +113,7 @@ def _run(tests: Path, names: tuple[str, ...], mode: str, path: Path, chosen: lis
         listed.write_text("\n".join(chosen))
         environment["FASTNN_TESTS"] = str(listed)
     options = "-p swap -p no:cacheprovider -c /dev/null --rootdir=. --noconftest --import-mode=importlib -n auto -q"
-    command = [sys.executable, "-m", "pytest", *options.split(), "--disable-warnings", "--tb=line", *names]
+    command = [sys.executable, "-m", "pytest", *options.split(), "--disable-warnings", "--tb=line", "--durations=40", *names]
     done = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True)
     path.with_suffix(".log").write_text(done.stdout + done.stderr)
     if done.returncode not in (0, 1) or not path.exists():

@@ -70,12 +70,24 @@ def install() -> None:
         for space in NAMESPACES:
             if vars(space).get(theirs.__name__) is theirs:
                 setattr(space, theirs.__name__, used)
-    common = importlib.import_module("torch.testing._internal.common_nn")
-    if not hasattr(common, "new_module_tests"):  # the name of PyTorch 2.6, whose tests these are
-        common.new_module_tests = common.get_new_module_tests()
+        for lazy in vars(torch.nn).values():
+            if getattr(lazy, "cls_to_become", None) is theirs:
+                lazy.cls_to_become = used
+
+
+def rename() -> None:
+    """Give helpers of today's torch the names they had in PyTorch 2.6, whose tests these are."""
+    helpers = [importlib.import_module(f"torch.testing._internal.common_{name}") for name in ("nn", "cuda", "mkldnn")]
+    modules, cuda, mkldnn = map(vars, helpers)
+    if "get_new_module_tests" in modules:
+        modules.setdefault("new_module_tests", modules["get_new_module_tests"]())
+    cuda.setdefault("tf32_is_not_fp32", lambda: False)
+    if "reduced_f32_on_and_off" in mkldnn:
+        mkldnn.setdefault("bf32_on_and_off", mkldnn["reduced_f32_on_and_off"])
 
 
 install()
+rename()
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
@@ -132,6 +144,11 @@ class Outcomes:
             crash = getattr(report.longrepr, "reprcrash", None)
             error = str(crash.message if crash else report.longrepr or "")
             test |= {"outcome": report.outcome, "error": error.partition("\n\nTo execute this test")[0]}
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """Keep an error in a file's import as the file's outcome."""
+        if report.failed:
+            self.tests[report.nodeid] = {"outcome": "error", "error": str(report.longrepr), "made": [], "kernels": []}
 
     def pytest_sessionfinish(self) -> None:
         """Write the file."""
