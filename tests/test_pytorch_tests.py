@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def run(tmp_path, monkeypatch):
 
 
 def test_faults_are_found(run, tmp_path, monkeypatch, capsys):
-    """The command succeeds with fastnn's classes, and fails with a step that does nothing and a norm that does not norm."""
+    """The command finds a step that does nothing and a norm that returns its input; without them it succeeds."""
     pytest.importorskip("expecttest")
     (tmp_path / "test").mkdir()
     for name in ("test_optim.py", "test_modules.py"):
@@ -68,10 +69,88 @@ def test_faults_are_found(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PYTORCH_SOURCE", str(tmp_path))
     monkeypatch.setattr(run, "SUITES", {"modules": ("test_modules.py",), "unused": ()})
     assert run.main(["modules"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["modules", "fastnn.torch", *"4 3 2 2 1 0".split()]
+    assert capsys.readouterr().out.splitlines()[-1].split() == [
+        "modules",
+        "fastnn.torch",
+        *map(str, (4, 3, 2, 2, 1, 0)),
+    ]
     (tmp_path / "fault.py").write_text(FAULT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p fault")
     assert run.main(["modules"]) == 1
     told = capsys.readouterr().out
-    assert [line.split("::")[1].split(":")[0] for line in told.splitlines() if "::" in line] == ["test_norm", "test_step"]
+    assert [line.split("::")[1].split(":")[0] for line in told.splitlines() if "::" in line] == [
+        "test_norm",
+        "test_step",
+    ]
+
+
+def outcome(outcome="passed", error="", made=("nn.LayerNorm",)):
+    """What the plugin writes of a test."""
+    return {"outcome": outcome, "error": error, "made": list(made), "kernels": ["layer_norm"]}
+
+
+@pytest.mark.parametrize(
+    ("control", "swapped", "tests", "torch", "named", "failure"),
+    [
+        (outcome(), outcome(), 1, 1, 0, None),
+        (outcome(), outcome("failed", "ValueError: x"), 1, 1, 0, "failed: ValueError: x"),
+        (outcome(), outcome("failed", "ValueError: second"), 1, 1, 1, None),
+        (outcome(), outcome("skipped", "no reason"), 1, 1, 0, "skipped: no reason"),
+        (outcome(), outcome(made=()), 1, 1, 0, "passed, but made no object of fastnn's classes"),
+        (outcome(), None, 1, 1, 0, "did not run"),
+        (outcome("failed"), outcome("failed"), 1, 0, 0, None),
+        (outcome("failed"), outcome(), 1, 0, 0, None),
+        (outcome("skipped"), outcome(), 0, 0, 0, None),
+        (outcome(made=()), outcome("failed"), 0, 0, 0, None),
+        (outcome(made=("optim.SGD",)), outcome("failed"), 0, 0, 0, None),
+    ],
+)
+def test_comparison(run, control, swapped, tests, torch, named, failure):
+    """A test counts if it makes a module of torch; if it fails only with fastnn's, that is named or a failure."""
+    known = [run.compare.Difference("first", "", "no such error"), run.compare.Difference("second", "a_test", "second")]
+    got = run.compare.compare({"a_test": control}, {"a_test": swapped} if swapped else {}, known, "nn")
+    failures = {"a_test": failure} if failure else {}
+    passed = torch - named - len(failures)
+    assert got == (tests, torch, passed, passed, Counter({"second": 1} if named else {}), failures)
+
+
+def test_differences_are_documented(run, monkeypatch, tmp_path):
+    """Every difference is a row of the table in the documentation, and another name is refused."""
+    assert run.compare.differences()
+    page = tmp_path / "torch.md"
+    page.write_text("## Differences from PyTorch\n\n| second | yes | no |\n\n## Others\n\n| batched gradients | | |\n")
+    monkeypatch.setattr(run.compare, "PAGE", page)
+    with pytest.raises(ValueError, match="want a row of 'Differences from PyTorch'"):
+        run.compare.differences()
+
+
+def test_a_difference_that_explains_nothing(run, monkeypatch, capsys, tmp_path):
+    """The command fails if a difference is named that no test shows."""
+    monkeypatch.setattr(run.fetch, "tests", lambda: tmp_path)
+    monkeypatch.setattr(run, "outcomes", lambda *_: {"a_test": outcome()})
+    assert run.main([]) == 1
+    assert "'second derivatives' explains no failure" in capsys.readouterr().out
+    monkeypatch.setattr(run.compare, "differences", list)
+    assert run.main([]) == 0
+
+
+def test_sources(run, monkeypatch, tmp_path):
+    """PYTORCH_SOURCE is a folder or a tarball with PyTorch's tests; apt is not asked."""
+    monkeypatch.setattr(run.fetch, "ROOT", tmp_path / "here")
+    monkeypatch.setattr(run.fetch, "_download", None)
+    source = tmp_path / "pytorch"
+    source.mkdir()
+    monkeypatch.setenv("PYTORCH_SOURCE", str(source))
+    with pytest.raises(run.fetch.FetchError, match=r"got .*pytorch, want PyTorch's sources, with test/test_optim.py"):
+        run.fetch.tests()
+    for name in run.fetch.NEEDED:
+        path = source / name
+        (path if path.suffix else path / "x").parent.mkdir(parents=True, exist_ok=True)
+        (path if path.suffix else path / "test_x.py").write_text("")
+    assert run.fetch.tests() == source / "test"
+    with tarfile.open(tmp_path / "pytorch.tar.xz", "w:xz") as tarball:
+        tarball.add(source, "pytorch-v2.6.0")
+    monkeypatch.setenv("PYTORCH_SOURCE", str(tmp_path / "pytorch.tar.xz"))
+    assert run.fetch.tests() == tmp_path / "here/build/pytorch/test"
+    assert (tmp_path / "here/build/pytorch/test/optim/test_x.py").exists()

@@ -60,7 +60,7 @@ def read(path: Path) -> Outcomes:
 
 
 def concerned(control: Outcomes, family: str = "") -> list[str]:
-    """Return the tests that ran with torch's classes and made one: an optimizer ("optim"), a module ("nn"), or either."""
+    """Return the tests that ran with torch's classes and made an object of one of the family, "optim", "nn" or any."""
     return [
         test
         for test, got in control.items()

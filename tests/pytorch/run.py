@@ -1,8 +1,8 @@
 """Runs PyTorch's own tests with fastnn's classes in the place of torch's, and compares: `make test-torch`.
 
-Each suite runs twice, with torch's classes and with fastnn's. A test concerns fastnn if it makes an object of a class that
-fastnn has. Exits with 1 if such a test passes with torch's and fails with fastnn's, unless differences.toml has a name
-for it.
+Each suite runs twice, with torch's classes and with fastnn's. A test concerns fastnn if it makes an object of a class
+that fastnn has. Exits with 1 if such a test passes with torch's and fails with fastnn's, unless differences.toml has a
+name for it.
 """
 
 import argparse
@@ -53,7 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (fetch.FetchError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"fastnn of {Path(fastnn.__file__).parent}, torch {importlib.metadata.version('torch')}, tests of {tests}", flush=True)
+    print(
+        f"fastnn of {Path(fastnn.__file__).parent}, torch {importlib.metadata.version('torch')}, tests of {tests}",
+        flush=True,
+    )
     rows, named, failed = [], Counter[str](), False
     for suite in suites:
         control = outcomes(tests, suite, "control")
@@ -113,11 +116,13 @@ def _run(tests: Path, names: tuple[str, ...], mode: str, path: Path, chosen: lis
         listed.write_text("\n".join(chosen))
         environment["FASTNN_TESTS"] = str(listed)
     options = "-p swap -p no:cacheprovider -c /dev/null --rootdir=. --noconftest --import-mode=importlib -n auto -q"
-    command = [sys.executable, "-m", "pytest", *options.split(), "--disable-warnings", "--tb=line", "--durations=40", *names]
+    command = [sys.executable, "-m", "pytest", *options.split(), "--disable-warnings", "--tb=line", *names]
     done = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True)
     path.with_suffix(".log").write_text(done.stdout + done.stderr)
     if done.returncode not in (0, 1) or not path.exists():
-        raise SystemExit(f"{' '.join(command)} in {tests}, {mode}: status {done.returncode}\n{done.stdout}{done.stderr}")
+        raise SystemExit(
+            f"{' '.join(command)} in {tests}, {mode}: status {done.returncode}\n{done.stdout}{done.stderr}"
+        )
 
 
 def report(suite: str, mode: str, result: compare.Comparison) -> None:

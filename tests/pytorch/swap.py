@@ -1,8 +1,8 @@
 """A pytest plugin that runs PyTorch's tests with the classes of fastnn in the place of torch's.
 
-`FASTNN_SWAP` names what takes their place: nothing ("control"), `fastnn.torch` or `fastnn.optim`. `FASTNN_OUTCOMES` names
-the file to write: each test's outcome, its error, the swapped classes of which it made objects, and the kernels it ran.
-`FASTNN_TESTS` names a file with the tests to run, one on a line; without it all run.
+`FASTNN_SWAP` names what takes their place: nothing ("control"), `fastnn.torch` or `fastnn.optim`. `FASTNN_OUTCOMES`
+names the file to write: each test's outcome, its error, the swapped classes of which it made objects, and the kernels
+it ran. `FASTNN_TESTS` names a file with the tests to run, one on a line; without it all run.
 """
 
 import functools
@@ -63,6 +63,9 @@ def note_kernels() -> None:
 def install() -> None:
     """Swap the classes, before PyTorch's tests and their tables are imported."""
     note_kernels()
+    for kind in vars(fastnn.torch.nn).values():
+        if hasattr(kind, "least"):  # elements; a module runs torch's code for fewer of them
+            kind.least = 0
     for theirs, ours in swaps().items():
         used: Any = theirs if MODE == "control" else ours
         family = "optim" if issubclass(theirs, torch.optim.Optimizer) else "nn"
@@ -90,9 +93,26 @@ install()
 rename()
 
 
+def others(module_db: list[Any]) -> list[str]:
+    """Return the names of the modules of torch, in PyTorch's table, that make no object of a swapped class."""
+    names = []
+    for info in module_db:
+        made.clear()
+        given = {"device": "cpu", "dtype": torch.float32, "requires_grad": False, "training": False}
+        for inputs in info.module_inputs_func(info, **given):
+            info.module_cls(*inputs.constructor_input.args, **inputs.constructor_input.kwargs)
+        if not made:
+            names.append(info.formatted_name)
+    return names
+
+
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Leave out tests that a file only imports from another one, which runs them itself."""
+    """Leave out tests of other modules, and those that a file only imports from another one, which runs them itself."""
     items[:] = [item for item in items if item.cls is None or item.cls.__module__ == item.module.__name__]
+    tables = [item.module.module_db for item in items if hasattr(item.module, "module_db")]
+    if names := others(tables[0]) if tables else []:
+        other = re.compile(f"_({'|'.join(names)})_")
+        items[:] = [item for item in items if not other.search(item.name)]
     if chosen := os.environ.get("FASTNN_TESTS"):
         tests = {*Path(chosen).read_text().splitlines()}
         items[:] = [item for item in items if item.nodeid in tests]
