@@ -126,13 +126,15 @@ def test_differences_are_documented(run, monkeypatch, tmp_path):
 
 
 def test_a_difference_that_explains_nothing(run, monkeypatch, capsys, tmp_path):
-    """The command fails if a difference is named that no test shows."""
+    """The command fails if a difference is named that no test shows, or if no kernel of fastnn runs."""
     monkeypatch.setattr(run.fetch, "tests", lambda: tmp_path)
     monkeypatch.setattr(run, "outcomes", lambda *_: {"a_test": outcome()})
     assert run.main([]) == 1
     assert "'second derivatives' explains no failure" in capsys.readouterr().out
     monkeypatch.setattr(run.compare, "differences", list)
     assert run.main([]) == 0
+    monkeypatch.setattr(run, "outcomes", lambda *_: {"a_test": outcome() | {"kernels": []}})
+    assert run.main([]) == 1
 
 
 def test_sources(run, monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from fastnn.torch import replacing
 
 RESULTS = fetch.ROOT / "bench/results/pytorch_tests.json"
 FOLDER = fetch.ROOT / "build/pytorch_tests"  # outcomes and logs
+CHECKOUT = Path(fastnn.__file__).parents[1]
 SUITES = {
     "optim": ("test_optim.py", "optim/test_optim.py"),
     "lrscheduler": ("optim/test_lrscheduler.py", "optim/test_swa_utils.py"),
@@ -48,40 +50,49 @@ def main(arguments: list[str] | None = None) -> int:
     suites = given.suites or list(SUITES)
     if unknown := set(suites) - set(SUITES):
         parser.error(f"got {', '.join(sorted(unknown))}, want suites of {', '.join(SUITES)}")
+    if given.save and given.suites:
+        parser.error("--save: got some suites, want all of them; name none")
+    versions = {"torch": importlib.metadata.version("torch"), "tests": "2.6.0"}
     try:
         tests, known = fetch.tests(), compare.differences()
     except (fetch.FetchError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(
-        f"fastnn of {Path(fastnn.__file__).parent}, torch {importlib.metadata.version('torch')}, tests of {tests}",
-        flush=True,
-    )
-    rows, named, failed = [], Counter[str](), False
-    for suite in suites:
-        control = outcomes(tests, suite, "control")
-        for mode, its_suites, family, counts in MODES:
-            if suite in its_suites:
-                swapped = outcomes(tests, suite, mode, compare.concerned(control, family))
-                result = compare.compare(control, swapped, known, family)
-                report(suite, mode, result)
-                rows.append(row(suite, mode, result))
-                named += result.named
-                failed |= counts and bool(result.failures)
+    print(f"fastnn of {CHECKOUT}, torch {versions['torch']}, tests of {tests}", flush=True)
+    results = {(suite, mode): result for suite in suites for mode, result in compared(tests, suite, known)}
+    named = sum((result.named for result in results.values()), Counter[str]())
+    rows = [row(suite, mode, result) for (suite, mode), result in results.items()]
     print(table(rows))
     unused = {difference.name for difference in known} - set(named) if set(suites) == set(SUITES) else set()
     for name in sorted(unused):
         print(f"differences.toml: {name!r} explains no failure; remove it")
     if given.save:
-        versions = {"torch": importlib.metadata.version("torch"), "tests": "2.6.0"}
         RESULTS.write_text(json.dumps({"versions": versions, "rows": rows, "differences": named}, indent=1) + "\n")
-    return int(failed or bool(unused))
+    counting = {mode for mode, _, _, counts in MODES if counts}
+    bad = [result for (_, mode), result in results.items() if mode in counting and is_bad(result)]
+    return int(bool(bad or unused))
+
+
+def is_bad(result: compare.Comparison) -> bool:
+    """Return whether tests fail that should not, or fastnn was not tested at all."""
+    return bool(result.failures) or not result.kernels
+
+
+def compared(tests: Path, suite: str, known: list[compare.Difference]) -> Iterator[tuple[str, compare.Comparison]]:
+    """Run a suite with torch's classes and with fastnn's; yield and print each comparison with its mode."""
+    control = outcomes(tests, suite, "control")
+    for mode, its_suites, family, _ in MODES:
+        if suite in its_suites:
+            swapped = outcomes(tests, suite, mode, compare.concerned(control, family))
+            result = compare.compare(control, swapped, known, family)
+            report(suite, mode, result)
+            yield mode, result
 
 
 def outcomes(tests: Path, suite: str, mode: str, chosen: list[str] | None = None) -> compare.Outcomes:
     """Run a suite, or the tests chosen from it, and return the outcomes; those of the control are kept in build/."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{suite}_{mode}{'_' + _key(tests) if mode == 'control' else ''}.json"
+    path = FOLDER / f"{suite}_{mode}_{_key(tests) if mode == 'control' else CHECKOUT.name}.json"
     if mode != "control" or not path.exists():
         started = time.monotonic()
         _run(tests, SUITES[suite], mode, path, chosen)
