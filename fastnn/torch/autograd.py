@@ -6,38 +6,91 @@ from typing import Any
 import numpy as np
 import torch
 from torch import _C, Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
+from torch.compiler import is_dynamo_compiling
 
 from fastnn._types import AnyArray
 
 Gradients = Callable[..., Sequence[AnyArray | Tensor | None]]
 Ran = tuple[AnyArray, Sequence[int], Gradients]
 Run = Callable[..., Ran]
-_PLAIN = (Tensor, torch.nn.Parameter)
+PLAIN = (Tensor, torch.nn.Parameter)
+_SYMBOLIC = tuple(getattr(_C._TorchDispatchModeKey, name) for name in ("FAKE", "PROXY", "FUNCTIONAL"))
+
+
+class Refused(ValueError, RuntimeError):
+    """An argument that the kernels do not take: an error of both classes that PyTorch raises for shapes and options."""
+
+
+class RefusedTensor(TypeError, NotImplementedError):
+    """A tensor that the kernels do not take: an error of both classes that PyTorch raises for dtypes and devices."""
+
+
+# What the kernels raise for shapes and options. The functions then call torch's, which computes or raises its own error.
+REFUSALS = ValueError, TypeError
+
+
+class _Memory:
+    """The memory of a contiguous tensor for NumPy, which keeps the tensor as the base of the array.
+
+    Unlike `Tensor.numpy`, it leaves the tensor's storage resizable, as FSDP needs, and calls no operation of torch.
+    """
+
+    __slots__ = ("__array_interface__", "tensor")
+
+    def __init__(self, tensor: Tensor) -> None:
+        address = tensor.data_ptr()
+        if not (tensor.is_contiguous() and (address or not tensor.numel())):
+            raise Refused("tensor: got strided or no memory, want contiguous memory; use tensor.contiguous()")
+        self.tensor = tensor
+        self.__array_interface__ = {
+            "data": (address, False),
+            "shape": tuple(tensor.shape),
+            "typestr": _CODES[tensor.dtype],
+            "version": 3,
+        }
+
+
+_CODES = {torch.float32: "=f4", torch.float64: "=f8", torch.int64: "=i8"}
 
 
 def array(tensor: Tensor | None) -> AnyArray | None:
     """Return an array over the memory of a contiguous tensor."""
-    return None if tensor is None else tensor.detach().numpy()
+    return None if tensor is None else np.asarray(_Memory(tensor))
+
+
+def is_small(input: Any, least: int) -> bool:
+    """Return whether torch's operation is to run: for less than `least` elements, and where `input` is symbolic.
+
+    The modules ask this first, so it takes a fraction of a microsecond.
+    """
+    return is_dynamo_compiling() or type(input) not in PLAIN or _C._is_tracing() or input.numel() < least
 
 
 def fits(*tensors: Tensor | None) -> bool:
     """Return whether the kernels can use these tensors: plain CPU tensors, all float32 or all float64.
 
     False for nested tensors and subclasses of torch.Tensor, and where a call is not computed but traced or transformed:
-    under torch.compile, torch.func, torch.jit.trace, make_fx, and any other dispatch mode of torch.
+    under torch.compile, torch.func, forward-mode differentiation, torch.jit.trace, make_fx and fake tensors. Any other
+    dispatch mode changes nothing, so that activation checkpointing, whose second run may have other modes than the
+    first, runs the same operations twice.
     """
     if torch.compiler.is_compiling():
         return False
     given = [t for t in tensors if t is not None]
-    dtype = given[0].dtype
+    dtype = getattr(given[0], "dtype", None)
     if dtype is not torch.float32 and dtype is not torch.float64:
         return False
     for t in given:
-        plain = type(t) in _PLAIN and t.is_cpu and t.layout is torch.strided and not t.is_nested
+        plain = type(t) in PLAIN and t.is_cpu and t.layout is torch.strided and not (t.is_nested or t.is_neg())
         if not plain or t.dtype is not dtype:
             return False
-    return not (_C._are_functorch_transforms_active() or _C._len_torch_dispatch_stack() or _C._is_tracing())
+    return not (
+        _C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or _C._is_tracing()
+        or (_C._len_torch_dispatch_stack() and any(_C._get_dispatch_mode(key) for key in _SYMBOLIC))
+    )
 
 
 def fits_products(*tensors: Tensor | None) -> bool:
@@ -46,22 +99,32 @@ def fits_products(*tensors: Tensor | None) -> bool:
 
 
 def check(*tensors: Tensor | None) -> None:
-    """Raise TypeError for tensors that the kernels cannot use."""
+    """Raise a TypeError that is also a NotImplementedError for tensors that the kernels cannot use."""
     if not fits(*tensors):
-        given = [t for t in tensors if t is not None]
-        got = [f"{'' if type(t) in _PLAIN else f'{type(t).__name__} of '}{t.dtype} on {t.device}" for t in given]
-        raise TypeError(
-            f"input: got {', '.join(got)}, want dense CPU tensors, all of torch.float32 or all of torch.float64, "
-            "outside torch.compile and transforms of torch.func; use torch's own function"
+        raise RefusedTensor(
+            f"input: got {', '.join(_described(t) for t in tensors if t is not None)}, want dense CPU tensors, all of "
+            "torch.float32 or all of torch.float64, outside torch.compile and transforms of torch.func; use torch's "
+            "own function"
         )
 
 
+def _described(given: Any) -> str:
+    if not isinstance(given, Tensor):
+        return type(given).__name__
+    return f"{'' if type(given) in PLAIN else f'{type(given).__name__} of '}{given.dtype} on {given.device}"
+
+
 def check_products(*tensors: Tensor | None) -> None:
-    """Raise TypeError for tensors that do not fit, or whose products autocast would compute in a narrower dtype."""
+    """Raise the error of `check`, also for tensors whose products autocast would compute in a narrower dtype."""
     check(*tensors)
     if torch.is_autocast_enabled("cpu"):
         got = next(t.dtype for t in tensors if t is not None)
-        raise TypeError(f"input: got {got} under autocast, want none around a product; use torch's own function")
+        raise RefusedTensor(f"input: got {got} under autocast, want none around a product; use torch's own function")
+
+
+def learns(*tensors: Tensor | None) -> bool:
+    """Return whether autograd needs a gradient of one of these tensors."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def keeps_graph() -> bool:
@@ -79,9 +142,28 @@ def fused(name: str, run: Run, *inputs: Tensor | None) -> Any:
             inputs (followed by the result) that the gradients need; and a function of dy and these arrays that returns
             the gradient of every input, or None. That function must not hold the arrays itself, since autograd could
             then not detect that they have changed.
-        inputs: contiguous tensors.
+        inputs: tensors; strided ones are copied.
+
+    Raises:
+        Refused: the first input is empty.
     """
-    return _Fused.apply(name, run, *inputs)
+    first = inputs[0]
+    if first is not None and not first.numel():
+        raise Refused(f"input: got shape {tuple(first.shape)}, want at least one element")
+    inputs = tuple(None if t is None else t.contiguous() for t in inputs)
+    if learns(*inputs):
+        return _Fused.apply(name, run, *inputs)
+    return torch.from_numpy(np.asarray(run(*map(array, inputs))[0]))
+
+
+def fused_elementwise(name: str, run: Run, input: Tensor) -> Tensor:
+    """Run an operation on each element, whose result lies in memory as torch's would: in the order of the input."""
+    if input.is_contiguous():
+        return fused(name, run, input)  # type: ignore[no-any-return]
+    strides = torch.empty_like(input, device="meta").stride()
+    order = sorted(range(input.dim()), key=strides.__getitem__, reverse=True)
+    back = sorted(range(input.dim()), key=order.__getitem__)
+    return fused(name, run, input.permute(order)).permute(back)  # type: ignore[no-any-return]
 
 
 class _Fused(Function):
@@ -97,7 +179,7 @@ class _Fused(Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:
         dy = grad_outputs[0]
-        grads = ctx.gradients(array(dy.contiguous()), *map(array, ctx.saved_tensors))
+        grads = ctx.gradients(array(dy.resolve_neg().contiguous()), *map(array, ctx.saved_tensors))
         tensors = [torch.from_numpy(g) if isinstance(g, np.ndarray) else g for g in grads]
         if torch.is_grad_enabled():
             found = iter(_Once.apply(ctx.name, dy, *(t for t in tensors if t is not None)))

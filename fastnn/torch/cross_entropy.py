@@ -1,18 +1,27 @@
 """Cross-entropy for torch; forward computes the gradient together with the loss."""
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as theirs
 
 from fastnn import functional as F
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import Ran, array, check, fused, keeps_graph
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, RefusedTensor, array, check, fused, keeps_graph, learns
 
 
-def learns(*tensors: Tensor | None) -> bool:
-    """Return whether autograd needs a gradient of one of these tensors."""
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+def takes(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
+    """Return whether the shapes, and the target's dtype, are those that torch documents; torch decides about others."""
+    axis, shape = min(input.dim() - 1, 1), tuple(input.shape)
+    if axis < 0 or type(target) not in PLAIN or not target.is_cpu or target.layout is not torch.strided:
+        return False
+    if weight is not None and tuple(weight.shape) != (shape[axis],):
+        return False
+    if target.is_floating_point():
+        return tuple(target.shape) == shape and target.dtype == input.dtype
+    return target.dtype is torch.int64 and tuple(target.shape) == shape[:axis] + shape[axis + 1 :]
 
 
 def cross_entropy(
@@ -31,31 +40,45 @@ def cross_entropy(
         target: labels, int64, of the input's shape without C; or probabilities of its shape and dtype.
         weight, ignore_index, reduction, label_smoothing: as in `softmax_cross_entropy`.
 
+    Every other target, weight or option goes to torch's function, which computes or raises an error. With (N, C, d1,
+    ...) the input is copied, unless C is its last axis in memory, as in channels_last images.
+
     Raises:
+        IndexError: a label is outside [0, C) and not `ignore_index`.
         TypeError: target or weight requires a gradient, which is not computed here.
     """
-    floating = target.is_floating_point()
+    floating = isinstance(target, Tensor) and target.is_floating_point()
     check(input, weight, target if floating else None)
-    for name, tensor in (("target", target), ("weight", weight)):
+    for name, tensor in (("target", target if floating else None), ("weight", weight)):
         if learns(tensor):
-            raise TypeError(
+            raise RefusedTensor(
                 f"{name}: got a tensor that requires a gradient, want one that does not; use torch's own function"
             )
-    axis = min(input.dim() - 1, 1)
-    rows = input.movedim(axis, -1)
-    targets = target.movedim(axis, -1) if floating else target
-    labels: Any = array(
-        targets.reshape(-1, rows.shape[-1]).contiguous() if floating else targets.reshape(-1).contiguous()
+    if takes(input, target, weight):
+        with suppress(*REFUSALS):
+            return _cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+    return theirs.cross_entropy(
+        input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
     )
+
+
+def _cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
+) -> Tensor:
+    rows = input.movedim(min(input.dim() - 1, 1), -1)
+    if target.is_floating_point():
+        target = target.movedim(min(input.dim() - 1, 1), -1).reshape(-1, rows.shape[-1])
+    labels: Any = array(target.contiguous() if target.is_floating_point() else target.reshape(-1).contiguous())
+    weights = None if weight is None else array(weight.contiguous())
 
     def run(x: AnyArray) -> Ran:
         loss, dlogits = F.softmax_cross_entropy(
-            x, labels, array(weight), ignore_index, reduction, label_smoothing  # type: ignore[call-overload]
+            x, labels, weights, ignore_index, reduction, label_smoothing  # type: ignore[call-overload]
         )  # fmt: skip
         ready = [torch.from_numpy(dlogits)]
         return x.dtype.type(loss), (), lambda dy: (_handed_out(ready, torch.from_numpy(dy).reshape(-1, 1)),)
 
-    loss = fused("cross_entropy", run, rows.reshape(-1, rows.shape[-1]).contiguous())
+    loss = fused("cross_entropy", run, rows.reshape(-1, rows.shape[-1]))
     return loss.reshape(rows.shape[:-1]) if reduction == "none" else loss
 
 

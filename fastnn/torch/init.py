@@ -12,6 +12,7 @@ import torch
 
 from fastnn import init
 from fastnn.init import calculate_gain, constant_, dirac_, eye_, ones_, zeros_
+from fastnn.torch.random import new_seed
 
 Fill = TypeVar("Fill", bound=Callable[..., Any])
 
@@ -24,7 +25,7 @@ def _seeded(function: Fill) -> Fill:
         given = signature.bind(*args, **kwargs).arguments
         generator = given.get("generator")
         if generator is None or isinstance(generator, torch.Generator):
-            given["generator"] = int(torch.randint(2**63 - 1, (), generator=generator))
+            given["generator"] = new_seed(generator)
         return function(**given)
 
     return fill  # type: ignore[return-value]
