@@ -12,13 +12,16 @@ from torch import nn  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
+from torch_kernels import use_kernels  # noqa: E402
+
 from fastnn import torch as ft  # noqa: E402
 
 ALMOST_NONE = 1e-13  # probability of dropout: the fused passes run and drop nothing
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> None:
+def seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_kernels(monkeypatch)
     torch.manual_seed(1)
 
 

@@ -14,6 +14,7 @@ from fastnn._types import AnyArray
 Gradients = Callable[..., Sequence[AnyArray | Tensor | None]]
 Ran = tuple[AnyArray, Sequence[int], Gradients]
 Run = Callable[..., Ran]
+LEAST = 8192  # elements below which a module leaves its input to torch, unless its class says otherwise
 PLAIN = (Tensor, torch.nn.Parameter)
 _SYMBOLIC = tuple(getattr(_C._TorchDispatchModeKey, name) for name in ("FAKE", "PROXY", "FUNCTIONAL"))
 
@@ -26,7 +27,7 @@ class RefusedTensor(TypeError, NotImplementedError):
     """A tensor that the kernels do not take: an error of both classes that PyTorch raises for dtypes and devices."""
 
 
-# What the kernels raise for shapes and options. The functions then call torch's, which computes or raises its own error.
+# Errors of the kernels for shapes and options. The functions then call torch's, which computes or raises its own error.
 REFUSALS = ValueError, TypeError
 
 
@@ -133,7 +134,7 @@ def keeps_graph() -> bool:
     return asked is None or bool(asked())
 
 
-def fused(name: str, run: Run, *inputs: Tensor | None) -> Any:
+def fused(name: str, run: Run, *inputs: Tensor | None) -> Tensor:
     """Run an operation on tensors so that torch's autograd can compute its gradients.
 
     Args:
@@ -159,11 +160,11 @@ def fused(name: str, run: Run, *inputs: Tensor | None) -> Any:
 def fused_elementwise(name: str, run: Run, input: Tensor) -> Tensor:
     """Run an operation on each element, whose result lies in memory as torch's would: in the order of the input."""
     if input.is_contiguous():
-        return fused(name, run, input)  # type: ignore[no-any-return]
+        return fused(name, run, input)
     strides = torch.empty_like(input, device="meta").stride()
     order = sorted(range(input.dim()), key=strides.__getitem__, reverse=True)
     back = sorted(range(input.dim()), key=order.__getitem__)
-    return fused(name, run, input.permute(order)).permute(back)  # type: ignore[no-any-return]
+    return fused(name, run, input.permute(order)).permute(back)
 
 
 class _Fused(Function):

@@ -1,10 +1,10 @@
 """Fused operations under the names and arguments of torch.nn.functional.
 
 Tensors are on the CPU, all float32 or all float64; anything else raises TypeError, and so do transforms such as
-torch.func.vmap. (The modules of `fastnn.torch.nn` use torch's functions then.) For shapes and options that the kernels do
-not take, and for empty tensors, torch's function runs and raises its own errors. Results have torch's strides. Random
-numbers come from torch's default generator: `torch.manual_seed` determines them, and restoring its state, as activation
-checkpointing does, draws the same mask again.
+torch.func.vmap. (The modules of `fastnn.torch.nn` use torch's functions then.) For shapes and options that the kernels
+do not take, and for empty tensors, torch's function runs and raises its own errors. Results have torch's strides.
+Random numbers come from torch's default generator: `torch.manual_seed` determines them, and restoring its state, as
+activation checkpointing does, draws the same mask again.
 """
 
 import math
@@ -58,7 +58,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
     """See `fastnn.functional.max_pool2d`; channels_last images run torch's function."""
     check(input)
-    sizes = _pair(kernel_size), _pair(stride) or None, _pair(padding)
+    distance = None if isinstance(stride, list | tuple) and not stride else stride
+    sizes = _pair(kernel_size), _pair(distance), _pair(padding)
 
     def run(x: AnyArray) -> Ran:
         (y, places), shape = F.max_pool2d(x, *sizes, return_indices=True), x.shape
@@ -161,5 +162,5 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
         return F.bias_activation(z, b, activation), (0,) if b is None else (0, 1), gradients
 
     with suppress(*REFUSALS):
-        return fused("linear_gelu", run, theirs.linear(input, weight), bias)  # type: ignore[no-any-return]
+        return fused("linear_gelu", run, theirs.linear(input, weight), bias)
     return theirs.gelu(theirs.linear(input, weight, bias), approximate=approximate)

@@ -1,12 +1,12 @@
 """Replaces torch's modules by fused ones."""
 
 import itertools
-from collections import Counter
 from typing import NamedTuple
 
 from torch import nn as theirs
 
 from fastnn.torch import nn as ours
+from fastnn.torch.pairs import is_pair
 
 
 class Replacement(NamedTuple):
@@ -32,13 +32,6 @@ _SWAPS: dict[type[theirs.Module], type[theirs.Module]] = {
 }
 
 
-_FUSED: dict[tuple[type[theirs.Module], type[theirs.Module]], type[theirs.Module]] = {
-    (theirs.BatchNorm1d, theirs.ReLU): ours.BatchNormReLU1d,
-    (theirs.BatchNorm2d, theirs.ReLU): ours.BatchNormReLU2d,
-    (theirs.Linear, theirs.GELU): ours.LinearGELU,
-}
-
-
 def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
     """Replace the modules of `model`, and `model` itself, that have a fused version in `fastnn.torch.nn`.
 
@@ -49,10 +42,9 @@ def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
 
     Args:
         model: a torch.nn.Module; this includes losses.
-        fuse: also fuse two neighbours in a torch.nn.Sequential, batch norm with ReLU and Linear with GELU: the first
-            one then returns the result of both, and the second one becomes a torch.nn.Identity. Modules that have
-            hooks, a forward set on the object, or occur twice in the model are not fused. Only the Sequential may call
-            the fused modules.
+        fuse: also replace each torch.nn.Sequential in which a batch norm is followed by a ReLU, or a Linear by a GELU,
+            by `fastnn.torch.nn.Sequential`, which runs the two in one pass. They stay the modules they are; while one
+            of them has hooks or a forward set on the object, or is no longer of its class, they run one by one.
 
     Returns:
         The replacements, in the order of `model.named_modules()`.
@@ -63,32 +55,15 @@ def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
     if not isinstance(model, theirs.Module):
         raise TypeError(f"model: got {type(model).__name__}, want a torch.nn.Module")
     kinds = {module: type(module) for module in model.modules()}
-    if fuse:
-        _fuse(model)
     for module in kinds:
         if type(module) in _SWAPS and not getattr(module, "inplace", False) and not _is_patched(module):
             module.__class__ = _SWAPS[type(module)]
+    for module in kinds if fuse else ():
+        plain = type(module) is theirs.Sequential and not _is_patched(module)
+        if plain and any(itertools.starmap(is_pair, itertools.pairwise(module))):
+            module.__class__ = ours.Sequential
     names = model.named_modules()
     return [Replacement(name, kinds[m], type(m)) for name, m in names if type(m) is not kinds[m]]
-
-
-def _fuse(model: theirs.Module) -> None:
-    places = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
-    for parent in model.modules():
-        if type(parent) is not theirs.Sequential or _is_patched(parent):
-            continue
-        for first, second in itertools.pairwise(parent):
-            both = (type(first), type(second))
-            if both in _FUSED and all(places[id(m)] == 1 and _is_bare(m) for m in (first, second)):
-                first.__class__ = _FUSED[both]
-                if isinstance(second, theirs.GELU):
-                    first.approximate = second.approximate
-                second.__class__ = theirs.Identity
-
-
-def _is_bare(module: theirs.Module) -> bool:
-    hooks = (given for name, given in vars(module).items() if name.endswith("_hooks") and "state_dict" not in name)
-    return not (_is_patched(module) or any(hooks))
 
 
 def _is_patched(module: theirs.Module) -> bool:
