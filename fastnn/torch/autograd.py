@@ -78,11 +78,12 @@ def fits(*tensors: Tensor | None) -> bool:
     """
     if torch.compiler.is_compiling():
         return False
-    given = [t for t in tensors if t is not None]
-    dtype = getattr(given[0], "dtype", None)
+    dtype = getattr(tensors[0], "dtype", None)
     if dtype is not torch.float32 and dtype is not torch.float64:
         return False
-    for t in given:
+    for t in tensors:
+        if t is None:
+            continue
         plain = type(t) in PLAIN and t.is_cpu and t.layout is torch.strided and not (t.is_nested or t.is_neg())
         if not plain or t.dtype is not dtype:
             return False
@@ -102,10 +103,10 @@ def fits_products(*tensors: Tensor | None) -> bool:
 def check(*tensors: Tensor | None) -> None:
     """Raise a TypeError that is also a NotImplementedError for tensors that the kernels cannot use."""
     if not fits(*tensors):
+        got = [_described(tensors[0]), *(_described(t) for t in tensors[1:] if t is not None)]
         raise RefusedTensor(
-            f"input: got {', '.join(_described(t) for t in tensors if t is not None)}, want dense CPU tensors, all of "
-            "torch.float32 or all of torch.float64, outside torch.compile and transforms of torch.func; use torch's "
-            "own function"
+            f"input: got {', '.join(got)}, want dense CPU tensors, all of torch.float32 or all of torch.float64, "
+            "outside torch.compile and transforms of torch.func; use torch's own function"
         )
 
 

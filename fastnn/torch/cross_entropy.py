@@ -15,7 +15,13 @@ from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, RefusedTensor, array, ch
 def takes(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
     """Return whether the shapes, and the target's dtype, are those that torch documents; torch decides about others."""
     axis, shape = min(input.dim() - 1, 1), tuple(input.shape)
-    if not input.numel() or axis < 0 or type(target) not in PLAIN or not target.is_cpu or target.layout is not torch.strided:
+    if (
+        not input.numel()
+        or axis < 0
+        or type(target) not in PLAIN
+        or not target.is_cpu
+        or target.layout is not torch.strided
+    ):
         return False
     if weight is not None and tuple(weight.shape) != (shape[axis],):
         return False

@@ -103,7 +103,8 @@ class MaxPool2d(nn.MaxPool2d):
         return F.max_pool2d(input, self.kernel_size, self.stride, self.padding)
 
     def _is_plain(self) -> bool:
-        return not (self.return_indices or self.ceil_mode) and self.dilation in (1, (1,), (1, 1), [1], [1, 1])
+        dilated = self.dilation is True or self.dilation not in (1, (1,), (1, 1), [1], [1, 1])
+        return not (self.return_indices or self.ceil_mode or dilated)
 
 
 class CrossEntropyLoss(nn.CrossEntropyLoss):
