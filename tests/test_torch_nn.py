@@ -9,7 +9,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
-
 from torch_kernels import use_kernels  # noqa: E402
 
 from fastnn import torch as ft  # noqa: E402

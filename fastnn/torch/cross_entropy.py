@@ -3,13 +3,14 @@
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as theirs
 
 from fastnn import functional as F
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, RefusedTensor, array, check, fused, keeps_graph, learns
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, Refused, RefusedTensor, array, check, fused, keeps_graph, learns
 
 
 def takes(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
@@ -81,6 +82,8 @@ def _cross_entropy(
         loss, dlogits = F.softmax_cross_entropy(
             x, labels, weights, ignore_index, reduction, label_smoothing  # type: ignore[call-overload]
         )  # fmt: skip
+        if label_smoothing and weights is not None and not np.isfinite(loss).all():
+            raise Refused("weight: got weights of the labels that sum to 0, want a positive sum")
         ready = [torch.from_numpy(dlogits)]
         return x.dtype.type(loss), (), lambda dy: (_handed_out(ready, torch.from_numpy(dy).reshape(-1, 1)),)
 
