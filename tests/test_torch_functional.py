@@ -82,6 +82,10 @@ def test_attention(options: dict[str, Any]) -> None:
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
     with pytest.raises(ValueError, match="attn_mask: got a mask and is_causal=True"):
         ours.scaled_dot_product_attention(*tensors, attn_mask=torch.ones(5, 6), is_causal=True)
+    with pytest.raises(
+        RuntimeError, match=r"attn_mask: got torch\.int32, want torch\.bool or torch\.float64; Expected"
+    ):
+        ours.scaled_dot_product_attention(*tensors, attn_mask=torch.ones(5, 6).int())
 
 
 def _results(library: Any, call: Callable[..., Any], tensors: list[Any]) -> list[Any]:

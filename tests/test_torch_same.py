@@ -3,7 +3,7 @@
 import copy
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,9 +17,13 @@ from fastnn import torch as ft  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def seeded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     use_kernels(monkeypatch)
     torch.manual_seed(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # many small operations of both libraries: torch's threads would spin on fastnn's cores
+    yield
+    torch.set_num_threads(before)
 
 
 def _outcome(call: Callable[[Any], Any], x: Any) -> Any:
@@ -113,7 +117,8 @@ LAYOUTS: dict[str, Any] = {
     "videos, channels_last": lambda: _images(2, 6, 3, 4, 5, last=True), "an image": lambda: _images(6, 5, 7),
     "a row": lambda: _images(1, 6), "a pixel": lambda: _images(1, 6, 1, 1), "pixels": lambda: _images(2, 6, 1, 1),
     "gray": lambda: _images(4, 1, 5, 7, last=True), "one": lambda: _images(1, 6, 5, 7, last=True),
-    "no rows": lambda: _images(0, 6), "no images": lambda: _images(0, 6, 5, 7), "no pixels": lambda: _images(4, 6, 0, 3),
+    "no rows": lambda: _images(0, 6), "no images": lambda: _images(0, 6, 5, 7),
+    "no pixels": lambda: _images(4, 6, 0, 3),
     "a vector": lambda: _images(6), "a number": lambda: _images(), "nothing": lambda: _images(0),
     "other rows": lambda: _images(4, 5), "transposed": lambda: _images(6, 4).t(),
     "strided": lambda: _images(4, 12)[:, ::2], "expanded": lambda: _images(4, 1).expand(4, 6),
@@ -167,7 +172,7 @@ def test_modules(name: str) -> None:
         got, want = (_outcome(module, x) for module in modules)
         if "eps': 0" in name and not isinstance(want, Exception) and not want[0].isfinite().all():
             want = got  # 0 / 0 or rounding errors / 0
-        if not case == "expanded" or "Norm" not in name:  # rounding errors, times 1 / sqrt(eps)
+        if case != "expanded" or "Norm" not in name:  # rounding errors, times 1 / sqrt(eps)
             _assert_same(got, want, case)
         if not isinstance(want, Exception):
             states = [module.state_dict() for module in modules]
@@ -233,3 +238,36 @@ def test_linear_gelu_of_other_shapes() -> None:
         ft.functional.linear_gelu(x, torch.randn(4, 6))
     with pytest.raises(RuntimeError, match="approximate argument must be either none or tanh"):
         ft.functional.linear_gelu(x, w, None, "relu")
+
+
+ATTENTION_MASKS = {
+    "none": None, "causal": torch.ones(4, 4, dtype=torch.bool).triu(1), "float32": torch.zeros(4, 4),
+    "(1, L)": torch.zeros(1, 4).double(), "(L,)": torch.zeros(4).double(), "(L, 1)": torch.zeros(4, 1).double(),
+    "(L, S)": torch.zeros(4, 6).double(), "(L + 1, L)": torch.zeros(5, 4).double(), "int": torch.zeros(4, 4).int(),
+    "added": torch.linspace(-1, 1, 16).double().reshape(4, 4),
+}  # fmt: skip
+KEYS: dict[str, Callable[[Any], Any]] = {
+    "the same": lambda x: x, "longer": lambda x: torch.cat([x, x[:2]]), "of another width": lambda x: x[..., :6],
+    "of another batch": lambda x: x[:, :1], "of one sample": lambda x: x[:, 0], "none": lambda x: None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mask", ATTENTION_MASKS)
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_attention(mask: str, is_causal: bool, batch_first: bool) -> None:
+    before: Any = nn.MultiheadAttention(12, 2, dropout=1e-13, batch_first=batch_first).double()
+    after = copy.deepcopy(before)
+    ft.replace(after)
+    x = torch.randn(4, 3, 12).double()
+    for case, make in KEYS.items():
+        outcomes = []
+        for module in (after, before):
+
+            def call(x: Any, module: Any = module, make: Any = make) -> Any:
+                key = make(x)
+                q, k = (t.transpose(0, 1) if batch_first and t is not None and t.dim() == 3 else t for t in (x, key))
+                return module(q, k, k, need_weights=False, attn_mask=ATTENTION_MASKS[mask], is_causal=is_causal)
+
+            outcomes.append(_outcome(call, x))
+        _assert_same(*outcomes, case)

@@ -18,7 +18,7 @@ from torch.nn import functional as theirs
 from fastnn import functional as F
 from fastnn._types import AnyArray
 from fastnn.functional.max_pool2d import Pair
-from fastnn.torch.autograd import REFUSALS, Ran, Refused, check, check_products, fused, fused_elementwise
+from fastnn.torch.autograd import REFUSALS, Ran, Refused, RefusedTensor, check, check_products, fused, fused_elementwise
 from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
 from fastnn.torch.norms import batch_norm as batch_norm
 from fastnn.torch.norms import group_norm as group_norm
@@ -136,6 +136,11 @@ def scaled_dot_product_attention(
                 "Explicit attn_mask should not be set when is_causal=True"
             )
         attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+    if attn_mask is not None and attn_mask.dtype not in (torch.bool, torch.float32, query.dtype):
+        raise RefusedTensor(
+            f"attn_mask: got {attn_mask.dtype}, want torch.bool or {query.dtype}; "
+            "Expected attn_mask dtype to be bool or float or to match query dtype"
+        )
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = torch.matmul(query * factor, key.transpose(-2, -1))
     if attn_mask is not None and attn_mask.dtype == torch.bool:
