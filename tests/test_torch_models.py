@@ -141,6 +141,10 @@ TRANSFORMS: dict[str, Callable[[Any, Any], Any]] = {
     "make_fx": lambda model, x: make_fx(model)(torch.zeros_like(x))(x),
     "fx": lambda model, x: torch.fx.symbolic_trace(model)(x),
     "trace": lambda model, x: torch.jit.trace(model, torch.zeros_like(x))(x),
+    "export, any batch": lambda model, x: torch.export.export(
+        model, (torch.zeros_like(x),), dynamic_shapes=({0: torch.export.Dim("batch")},)
+    ).module()(x[:3]),
+    "compile, any batch": lambda model, x: torch.compile(model, backend="eager", fullgraph=True, dynamic=True)(x),
     "export": lambda model, x: torch.export.export(model, (torch.zeros_like(x),)).module()(x),
 }
 

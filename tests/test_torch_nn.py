@@ -1,5 +1,6 @@
 """fastnn.torch.nn and replace: torch's modules become faster in models that otherwise stay the same."""
 
+import contextlib
 import copy
 import pickle
 from typing import Any
@@ -127,6 +128,47 @@ def test_max_pool(name: str, kind: str) -> None:
     assert all(map(torch.equal, *results))
     fused = type(y.grad_fn).__name__.startswith("_Fused")
     assert fused == (ours and kind in ("images", "an image"))
+
+
+MODULES: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "Dropout": (nn.Dropout(0.5), (2, 8)), "LayerNorm": (nn.LayerNorm(8), (2, 8)), "RMSNorm": (nn.RMSNorm(8), (2, 8)),
+    "GroupNorm": (nn.GroupNorm(2, 8), (2, 8)), "BatchNorm1d": (nn.BatchNorm1d(8), (2, 8)),
+    "BatchNorm2d": (nn.BatchNorm2d(2), (2, 2, 2, 2)), "GELU": (nn.GELU(), (2, 8)), "SiLU": (nn.SiLU(), (2, 8)),
+    "MaxPool2d": (nn.MaxPool2d(2), (1, 4, 4)), "LinearGELU": (ft.nn.LinearGELU(8, 8), (2, 8)),
+    "MultiheadAttention": (nn.MultiheadAttention(4, 2, dropout=0.5), (2, 2, 4)),
+    "CrossEntropyLoss": (nn.CrossEntropyLoss(), (2, 8)),
+    "Sequential": (nn.Sequential(nn.BatchNorm1d(8), nn.ReLU()), (2, 8)),
+}  # fmt: skip
+
+
+def _runs_kernels(module: Any, x: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
+    ran: list[Any] = []
+    for space in ("functional", "norms", "cross_entropy", "autograd"):
+        for name in ("fused", "fused_elementwise"):
+            monkeypatch.setattr(f"fastnn.torch.{space}.{name}", lambda *args: ran.append(args), raising=False)
+    rest = {nn.CrossEntropyLoss: (torch.tensor([1, 2]),), nn.MultiheadAttention: (x, x)}
+    with contextlib.suppress(Exception):  # of what continues with None
+        module(x, *rest.get(type(module).__mro__[1], ()), **({"need_weights": False} if "head" in repr(module) else {}))
+    return bool(ran)
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("least", [16, 17])
+def test_small_inputs_go_to_torch(name: str, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, shape = copy.deepcopy(MODULES[name][0]), MODULES[name][1]
+    ft.replace(module, fuse=True)
+    monkeypatch.setattr(type(module) if name != "Sequential" else ft.nn.BatchNorm1d, "least", least)
+    assert _runs_kernels(module, torch.randn(shape), monkeypatch) == (least == 16)
+
+
+def test_least_may_be_set_on_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert ft.nn.GELU.least == 8192
+    module = ft.nn.GELU()
+    assert not _runs_kernels(module, torch.randn(8191), monkeypatch)
+    assert _runs_kernels(module, torch.randn(8192), monkeypatch)
+    module.least = 100
+    assert _runs_kernels(module, torch.randn(100), monkeypatch)
 
 
 def test_a_loss_and_a_single_module() -> None:

@@ -5,14 +5,12 @@ flow through torch's autograd; second derivatives raise an error.
 """
 
 try:
-    import torch
+    import torch  # noqa: F401
 except ImportError as error:
     raise ImportError("fastnn.torch: got no PyTorch, want it installed; pip install 'fastnn[torch]'") from error
 
 from fastnn.torch import functional, init, nn, optim
 from fastnn.torch.clip import clip_grad_norm_, clip_grad_value_
 from fastnn.torch.replacing import Replacement, replace
-
-torch.serialization.add_safe_globals([getattr(nn, name) for name in nn.__all__])  # for torch.load(weights_only=True)
 
 __all__ = ["Replacement", "clip_grad_norm_", "clip_grad_value_", "functional", "init", "nn", "optim", "replace"]

@@ -181,7 +181,7 @@ class _Fused(Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:
         dy = grad_outputs[0]
-        grads = ctx.gradients(array(dy.resolve_neg().contiguous()), *map(array, ctx.saved_tensors))
+        grads = ctx.gradients(array(dy.resolve_neg().contiguous()), *(array(t.contiguous()) for t in ctx.saved_tensors))
         tensors = [torch.from_numpy(g) if isinstance(g, np.ndarray) else g for g in grads]
         if torch.is_grad_enabled():
             found = iter(_Once.apply(ctx.name, dy, *(t for t in tensors if t is not None)))

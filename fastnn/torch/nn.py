@@ -9,6 +9,7 @@ each class; a class or a module may be given another value.
 from contextlib import suppress
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from fastnn.torch import functional as F
@@ -157,3 +158,5 @@ __all__ = [
     "Sequential",
     "SiLU",
 ]
+
+torch.serialization.add_safe_globals([globals()[name] for name in __all__])  # for torch.load(weights_only=True)
