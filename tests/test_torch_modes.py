@@ -1,6 +1,7 @@
 """fastnn.torch.nn under checkpointing, torch's modes and devices, FSDP, and without gradients."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,25 @@ def test_fsdp(shard: Callable[[Any], Any]) -> None:
             losses.append(loss.item())
         results.append(losses)
     np.testing.assert_allclose(results[1], results[0], rtol=1e-4)
+
+
+def test_saved_tensors_may_come_back_strided() -> None:
+    x = torch.randn(4, 6, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.t().contiguous(), lambda t: t.t()):
+        y = ft.nn.GELU()(x)
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), x), torch.autograd.grad(nn.functional.gelu(x).sum(), x))
+
+
+def test_batched_gradients_are_refused() -> None:
+    x = torch.randn(4, 6, requires_grad=True)
+    with pytest.raises(RuntimeError, match="data pointer of Tensor that doesn't have storage"):
+        torch.autograd.grad(ft.nn.GELU()(x), x, torch.randn(3, 4, 6), is_grads_batched=True)
+
+
+def test_tracing_warns_of_nothing() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.LayerNorm(8), nn.SiLU())
+    ft.replace(model, fuse=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        torch.jit.trace(model, torch.randn(3, 8))

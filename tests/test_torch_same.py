@@ -119,6 +119,8 @@ LAYOUTS: dict[str, Any] = {
     "gray": lambda: _images(4, 1, 5, 7, last=True), "one": lambda: _images(1, 6, 5, 7, last=True),
     "no rows": lambda: _images(0, 6), "no images": lambda: _images(0, 6, 5, 7),
     "no pixels": lambda: _images(4, 6, 0, 3),
+    "a column": lambda: _images(1, 5, 6, 1).permute(0, 2, 1, 3), "columns": lambda: _images(2, 5, 6, 1).transpose(1, 2),
+    "thin": lambda: _images(4, 1, 6).transpose(0, 2), "videos of a column": lambda: _images(2, 1, 3, 6, 4).transpose(1, 3),
     "a vector": lambda: _images(6), "a number": lambda: _images(), "nothing": lambda: _images(0),
     "other rows": lambda: _images(4, 5), "transposed": lambda: _images(6, 4).t(),
     "strided": lambda: _images(4, 12)[:, ::2], "expanded": lambda: _images(4, 1).expand(4, 6),

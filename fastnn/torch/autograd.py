@@ -164,8 +164,12 @@ def fused_elementwise(name: str, run: Run, input: Tensor) -> Tensor:
         return fused(name, run, input)
     strides = torch.empty_like(input, device="meta").stride()
     order = sorted(range(input.dim()), key=strides.__getitem__, reverse=True)
+    if input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last):
+        order = [0, 2, 3, 1]
+        strides = ()
     back = sorted(range(input.dim()), key=order.__getitem__)
-    return fused(name, run, input.permute(order)).permute(back)
+    y = fused(name, run, input.permute(order)).permute(back)
+    return y if not strides or y.stride() == strides else y.as_strided(y.shape, strides)  # where an axis has one element
 
 
 class _Fused(Function):
@@ -181,7 +185,10 @@ class _Fused(Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:
         dy = grad_outputs[0]
-        grads = ctx.gradients(array(dy.resolve_neg().contiguous()), *(array(t.contiguous()) for t in ctx.saved_tensors))
+        grads = ctx.gradients(
+            array(dy.resolve_neg().contiguous()),
+            *(t if t is None else array(t.contiguous()) for t in ctx.saved_tensors),
+        )
         tensors = [torch.from_numpy(g) if isinstance(g, np.ndarray) else g for g in grads]
         if torch.is_grad_enabled():
             found = iter(_Once.apply(ctx.name, dy, *(t for t in tensors if t is not None)))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as theirs
 
@@ -147,7 +148,9 @@ def _batch_norm(
     eps: float,
     activation: Literal["relu"] | None,
 ) -> Tensor:
-    last = not input.is_contiguous() and is_like_channels_last(input)
+    last = not input.is_contiguous() and (
+        is_like_channels_last(input) or (input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last))
+    )
     mean, var = array(running_mean), array(running_var)
     y = _norm(
         "batch_norm",
