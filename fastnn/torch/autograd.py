@@ -162,14 +162,13 @@ def fused_elementwise(name: str, run: Run, input: Tensor) -> Tensor:
     """Run an operation on each element, whose result lies in memory as torch's would: in the order of the input."""
     if input.is_contiguous():
         return fused(name, run, input)
+    if input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last):
+        return fused(name, run, input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     strides = torch.empty_like(input, device="meta").stride()
     order = sorted(range(input.dim()), key=strides.__getitem__, reverse=True)
-    if input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last):
-        order = [0, 2, 3, 1]
-        strides = ()
     back = sorted(range(input.dim()), key=order.__getitem__)
     y = fused(name, run, input.permute(order)).permute(back)
-    return y if not strides or y.stride() == strides else y.as_strided(y.shape, strides)  # where an axis has one element
+    return y if y.stride() == strides else y.as_strided(y.shape, strides)  # they differ for axes of one element
 
 
 class _Fused(Function):
