@@ -131,14 +131,10 @@ class CrossEntropyLoss(nn.CrossEntropyLoss):
         return super().forward(input, target)
 
     def _takes(self, input: Tensor, target: Tensor) -> bool:
-        return (
-            takes(input, target, self.weight)
-            and fits(input, self.weight, target if target.is_floating_point() else None)
-            and not learns(self.weight, target)
-            and (
-                input.dim() <= 2 or input.movedim(1, -1).is_contiguous()
-            )  # a transposing copy costs more than the loss
-        )
+        if not takes(input, target, self.weight) or learns(self.weight, target):
+            return False
+        copied = input.dim() > 2 and not input.movedim(1, -1).is_contiguous()  # which costs more than torch's loss
+        return not copied and fits(input, self.weight, target if target.is_floating_point() else None)
 
 
 __all__ = [
