@@ -184,6 +184,11 @@ class _Fused(Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:
         dy = grad_outputs[0]
+        if _C._functorch.is_batchedtensor(dy):
+            raise RuntimeError(
+                f"Batching rule not implemented for {ctx.name}: got gradients of several outputs at once "
+                "(is_grads_batched or vectorize=True), want one at a time; use torch's own module"
+            )
         grads = ctx.gradients(
             array(dy.resolve_neg().contiguous()),
             *(t if t is None else array(t.contiguous()) for t in ctx.saved_tensors),
