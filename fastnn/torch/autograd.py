@@ -184,7 +184,7 @@ class _Fused(Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:
         dy = grad_outputs[0]
-        if _C._functorch.is_batchedtensor(dy):
+        if _C._functorch.is_legacy_batchedtensor(dy):
             raise RuntimeError(
                 f"Batching rule not implemented for {ctx.name}: got gradients of several outputs at once "
                 "(is_grads_batched or vectorize=True), want one at a time; use torch's own module"
