@@ -108,7 +108,9 @@ def outcome(outcome="passed", error="", made=("nn.LayerNorm",)):
 )
 def test_comparison(run, control, swapped, tests, torch, named, failure):
     """A test counts if it makes a module of torch; if it fails only with fastnn's, that is named or a failure."""
-    known = [run.compare.Difference("first", "", "no such error"), run.compare.Difference("second", "a_test", "second")]
+    known = [
+        run.compare.Difference(*row) for row in (("", "first", "", "no such error"), ("", "second", "a_test", "second"))
+    ]
     got = run.compare.compare({"a_test": control}, {"a_test": swapped} if swapped else {}, known, "nn")
     failures = {"a_test": failure} if failure else {}
     passed = torch - named - len(failures)
@@ -120,7 +122,7 @@ def test_differences_are_documented(run, monkeypatch, tmp_path):
     assert run.compare.differences()
     page = tmp_path / "torch.md"
     page.write_text("## Differences from PyTorch\n\n| second | yes | no |\n\n## Others\n\n| batched gradients | | |\n")
-    monkeypatch.setattr(run.compare, "PAGE", page)
+    monkeypatch.setattr(run.compare, "PAGES", dict.fromkeys(run.compare.PAGES, page))
     with pytest.raises(ValueError, match="want a row of 'Differences from PyTorch'"):
         run.compare.differences()
 

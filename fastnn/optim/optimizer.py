@@ -118,12 +118,7 @@ class Optimizer:
         if callable(grads):
             grads, closure = None, grads
         loss = closure() if closure is not None else None
-        groups = self.param_groups
-        if [*map(id, groups)] != self._kept:
-            raise ValueError(
-                "param_groups: got groups replaced, moved or taken away, want the optimizer's own, in order; set "
-                "options in them, or call add_param_group"
-            )
+        groups = self._own_groups()
         if self._built != [self._needed(group) for group in groups]:
             self._build(groups)
         ordered("grads", grads)
@@ -183,7 +178,7 @@ class Optimizer:
                 optimizer. "param_groups": the options, with the parameters' numbers and, if they have any, names.
                 "generator": the state of the generator that rounds, only with coded state.
         """
-        result = saved(self.param_groups, self._states)
+        result = saved(self._own_groups(), self._states)
         if self.state_dtype is not None and self._generator is not None:
             result["generator"] = self._generator.state
         return result
@@ -201,7 +196,7 @@ class Optimizer:
             TypeError, ValueError, KeyError: an entry is missing or unknown, the number of parameters differs, a shape
                 or dtype is wrong, or an option is invalid. Nothing has then been changed.
         """
-        groups = checked_groups(state_dict, self.param_groups, strict, type(self).__name__)
+        groups = checked_groups(state_dict, self._own_groups(), strict, type(self).__name__)
         entries = checked_entries(state_dict, groups, self._states, self._needed, strict)
         generator = None if self._generator is None else restored_generator(state_dict.get("generator"))
         self._build(groups)
@@ -211,6 +206,15 @@ class Optimizer:
         for group, indices in members(groups):
             for i in indices:
                 self._states.write(i, entries[i], self._initial(group))
+
+    def _own_groups(self) -> list[ParamGroup]:
+        """Return the groups; raise if they are not the optimizer's own any more."""
+        if [*map(id, self.param_groups)] != self._kept:
+            raise ValueError(
+                "param_groups: got groups replaced, moved or taken away, want the optimizer's own, in order; set "
+                "options in them, or call add_param_group"
+            )
+        return self.param_groups
 
     def _append(self, spec: Mapping[str, Any]) -> None:
         unknown = spec.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/torch.md"
+PAGES = {"fastnn.torch": ROOT / "docs/torch.md", "fastnn.optim": ROOT / "docs/optimizers.md"}
 Outcomes = dict[str, dict[str, Any]]
 
 
 class Difference(NamedTuple):
-    """A documented difference, and the failures it explains: those whose test and error are both found."""
+    """A documented difference of a package, and the failures it explains: those whose test and error are both found."""
 
+    classes: str
     name: str
     test: str
     error: str
@@ -42,14 +43,15 @@ def differences() -> list[Difference]:
         ValueError: the table in the documentation has no such row, or more than one.
     """
     rows = [
-        Difference(row["name"], row.get("test", ""), row.get("error", ""))
+        Difference(row.get("classes", "fastnn.torch"), row["name"], row.get("test", ""), row.get("error", ""))
         for row in tomllib.loads(Path(__file__).with_name("differences.toml").read_text())["difference"]
     ]
-    section = PAGE.read_text().split("## Differences from PyTorch\n")[1].split("\n## ")[0]
-    cells = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")]
     for row in rows:
+        page = PAGES[row.classes]
+        section = page.read_text().split("## Differences from PyTorch\n")[1].split("\n## ")[0]
+        cells = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")]
         if sum(row.name in cell for cell in cells) != 1:
-            raise ValueError(f"differences.toml: got {row.name!r}, want a row of 'Differences from PyTorch' in {PAGE}")
+            raise ValueError(f"differences.toml: got {row.name!r}, want a row of 'Differences from PyTorch' in {page}")
     return rows
 
 
