@@ -1,9 +1,10 @@
 """Times every module and function of fastnn.torch beside torch's, from 1 to 10^7 elements, on one thread.
 
-    python bench/torch_modules.py SECONDS [NAME ...]
+    python bench/torch_modules.py [--kernels] SECONDS [NAME ...]
 
 prints {case: {elements: {mode: [torch / fastnn, microseconds of fastnn]}}} as JSON. The mode "train" is forward and
-backward, "no_grad" forward in evaluation.
+backward, "no_grad" forward in evaluation. With --kernels the kernels run for every size, from which the limits in
+`fastnn.torch.limits` were chosen.
 """
 
 import json
@@ -17,13 +18,15 @@ from torch import nn
 import fastnn
 from fastnn import torch as ft
 from fastnn.benchmark import interleave
+from fastnn.torch import limits
 
 SIZES = tuple(10**i for i in range(8))
 
 
 def rows(n: int) -> Any:
-    """Return n elements, (rows, at most 250 columns)."""
-    return torch.randn(-(-n // 250), min(n, 250))
+    """Return about n elements, (rows, at most 250 columns): at least two rows."""
+    columns = max(1, min(n // 2, 250))
+    return torch.randn(max(2, n // columns), columns)
 
 
 def images(n: int) -> Any:
@@ -178,4 +181,7 @@ def main(seconds: float, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), sys.argv[2:])
+    given = [a for a in sys.argv[1:] if a != "--kernels"]
+    if given != sys.argv[1:]:
+        limits.LEAST.update(dict.fromkeys(limits.LEAST, (0, 0)))
+    main(float(given[0]), given[1:])

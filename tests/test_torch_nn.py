@@ -13,6 +13,7 @@ from torch import nn  # noqa: E402
 from torch_kernels import use_kernels  # noqa: E402
 
 from fastnn import torch as ft  # noqa: E402
+from fastnn.torch.limits import LEAST  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -154,21 +155,20 @@ def _runs_kernels(module: Any, x: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
 
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("least", [16, 17])
-def test_small_inputs_go_to_torch(name: str, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("learns", [False, True])
+def test_small_inputs_go_to_torch(name: str, least: int, learns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits under no_grad and else are two, but for dropout."""
     module, shape = copy.deepcopy(MODULES[name][0]), MODULES[name][1]
     ft.replace(module, fuse=True)
-    monkeypatch.setattr(type(module) if name != "Sequential" else ft.nn.BatchNorm1d, "least", least)
-    assert _runs_kernels(module, torch.randn(shape), monkeypatch) == (least == 16)
+    for operation in LEAST:
+        monkeypatch.setitem(LEAST, operation, (99, least) if learns else (least, 99))
+    with torch.set_grad_enabled(learns):
+        assert _runs_kernels(module, torch.randn(shape), monkeypatch) == (least == 16)
 
 
-def test_least_may_be_set_on_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert ft.nn.GELU.least == 8192
-    module = ft.nn.GELU()
-    assert not _runs_kernels(module, torch.randn(8191), monkeypatch)
-    assert _runs_kernels(module, torch.randn(8192), monkeypatch)
-    module.least = 100
-    assert _runs_kernels(module, torch.randn(100), monkeypatch)
+def test_dropout_has_one_limit() -> None:
+    """Checkpointing runs forward with gradients and without, and has to draw the same numbers."""
+    assert all(len(set(LEAST[operation])) == 1 for operation in ("dropout", "attention"))
 
 
 def test_a_loss_and_a_single_module() -> None:

@@ -1,12 +1,11 @@
-"""Makes the modules of fastnn.torch run the kernels for inputs of any size, for tests."""
+"""Makes the functions and modules of fastnn.torch run the kernels for inputs of any size, for tests."""
 
 import pytest
 
 
 def use_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set `least`, below which a module leaves its input to torch, to 0 for every class."""
-    from fastnn.torch import nn
+    """Set every size below which torch's own code runs to 0."""
+    from fastnn.torch.limits import LEAST
 
-    for name in nn.__all__:
-        if hasattr(getattr(nn, name), "least"):
-            monkeypatch.setattr(getattr(nn, name), "least", 0)
+    for name in LEAST:
+        monkeypatch.setitem(LEAST, name, (0, 0))

@@ -50,11 +50,12 @@ class Stepper {
                      : state_dtype == "bfloat16" ? StateDtype::bfloat16
                                                  : StateDtype::plain) {}
 
-  // Returns the norm of the gradients if max_norm is given, and a list of the tensors that were written, except NumPy
-  // arrays and the state. If the norm is not finite, nothing changes.
-  std::pair<std::optional<double>, py::list> step(const py::tuple& grads, const py::sequence& groups,
-                                                  std::optional<double> max_norm, bool zero_grad, std::uint64_t seed,
-                                                  std::uint64_t stream, std::uint64_t block) {
+  // Returns the norm of the gradients if max_norm is given; if it is not finite, nothing changes. Before anything is
+  // written, announce(list) gets the tensors that will be, except NumPy arrays and the state: their objects are still
+  // in the cache then, and no longer after the kernels.
+  std::optional<double> step(const py::tuple& grads, const py::sequence& groups, std::optional<double> max_norm,
+                             bool zero_grad, std::uint64_t seed, std::uint64_t stream, std::uint64_t block,
+                             const py::object& announce) {
     if (busy_) throw std::runtime_error("optimizer: got a step while another thread is in one, want one at a time");
     const Busy busy(busy_);
     const std::vector<void*> found = tensors_.check_gradients(grads, zero_grad);
@@ -62,11 +63,13 @@ class Stepper {
     std::optional<double> norm;
     if (max_norm) {
       norm = norm_of(found);
-      if (!std::isfinite(*norm)) return {norm, py::list()};
+      if (!std::isfinite(*norm)) return norm;
       scale = clip_factor(*norm, *max_norm);
     }
     std::vector<R> rules;
     for (py::handle group : groups) rules.emplace_back(Group(group));
+    const py::list written = tensors_.foreign(grads, zero_grad);
+    if (!written.empty()) announce(written);
     const Philox random = {seed, stream, block};
     const auto& k = kernel_table().*kernels;
     const auto low = state_dtype_ == StateDtype::int8       ? k.int8_state
@@ -75,7 +78,7 @@ class Stepper {
     step_element<float>(low, Element::float32, found, rules, scale, zero_grad, random);
     step_element<float>(k.bf16_params, Element::bfloat16, found, rules, scale, zero_grad, random);
     step_element<double>(k.f64, Element::float64, found, rules, scale, zero_grad, random);
-    return {norm, tensors_.foreign(grads, zero_grad)};
+    return norm;
   }
 
  private:
@@ -153,7 +156,8 @@ void bind_rule(py::module_& m, const char* name) {
       .def(py::init<const py::sequence&, const std::vector<std::string>&, std::vector<std::size_t>,
                     const typename S::State&, const py::sequence&, const py::sequence&, const std::string&>(),
            "params"_a, "names"_a, "sizes"_a, "state"_a, "steps"_a, "memory"_a, "state_dtype"_a)
-      .def("step", &S::step, "grads"_a, "groups"_a, "max_norm"_a, "zero_grad"_a, "seed"_a, "stream"_a, "block"_a);
+      .def("step", &S::step, "grads"_a, "groups"_a, "max_norm"_a, "zero_grad"_a, "seed"_a, "stream"_a, "block"_a,
+           "announce"_a);
 }
 
 }  // namespace

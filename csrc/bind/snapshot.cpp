@@ -1,5 +1,6 @@
 // What torch.optim keeps in `state` and `param_groups` is the truth for the optimizers of fastnn.torch. A snapshot
-// tells in nanoseconds per tensor whether both still are what a compiled stepper was built from.
+// tells whether both still are what a compiled stepper was built from, in nanoseconds per parameter as long as the
+// state was not handed out, and else in tens of nanoseconds per tensor, whose addresses are looked up then.
 #include <pybind11/pybind11.h>
 
 #include <vector>
@@ -36,8 +37,8 @@ class Snapshot {
  public:
   // `state` maps parameters to dicts of their state; `params` are those of all groups, in order, `ready` those of them
   // whose state is complete.
-  Snapshot(const py::dict& state, py::list params, const std::vector<bool>& ready)
-      : params_(std::move(params)), ready_(ready) {
+  Snapshot(const py::dict& state, const py::list& params, const std::vector<bool>& ready)
+      : state_(state), params_(params), ready_(ready) {
     for (auto [key, value] : state) {
       entries_.push_back({own(key), own(value), {}});
       if (!py::isinstance<py::dict>(value)) continue;
@@ -47,15 +48,29 @@ class Snapshot {
     }
   }
 
-  // Returns whether the parameters are the same objects, every parameter with a gradient is ready, and the state has
-  // the same objects, in the same order, at the same addresses.
-  bool matches(const py::handle& state, const py::list& params, const py::list& grads) const {
-    if (params.size() != ready_.size() || grads.size() != ready_.size() || !PyDict_Check(state.ptr())) return false;
-    for (std::size_t i = 0; i < ready_.size(); ++i) {
-      const auto at = py::ssize_t(i);
-      if (PyList_GET_ITEM(params.ptr(), at) != PyList_GET_ITEM(params_.ptr(), at)) return false;
-      if (!ready_[i] && PyList_GET_ITEM(grads.ptr(), at) != Py_None) return false;
+  // Returns whether the groups have the same parameters in the same order.
+  bool has(const py::list& groups) const {
+    std::size_t i = 0;
+    for (py::handle group : groups) {
+      PyObject* params = PyDict_Check(group.ptr()) ? PyDict_GetItemString(group.ptr(), "params") : nullptr;
+      if (!params || !PyList_Check(params)) return false;
+      const auto count = std::size_t(PyList_GET_SIZE(params));
+      if (i + count > ready_.size()) return false;
+      for (std::size_t k = 0; k < count; ++k, ++i) {
+        if (PyList_GET_ITEM(params, py::ssize_t(k)) != PyList_GET_ITEM(params_.ptr(), py::ssize_t(i))) return false;
+      }
     }
+    return i == ready_.size();
+  }
+
+  // Returns whether every parameter with a gradient is ready, and the state has the same objects, in the same order, at
+  // the same addresses. It has if it is the same dict and was not handed out.
+  bool fits(const py::handle& state, const py::tuple& grads, bool handed_out) const {
+    if (grads.size() != ready_.size() || !PyDict_Check(state.ptr())) return false;
+    for (std::size_t i = 0; i < ready_.size(); ++i) {
+      if (!ready_[i] && PyTuple_GET_ITEM(grads.ptr(), py::ssize_t(i)) != Py_None) return false;
+    }
+    if (!handed_out && state.is(state_)) return true;
     return same(state, entries_, [](const Entry& e, py::handle value) {
       if (!PyDict_Check(value.ptr())) return e.parts.empty();
       return same(value, e.parts, [](const Part& p, py::handle tensor) { return p.place == place_of(tensor); });
@@ -87,6 +102,7 @@ class Snapshot {
     return true;
   }
 
+  py::dict state_;
   py::list params_;
   std::vector<bool> ready_;
   std::vector<Entry> entries_;
@@ -97,8 +113,9 @@ class Snapshot {
 FASTNN_BINDINGS(snapshot, m) {
   using namespace py::literals;
   py::class_<Snapshot>(m, "Snapshot")
-      .def(py::init<const py::dict&, py::list, const std::vector<bool>&>(), "state"_a, "params"_a, "ready"_a)
-      .def("matches", &Snapshot::matches, "state"_a, "params"_a, "grads"_a);
+      .def(py::init<const py::dict&, const py::list&, const std::vector<bool>&>(), "state"_a, "params"_a, "ready"_a)
+      .def("has", &Snapshot::has, "groups"_a)
+      .def("fits", &Snapshot::fits, "state"_a, "grads"_a, "handed_out"_a);
 }
 
 }  // namespace fastnn

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _core
+from fastnn._autograd import count_writes
 from fastnn.optim.state import StateDtype
 from fastnn.random import BLOCK_WORDS, Generator, RandomSource, as_generator, default_generator
 
@@ -47,8 +48,10 @@ class Engine:
 
     def step(
         self, grads: tuple[Any, ...], groups: Sequence[Mapping[str, Any]], limit: float | None, write_zeros: bool
-    ) -> tuple[float | None, list[Any]]:
+    ) -> float | None:
         """Step the parameters that have a gradient; if the gradients' norm is not finite, none.
+
+        PyTorch's autograd is told of the writes to tensors.
 
         Args:
             grads: one per parameter, or None.
@@ -57,24 +60,23 @@ class Engine:
             write_zeros: zero the gradients after the step.
 
         Returns:
-            The norm, if there is a limit, and the written tensors, without NumPy arrays.
+            The norm, if there is a limit.
 
         Raises:
             TypeError, ValueError: a gradient is invalid; nothing has been changed.
         """
         g = self._generator
         if g is None:
-            return self._stepper.step(grads, groups, limit, write_zeros, 0, 0, 0)
+            return self._stepper.step(grads, groups, limit, write_zeros, 0, 0, 0, count_writes)
         offset = g.reserve(self._words)
         norm: float | None = math.nan
         try:
-            norm, written = self._stepper.step(
-                grads, groups, limit, write_zeros, g.seed, g.stream, offset // BLOCK_WORDS
-            )
+            block = offset // BLOCK_WORDS
+            norm = self._stepper.step(grads, groups, limit, write_zeros, g.seed, g.stream, block, count_writes)
         finally:
             if norm is not None and not math.isfinite(norm):  # no step has been taken
                 g.give_back(offset, self._words)
-        return norm, written
+        return norm
 
 
 def rounding_generator(given: RandomSource | None, state_dtype: StateDtype | None) -> Generator | None:

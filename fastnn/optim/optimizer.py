@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _core
-from fastnn._autograd import count_writes
 from fastnn._checks import ordered
 from fastnn._parameter import Parameter
 from fastnn.optim.engine import Engine, restored_generator, rounding_generator
@@ -124,9 +123,7 @@ class Optimizer:
         ordered("grads", grads)
         given = tuple(self._own_grads() if grads is None else grads)
         write_zeros = self.zero_grad_after_step and not (grads is None and self._are_parameters)
-        norm, written = self._engine.step(given, groups, self.clip_grad_norm, write_zeros)
-        if written:
-            count_writes(written)
+        norm = self._engine.step(given, groups, self.clip_grad_norm, write_zeros)
         self.last_grad_norm = norm
         if norm is not None and not math.isfinite(norm):
             if self.error_if_nonfinite:

@@ -1,13 +1,10 @@
 """Attention of torch.nn with fused softmax and dropout."""
 
-import math
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
 from fastnn.torch import functional as F
-from fastnn.torch.autograd import LEAST, PLAIN, fits_products, is_small
+from fastnn.torch.autograd import takes_product
 
 
 class MultiheadAttention(nn.MultiheadAttention):
@@ -17,8 +14,6 @@ class MultiheadAttention(nn.MultiheadAttention):
     This applies to training with dropout, need_weights=False and, if any, an attn_mask (L, S) that masks no row fully.
     Everything else, including evaluation, runs torch's code.
     """
-
-    least: ClassVar[int] = LEAST
 
     def forward(
         self,
@@ -33,10 +28,8 @@ class MultiheadAttention(nn.MultiheadAttention):
     ) -> tuple[Tensor, Tensor | None]:
         """As torch.nn.MultiheadAttention."""
         plain = not need_weights and key_padding_mask is None and (attn_mask is not None or not is_causal)
-        if (
-            is_small(query, self.least)
-            or not (plain and self._is_usual(query, key, value))
-            or not (attn_mask is None or self._is_usual_mask(attn_mask, query, key))
+        if not (plain and self._is_usual(query, key, value)) or not (
+            attn_mask is None or self._is_usual_mask(attn_mask, query, key)
         ):
             torchs: tuple[Tensor, Tensor | None] = super().forward(
                 query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
@@ -64,18 +57,16 @@ class MultiheadAttention(nn.MultiheadAttention):
             )
             and key.shape == value.shape
             and query.shape[batch] == key.shape[batch]
-            and fits_products(query, key, value, self.in_proj_weight, self.in_proj_bias, self.out_proj.weight)
+            and takes_product(
+                "attention", query, key, value, self.in_proj_weight, self.in_proj_bias, self.out_proj.weight
+            )
         )
 
     def _is_usual_mask(self, mask: Tensor, query: Tensor, key: Tensor) -> bool:
         """Return whether a mask is (L, S), bool or of the query's dtype, and hides no row completely."""
         length = 1 if self.batch_first else 0
-        if type(mask) not in PLAIN or not mask.is_cpu or mask.shape != (query.shape[length], key.shape[length]):
-            return False
-        if mask.dtype != torch.bool and not fits_products(mask, query):
-            return False
-        hidden = mask if mask.dtype == torch.bool else mask == -math.inf
-        return not bool(hidden.all(-1).any())
+        shape = query.shape[length], key.shape[length]
+        return tuple(mask.shape) == shape and F.is_usual_mask(~mask if mask.dtype is torch.bool else mask, query)
 
     def _heads(self, *inputs: Tensor) -> list[Tensor]:
         """Return the projected query, key and value, (N, H, length, D)."""

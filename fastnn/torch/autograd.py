@@ -10,21 +10,17 @@ from torch.autograd import Function, forward_ad
 from torch.compiler import is_dynamo_compiling
 
 from fastnn._types import AnyArray
+from fastnn.torch.limits import LEAST
 
 Gradients = Callable[..., Sequence[AnyArray | Tensor | None]]
 Ran = tuple[AnyArray, Sequence[int], Gradients]
 Run = Callable[..., Ran]
-LEAST = 8192  # elements below which a module leaves its input to torch, unless its class says otherwise
 PLAIN = (Tensor, torch.nn.Parameter)
 _SYMBOLIC = tuple(getattr(_C._TorchDispatchModeKey, name) for name in ("FAKE", "PROXY", "FUNCTIONAL"))
 
 
 class Refused(ValueError, RuntimeError):
     """An argument that the kernels do not take: an error of both classes that PyTorch raises for shapes and options."""
-
-
-class RefusedTensor(TypeError, NotImplementedError):
-    """A tensor that the kernels do not take: an error of both classes that PyTorch raises for dtypes and devices."""
 
 
 # Errors of the kernels for shapes and options. The functions then call torch's, which computes or raises its own error.
@@ -60,12 +56,22 @@ def array(tensor: Tensor | None) -> AnyArray | None:
     return None if tensor is None else np.asarray(_Memory(tensor))
 
 
-def is_small(input: Any, least: int) -> bool:
-    """Return whether torch's operation is to run: for less than `least` elements, and where `input` is symbolic.
+def takes(name: str, input: Any, *others: Tensor | None) -> bool:
+    """Return whether the kernels of an operation run for these tensors: they fit, and torch is not faster.
 
-    The modules ask this first, so it takes a fraction of a microsecond.
+    The size is asked first, so that a small input costs a fraction of a microsecond.
     """
-    return is_dynamo_compiling() or type(input) not in PLAIN or _C._is_tracing() or input.numel() < least
+    return (
+        not (is_dynamo_compiling() or _C._is_tracing())  # where a size is symbolic
+        and type(input) in PLAIN
+        and input.numel() >= LEAST[name][torch.is_grad_enabled()]
+        and fits(input, *others)
+    )
+
+
+def takes_product(name: str, input: Any, *others: Tensor | None) -> bool:
+    """Return the same for an operation with a product, whose dtype autocast must not narrow."""
+    return takes(name, input, *others) and not torch.is_autocast_enabled("cpu")
 
 
 def fits(*tensors: Tensor | None) -> bool:
@@ -76,7 +82,7 @@ def fits(*tensors: Tensor | None) -> bool:
     dispatch mode changes nothing, so that activation checkpointing, whose second run may have other modes than the
     first, runs the same operations twice.
     """
-    if torch.compiler.is_compiling():
+    if is_dynamo_compiling() or torch.compiler.is_compiling():
         return False
     dtype = getattr(tensors[0], "dtype", None)
     if dtype is not torch.float32 and dtype is not torch.float64:
@@ -93,35 +99,6 @@ def fits(*tensors: Tensor | None) -> bool:
         or _C._is_tracing()
         or (_C._len_torch_dispatch_stack() and any(_C._get_dispatch_mode(key) for key in _SYMBOLIC))
     )
-
-
-def fits_products(*tensors: Tensor | None) -> bool:
-    """Return whether these tensors fit and autocast will not narrow the dtype of their products."""
-    return fits(*tensors) and not torch.is_autocast_enabled("cpu")
-
-
-def check(*tensors: Tensor | None) -> None:
-    """Raise a TypeError that is also a NotImplementedError for tensors that the kernels cannot use."""
-    if not fits(*tensors):
-        got = [_described(tensors[0]), *(_described(t) for t in tensors[1:] if t is not None)]
-        raise RefusedTensor(
-            f"input: got {', '.join(got)}, want dense CPU tensors, all of torch.float32 or all of torch.float64, "
-            "outside torch.compile and transforms of torch.func; use torch's own function"
-        )
-
-
-def _described(given: Any) -> str:
-    if not isinstance(given, Tensor):
-        return type(given).__name__
-    return f"{'' if type(given) in PLAIN else f'{type(given).__name__} of '}{given.dtype} on {given.device}"
-
-
-def check_products(*tensors: Tensor | None) -> None:
-    """Raise the error of `check`, also for tensors whose products autocast would compute in a narrower dtype."""
-    check(*tensors)
-    if torch.is_autocast_enabled("cpu"):
-        got = next(t.dtype for t in tensors if t is not None)
-        raise RefusedTensor(f"input: got {got} under autocast, want none around a product; use torch's own function")
 
 
 def learns(*tensors: Tensor | None) -> bool:

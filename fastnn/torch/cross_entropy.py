@@ -10,10 +10,10 @@ from torch.nn import functional as theirs
 
 from fastnn import functional as F
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, Refused, RefusedTensor, array, check, fused, keeps_graph, learns
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, Refused, array, fused, keeps_graph, learns, takes
 
 
-def takes(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
+def _is_usual(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
     """Return whether the shapes, and the target's dtype, are those that torch documents; torch decides about others."""
     axis, shape = min(input.dim() - 1, 1), tuple(input.shape)
     if (
@@ -47,26 +47,24 @@ def cross_entropy(
         target: labels, int64, of the input's shape without C; or probabilities of its shape and dtype.
         weight, ignore_index, reduction, label_smoothing: as in `softmax_cross_entropy`.
 
-    Every other target, weight or option goes to torch's function, which computes or raises an error. With (N, C, d1,
-    ...) the input is copied, unless C is its last axis in memory, as in channels_last images.
-
-    Raises:
-        IndexError: a label is outside [0, C) and not `ignore_index`.
-        TypeError: target or weight requires a gradient, which is not computed here.
+    Every other target, weight or option goes to torch's function, which computes or raises an error; so do a target and
+    a weight that require a gradient, labels out of range, and an input (N, C, d1, ...) unless C is its last axis in
+    memory, as in channels_last images: others would have to be copied, which costs more than torch's loss.
     """
-    floating = isinstance(target, Tensor) and target.is_floating_point()
-    check(input, weight, target if floating else None)
-    for name, tensor in (("target", target if floating else None), ("weight", weight)):
-        if learns(tensor):
-            raise RefusedTensor(
-                f"{name}: got a tensor that requires a gradient, want one that does not; use torch's own function"
-            )
-    if takes(input, target, weight):
-        with suppress(*REFUSALS):
+    if _takes(input, target, weight):
+        with suppress(IndexError, *REFUSALS):
             return _cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
     return theirs.cross_entropy(
         input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
     )
+
+
+def _takes(input: Any, target: Any, weight: Tensor | None) -> bool:
+    probabilities = target if isinstance(target, Tensor) and target.is_floating_point() else None
+    if not takes("cross_entropy", input, weight, probabilities) or learns(weight, probabilities):
+        return False
+    copied = input.dim() > 2 and not input.movedim(1, -1).is_contiguous()
+    return not copied and _is_usual(input, target, weight)
 
 
 def _cross_entropy(

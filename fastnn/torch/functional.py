@@ -1,10 +1,10 @@
 """Fused operations under the names and arguments of torch.nn.functional.
 
-Tensors are on the CPU, all float32 or all float64; anything else raises TypeError, and so do transforms such as
-torch.func.vmap. (The modules of `fastnn.torch.nn` use torch's functions then.) For shapes and options that the kernels
-do not take, and for empty tensors, torch's function runs and raises its own errors. Results have torch's strides.
-Random numbers come from torch's default generator: `torch.manual_seed` determines them, and restoring its state, as
-activation checkpointing does, draws the same mask again.
+Torch's function of the same name runs, and raises its own errors, for whatever the kernels do not take: tensors that
+are not dense CPU tensors, all of float32 or all of float64; shapes and options; everything under torch.compile and the
+transforms of torch.func. It also runs for small inputs, for which it is faster; see `fastnn.torch.limits`. Results have
+torch's strides. Random numbers come from torch's default generator: `torch.manual_seed` determines them, and restoring
+its state, as activation checkpointing does, draws the same mask again.
 """
 
 import math
@@ -18,11 +18,10 @@ from torch.nn import functional as theirs
 from fastnn import functional as F
 from fastnn._types import AnyArray
 from fastnn.functional.max_pool2d import Pair
-from fastnn.torch.autograd import REFUSALS, Ran, Refused, RefusedTensor, check, check_products, fused, fused_elementwise
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, fits, fused, fused_elementwise, takes, takes_product
 from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
 from fastnn.torch.norms import batch_norm as batch_norm
 from fastnn.torch.norms import group_norm as group_norm
-from fastnn.torch.norms import is_like_channels_last
 from fastnn.torch.norms import layer_norm as layer_norm
 from fastnn.torch.norms import rms_norm as rms_norm
 from fastnn.torch.random import new_seed
@@ -30,13 +29,8 @@ from fastnn.torch.random import new_seed
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """See `fastnn.functional.dropout`. Without training, or with p = 0, the result is the input itself, as in torch."""
-    check(input)
-    if not 0 <= p <= 1:
-        raise Refused(f"p: got {p}, want a probability in [0, 1]; dropout probability has to be between 0 and 1")
-    if not (training and p > 0 and input.numel()):
-        return input
-    if p == 1:
-        return theirs.dropout(input, p)  # which draws no numbers then
+    if not (takes("dropout", input) and 0 < p < 1 and training):
+        return theirs.dropout(input, p, training)
 
     def run(x: AnyArray) -> Ran:
         y, mask = F.dropout(x, p, generator=new_seed(), return_mask=True)
@@ -47,19 +41,18 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """See `fastnn.functional.gelu`."""
-    check(input)
 
     def run(x: AnyArray) -> Ran:
         return F.gelu(x, approximate), (0,), lambda dy, x: (F.gelu_backward(dy, x, approximate),)
 
-    with suppress(*REFUSALS):
-        return fused_elementwise("gelu", run, input)
+    if takes("gelu", input):
+        with suppress(*REFUSALS):
+            return fused_elementwise("gelu", run, input)
     return theirs.gelu(input, approximate=approximate)
 
 
 def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
-    """See `fastnn.functional.max_pool2d`; channels_last images run torch's function."""
-    check(input)
+    """See `fastnn.functional.max_pool2d`; strided images run torch's function."""
     distance = None if isinstance(stride, list | tuple) and not stride else stride
     sizes = _pair(kernel_size), _pair(distance), _pair(padding)
 
@@ -67,7 +60,7 @@ def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, pad
         (y, places), shape = F.max_pool2d(x, *sizes, return_indices=True), x.shape
         return y, (), lambda dy: (F.max_pool2d_backward(dy, places, shape, *sizes),)
 
-    if input.dim() in (3, 4) and not is_like_channels_last(input):
+    if takes("max_pool2d", input) and input.dim() in (3, 4) and input.is_contiguous():
         with suppress(*REFUSALS):
             return fused("max_pool2d", run, input)
     return theirs.max_pool2d(input, kernel_size, stride, padding)
@@ -80,25 +73,25 @@ def _pair(size: Any) -> Any:
 
 def silu(input: Tensor) -> Tensor:
     """See `fastnn.functional.silu`."""
-    check(input)
 
     def run(x: AnyArray) -> Ran:
         return F.silu(x), (0,), lambda dy, x: (F.silu_backward(dy, x),)
 
-    with suppress(*REFUSALS):
-        return fused_elementwise("silu", run, input)
+    if takes("silu", input):
+        with suppress(*REFUSALS):
+            return fused_elementwise("silu", run, input)
     return theirs.silu(input)
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:
     """See `fastnn.functional.softmax`."""
-    check(input)
 
     def run(x: AnyArray) -> Ran:
         return F.softmax(x, dim), (1,), lambda dy, y: (F.softmax_backward(dy, y, dim),)
 
-    with suppress(*REFUSALS):
-        return fused("softmax", run, input)
+    if takes("softmax", input):
+        with suppress(*REFUSALS):
+            return fused("softmax", run, input)
     return theirs.softmax(input, dim)
 
 
@@ -114,8 +107,8 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """dropout(softmax(scale * query @ key.T + mask)) @ value, from torch's products and fused softmax and dropout.
 
-    This is for training with dropout, which torch does not fuse on the CPU; without dropout, torch's function is
-    faster.
+    This is for training with dropout, which torch does not fuse on the CPU. Torch's function runs without dropout, for
+    which it is faster, and for a mask that hides a row completely.
 
     Args:
         query: (..., L, E). key: (..., S, E). value: (..., S, V).
@@ -124,23 +117,13 @@ def scaled_dot_product_attention(
         is_causal: position i attends to positions up to i; not together with attn_mask.
         scale: 1 / sqrt(E) by default.
 
-    A fully masked row gives NaN, where torch gives zeros.
-
     Source: A. Vaswani et al., "Attention is all you need", NIPS 2017, equation 1.
     """
-    check_products(query, key, value)
+    usual = 0 < dropout_p <= 1 and takes_product("attention", query, key, value)
+    if not usual or (attn_mask is not None and (is_causal or not is_usual_mask(attn_mask, query))):
+        return theirs.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale)
     if is_causal:
-        if attn_mask is not None:
-            raise Refused(
-                "attn_mask: got a mask and is_causal=True, want one of the two; "
-                "Explicit attn_mask should not be set when is_causal=True"
-            )
         attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
-    if attn_mask is not None and attn_mask.dtype not in (torch.bool, torch.float32, query.dtype):
-        raise RefusedTensor(
-            f"attn_mask: got {attn_mask.dtype}, want torch.bool or {query.dtype}; "
-            "Expected attn_mask dtype to be bool or float or to match query dtype"
-        )
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = torch.matmul(query * factor, key.transpose(-2, -1))
     if attn_mask is not None and attn_mask.dtype == torch.bool:
@@ -148,6 +131,14 @@ def scaled_dot_product_attention(
     elif attn_mask is not None:
         scores = scores.add_(attn_mask)
     return torch.matmul(dropout(softmax(scores, -1), dropout_p), value)
+
+
+def is_usual_mask(mask: Tensor, query: Tensor) -> bool:
+    """Return whether a mask of attention is bool or of the query's dtype, and hides no row completely."""
+    if type(mask) not in PLAIN or not mask.is_cpu or not (mask.dtype is torch.bool or fits(mask, query)):
+        return False
+    hidden = ~mask if mask.dtype is torch.bool else mask == -math.inf
+    return not bool(hidden.all(-1).any())
 
 
 def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, approximate: str = "none") -> Tensor:
@@ -159,7 +150,6 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
         bias: (out,), or None.
         approximate: as in `gelu`.
     """
-    check_products(input, weight, bias)
     activation = {"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, "")  # "" is refused
 
     def run(z: AnyArray, b: AnyArray | None) -> Ran:
@@ -168,6 +158,7 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
 
         return F.bias_activation(z, b, activation), (0,) if b is None else (0, 1), gradients
 
-    with suppress(*REFUSALS):
-        return fused("linear_gelu", run, theirs.linear(input, weight), bias)
+    if takes_product("linear_gelu", input, weight, bias):
+        with suppress(*REFUSALS):
+            return fused("linear_gelu", run, theirs.linear(input, weight), bias)
     return theirs.gelu(theirs.linear(input, weight, bias), approximate=approximate)

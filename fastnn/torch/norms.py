@@ -11,7 +11,7 @@ from torch.nn import functional as theirs
 from fastnn import functional as F
 from fastnn._autograd import count_writes
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import REFUSALS, Ran, array, check, fused
+from fastnn.torch.autograd import REFUSALS, Ran, array, fused, takes
 
 Forward = Callable[[AnyArray, AnyArray | None, AnyArray | None], tuple[AnyArray, Any, AnyArray]]
 Backward = Callable[..., tuple[AnyArray, AnyArray, AnyArray | None]]
@@ -61,15 +61,15 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """See `fastnn.functional.layer_norm`; the order of arguments is torch's."""
-    check(input, weight, bias)
-    with suppress(*REFUSALS):
-        shape = tuple(normalized_shape)
-        return _norm(
-            "layer_norm",
-            lambda x, w, b: F.layer_norm(x, shape, w, b, eps, return_stats=True),
-            F.layer_norm_backward,
-            input, weight, bias,
-        )  # fmt: skip
+    if takes("layer_norm", input, weight, bias):
+        with suppress(*REFUSALS):
+            shape = tuple(normalized_shape)
+            return _norm(
+                "layer_norm",
+                lambda x, w, b: F.layer_norm(x, shape, w, b, eps, return_stats=True),
+                F.layer_norm_backward,
+                input, weight, bias,
+            )  # fmt: skip
     return theirs.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
@@ -77,7 +77,6 @@ def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """See `fastnn.functional.rms_norm`; the order of arguments is torch's."""
-    check(input, weight)
 
     def backward(
         dy: AnyArray, x: AnyArray, w: AnyArray | None, _: None, rrms: AnyArray
@@ -88,7 +87,7 @@ def rms_norm(
         y, rrms = F.rms_norm(x, tuple(normalized_shape), w, eps, return_stats=True)
         return y, None, rrms
 
-    if not is_like_channels_last(input):
+    if takes("rms_norm", input, weight) and not is_like_channels_last(input):
         with suppress(*REFUSALS):
             return _norm("rms_norm", forward, backward, input, weight, None)
     return theirs.rms_norm(input, normalized_shape, weight, eps)
@@ -98,8 +97,8 @@ def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
     """See `fastnn.functional.group_norm`; the order of arguments is torch's."""
-    check(input, weight, bias)
-    if not is_like_channels_last(input) and input.numel() != num_groups:  # of one value per group, torch has none
+    takes_it = takes("group_norm", input, weight, bias) and not is_like_channels_last(input)
+    if takes_it and input.numel() != num_groups:  # of one value per group, torch has no norm
         with suppress(*REFUSALS):
             return _norm(
                 "group_norm",
@@ -129,8 +128,8 @@ def batch_norm(
     Args:
         activation: "relu" applies a ReLU after the norm, in the same pass.
     """
-    check(input, running_mean, running_var, weight, bias)
-    if not (training and eps == 0):  # which torch refuses
+    takes_it = takes("batch_norm", input, running_mean, running_var, weight, bias)
+    if takes_it and not (training and eps == 0):  # which torch refuses
         with suppress(*REFUSALS):
             return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, activation)
     y = theirs.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)

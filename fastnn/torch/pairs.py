@@ -7,14 +7,13 @@ from torch.compiler import is_dynamo_compiling
 from torch.nn.modules import module as torchs
 
 from fastnn.torch import functional as F
-from fastnn.torch.autograd import LEAST, fits, fits_products, is_small
+from fastnn.torch.autograd import takes, takes_product
 
 
 class _FusedBatchNorm:
     """Mixin of the batch norms, placed before their class of torch.nn."""
 
     activation: ClassVar[Literal["relu"] | None] = None
-    least: ClassVar[int] = LEAST
 
     def forward(self, input: Tensor) -> Tensor:
         """As the class of torch.nn."""
@@ -25,9 +24,7 @@ class _FusedBatchNorm:
 
     def takes(self: Any, input: Tensor) -> bool:
         """Return whether the kernels run for this input."""
-        return not is_small(input, self.least) and fits(
-            input, self.weight, self.bias, self.running_mean, self.running_var
-        )
+        return takes("batch_norm", input, self.weight, self.bias, self.running_mean, self.running_var)
 
     def normalised(self: Any, input: Tensor, activation: Literal["relu"] | None) -> Tensor:
         """Return the norm of an input that the kernels take, followed by the activation."""
@@ -66,12 +63,8 @@ class BatchNormReLU2d(BatchNorm2d):
 class GELU(nn.GELU):
     """torch.nn.GELU; see `fastnn.functional.gelu`."""
 
-    least: ClassVar[int] = LEAST
-
     def forward(self, input: Tensor) -> Tensor:
         """As torch.nn.GELU."""
-        if is_small(input, self.least) or not fits(input):
-            return super().forward(input)
         return F.gelu(input, self.approximate)
 
 
@@ -82,8 +75,6 @@ class LinearGELU(nn.Linear):
         in_features, out_features, bias, device, dtype: as for torch.nn.Linear.
         approximate: as for torch.nn.GELU.
     """
-
-    least: ClassVar[int] = LEAST
 
     def __init__(
         self,
@@ -99,8 +90,6 @@ class LinearGELU(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """gelu(input @ weight.T + bias)."""
-        if is_small(input, self.least) or not fits_products(input, self.weight, self.bias):
-            return nn.functional.gelu(super().forward(input), approximate=self.approximate)
         return F.linear_gelu(input, self.weight, self.bias, self.approximate)
 
     def extra_repr(self) -> str:
@@ -156,7 +145,7 @@ def _is_bare(module: Any) -> bool:
 
 def _takes(first: Any, input: Any) -> bool:
     if isinstance(first, nn.Linear):
-        return not is_small(input, LinearGELU.least) and fits_products(input, first.weight, first.bias)
+        return takes_product("linear_gelu", input, first.weight, first.bias)
     return bool(first.takes(input))
 
 

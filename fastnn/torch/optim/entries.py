@@ -1,6 +1,6 @@
 """The entries of a torch optimizer's `state`, in the form that the kernels step where they lie."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +89,25 @@ def numbers(rows: Sequence[Prepared | None]) -> tuple[list[AnyArray], list[AnyAr
     """Return the step and the memory of all parameters, for the engine."""
     unused = np.zeros(1)
     return [r.step if r else unused for r in rows], [r.memory if r else unused for r in rows]
+
+
+def check_loaded(
+    state: MutableMapping[Tensor, Entry], state_dict: Mapping[str, Any], groups: Sequence[Any], layout: Layout
+) -> None:
+    """Copy what torch's loading has shared with the state dict, or has narrowed to the dtype of bfloat16 parameters.
+
+    Raises:
+        ValueError: a tensor has another shape than its parameter.
+    """
+    ids = [i for group in state_dict["param_groups"] for i in group["params"]]
+    for i, p in zip(ids, [p for group in groups for p in group["params"]], strict=True):
+        for key, value in state_dict["state"].get(i, {}).items():
+            if not isinstance(value, Tensor):
+                continue
+            if key in layout.kinds and value.shape != p.shape:
+                raise wrong_shape(f"{key} of parameter {i}", value, p)
+            if value is state[p][key] or (p.dtype is torch.bfloat16 and value.dtype is torch.float32):
+                state[p][key] = value.detach().clone()
 
 
 def wrong_shape(name: str, value: Tensor, param: Tensor) -> ValueError:

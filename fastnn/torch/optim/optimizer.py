@@ -4,27 +4,31 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import _C, Tensor
+from torch.optim import optimizer as torchs
 
 from fastnn import _core, optim
-from fastnn._autograd import count_writes
 from fastnn._checks import ordered
 from fastnn.optim.engine import Engine, restored_generator, rounding_generator
 from fastnn.optim.options import SETTINGS
 from fastnn.optim.options import state_dtype as checked_state_dtype
 from fastnn.optim.params import check_norm
-from fastnn.torch.optim.entries import Entry, Prepared, columns, decoded, is_complete, numbers, prepare, wrong_shape
+from fastnn.torch.optim.entries import Entry, Prepared, check_loaded, columns, decoded, is_complete, numbers, prepare
 
 Params = list[Tensor]
+_GRAD = attrgetter("grad")
+_HOOKS_OF_ALL = torchs._global_optimizer_pre_hooks, torchs._global_optimizer_post_hooks
 
 
 class _Table(NamedTuple):
     """What a step needs, built from `state` and `param_groups`; two members tell whether these are still the same."""
 
     engine: Engine
+    params: Params
     built_for: list[Any]
     snapshot: _core.Snapshot
     fresh: list[Entry]
@@ -57,7 +61,6 @@ class Optimizer(torch.optim.Optimizer):
 
     _step_supports_amp_scaling = property(lambda self: False, lambda self, value: None)  # gradients arrive unscaled
     _table: _Table | None = None
-    state: Any
     param_groups: list[dict[str, Any]]
 
     def __init_subclass__(cls, rule: type[optim.Optimizer] | None = None) -> None:
@@ -78,6 +81,7 @@ class Optimizer(torch.optim.Optimizer):
         generator: Any = None,
         **options: Any,
     ) -> None:
+        self._handed_out = [False]  # a list, so that wrappers that copy the attributes share it
         self._state_dtype = checked_state_dtype("state_dtype", state_dtype)
         self._generator = rounding_generator(generator, self._state_dtype)
         self.clip_grad_norm = clip_grad_norm
@@ -88,6 +92,21 @@ class Optimizer(torch.optim.Optimizer):
         self.used_kernels: bool | None = None
         ordered("params", params)
         super().__init__(params, *args, **options)
+        self._handed_out[0] = False  # some of torch's classes fill the state here
+
+    @property
+    def state(self) -> Any:
+        """The state of each parameter, as in torch.
+
+        Once it was read, its tensors may be moved at any time, so every later step looks up where they lie.
+        """
+        self._handed_out[0] = True
+        return vars(self)["state"]
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._handed_out[0] = True
+        self.__dict__["state"] = value
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = SETTINGS.get(name)
@@ -97,6 +116,10 @@ class Optimizer(torch.optim.Optimizer):
         own = ("_state_dtype", "_generator", *SETTINGS, "last_grad_norm", "skipped_steps", "used_kernels")
         state: dict[str, Any] = super().__getstate__()
         return state | {name: getattr(self, name) for name in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._handed_out = [True]
+        super().__setstate__(state)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as in torch; if it is invalid, nothing changes."""
@@ -116,6 +139,16 @@ class Optimizer(torch.optim.Optimizer):
         Args:
             closure: called first, with gradients enabled; it computes them and returns the loss, which `step` returns.
         """
+        hooks = (
+            _HOOKS_OF_ALL[0] or _HOOKS_OF_ALL[1] or self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
+        )
+        if type(self).step is Optimizer.step and (hooks or torch.autograd._profiler_enabled()):
+            return self._observed_step(closure)
+        return self._step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]  # torch's wrapper around every step takes 40 us with 400 tensors
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -123,10 +156,8 @@ class Optimizer(torch.optim.Optimizer):
         if _is_traced() or any(group.get("differentiable") for group in self.param_groups):
             self._step_of_torch()
             return loss
-        params = [p for group in self.param_groups for p in group["params"]]
-        grads = [p.grad for p in params]
         try:
-            table, norm, written = self._run(params, grads)
+            table, norm = self._run()
         except (TypeError, ValueError):
             self._table = None
             if not self._can_step_of_torch():
@@ -134,9 +165,10 @@ class Optimizer(torch.optim.Optimizer):
             self._step_of_torch()
             return loss
         self.used_kernels = True
-        count_writes(written)
-        self._finish(norm, table, grads)
+        self._finish(norm, table)
         return loss
+
+    _observed_step = torch.optim.Optimizer.profile_hook_step(_step)  # with hooks, and named in profiles
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, as in torch; state in fewer bits is decoded to float32."""
@@ -154,33 +186,37 @@ class Optimizer(torch.optim.Optimizer):
             ValueError: the groups differ, or a tensor has another shape than its parameter.
             TypeError: the state of the generator that rounds is not one.
         """
-        before = self.state, self.param_groups
+        before = vars(self)["state"], self.param_groups
         with self._last_of_hooks() as seen:
             super().load_state_dict(dict(state_dict))
         try:
             generator = restored_generator(seen.get("generator"))
-            self._check_loaded(seen)
+            check_loaded(vars(self)["state"], seen, self.param_groups, self.rule.layout)
         except (TypeError, ValueError):
             self.state, self.param_groups = before
             raise
         if generator is not None and self._generator is not None:
             self._generator.state = generator.state
 
-    def _run(self, params: Params, grads: list[Tensor | None]) -> tuple[_Table, float | None, list[Tensor]]:
-        """Make one step in the kernels; return the table, the norm of the gradients and the written tensors."""
-        built_for = [(len(group["params"]), self.rule._needed(group)) for group in self.param_groups]
-        options = self.param_groups, self.clip_grad_norm, self.zero_grad_after_step
-        table = self._table
-        if table is not None and table.built_for == built_for and table.snapshot.matches(self.state, params, grads):
-            with suppress(TypeError, ValueError):  # of a parameter that has another dtype now, as after model.double()
-                return table, *table.engine.step(tuple(grads), *options)
+    def _run(self) -> tuple[_Table, float | None]:
+        """Make one step in the kernels; return the table and the norm of the gradients."""
+        groups, table = self.param_groups, self._table
+        built_for = [(len(group["params"]), self.rule._needed(group)) for group in groups]
+        options = groups, self.clip_grad_norm, self.zero_grad_after_step
+        if table is not None and table.built_for == built_for and table.snapshot.has(groups):
+            grads = tuple(map(_GRAD, table.params))
+            if table.snapshot.fits(vars(self)["state"], grads, self._handed_out[0]):
+                with suppress(TypeError, ValueError):  # of a parameter of another dtype now, as after model.double()
+                    return table, table.engine.step(grads, *options)
+        params = [p for group in groups for p in group["params"]]
+        grads = tuple(map(_GRAD, params))
         with torch.no_grad():
             table = self._table = self._build(params, grads, built_for)
-        return table, *table.engine.step(tuple(grads), *options)
+        return table, table.engine.step(grads, *options)
 
-    def _build(self, params: Params, grads: list[Tensor | None], built_for: list[Any]) -> _Table:
+    def _build(self, params: Params, grads: tuple[Tensor | None, ...], built_for: list[Any]) -> _Table:
         """Complete the state of the parameters that have a gradient, and build the engine over it."""
-        rule, layout = self.rule, self.rule.layout
+        rule, layout, state = self.rule, self.rule.layout, vars(self)["state"]
         rows: list[Prepared | None] = []
         names: list[str] = []
         for i, pair in enumerate(zip(params, grads, strict=True)):
@@ -192,18 +228,18 @@ class Optimizer(torch.optim.Optimizer):
             keeps, initial = layout.counts_steps or bool(needed), rule._initial(group)
             for p in group["params"]:
                 row, i = None, len(rows)
-                if not keeps or grads[i] is not None or is_complete(self.state.get(p), layout, needed):
-                    entry = self.state.setdefault(p, {}) if keeps else {}
+                if not keeps or grads[i] is not None or is_complete(state.get(p), layout, needed):
+                    entry = state.setdefault(p, {}) if keeps else {}
                     row = prepare(entry, p, names[i], layout, needed, initial, self._state_dtype)
                 rows.append(row)
         engine = Engine(
             rule.rule, params, names, [tuple(p.shape) for p in params], [size for size, _ in built_for],
             columns(rows, layout), *numbers(rows), self._state_dtype, self._generator,
         )  # fmt: skip
-        snapshot = _core.Snapshot(self.state, params, [row is not None for row in rows])
-        return _Table(engine, built_for, snapshot, [row.entry for row in rows if row and row.is_fresh])
+        snapshot = _core.Snapshot(state, params, [row is not None for row in rows])
+        return _Table(engine, params, built_for, snapshot, [row.entry for row in rows if row and row.is_fresh])
 
-    def _finish(self, norm: float | None, table: _Table, grads: list[Tensor | None]) -> None:
+    def _finish(self, norm: float | None, table: _Table) -> None:
         self.last_grad_norm = norm
         if norm is None or math.isfinite(norm):
             table.fresh.clear()
@@ -237,21 +273,6 @@ class Optimizer(torch.optim.Optimizer):
             yield seen
         finally:
             hook.remove()
-
-    def _check_loaded(self, state_dict: Mapping[str, Any]) -> None:
-        """Raise if state has a wrong shape; copy what torch shares with the state dict or has narrowed to bfloat16."""
-        layout = self.rule.layout
-        ids = [i for group in state_dict["param_groups"] for i in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for i, p in zip(ids, params, strict=True):
-            given = state_dict["state"].get(i, {})
-            for key, value in given.items():
-                if not isinstance(value, Tensor):
-                    continue
-                if key in layout.kinds and value.shape != p.shape:
-                    raise wrong_shape(f"{key} of parameter {i}", value, p)
-                if value is self.state[p][key] or (p.dtype is torch.bfloat16 and value.dtype is torch.float32):
-                    self.state[p][key] = value.detach().clone()
 
 
 def _is_traced() -> bool:
