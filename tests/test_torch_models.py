@@ -181,10 +181,9 @@ def test_subclasses_go_to_torch() -> None:
         """A subclass may behave differently."""
 
     assert type(_replaced()[2](torch.randn(5, 8).as_subclass(Own))) is Own
-    with pytest.raises(TypeError, match=r"input: got Own of torch\.float32 on cpu, want dense CPU tensors"):
-        ft.functional.gelu(torch.randn(5, 8).as_subclass(Own))
+    assert type(ft.functional.gelu(torch.randn(5, 8).as_subclass(Own))) is Own
 
 
-def test_functions_refuse_transforms() -> None:
-    with pytest.raises(TypeError, match=r"outside torch\.compile and transforms of torch\.func"):
-        torch.vmap(ft.functional.silu)(torch.randn(5, 8))
+def test_functions_under_transforms() -> None:
+    x = torch.randn(5, 8)
+    torch.testing.assert_close(torch.vmap(ft.functional.silu)(x), nn.functional.silu(x))

@@ -22,6 +22,7 @@ from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, fits, fused, fused_eleme
 from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
 from fastnn.torch.norms import batch_norm as batch_norm
 from fastnn.torch.norms import group_norm as group_norm
+from fastnn.torch.norms import is_like_channels_last
 from fastnn.torch.norms import layer_norm as layer_norm
 from fastnn.torch.norms import rms_norm as rms_norm
 from fastnn.torch.random import new_seed
@@ -29,41 +30,44 @@ from fastnn.torch.random import new_seed
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """See `fastnn.functional.dropout`. Without training, or with p = 0, the result is the input itself, as in torch."""
-    if not (takes("dropout", input) and 0 < p < 1 and training):
-        return theirs.dropout(input, p, training)
+    if training and 0 < p < 1 and takes("dropout", input):
+        return fused_elementwise("dropout", lambda x: _dropout(x, p), input)
+    if not training and 0 <= p <= 1 and type(input) in PLAIN:
+        return input
+    return theirs.dropout(input, p, training)
 
-    def run(x: AnyArray) -> Ran:
-        y, mask = F.dropout(x, p, generator=new_seed(), return_mask=True)
-        return y, (), lambda dy: (F.dropout_backward(dy, mask),)
 
-    return fused_elementwise("dropout", run, input)
+def _dropout(x: AnyArray, p: float) -> Ran:
+    y, mask = F.dropout(x, p, generator=new_seed(), return_mask=True)
+    return y, (), lambda dy: (F.dropout_backward(dy, mask),)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """See `fastnn.functional.gelu`."""
-
-    def run(x: AnyArray) -> Ran:
-        return F.gelu(x, approximate), (0,), lambda dy, x: (F.gelu_backward(dy, x, approximate),)
-
     if takes("gelu", input):
         with suppress(*REFUSALS):
-            return fused_elementwise("gelu", run, input)
+            return fused_elementwise("gelu", lambda x: _gelu(x, approximate), input)
     return theirs.gelu(input, approximate=approximate)
+
+
+def _gelu(x: AnyArray, approximate: str) -> Ran:
+    return F.gelu(x, approximate), (0,), lambda dy, x: (F.gelu_backward(dy, x, approximate),)
 
 
 def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
     """See `fastnn.functional.max_pool2d`; strided images run torch's function."""
-    distance = None if isinstance(stride, list | tuple) and not stride else stride
-    sizes = _pair(kernel_size), _pair(distance), _pair(padding)
-
-    def run(x: AnyArray) -> Ran:
-        (y, places), shape = F.max_pool2d(x, *sizes, return_indices=True), x.shape
-        return y, (), lambda dy: (F.max_pool2d_backward(dy, places, shape, *sizes),)
-
     if takes("max_pool2d", input) and input.dim() in (3, 4) and input.is_contiguous():
-        with suppress(*REFUSALS):
-            return fused("max_pool2d", run, input)
+        distance = None if isinstance(stride, list | tuple) and not stride else stride
+        sizes = _pair(kernel_size), _pair(distance), _pair(padding)
+        if not is_like_channels_last(input):
+            with suppress(*REFUSALS):
+                return fused("max_pool2d", lambda x: _max_pool2d(x, sizes), input)
     return theirs.max_pool2d(input, kernel_size, stride, padding)
+
+
+def _max_pool2d(x: AnyArray, sizes: tuple[Any, Any, Any]) -> Ran:
+    (y, places), shape = F.max_pool2d(x, *sizes, return_indices=True), x.shape
+    return y, (), lambda dy: (F.max_pool2d_backward(dy, places, shape, *sizes),)
 
 
 def _pair(size: Any) -> Any:
@@ -73,26 +77,26 @@ def _pair(size: Any) -> Any:
 
 def silu(input: Tensor) -> Tensor:
     """See `fastnn.functional.silu`."""
-
-    def run(x: AnyArray) -> Ran:
-        return F.silu(x), (0,), lambda dy, x: (F.silu_backward(dy, x),)
-
     if takes("silu", input):
         with suppress(*REFUSALS):
-            return fused_elementwise("silu", run, input)
+            return fused_elementwise("silu", _silu, input)
     return theirs.silu(input)
+
+
+def _silu(x: AnyArray) -> Ran:
+    return F.silu(x), (0,), lambda dy, x: (F.silu_backward(dy, x),)
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:
     """See `fastnn.functional.softmax`."""
-
-    def run(x: AnyArray) -> Ran:
-        return F.softmax(x, dim), (1,), lambda dy, y: (F.softmax_backward(dy, y, dim),)
-
     if takes("softmax", input):
         with suppress(*REFUSALS):
-            return fused("softmax", run, input)
+            return fused("softmax", lambda x: _softmax(x, dim), input)
     return theirs.softmax(input, dim)
+
+
+def _softmax(x: AnyArray, dim: int) -> Ran:
+    return F.softmax(x, dim), (1,), lambda dy, y: (F.softmax_backward(dy, y, dim),)
 
 
 def scaled_dot_product_attention(
@@ -150,15 +154,17 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
         bias: (out,), or None.
         approximate: as in `gelu`.
     """
-    activation = {"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, "")  # "" is refused
-
-    def run(z: AnyArray, b: AnyArray | None) -> Ran:
-        def gradients(dy: AnyArray, z: AnyArray, b: AnyArray | None = None) -> tuple[AnyArray | None, ...]:
-            return F.bias_activation_backward(dy, z, b, activation)
-
-        return F.bias_activation(z, b, activation), (0,) if b is None else (0, 1), gradients
-
     if takes_product("linear_gelu", input, weight, bias):
+        activation = {"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, "")  # "" is refused
         with suppress(*REFUSALS):
-            return fused("linear_gelu", run, theirs.linear(input, weight), bias)
+            return fused(
+                "linear_gelu", lambda z, b: _bias_activation(z, b, activation), theirs.linear(input, weight), bias
+            )
     return theirs.gelu(theirs.linear(input, weight, bias), approximate=approximate)
+
+
+def _bias_activation(z: AnyArray, b: AnyArray | None, activation: Any) -> Ran:
+    def gradients(dy: AnyArray, z: AnyArray, b: AnyArray | None = None) -> tuple[AnyArray | None, ...]:
+        return F.bias_activation_backward(dy, z, b, activation)
+
+    return F.bias_activation(z, b, activation), (0,) if b is None else (0, 1), gradients

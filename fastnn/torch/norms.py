@@ -78,19 +78,24 @@ def rms_norm(
 ) -> Tensor:
     """See `fastnn.functional.rms_norm`; the order of arguments is torch's."""
 
-    def backward(
-        dy: AnyArray, x: AnyArray, w: AnyArray | None, _: None, rrms: AnyArray
-    ) -> tuple[AnyArray, AnyArray, None]:
-        return *F.rms_norm_backward(dy, x, w, rrms), None
-
-    def forward(x: AnyArray, w: AnyArray | None, _: AnyArray | None) -> tuple[AnyArray, None, AnyArray]:
-        y, rrms = F.rms_norm(x, tuple(normalized_shape), w, eps, return_stats=True)
-        return y, None, rrms
-
     if takes("rms_norm", input, weight) and not is_like_channels_last(input):
         with suppress(*REFUSALS):
-            return _norm("rms_norm", forward, backward, input, weight, None)
+            forward: Forward = lambda x, w, _: _rms_norm(x, normalized_shape, w, eps)  # noqa: E731
+            return _norm("rms_norm", forward, _rms_backward, input, weight, None)
     return theirs.rms_norm(input, normalized_shape, weight, eps)
+
+
+def _rms_norm(
+    x: AnyArray, shape: Sequence[int], w: AnyArray | None, eps: float | None
+) -> tuple[AnyArray, None, AnyArray]:
+    y, rrms = F.rms_norm(x, tuple(shape), w, eps, return_stats=True)
+    return y, None, rrms
+
+
+def _rms_backward(
+    dy: AnyArray, x: AnyArray, w: AnyArray | None, _: None, rrms: AnyArray
+) -> tuple[AnyArray, AnyArray, None]:
+    return *F.rms_norm_backward(dy, x, w, rrms), None
 
 
 def group_norm(
