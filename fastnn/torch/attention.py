@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from fastnn.torch import functional as F
-from fastnn.torch.autograd import takes_product
+from fastnn.torch.autograd import fits, is_large, is_narrowed
 
 
 class MultiheadAttention(nn.MultiheadAttention):
@@ -28,6 +28,7 @@ class MultiheadAttention(nn.MultiheadAttention):
     ) -> tuple[Tensor, Tensor | None]:
         """As torch.nn.MultiheadAttention."""
         plain = not need_weights and key_padding_mask is None and (attn_mask is not None or not is_causal)
+        plain = plain and is_large("attention", query)
         if not (plain and self._is_usual(query, key, value)) or not (
             attn_mask is None or self._is_usual_mask(attn_mask, query, key)
         ):
@@ -57,9 +58,8 @@ class MultiheadAttention(nn.MultiheadAttention):
             )
             and key.shape == value.shape
             and query.shape[batch] == key.shape[batch]
-            and takes_product(
-                "attention", query, key, value, self.in_proj_weight, self.in_proj_bias, self.out_proj.weight
-            )
+            and not is_narrowed()
+            and fits(query, key, value, self.in_proj_weight, self.in_proj_bias, self.out_proj.weight)
         )
 
     def _is_usual_mask(self, mask: Tensor, query: Tensor, key: Tensor) -> bool:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import _C, Tensor
+from torch import _C, Tensor, is_grad_enabled
+from torch._C import _is_tracing as is_tracing
 from torch.autograd import Function, forward_ad
 from torch.compiler import is_dynamo_compiling
 
@@ -56,22 +57,19 @@ def array(tensor: Tensor | None) -> AnyArray | None:
     return None if tensor is None else np.asarray(_Memory(tensor))
 
 
-def takes(name: str, input: Any, *others: Tensor | None) -> bool:
-    """Return whether the kernels of an operation run for these tensors: they fit, and torch is not faster.
+def is_large(name: str, input: Any) -> bool:
+    """Return whether an input is so large that the kernels of an operation are faster than torch's.
 
-    The size is asked first, so that a small input costs a fraction of a microsecond.
+    This is asked first of all: it costs a quarter of a microsecond, and small inputs must cost no more.
     """
-    return (
-        not (is_dynamo_compiling() or _C._is_tracing())  # where a size is symbolic
-        and type(input) in PLAIN
-        and input.numel() >= LEAST[name][torch.is_grad_enabled()]
-        and fits(input, *others)
-    )
+    if is_dynamo_compiling() or type(input) not in PLAIN or is_tracing():  # where a size may be symbolic
+        return False
+    return bool(input.numel() >= LEAST[name][is_grad_enabled()])
 
 
-def takes_product(name: str, input: Any, *others: Tensor | None) -> bool:
-    """Return the same for an operation with a product, whose dtype autocast must not narrow."""
-    return takes(name, input, *others) and not torch.is_autocast_enabled("cpu")
+def is_narrowed() -> bool:
+    """Return whether autocast is on, which narrows the dtype of products."""
+    return torch.is_autocast_enabled("cpu")
 
 
 def fits(*tensors: Tensor | None) -> bool:
@@ -96,7 +94,7 @@ def fits(*tensors: Tensor | None) -> bool:
     return not (
         _C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
-        or _C._is_tracing()
+        or is_tracing()
         or (_C._len_torch_dispatch_stack() and any(_C._get_dispatch_mode(key) for key in _SYMBOLIC))
     )
 

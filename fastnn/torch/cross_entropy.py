@@ -10,7 +10,7 @@ from torch.nn import functional as theirs
 
 from fastnn import functional as F
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, Refused, array, fused, keeps_graph, learns, takes
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, Refused, array, fits, fused, is_large, keeps_graph, learns
 
 
 def _is_usual(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
@@ -60,8 +60,10 @@ def cross_entropy(
 
 
 def _takes(input: Any, target: Any, weight: Tensor | None) -> bool:
+    if not is_large("cross_entropy", input):
+        return False
     probabilities = target if isinstance(target, Tensor) and target.is_floating_point() else None
-    if not takes("cross_entropy", input, weight, probabilities) or learns(weight, probabilities):
+    if not fits(input, weight, probabilities) or learns(weight, probabilities):
         return False
     copied = input.dim() > 2 and not input.movedim(1, -1).is_contiguous()
     return not copied and _is_usual(input, target, weight)

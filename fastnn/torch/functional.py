@@ -18,7 +18,7 @@ from torch.nn import functional as theirs
 from fastnn import functional as F
 from fastnn._types import AnyArray
 from fastnn.functional.max_pool2d import Pair
-from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, fits, fused, fused_elementwise, takes, takes_product
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, fits, fused, fused_elementwise, is_large, is_narrowed
 from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
 from fastnn.torch.norms import batch_norm as batch_norm
 from fastnn.torch.norms import group_norm as group_norm
@@ -30,7 +30,7 @@ from fastnn.torch.random import new_seed
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """See `fastnn.functional.dropout`. Without training, or with p = 0, the result is the input itself, as in torch."""
-    if training and 0 < p < 1 and takes("dropout", input):
+    if training and 0 < p < 1 and is_large("dropout", input) and fits(input):
         return fused_elementwise("dropout", lambda x: _dropout(x, p), input)
     if not training and 0 <= p <= 1 and type(input) in PLAIN:
         return input
@@ -44,7 +44,7 @@ def _dropout(x: AnyArray, p: float) -> Ran:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """See `fastnn.functional.gelu`."""
-    if takes("gelu", input):
+    if is_large("gelu", input) and fits(input):
         with suppress(*REFUSALS):
             return fused_elementwise("gelu", lambda x: _gelu(x, approximate), input)
     return theirs.gelu(input, approximate=approximate)
@@ -56,7 +56,7 @@ def _gelu(x: AnyArray, approximate: str) -> Ran:
 
 def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
     """See `fastnn.functional.max_pool2d`; strided images run torch's function."""
-    if takes("max_pool2d", input) and input.dim() in (3, 4) and input.is_contiguous():
+    if is_large("max_pool2d", input) and fits(input) and input.dim() in (3, 4) and input.is_contiguous():
         distance = None if isinstance(stride, list | tuple) and not stride else stride
         sizes = _pair(kernel_size), _pair(distance), _pair(padding)
         if not is_like_channels_last(input):
@@ -77,9 +77,11 @@ def _pair(size: Any) -> Any:
 
 def silu(input: Tensor) -> Tensor:
     """See `fastnn.functional.silu`."""
-    if takes("silu", input):
+    if is_large("silu", input) and fits(input):
         with suppress(*REFUSALS):
             return fused_elementwise("silu", _silu, input)
+    if type(input) in PLAIN:
+        return torch._C._nn.silu(input)  # what torch's function calls after a look for overrides
     return theirs.silu(input)
 
 
@@ -89,9 +91,11 @@ def _silu(x: AnyArray) -> Ran:
 
 def softmax(input: Tensor, dim: int) -> Tensor:
     """See `fastnn.functional.softmax`."""
-    if takes("softmax", input):
+    if is_large("softmax", input) and fits(input):
         with suppress(*REFUSALS):
             return fused("softmax", lambda x: _softmax(x, dim), input)
+    if type(input) in PLAIN:
+        return torch.softmax(input, dim)
     return theirs.softmax(input, dim)
 
 
@@ -123,7 +127,7 @@ def scaled_dot_product_attention(
 
     Source: A. Vaswani et al., "Attention is all you need", NIPS 2017, equation 1.
     """
-    usual = 0 < dropout_p <= 1 and takes_product("attention", query, key, value)
+    usual = 0 < dropout_p <= 1 and is_large("attention", query) and not is_narrowed() and fits(query, key, value)
     if not usual or (attn_mask is not None and (is_causal or not is_usual_mask(attn_mask, query))):
         return theirs.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale)
     if is_causal:
@@ -154,7 +158,7 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
         bias: (out,), or None.
         approximate: as in `gelu`.
     """
-    if takes_product("linear_gelu", input, weight, bias):
+    if is_large("linear_gelu", input) and not is_narrowed() and fits(input, weight, bias):
         activation = {"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, "")  # "" is refused
         with suppress(*REFUSALS):
             return fused(

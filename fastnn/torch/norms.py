@@ -11,7 +11,7 @@ from torch.nn import functional as theirs
 from fastnn import functional as F
 from fastnn._autograd import count_writes
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import REFUSALS, Ran, array, fused, takes
+from fastnn.torch.autograd import REFUSALS, Ran, array, fits, fused, is_large
 
 Forward = Callable[[AnyArray, AnyArray | None, AnyArray | None], tuple[AnyArray, Any, AnyArray]]
 Backward = Callable[..., tuple[AnyArray, AnyArray, AnyArray | None]]
@@ -61,7 +61,7 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """See `fastnn.functional.layer_norm`; the order of arguments is torch's."""
-    if takes("layer_norm", input, weight, bias):
+    if is_large("layer_norm", input) and fits(input, weight, bias):
         with suppress(*REFUSALS):
             shape = tuple(normalized_shape)
             return _norm(
@@ -78,7 +78,7 @@ def rms_norm(
 ) -> Tensor:
     """See `fastnn.functional.rms_norm`; the order of arguments is torch's."""
 
-    if takes("rms_norm", input, weight) and not is_like_channels_last(input):
+    if is_large("rms_norm", input) and fits(input, weight) and not is_like_channels_last(input):
         with suppress(*REFUSALS):
             forward: Forward = lambda x, w, _: _rms_norm(x, normalized_shape, w, eps)  # noqa: E731
             return _norm("rms_norm", forward, _rms_backward, input, weight, None)
@@ -102,7 +102,7 @@ def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
     """See `fastnn.functional.group_norm`; the order of arguments is torch's."""
-    takes_it = takes("group_norm", input, weight, bias) and not is_like_channels_last(input)
+    takes_it = is_large("group_norm", input) and fits(input, weight, bias) and not is_like_channels_last(input)
     if takes_it and input.numel() != num_groups:  # of one value per group, torch has no norm
         with suppress(*REFUSALS):
             return _norm(
@@ -112,6 +112,11 @@ def group_norm(
                 input, weight, bias,
             )  # fmt: skip
     return theirs.group_norm(input, num_groups, weight, bias, eps)
+
+
+def is_large_for_batch_norm(input: Any) -> bool:
+    """Return `is_large` for images or for rows, (N, C), which take longer per element."""
+    return is_large("batch_norm", input) and (input.dim() != 2 or is_large("batch_norm of rows", input))
 
 
 def batch_norm(
@@ -133,7 +138,7 @@ def batch_norm(
     Args:
         activation: "relu" applies a ReLU after the norm, in the same pass.
     """
-    takes_it = takes("batch_norm", input, running_mean, running_var, weight, bias)
+    takes_it = is_large_for_batch_norm(input) and fits(input, running_mean, running_var, weight, bias)
     if takes_it and not (training and eps == 0):  # which torch refuses
         with suppress(*REFUSALS):
             return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, activation)

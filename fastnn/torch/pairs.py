@@ -7,7 +7,8 @@ from torch.compiler import is_dynamo_compiling
 from torch.nn.modules import module as torchs
 
 from fastnn.torch import functional as F
-from fastnn.torch.autograd import takes, takes_product
+from fastnn.torch.autograd import fits, is_large, is_narrowed
+from fastnn.torch.norms import is_large_for_batch_norm
 
 
 class _FusedBatchNorm:
@@ -17,14 +18,14 @@ class _FusedBatchNorm:
 
     def forward(self, input: Tensor) -> Tensor:
         """As the class of torch.nn."""
-        if self.takes(input):
+        if is_large_for_batch_norm(input) and self.takes(input):
             return self.normalised(input, self.activation)
         y: Tensor = super().forward(input)  # type: ignore[misc]
         return nn.functional.relu(y) if self.activation else y
 
     def takes(self: Any, input: Tensor) -> bool:
-        """Return whether the kernels run for this input."""
-        return takes("batch_norm", input, self.weight, self.bias, self.running_mean, self.running_var)
+        """Return whether the kernels take this input, which is large enough."""
+        return fits(input, self.weight, self.bias, self.running_mean, self.running_var)
 
     def normalised(self: Any, input: Tensor, activation: Literal["relu"] | None) -> Tensor:
         """Return the norm of an input that the kernels take, followed by the activation."""
@@ -112,8 +113,8 @@ class Sequential(nn.Sequential):
         for i, module in enumerate(modules):
             if i == done:
                 continue
-            second = modules[i + 1] if i + 1 < len(modules) else None
-            if is_pair(module, second) and _takes(module, input):
+            second = modules[i + 1] if type(module) in _SECONDS and i + 1 < len(modules) else None
+            if second is not None and _is_large(module, input) and is_pair(module, second) and _takes(module, input):
                 input, done = _run(module, second, input), i + 1
             else:
                 input = module(input)
@@ -143,9 +144,13 @@ def _is_bare(module: Any) -> bool:
     )
 
 
+def _is_large(first: nn.Module, input: Any) -> bool:
+    return is_large("linear_gelu", input) if type(first) is nn.Linear else is_large_for_batch_norm(input)
+
+
 def _takes(first: Any, input: Any) -> bool:
     if isinstance(first, nn.Linear):
-        return takes_product("linear_gelu", input, first.weight, first.bias)
+        return not is_narrowed() and fits(input, first.weight, first.bias)
     return bool(first.takes(input))
 
 
