@@ -69,7 +69,7 @@ def is_large(name: str, input: Any) -> bool:
 
 def is_narrowed() -> bool:
     """Return whether autocast is on, which narrows the dtype of products."""
-    return torch.is_autocast_enabled("cpu")
+    return bool(torch.is_autocast_enabled("cpu"))
 
 
 def fits(*tensors: Tensor | None) -> bool:
