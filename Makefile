@@ -52,9 +52,10 @@ endef
 # of the documentation from these. A missed bar fails only at the end, because its row belongs in the tables too.
 bench: $(VENV)/.installed
 	failed=0; \
-	$(BIN)/pytest bench --save=latest $(patsubst %,--ignore=bench/test_%_bars.py,random interface trainer) || failed=1; \
+	$(BIN)/pytest bench --save=latest $(patsubst %,--ignore=bench/test_%_bars.py,random interface trainer torch) || failed=1; \
 	$(BIN)/pytest bench/test_random_bars.py --save=random || failed=1; \
-	$(BIN)/pytest bench/test_interface_bars.py bench/test_trainer_bars.py --save=interfaces || failed=1; \
+	$(BIN)/pytest bench/test_interface_bars.py bench/test_trainer_bars.py bench/test_torch_bars.py --save=interfaces || failed=1; \
+	$(BIN)/python bench/torch_modules.py --save 0.1 >/dev/null; \
 	$(WRITE_TABLES) && exit $$failed
 
 WRITE_TABLES = $(PYTHON) bench/readme.py

@@ -1,6 +1,7 @@
 """Writes the tables of README.md and docs/ from bench/results/: `make readme`."""
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ KERNELS_BEGIN = "<!-- kernels: written by `make readme` from bench/results/lates
 INTERFACES_BEGIN = "<!-- interfaces: written by `make readme` from bench/results/interfaces.json -->\n"
 RANDOM_BEGIN = "<!-- random: written by `make readme` from bench/results/random.json -->\n"
 PYTORCH_BEGIN = "<!-- pytorch: written by `make readme` from bench/results/pytorch_tests.json -->\n"
+TORCH_BEGIN = "<!-- torch: written by `make readme` from bench/results/torch_modules.json -->\n"
 SIZES = {"128k": "in cache, 128k elements", "16M": "from memory, 16M elements"}
 OPS = ("AdamW", "SGD, momentum", "dropout", "layer_norm", "layer_norm backward", "batch_norm image", "init.normal_")
 KERNELS = ("layer_norm", "batch_norm", "instance_norm", "group_norm", "dropout", "softmax", "bias", "residual")
@@ -99,6 +101,21 @@ def pytorch(results: dict[str, Any]) -> str:
     return "\n".join(lines) + f"\n\ntorch {versions['torch']}; tests of PyTorch {versions['tests']}.\n"
 
 
+def torch_modules(results: dict[str, Any]) -> str:
+    """Return how many times faster than torch every module and function is, by size, and the geometric mean."""
+    sizes = ("100", "1000", "10000", "100000", "1000000", "10000000")
+    lines = ["| training / no_grad | " + " | ".join(f"{int(n):,}" for n in sizes) + " |", "|---" * 7 + "|"]
+    for case, measured in results["cases"].items():
+        modes = [measured[n] for n in sizes]
+        cells = (" / ".join(f"{mode[m][0]:.2f}" for m in ("train", "no_grad")) for mode in modes)
+        lines.append(f"| {case} | " + " | ".join(cells) + " |")
+    every = [m[0] for measured in results["cases"].values() for modes in measured.values() for m in modes.values()]
+    mean = (
+        f"The geometric mean, from 1 element on, is {statistics.geometric_mean(every):.2f}, the least {min(every):.2f}."
+    )
+    return "\n".join(lines) + f"\n\n{mean} {about(results['machine'])}; one thread.\n"
+
+
 TABLES = (
     (BEGIN, table, "latest"),
     (OPTIMIZERS_BEGIN, optimizers, "latest"),
@@ -106,6 +123,7 @@ TABLES = (
     (RANDOM_BEGIN, random, "random"),
     (INTERFACES_BEGIN, interfaces, "interfaces"),
     (PYTORCH_BEGIN, pytorch, "pytorch_tests"),
+    (TORCH_BEGIN, torch_modules, "torch_modules"),
 )
 
 

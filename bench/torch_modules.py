@@ -1,17 +1,19 @@
 """Times every module and function of fastnn.torch beside torch's, from 1 to 10^7 elements, on one thread.
 
-    python bench/torch_modules.py [--kernels] SECONDS [NAME ...]
+    python bench/torch_modules.py [--kernels] [--save] SECONDS [NAME ...]
 
 prints {case: {elements: {mode: [torch / fastnn, microseconds of fastnn]}}} as JSON. The mode "train" is forward and
 backward, "no_grad" forward in evaluation. With --kernels the kernels run for every size, from which the limits in
-`fastnn.torch.limits` were chosen.
+`fastnn.torch.limits` were chosen. --save writes bench/results/torch_modules.json, of which docs/torch.md has a table.
 """
 
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import machine
 import torch
 from torch import nn
 
@@ -21,6 +23,7 @@ from fastnn.benchmark import interleave
 from fastnn.torch import limits
 
 SIZES = tuple(10**i for i in range(8))
+Measured = dict[str, dict[int, dict[str, tuple[float, float]]]]
 
 
 def rows(n: int) -> Any:
@@ -162,26 +165,35 @@ def sides(name: str, n: int) -> dict[str, dict[str, Callable[[], Any]]]:
     return result
 
 
-def main(seconds: float, names: list[str]) -> None:
-    """Print the measurements of these cases, or of all."""
+def measured(seconds: float, names: list[str]) -> Measured:
+    """Return the measurements of these cases, or of all."""
     torch.set_num_threads(1)
     fastnn.set_num_threads(1)
-    measured: dict[str, dict[int, dict[str, tuple[float, float]]]] = {}
+    result: Measured = {}
     for name in names or [*MODULES, *FUNCTIONS]:
-        measured[name] = {}
+        result[name] = {}
         for n in SIZES:
-            if name in ("CrossEntropyLoss", "cross_entropy") and n == 1:
+            if name in ("CrossEntropyLoss", "cross_entropy") and n < 10:
                 continue  # one class
-            measured[name][n] = {}
+            result[name][n] = {}
             for mode, both in sides(name, n).items():
                 times = interleave(both, seconds)
                 ours, theirs = times["fastnn"].median, times["torch"].median
-                measured[name][n][mode] = round(theirs / ours, 3), round(ours * 1e6, 2)
-    print(json.dumps(measured))
+                result[name][n][mode] = round(theirs / ours, 3), round(ours * 1e6, 2)
+    return result
+
+
+def main(arguments: list[str]) -> None:
+    """Print the measurements, and save them if asked to."""
+    given = [argument for argument in arguments if not argument.startswith("--")]
+    if "--kernels" in arguments:
+        limits.LEAST.update(dict.fromkeys(limits.LEAST, (0, 0)))
+    cases = measured(float(given[0]), given[1:])
+    if "--save" in arguments:
+        path = Path(__file__).parent / "results/torch_modules.json"
+        path.write_text(json.dumps({"machine": machine.describe(), "cases": cases}, indent=1) + "\n")
+    print(json.dumps(cases))
 
 
 if __name__ == "__main__":
-    given = [a for a in sys.argv[1:] if a != "--kernels"]
-    if given != sys.argv[1:]:
-        limits.LEAST.update(dict.fromkeys(limits.LEAST, (0, 0)))
-    main(float(given[0]), given[1:])
+    main(sys.argv[1:])
