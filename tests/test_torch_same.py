@@ -17,9 +17,11 @@ from fastnn import torch as ft  # noqa: E402
 from fastnn.torch import cross_entropy  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def seeded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    use_kernels(monkeypatch)
+@pytest.fixture(autouse=True, params=["kernels", "limits"])
+def seeded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run every test with the kernels for all sizes, and with torch's operations for small ones."""
+    if request.param == "kernels":
+        use_kernels(monkeypatch)
     torch.manual_seed(1)
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # many small operations of both libraries: torch's threads would spin on fastnn's cores
@@ -95,6 +97,7 @@ def test_cross_entropy_copies_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
     function = cross_entropy.fused
     monkeypatch.setattr(cross_entropy, "fused", lambda *args: ran.append(1) or function(*args))
+    use_kernels(monkeypatch)
     x, target = torch.randn(2, 5, 4, 3), torch.randint(5, (2, 4, 3))
     for layout, kernels in ((torch.contiguous_format, 0), (torch.channels_last, 1)):
         given = x.to(memory_format=layout).requires_grad_()

@@ -12,6 +12,8 @@ from fastnn import functional as F
 from fastnn._types import AnyArray
 from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, Refused, array, fits, fused, is_large, keeps_graph, learns
 
+_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+
 
 def _is_usual(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
     """Return whether the shapes, and the target's dtype, are those that torch documents; torch decides about others."""
@@ -54,6 +56,10 @@ def cross_entropy(
     if _takes(input, target, weight):
         with suppress(IndexError, *REFUSALS):
             return _cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+    if type(input) in PLAIN and type(target) in PLAIN and reduction in _REDUCTIONS:
+        return torch._C._nn.cross_entropy_loss(
+            input, target, weight, _REDUCTIONS[reduction], ignore_index, label_smoothing
+        )
     return theirs.cross_entropy(
         input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
     )

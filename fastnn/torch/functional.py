@@ -5,6 +5,8 @@ are not dense CPU tensors, all of float32 or all of float64; shapes and options;
 transforms of torch.func. It also runs for small inputs, for which it is faster; see `fastnn.torch.limits`. Results have
 torch's strides. Random numbers come from torch's default generator: `torch.manual_seed` determines them, and restoring
 its state, as activation checkpointing does, draws the same mask again.
+
+For plain tensors the operation is called that torch's function calls after it has looked for overrides of subclasses.
 """
 
 import math
@@ -32,8 +34,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """See `fastnn.functional.dropout`. Without training, or with p = 0, the result is the input itself, as in torch."""
     if training and 0 < p < 1 and is_large("dropout", input) and fits(input):
         return fused_elementwise("dropout", lambda x: _dropout(x, p), input)
-    if not training and 0 <= p <= 1 and type(input) in PLAIN:
-        return input
+    if type(input) in PLAIN and 0 <= p <= 1:
+        return torch.dropout(input, p, True) if training else input
     return theirs.dropout(input, p, training)
 
 
@@ -62,6 +64,8 @@ def max_pool2d(input: Tensor, kernel_size: Pair, stride: Pair | None = None, pad
         if not is_like_channels_last(input):
             with suppress(*REFUSALS):
                 return fused("max_pool2d", lambda x: _max_pool2d(x, sizes), input)
+    if type(input) in PLAIN:
+        return torch.max_pool2d(input, kernel_size, [] if stride is None else stride, padding)
     return theirs.max_pool2d(input, kernel_size, stride, padding)
 
 
@@ -81,7 +85,7 @@ def silu(input: Tensor) -> Tensor:
         with suppress(*REFUSALS):
             return fused_elementwise("silu", _silu, input)
     if type(input) in PLAIN:
-        return torch._C._nn.silu(input)  # what torch's function calls after a look for overrides
+        return torch._C._nn.silu(input)
     return theirs.silu(input)
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as theirs
 from fastnn import functional as F
 from fastnn._autograd import count_writes
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import REFUSALS, Ran, array, fits, fused, is_large
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, array, fits, fused, is_large
 
 Forward = Callable[[AnyArray, AnyArray | None, AnyArray | None], tuple[AnyArray, Any, AnyArray]]
 Backward = Callable[..., tuple[AnyArray, AnyArray, AnyArray | None]]
@@ -70,6 +70,8 @@ def layer_norm(
                 F.layer_norm_backward,
                 input, weight, bias,
             )  # fmt: skip
+    if type(input) in PLAIN:
+        return torch.layer_norm(input, normalized_shape, weight, bias, eps)
     return theirs.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
@@ -82,6 +84,8 @@ def rms_norm(
         with suppress(*REFUSALS):
             forward: Forward = lambda x, w, _: _rms_norm(x, normalized_shape, w, eps)  # noqa: E731
             return _norm("rms_norm", forward, _rms_backward, input, weight, None)
+    if type(input) in PLAIN:
+        return torch.rms_norm(input, normalized_shape, weight, eps)
     return theirs.rms_norm(input, normalized_shape, weight, eps)
 
 
@@ -111,6 +115,8 @@ def group_norm(
                 lambda dy, x, w, mean, rstd: F.group_norm_backward(dy, x, num_groups, w, mean, rstd),
                 input, weight, bias,
             )  # fmt: skip
+    if type(input) in PLAIN and input.dim() > 1 and input.numel() >= 2 * num_groups > 0:
+        return torch.group_norm(input, num_groups, weight, bias, eps, torch.backends.cudnn.enabled)
     return theirs.group_norm(input, num_groups, weight, bias, eps)
 
 
@@ -142,8 +148,26 @@ def batch_norm(
     if takes_it and not (training and eps == 0):  # which torch refuses
         with suppress(*REFUSALS):
             return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, activation)
-    y = theirs.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    y = _torchs_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     return theirs.relu(y) if activation else y
+
+
+def _torchs_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    plain = type(input) in PLAIN and eps > 0 and input.dim() > 1
+    if not plain or (training and input.numel() < 2 * input.shape[1]):  # torch's function raises
+        return theirs.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    return torch.batch_norm(
+        input, weight, bias, running_mean, running_var, training, momentum, eps, torch.backends.cudnn.enabled
+    )
 
 
 def _batch_norm(
