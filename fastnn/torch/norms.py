@@ -148,26 +148,13 @@ def batch_norm(
     if takes_it and not (training and eps == 0):  # which torch refuses
         with suppress(*REFUSALS):
             return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, activation)
-    y = _torchs_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    return theirs.relu(y) if activation else y
-
-
-def _torchs_batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> Tensor:
     plain = type(input) in PLAIN and eps > 0 and input.dim() > 1
-    if not plain or (training and input.numel() < 2 * input.shape[1]):  # torch's function raises
-        return theirs.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    return torch.batch_norm(
-        input, weight, bias, running_mean, running_var, training, momentum, eps, torch.backends.cudnn.enabled
-    )
+    if plain and not (training and input.numel() < 2 * input.shape[1]):  # else torch's function raises
+        cudnn = torch.backends.cudnn.enabled
+        y = torch.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn)
+    else:
+        y = theirs.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    return theirs.relu(y) if activation else y
 
 
 def _batch_norm(
