@@ -14,7 +14,8 @@ namespace {
 // number of bytes the time for an owner exceeds that.
 constexpr std::size_t kLine = 64, kLeastAligned = 1024;
 
-py::array over(const Shape& shape, const py::dtype& dtype, void* memory, std::size_t bytes, PyCapsule_Destructor release) {
+py::array over(const Shape& shape, const py::dtype& dtype, void* memory, std::size_t bytes,
+               PyCapsule_Destructor release) {
   if (!memory) throw std::bad_alloc();
   const py::capsule owner(memory, nullptr, release);
   PyCapsule_SetContext(owner.ptr(), reinterpret_cast<void*>(bytes));

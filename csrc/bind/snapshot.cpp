@@ -53,11 +53,12 @@ class Snapshot {
     std::size_t i = 0;
     for (py::handle group : groups) {
       PyObject* params = PyDict_Check(group.ptr()) ? PyDict_GetItemString(group.ptr(), "params") : nullptr;
-      if (!params || !PyList_Check(params)) return false;
-      const auto count = std::size_t(PyList_GET_SIZE(params));
+      if (!params || !(PyList_Check(params) || PyTuple_Check(params))) return false;
+      const auto count = std::size_t(PySequence_Fast_GET_SIZE(params));
       if (i + count > ready_.size()) return false;
       for (std::size_t k = 0; k < count; ++k, ++i) {
-        if (PyList_GET_ITEM(params, py::ssize_t(k)) != PyList_GET_ITEM(params_.ptr(), py::ssize_t(i))) return false;
+        const PyObject* known = PyList_GET_ITEM(params_.ptr(), py::ssize_t(i));
+        if (PySequence_Fast_GET_ITEM(params, py::ssize_t(k)) != known) return false;
       }
     }
     return i == ready_.size();
