@@ -199,6 +199,35 @@ def test_changed_result_is_noticed() -> None:
         y.sum().backward()
 
 
+def test_bias_may_change_before_backward() -> None:
+    """It does not matter for torch's gradients."""
+    x, w, b = _tensors((3, 5), (4, 5), (4,))
+    want = torch.autograd.grad(ours.linear_gelu(x, w, b).sum(), [x, b])
+    y = ours.linear_gelu(x, w, b)
+    with torch.no_grad():
+        b.mul_(2)
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), [x, b]), want, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("name", "shapes", "call"), [*CASES, ("dropout", [(4, 6)], lambda f, x: f.dropout(x, 1e-13))])
+def test_misaligned_memory(name: str, shapes: list[tuple[int, ...]], call: Callable[..., Any]) -> None:
+    """torch.frombuffer gives such tensors, and torch computes with them."""
+
+    def misaligned(t: Any) -> Any:
+        return torch.from_numpy(np.ndarray(t.shape, np.float64, bytearray(8 * t.numel() + 1), 1)).copy_(t)
+
+    tensors = _tensors(*shapes)
+    results = []
+    for library, change in ((ours, misaligned), (theirs, torch.clone)):
+        result = call(library, *(t if i else change(t.detach()).requires_grad_() for i, t in enumerate(tensors)))
+        y = result[0] if isinstance(result, tuple) else result
+        aligned = call(library, *tensors)
+        aligned = aligned[0] if isinstance(aligned, tuple) else aligned
+        dy = change(torch.cos(torch.arange(y.numel()).reshape(y.shape).double()))
+        results.append([y, *torch.autograd.grad(aligned, tensors, dy)])
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-12)
+
+
 def test_running_statistics_count_as_written() -> None:
     mean, var = torch.zeros(4), torch.ones(4)
     ours.batch_norm(torch.randn(5, 4), mean, var, training=True)

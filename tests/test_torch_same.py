@@ -188,6 +188,7 @@ def test_modules(name: str) -> None:
 
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "dropout, p = 1.5": lambda f, x: f.dropout(x, 1.5),
+    "dropout, almost none": lambda f, x: f.dropout(x, 1e-13),
     "dropout, p = -1": lambda f, x: f.dropout(x, -1.0, training=False),
     "gelu": lambda f, x: f.gelu(x, approximate="identity"),
     "softmax": lambda f, x: f.softmax(x, 1),
@@ -201,6 +202,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
         x, torch.zeros(12).double()[::2], torch.ones(12).double()[::2], training=True
     ),
     "batch_norm, no statistics": lambda f, x: f.batch_norm(x, None, None),
+    "batch_norm, learned statistics": lambda f, x: f.batch_norm(x, _images(6).requires_grad_(), x.new_ones(6)),
     "layer_norm, other shape": lambda f, x: f.layer_norm(x, (9,)),
     "layer_norm, other weight": lambda f, x: f.layer_norm(x, x.shape[-1:], torch.ones(9).double()),
     "layer_norm, weight strided": lambda f, x: f.layer_norm(x, (6,), torch.arange(12).double()[::2]),
@@ -240,8 +242,19 @@ def test_linear_gelu_of_other_shapes() -> None:
         )
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         ft.functional.linear_gelu(x, torch.randn(4, 6))
+    with pytest.raises(RuntimeError, match="mat2 must be a matrix, got 1-D tensor"):
+        ft.functional.linear_gelu(x, w[0], torch.ones(3))
     with pytest.raises(RuntimeError, match="approximate argument must be either none or tanh"):
         ft.functional.linear_gelu(x, w, None, "relu")
+
+
+@pytest.mark.parametrize("shapes", [[(4,)] * 3, [()] * 3, [(3, 0), (5, 0), (5, 2)], [(0, 4), (3, 4), (3, 4)],
+    [(3, 4), (0, 4), (0, 4)], [(3, 4), (5, 4), (5, 0)], [(2, 3, 4), (2, 5, 3), (2, 5, 4)]], ids=str)  # fmt: skip
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": 0.0}], ids=str)
+def test_attention_of_other_shapes(shapes: list[tuple[int, ...]], options: dict[str, Any]) -> None:
+    x, *rest = (torch.randn(shape).double() for shape in shapes)
+    functions = (f.scaled_dot_product_attention for f in (ft.functional, nn.functional))
+    _assert_same(*(_outcome(lambda x: f(x, *rest, None, 1e-13, **options), x) for f in functions), shapes)  # noqa: B023
 
 
 ATTENTION_MASKS = {

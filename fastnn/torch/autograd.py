@@ -38,8 +38,8 @@ class _Memory:
 
     def __init__(self, tensor: Tensor) -> None:
         address = tensor.data_ptr()
-        if not (tensor.is_contiguous() and (address or not tensor.numel())):
-            raise Refused("tensor: got strided or no memory, want contiguous memory; use tensor.contiguous()")
+        if not (tensor.is_contiguous() and (address or not tensor.numel())) or address % tensor.itemsize:
+            raise Refused("tensor: got strided, misaligned or no memory, want aligned contiguous memory; use clone()")
         self.tensor = tensor
         self.__array_interface__ = {
             "data": (address, False),
@@ -146,6 +146,11 @@ def fused_elementwise(name: str, run: Run, input: Tensor) -> Tensor:
     return y if y.stride() == strides else y.as_strided(y.shape, strides)  # they differ for axes of one element
 
 
+def _dense(tensor: Tensor) -> Tensor:
+    tensor = tensor.contiguous()
+    return tensor.clone() if tensor.data_ptr() % tensor.itemsize else tensor
+
+
 class _Fused(Function):
     @staticmethod
     def forward(ctx: Any, name: str, run: Run, *inputs: Tensor | None) -> Tensor:
@@ -165,8 +170,8 @@ class _Fused(Function):
                 "(is_grads_batched or vectorize=True), want one at a time; use torch's own module"
             )
         grads = ctx.gradients(
-            array(dy.resolve_neg().contiguous()),
-            *(t if t is None else array(t.contiguous()) for t in ctx.saved_tensors),
+            array(_dense(dy.resolve_neg())),
+            *(t if t is None else array(_dense(t)) for t in ctx.saved_tensors),
         )
         tensors = [torch.from_numpy(g) if isinstance(g, np.ndarray) else g for g in grads]
         if torch.is_grad_enabled():

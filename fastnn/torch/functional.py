@@ -33,7 +33,8 @@ from fastnn.torch.random import new_seed
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """See `fastnn.functional.dropout`. Without training, or with p = 0, the result is the input itself, as in torch."""
     if training and 0 < p < 1 and is_large("dropout", input) and fits(input):
-        return fused_elementwise("dropout", lambda x: _dropout(x, p), input)
+        with suppress(*REFUSALS):
+            return fused_elementwise("dropout", lambda x: _dropout(x, p), input)
     if type(input) in PLAIN and 0 <= p <= 1:
         return torch.dropout(input, p, True) if training else input
     return theirs.dropout(input, p, training)
@@ -132,6 +133,7 @@ def scaled_dot_product_attention(
     Source: A. Vaswani et al., "Attention is all you need", NIPS 2017, equation 1.
     """
     usual = 0 < dropout_p <= 1 and is_large("attention", query) and not is_narrowed() and fits(query, key, value)
+    usual = usual and all(t.dim() >= 2 and t.numel() for t in (query, key, value))
     if not usual or (attn_mask is not None and (is_causal or not is_usual_mask(attn_mask, query))):
         return theirs.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale)
     if is_causal:
@@ -162,7 +164,7 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
         bias: (out,), or None.
         approximate: as in `gelu`.
     """
-    if is_large("linear_gelu", input) and not is_narrowed() and fits(input, weight, bias):
+    if is_large("linear_gelu", input) and not is_narrowed() and fits(input, weight, bias) and weight.dim() == 2:
         activation = {"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, "")  # "" is refused
         with suppress(*REFUSALS):
             return fused(
@@ -172,7 +174,5 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
 
 
 def _bias_activation(z: AnyArray, b: AnyArray | None, activation: Any) -> Ran:
-    def gradients(dy: AnyArray, z: AnyArray, b: AnyArray | None = None) -> tuple[AnyArray | None, ...]:
-        return F.bias_activation_backward(dy, z, b, activation)
-
-    return F.bias_activation(z, b, activation), (0,) if b is None else (0, 1), gradients
+    kept = None if b is None else b.copy()  # torch's gradients do not need the bias, so it may change before backward
+    return F.bias_activation(z, b, activation), (0,), lambda dy, z: F.bias_activation_backward(dy, z, kept, activation)

@@ -11,7 +11,7 @@ from torch.nn import functional as theirs
 from fastnn import functional as F
 from fastnn._autograd import count_writes
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, array, fits, fused, is_large
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, array, fits, fused, is_large, learns
 
 Forward = Callable[[AnyArray, AnyArray | None, AnyArray | None], tuple[AnyArray, Any, AnyArray]]
 Backward = Callable[..., tuple[AnyArray, AnyArray, AnyArray | None]]
@@ -145,7 +145,7 @@ def batch_norm(
         activation: "relu" applies a ReLU after the norm, in the same pass.
     """
     takes_it = is_large_for_batch_norm(input) and fits(input, running_mean, running_var, weight, bias)
-    if takes_it and not (training and eps == 0):  # which torch refuses
+    if takes_it and not (training and eps == 0) and not learns(running_mean, running_var):  # which torch refuses
         with suppress(*REFUSALS):
             return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, activation)
     plain = type(input) in PLAIN and eps > 0 and input.dim() > 1
