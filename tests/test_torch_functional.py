@@ -148,6 +148,20 @@ def test_second_derivative_is_refused(name: str, shapes: list[tuple[int, ...]], 
 
 
 @pytest.mark.parametrize(("name", "shapes", "call"), CASES, ids=IDS)
+def test_second_derivative_of_a_linear_loss(name: str, shapes: list[tuple[int, ...]], call: Callable[..., Any]) -> None:
+    """The first gradient comes from a dy that needs no gradient, as in MAML; its own must not silently be 0."""
+    tensors = _tensors(*shapes)
+    result = call(ours, *tensors)
+    y = result[0] if isinstance(result, tuple) else result
+    (dx,) = torch.autograd.grad(y.sum(), tensors[:1], create_graph=True)
+    if "max_pool2d" in name:  # linear in x
+        assert not dx.requires_grad
+    else:
+        with pytest.raises(RuntimeError, match="second backward through its gradient, want a first derivative only"):
+            (y.sum() + dx.square().sum()).backward()
+
+
+@pytest.mark.parametrize(("name", "shapes", "call"), CASES, ids=IDS)
 def test_gradients_of_leaves_add_up(name: str, shapes: list[tuple[int, ...]], call: Callable[..., Any]) -> None:
     """A returned gradient becomes x.grad and is then written in place, which must not change the next gradient."""
     tensors = _tensors(*shapes)

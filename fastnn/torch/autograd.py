@@ -17,6 +17,7 @@ Gradients = Callable[..., Sequence[AnyArray | Tensor | None]]
 Ran = tuple[AnyArray, Sequence[int], Gradients]
 Run = Callable[..., Ran]
 PLAIN = (Tensor, torch.nn.Parameter)
+_LINEAR = "dropout", "max_pool2d"
 _SYMBOLIC = tuple(getattr(_C._TorchDispatchModeKey, name) for name in ("FAKE", "PROXY", "FUNCTIONAL"))
 
 
@@ -175,7 +176,9 @@ class _Fused(Function):
         )
         tensors = [torch.from_numpy(g) if isinstance(g, np.ndarray) else g for g in grads]
         if torch.is_grad_enabled():
-            found = iter(_Once.apply(ctx.name, dy, *(t for t in tensors if t is not None)))
+            # A gradient depends on the inputs too, which dy may not show. It is all that matters to linear operations.
+            inputs = None if ctx.name in _LINEAR else torch.zeros((), device="cpu", requires_grad=True)
+            found = iter(_Once.apply(ctx.name, dy, inputs, *(t for t in tensors if t is not None)))
             tensors = [None if t is None else next(found) for t in tensors]
         return (None, None, *tensors)
 
@@ -184,7 +187,7 @@ class _Once(Function):
     """Raises when a gradient is differentiated again, since the kernels have no second derivative."""
 
     @staticmethod
-    def forward(ctx: Any, name: str, dy: Tensor, *grads: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, name: str, dy: Tensor, inputs: Tensor | None, *grads: Tensor) -> tuple[Tensor, ...]:
         ctx.name = name
         return tuple(g.view_as(g) for g in grads)
 
