@@ -147,6 +147,18 @@ def test_weight_and_bias_alone(name: str, isa: str) -> None:
         assert not same_bits(run(x, None, bias), run(x, None, None))
 
 
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize("last", [False, True])
+def test_gradients_in_evaluation_depend_on_their_own_element(last: bool, value: float, isa: str) -> None:
+    x, dy = RNG.standard_normal((2, 4, 3, 35))
+    statistics, gradients = RNG.random((2, 35 if last else 3)) + 1, []
+    for first in (0.0, value):
+        x.flat[0] = first
+        y, mean, rstd = F.batch_norm(x, *statistics, channels_last=last, return_stats=True)
+        gradients.append(F.batch_norm_backward(dy, x, None, mean, rstd, False, channels_last=last)[0].flat[1:])
+    assert same_bits(*gradients)
+
+
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 def test_nan_passes_the_relu_after_a_norm(training: bool, last: bool, isa: str) -> None:

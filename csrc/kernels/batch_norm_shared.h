@@ -64,8 +64,10 @@ struct GradientMeans {
 
 template <class T>
 inline GradientMeans<T> gradient_means(const BatchNormBackwardArgs<T>& a, Index c, double sum_g, double sum_gx) {
-  const double share = a.training ? 1 / (double(a.outer) * double(a.inner)) : 0;
-  return {T(sum_g * share), T(sum_gx * share), T(a.rstd[c]) * weight_at(a.weight, c)};
+  const T scale = T(a.rstd[c]) * weight_at(a.weight, c);
+  if (!a.training) return {0, 0, scale};  // 0 times a sum would be NaN for a sum that is
+  const double share = 1 / (double(a.outer) * double(a.inner));
+  return {T(sum_g * share), T(sum_gx * share), scale};
 }
 
 }  // namespace
