@@ -154,7 +154,7 @@ def test_gradients_in_evaluation_depend_on_their_own_element(last: bool, value: 
     statistics, gradients = RNG.random((2, 35 if last else 3)) + 1, []
     for first in (0.0, value):
         x.flat[0] = first
-        y, mean, rstd = F.batch_norm(x, *statistics, channels_last=last, return_stats=True)
+        _, mean, rstd = F.batch_norm(x, *statistics, channels_last=last, return_stats=True)
         gradients.append(F.batch_norm_backward(dy, x, None, mean, rstd, False, channels_last=last)[0].flat[1:])
     assert same_bits(*gradients)
 

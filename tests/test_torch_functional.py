@@ -156,9 +156,17 @@ def test_second_derivative_of_a_linear_loss(name: str, shapes: list[tuple[int, .
     (dx,) = torch.autograd.grad(y.sum(), tensors[:1], create_graph=True)
     if "max_pool2d" in name:  # linear in x
         assert not dx.requires_grad
-    else:
+        return
+    for backward in ((y.sum() + dx.square().sum()).backward, lambda: torch.autograd.grad(dx.sum(), tensors[:1])):
         with pytest.raises(RuntimeError, match="second backward through its gradient, want a first derivative only"):
-            (y.sum() + dx.square().sum()).backward()
+            backward()
+
+
+def test_second_derivative_by_the_bias() -> None:
+    x, w, b = _tensors((3, 5), (4, 5), (4,))
+    (dx,) = torch.autograd.grad(ours.linear_gelu(x, w, b).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="linear_gelu: got a second backward through its gradient"):
+        torch.autograd.grad(dx.sum(), b)
 
 
 @pytest.mark.parametrize(("name", "shapes", "call"), CASES, ids=IDS)

@@ -17,7 +17,6 @@ Gradients = Callable[..., Sequence[AnyArray | Tensor | None]]
 Ran = tuple[AnyArray, Sequence[int], Gradients]
 Run = Callable[..., Ran]
 PLAIN = (Tensor, torch.nn.Parameter)
-_LINEAR = "dropout", "max_pool2d"
 _SYMBOLIC = tuple(getattr(_C._TorchDispatchModeKey, name) for name in ("FAKE", "PROXY", "FUNCTIONAL"))
 
 
@@ -119,7 +118,8 @@ def fused(name: str, run: Run, *inputs: Tensor | None) -> Tensor:
         run: takes the inputs as arrays, None for None, and returns three things: the result; the positions of the
             inputs (followed by the result) that the gradients need; and a function of dy and these arrays that returns
             the gradient of every input, or None. That function must not hold the arrays itself, since autograd could
-            then not detect that they have changed.
+            then not detect that they have changed. An input on which a gradient depends in another way is saved as its
+            `trace`, or else autograd would take a second derivative with respect to it for 0.
         inputs: tensors; strided ones are copied.
 
     Raises:
@@ -132,6 +132,11 @@ def fused(name: str, run: Run, *inputs: Tensor | None) -> Tensor:
     if learns(*inputs):
         return _Fused.apply(name, run, *inputs)
     return torch.from_numpy(np.asarray(run(*map(array, inputs))[0]))
+
+
+def trace(tensor: Tensor | None) -> Tensor | None:
+    """Return an empty tensor that autograd takes for a function of this one; saving it keeps no memory."""
+    return None if tensor is None else tensor.reshape(-1)[:0].clone()
 
 
 def fused_elementwise(name: str, run: Run, input: Tensor) -> Tensor:
@@ -170,26 +175,26 @@ class _Fused(Function):
                 f"Batching rule not implemented for {ctx.name}: got gradients of several outputs at once "
                 "(is_grads_batched or vectorize=True), want one at a time; use torch's own module"
             )
-        grads = ctx.gradients(
-            array(_dense(dy.resolve_neg())),
-            *(t if t is None else array(_dense(t)) for t in ctx.saved_tensors),
-        )
+        saved = ctx.saved_tensors
+        grads = ctx.gradients(array(_dense(dy.resolve_neg())), *(t if t is None else array(_dense(t)) for t in saved))
         tensors = [torch.from_numpy(g) if isinstance(g, np.ndarray) else g for g in grads]
         if torch.is_grad_enabled():
-            # A gradient depends on the inputs too, which dy may not show. It is all that matters to linear operations.
-            inputs = None if ctx.name in _LINEAR else torch.zeros((), device="cpu", requires_grad=True)
-            found = iter(_Once.apply(ctx.name, dy, inputs, *(t for t in tensors if t is not None)))
+            known = dy, *saved
+            found = iter(_Once.apply(ctx.name, len(known), *known, *(t for t in tensors if t is not None)))
             tensors = [None if t is None else next(found) for t in tensors]
         return (None, None, *tensors)
 
 
 class _Once(Function):
-    """Raises when a gradient is differentiated again, since the kernels have no second derivative."""
+    """Raises when a gradient is differentiated again, since the kernels have no second derivative.
+
+    Autograd finds it on the way from the gradients to dy and to the saved tensors, on which they depend.
+    """
 
     @staticmethod
-    def forward(ctx: Any, name: str, dy: Tensor, inputs: Tensor | None, *grads: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, name: str, known: int, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         ctx.name = name
-        return tuple(g.view_as(g) for g in grads)
+        return tuple(g.view_as(g) for g in tensors[known:] if g is not None)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:

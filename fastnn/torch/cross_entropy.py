@@ -10,7 +10,19 @@ from torch.nn import functional as theirs
 
 from fastnn import functional as F
 from fastnn._types import AnyArray
-from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, Refused, array, fits, fused, is_large, keeps_graph, learns
+from fastnn.torch.autograd import (
+    PLAIN,
+    REFUSALS,
+    Ran,
+    Refused,
+    array,
+    fits,
+    fused,
+    is_large,
+    keeps_graph,
+    learns,
+    trace,
+)
 
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 
@@ -84,16 +96,17 @@ def _cross_entropy(
     labels: Any = array(target.contiguous() if target.is_floating_point() else target.reshape(-1).contiguous())
     weights = None if weight is None else array(weight.contiguous())
 
-    def run(x: AnyArray) -> Ran:
+    def run(x: AnyArray, _: AnyArray | None) -> Ran:
         loss, dlogits = F.softmax_cross_entropy(
             x, labels, weights, ignore_index, reduction, label_smoothing  # type: ignore[call-overload]
         )  # fmt: skip
         if label_smoothing and weights is not None and not np.isfinite(loss).all():
             raise Refused("weight: got weights of the labels that sum to 0, want a positive sum")
         ready = [torch.from_numpy(dlogits)]
-        return x.dtype.type(loss), (), lambda dy: (_handed_out(ready, torch.from_numpy(dy).reshape(-1, 1)),)
+        return x.dtype.type(loss), (1,), lambda dy, _: (_handed_out(ready, torch.from_numpy(dy).reshape(-1, 1)), None)
 
-    loss = fused("cross_entropy", run, rows.reshape(-1, rows.shape[-1]))
+    logits = rows.reshape(-1, rows.shape[-1])
+    loss = fused("cross_entropy", run, logits, trace(logits))
     return loss.reshape(rows.shape[:-1]) if reduction == "none" else loss
 
 

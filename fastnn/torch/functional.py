@@ -20,7 +20,7 @@ from torch.nn import functional as theirs
 from fastnn import functional as F
 from fastnn._types import AnyArray
 from fastnn.functional.max_pool2d import Pair
-from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, fits, fused, fused_elementwise, is_large, is_narrowed
+from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, fits, fused, fused_elementwise, is_large, is_narrowed, trace
 from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
 from fastnn.torch.norms import batch_norm as batch_norm
 from fastnn.torch.norms import group_norm as group_norm
@@ -168,11 +168,19 @@ def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, appro
         activation = {"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, "")  # "" is refused
         with suppress(*REFUSALS):
             return fused(
-                "linear_gelu", lambda z, b: _bias_activation(z, b, activation), theirs.linear(input, weight), bias
+                "linear_gelu",
+                lambda z, b, _: _bias_activation(z, b, activation),
+                theirs.linear(input, weight),
+                bias,
+                trace(bias),
             )
     return theirs.gelu(theirs.linear(input, weight, bias), approximate=approximate)
 
 
 def _bias_activation(z: AnyArray, b: AnyArray | None, activation: Any) -> Ran:
     kept = None if b is None else b.copy()  # torch's gradients do not need the bias, so it may change before backward
-    return F.bias_activation(z, b, activation), (0,), lambda dy, z: F.bias_activation_backward(dy, z, kept, activation)
+
+    def gradients(dy: AnyArray, z: AnyArray, _: AnyArray | None) -> tuple[AnyArray | None, ...]:
+        return *F.bias_activation_backward(dy, z, kept, activation), None
+
+    return F.bias_activation(z, b, activation), (0, 2), gradients
