@@ -1,6 +1,7 @@
 """fastnn.torch.optim does what torch's schedulers, hooks, savers and trainers expect of a torch.optim.Optimizer."""
 
 import copy
+import functools
 import inspect
 import pickle
 from typing import Any
@@ -91,6 +92,42 @@ def test_schedules_of_torch(kind: str) -> None:
         runs.append((rates, [p.detach() for p in params]))
     assert runs[0][0] == runs[1][0]
     torch.testing.assert_close(runs[0][1], runs[1][1], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("keeps_attributes", [True, False])
+def test_hooks_of_a_patched_class(keeps_attributes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loggers replace `step` in the class, of optimizers that exist already."""
+    counts = []
+    for cls in (ft.optim.Adam, torch.optim.Adam):
+        params, called = _params(), []
+        optimizer, original = cls(params), cls.step
+
+        def step(self: Any, closure: Any = None, original: Any = original) -> Any:
+            return original(self, closure)
+
+        monkeypatch.setattr(cls, "step", functools.wraps(original)(step) if keeps_attributes else step)
+        optimizer.register_step_post_hook(lambda *_, called=called: called.append("after"))
+        _steps(optimizer, params, 2)
+        counts.append(len(called))
+    assert counts == [2, 2]
+
+
+def test_hooks_of_a_subclass() -> None:
+    """They run around its step and around the one that it calls."""
+    counts = []
+    for cls in (ft.optim.Adam, torch.optim.Adam):
+
+        class Halving(cls):  # type: ignore[misc, valid-type]
+            def step(self, closure: Any = None) -> Any:
+                self.param_groups[0]["lr"] /= 2
+                return super().step(closure)
+
+        params, called = _params(), []
+        optimizer = Halving(params)
+        optimizer.register_step_pre_hook(lambda *_, called=called: called.append("before"))
+        _steps(optimizer, params, 2)
+        counts.append(len(called))
+    assert counts == [4, 4]
 
 
 def test_hooks() -> None:

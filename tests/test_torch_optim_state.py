@@ -186,52 +186,6 @@ def test_gradients_that_come_late() -> None:
         torch.testing.assert_close(ours[1], theirs[1], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["complex64", "float16", "strided", "sparse", "differentiable"])
-def test_torch_steps_what_the_kernels_cannot(kind: str) -> None:
-    """Then hooks run once, and the state is still torch's."""
-    results = []
-    for library in (ft.optim, torch.optim):
-        torch.manual_seed(0)
-        dtype = getattr(torch, kind) if hasattr(torch, kind) and kind.endswith(("64", "16")) else torch.float32
-        p = torch.randn(4, 6, dtype=dtype)
-        p = (p.t() if kind == "strided" else p).requires_grad_()
-        if kind == "sparse":
-            optimizer = library.SGD([p], lr=0.1, momentum=0.9)
-        else:
-            optimizer = library.AdamW([p], lr=0.1, differentiable=kind == "differentiable")
-            if kind == "differentiable":
-                p = p.clone()
-                optimizer.param_groups[0]["params"] = [p]
-        calls: list[int] = []
-        optimizer.register_step_pre_hook(lambda *_, calls=calls: calls.append(1))
-        for _ in range(3):
-            grad = torch.randn_like(p.detach())
-            p.grad = grad.to_sparse() if kind == "sparse" else grad
-            optimizer.step()
-        assert len(calls) == 3
-        assert library is torch.optim or optimizer.used_kernels is False
-        results.append(p.detach())
-    assert torch.equal(*results)
-
-
-def test_extras_are_never_dropped() -> None:
-    """A step with clipping cannot run torch's code, which would not clip."""
-    p = nn.Parameter(torch.zeros(4, 6).t())
-    p.grad = torch.ones_like(p)
-    with pytest.raises(ValueError, match="got strided memory"):
-        ft.optim.SGD([p], lr=0.1, clip_grad_norm=1.0).step()
-    assert not p.any()
-
-
-def test_a_skipped_first_step_leaves_no_momentum() -> None:
-    p = nn.Parameter(torch.zeros(3))
-    optimizer = ft.optim.SGD([p], lr=1.0, momentum=0.9, dampening=0.5, clip_grad_norm=1e9)
-    for value in (torch.nan, 1.0):
-        p.grad = torch.full((3,), value)
-        optimizer.step()
-    assert optimizer.skipped_steps == 1 and torch.equal(p.detach(), torch.full((3,), -1.0))
-
-
 @pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
 def test_coded_state_goes_through_torch(state_dtype: str) -> None:
     """State in fewer bits is decoded in state dicts, continues with the same bits, and is coded again when loaded."""

@@ -1,6 +1,7 @@
 """The entries of a torch optimizer's `state`, in the form that the kernels step where they lie."""
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,25 @@ def is_complete(entry: Any, layout: Layout, needed: Sequence[str]) -> bool:
     """Return whether an entry has all that a step needs."""
     numbers = [name for name in ("step" if layout.counts_steps else None, layout.memory_name) if name]
     return bool(entry) and all(entry.get(key) is not None for key in (*numbers, *needed))
+
+
+@contextmanager
+def kept_unless_done(state: MutableMapping[Tensor, Entry], params: Sequence[Tensor]) -> Iterator[None]:
+    """Give the parameters' entries their items back if an exception leaves the block.
+
+    Torch's own step, which may follow, would take a momentum of zeros for one that a step has left.
+    """
+    before = [(p, state[p], dict(state[p])) if p in state else (p, None, {}) for p in params]
+    try:
+        yield
+    except BaseException:
+        for p, entry, items in before:
+            if entry is None:
+                state.pop(p, None)
+            else:
+                entry.clear()
+                entry.update(items)
+        raise
 
 
 def prepare(
@@ -108,6 +128,15 @@ def check_loaded(
                 raise wrong_shape(f"{key} of parameter {i}", value, p)
             if value is state[p][key] or (p.dtype is torch.bfloat16 and value.dtype is torch.float32):
                 state[p][key] = value.detach().clone()
+
+
+def narrow(state: MutableMapping[Tensor, Entry], groups: Sequence[Any], layout: Layout) -> None:
+    """Give the state of bfloat16 parameters the dtype that torch's own step wants."""
+    for p in [p for group in groups for p in group["params"] if p.dtype is torch.bfloat16 and p in state]:
+        for kind in layout.kinds:
+            value = state[p].get(kind)
+            if isinstance(value, Tensor) and value.dtype is torch.float32:
+                state[p][kind] = value.bfloat16()
 
 
 def wrong_shape(name: str, value: Tensor, param: Tensor) -> ValueError:

@@ -17,7 +17,8 @@ from fastnn.optim.engine import Engine, restored_generator, rounding_generator
 from fastnn.optim.options import SETTINGS
 from fastnn.optim.options import state_dtype as checked_state_dtype
 from fastnn.optim.params import check_norm
-from fastnn.torch.optim.entries import Entry, Prepared, check_loaded, columns, decoded, is_complete, numbers, prepare
+from fastnn.torch.optim import entries
+from fastnn.torch.optim.entries import Entry, Prepared
 
 Params = list[Tensor]
 _GRAD = attrgetter("grad")
@@ -142,7 +143,7 @@ class Optimizer(torch.optim.Optimizer):
         hooks = (
             _HOOKS_OF_ALL[0] or _HOOKS_OF_ALL[1] or self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
         )
-        if type(self).step is Optimizer.step and (hooks or torch.autograd._profiler_enabled()):
+        if hooks or torch.autograd._profiler_enabled():
             return self._observed_step(closure)
         return self._step(closure)
 
@@ -191,7 +192,7 @@ class Optimizer(torch.optim.Optimizer):
             super().load_state_dict(dict(state_dict))
         try:
             generator = restored_generator(seen.get("generator"))
-            check_loaded(vars(self)["state"], seen, self.param_groups, self.rule.layout)
+            entries.check_loaded(vars(self)["state"], seen, self.param_groups, self.rule.layout)
         except (TypeError, ValueError):
             self.state, self.param_groups = before
             raise
@@ -210,9 +211,9 @@ class Optimizer(torch.optim.Optimizer):
                     return table, table.engine.step(grads, *options)
         params = [p for group in groups for p in group["params"]]
         grads = tuple(map(_GRAD, params))
-        with torch.no_grad():
+        with torch.no_grad(), entries.kept_unless_done(vars(self)["state"], params):
             table = self._table = self._build(params, grads, built_for)
-        return table, table.engine.step(grads, *options)
+            return table, table.engine.step(grads, *options)
 
     def _build(self, params: Params, grads: tuple[Tensor | None, ...], built_for: list[Any]) -> _Table:
         """Complete the state of the parameters that have a gradient, and build the engine over it."""
@@ -220,7 +221,7 @@ class Optimizer(torch.optim.Optimizer):
         rows: list[Prepared | None] = []
         names: list[str] = []
         for i, pair in enumerate(zip(params, grads, strict=True)):
-            for tensor in pair:  # before the state is touched, which torch's own step may need in another form
+            for tensor in pair:  # first, since most refusals come from here, and nothing was copied yet
                 if tensor is not None:
                     _core.describe(tensor, f"params[{i}]")
         for group, (size, needed) in zip(self.param_groups, built_for, strict=True):
@@ -228,13 +229,13 @@ class Optimizer(torch.optim.Optimizer):
             keeps, initial = layout.counts_steps or bool(needed), rule._initial(group)
             for p in group["params"]:
                 row, i = None, len(rows)
-                if not keeps or grads[i] is not None or is_complete(state.get(p), layout, needed):
+                if not keeps or grads[i] is not None or entries.is_complete(state.get(p), layout, needed):
                     entry = state.setdefault(p, {}) if keeps else {}
-                    row = prepare(entry, p, names[i], layout, needed, initial, self._state_dtype)
+                    row = entries.prepare(entry, p, names[i], layout, needed, initial, self._state_dtype)
                 rows.append(row)
         engine = Engine(
             rule.rule, params, names, [tuple(p.shape) for p in params], [size for size, _ in built_for],
-            columns(rows, layout), *numbers(rows), self._state_dtype, self._generator,
+            entries.columns(rows, layout), *entries.numbers(rows), self._state_dtype, self._generator,
         )  # fmt: skip
         snapshot = _core.Snapshot(state, params, [row is not None for row in rows])
         return _Table(engine, params, built_for, snapshot, [row.entry for row in rows if row and row.is_fresh])
@@ -245,7 +246,9 @@ class Optimizer(torch.optim.Optimizer):
             table.fresh.clear()
             return
         for entry in table.fresh:  # no step has initialised the momentum
-            entry.clear()
+            for kind in self.rule.layout.kinds:
+                entry.pop(kind, None)
+                entry.pop(f"{kind}_scale", None)
             self._table = None
         if self.error_if_nonfinite:
             check_norm(norm)
@@ -258,6 +261,7 @@ class Optimizer(torch.optim.Optimizer):
         return not own and self.rule is not optim.Lion
 
     def _step_of_torch(self) -> None:
+        entries.narrow(vars(self)["state"], self.param_groups, self.rule.layout)
         step = super().step
         if getattr(step.__func__, "hooked", False):  # hooks surround our own step already
             step = step.__func__.__wrapped__.__get__(self)
@@ -287,5 +291,5 @@ def _decode(optimizer: Any, state_dict: dict[str, Any]) -> None:
     if optimizer._generator is None:  # the state is not coded
         return
     layout = optimizer.rule.layout
-    state_dict["state"] = {i: decoded(entry, layout) for i, entry in state_dict["state"].items()}
+    state_dict["state"] = {i: entries.decoded(entry, layout) for i, entry in state_dict["state"].items()}
     state_dict["generator"] = optimizer._generator.state

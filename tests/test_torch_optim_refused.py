@@ -1,0 +1,125 @@
+"""Steps that the kernels do not take, or refuse: torch's own code runs on the state, or nothing has changed."""
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from fastnn import torch as ft  # noqa: E402
+
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {}),
+    ("SGD", {"momentum": 0.9, "dampening": 0.1}),
+    ("Adam", {"amsgrad": True}),
+    ("AdamW", {"foreach": True}),
+    ("Adamax", {}),
+    ("NAdam", {}),
+    ("RAdam", {}),
+    ("Adagrad", {}),
+    ("Adadelta", {}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
+]
+
+
+@pytest.mark.parametrize("kind", ["complex64", "float16", "strided", "sparse", "differentiable"])
+def test_torch_steps_what_the_kernels_cannot(kind: str) -> None:
+    """Then hooks run once, and the state is still torch's."""
+    results = []
+    for library in (ft.optim, torch.optim):
+        torch.manual_seed(0)
+        dtype = getattr(torch, kind) if hasattr(torch, kind) and kind.endswith(("64", "16")) else torch.float32
+        p = torch.randn(4, 6, dtype=dtype)
+        p = (p.t() if kind == "strided" else p).requires_grad_()
+        if kind == "sparse":
+            optimizer = library.SGD([p], lr=0.1, momentum=0.9)
+        else:
+            optimizer = library.AdamW([p], lr=0.1, differentiable=kind == "differentiable")
+            if kind == "differentiable":
+                p = p.clone()
+                optimizer.param_groups[0]["params"] = [p]
+        calls: list[int] = []
+        optimizer.register_step_pre_hook(lambda *_, calls=calls: calls.append(1))
+        for _ in range(3):
+            grad = torch.randn_like(p.detach())
+            p.grad = grad.to_sparse() if kind == "sparse" else grad
+            optimizer.step()
+        assert len(calls) == 3
+        assert library is torch.optim or optimizer.used_kernels is False
+        results.append(p.detach())
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("kind", ["shared memory", "its own gradient", "gradients of another dtype"])
+def test_momentum_begins_as_in_torch(kind: str) -> None:
+    """Without dampening in its first step, even where the kernels refuse the tensors only once they step."""
+    results = []
+    for library in (ft.optim, torch.optim):
+        p = nn.Parameter(torch.linspace(-1, 1, 6))
+        params = [p, nn.Parameter(p.data)] if kind == "shared memory" else [p]
+        optimizer = library.SGD(params, lr=0.1, momentum=0.9, dampening=0.5, foreach=False)
+        for t in range(3):
+            for q in params:
+                q.grad_dtype = None
+                grad = q.data if kind == "its own gradient" else torch.cos(q.detach() + t)
+                q.grad = grad.bfloat16() if kind == "gradients of another dtype" else grad
+            optimizer.step()
+        assert library is torch.optim or optimizer.used_kernels is False
+        results.append(p.detach())
+    torch.testing.assert_close(*results, rtol=1e-6, atol=0)
+
+
+def test_a_refused_step_leaves_the_state() -> None:
+    p = nn.Parameter(torch.zeros(3))
+    optimizer = ft.optim.SGD([p, q := nn.Parameter(p.data)], lr=0.1, momentum=0.9, clip_grad_norm=1.0)
+    optimizer.state[q]["note"] = 1
+    p.grad = q.grad = torch.ones(3)
+    with pytest.raises(ValueError, match="memory"):
+        optimizer.step()
+    assert p not in optimizer.state and optimizer.state[q] == {"note": 1}
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_torch_steps_bfloat16_after_the_kernels(name: str, options: dict[str, Any]) -> None:
+    """The kernels keep its state in float32, where torch's code wants bfloat16."""
+    used = []
+    p, q = (nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4).bfloat16()) for _ in range(2))
+    ours, theirs = (getattr(o, name)([x], lr=0.01, **options) for o, x in ((ft.optim, p), (torch.optim, q)))
+    for t in range(4):
+        for x, optimizer in ((p, ours), (q, theirs)):
+            x.grad = torch.cos(x.detach())
+            if t % 2:
+                x.grad = x.grad.t().contiguous().t()
+            optimizer.step()
+        used.append(ours.used_kernels)
+    assert used == [True, False, True, False]
+    torch.testing.assert_close(p, q, rtol=0.02, atol=0.02)
+
+
+def test_extras_are_never_dropped() -> None:
+    """A step with clipping cannot run torch's code, which would not clip."""
+    p = nn.Parameter(torch.zeros(4, 6).t())
+    p.grad = torch.ones_like(p)
+    with pytest.raises(ValueError, match="got strided memory"):
+        ft.optim.SGD([p], lr=0.1, clip_grad_norm=1.0).step()
+    assert not p.any()
+
+
+def test_a_skipped_first_step_leaves_no_momentum() -> None:
+    p = nn.Parameter(torch.zeros(3))
+    optimizer = ft.optim.SGD([p], lr=1.0, momentum=0.9, dampening=0.5, clip_grad_norm=1e9)
+    for value in (torch.nan, 1.0):
+        p.grad = torch.full((3,), value)
+        optimizer.step()
+    assert optimizer.skipped_steps == 1 and torch.equal(p.detach(), torch.full((3,), -1.0))
+
+
+def test_a_skipped_first_step_leaves_notes() -> None:
+    p = nn.Parameter(torch.zeros(3))
+    optimizer = ft.optim.SGD([p], momentum=0.9, clip_grad_norm=1.0, state_dtype="int8")
+    optimizer.state[p]["note"] = 1
+    p.grad = torch.full((3,), torch.nan)
+    optimizer.step()
+    assert optimizer.state[p] == {"note": 1}
