@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from fastnn import optim  # noqa: E402
 from fastnn import torch as ft  # noqa: E402
 
 KINDS: list[tuple[str, dict[str, Any]]] = [
@@ -123,3 +124,58 @@ def test_a_skipped_first_step_leaves_notes() -> None:
     p.grad = torch.full((3,), torch.nan)
     optimizer.step()
     assert optimizer.state[p] == {"note": 1}
+
+
+@pytest.mark.parametrize("library", [optim, ft.optim])
+@pytest.mark.parametrize("state_dtype", [None, "bfloat16", "int8"])
+def test_state_of_another_dtype_than_the_parameter(library: Any, state_dtype: Any) -> None:
+    """State is never written beyond its end; torch's users may convert the model back."""
+    model = nn.Linear(40, 50)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model(torch.ones(2, 40, dtype=model.weight.dtype)).sum().backward()
+        optimizer.step()
+
+    optimizer = library.SGD(model.parameters(), lr=0.1, state_dtype=state_dtype)
+    step()
+    model.double()
+    optimizer.param_groups[0]["momentum"] = 0.9
+    before = model.weight.detach().clone()
+    if library is ft.optim and state_dtype is None:
+        step()
+        assert optimizer.state[model.weight]["momentum_buffer"].dtype is torch.float64
+        return
+    for _ in range(2):
+        with pytest.raises(ValueError, match="want the dtype and shape for which its state was made; make a new"):
+            step()
+    assert torch.equal(model.weight, before)
+    model.float()
+    step()
+    assert not torch.equal(model.weight.double(), before)
+
+
+def test_a_larger_parameter() -> None:
+    p, q = nn.Parameter(torch.zeros(10)), nn.Parameter(torch.zeros(2))
+    optimizer = optim.Adam([p])
+    p.data = torch.zeros(20_000)
+    with pytest.raises(ValueError, match=r"^params\[0\]: got float32 of shape \(20000,\), want the dtype and shape"):
+        optimizer.add_param_group({"params": [q]})
+    assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize("change", ["no scales", "strided", "scales of fewer"])
+def test_bytes_without_their_scales(change: str) -> None:
+    p = nn.Parameter(torch.zeros(20, 20))
+    optimizer = ft.optim.AdamW([p], state_dtype="int8")
+    p.grad = torch.ones(20, 20)
+    optimizer.step()
+    entry = optimizer.state[p]
+    if change == "no scales":
+        del entry["exp_avg_scale"]
+    elif change == "strided":
+        entry["exp_avg"] = entry["exp_avg"].t()
+    else:
+        entry["exp_avg_scale"] = entry["exp_avg_scale"][:2]
+    with pytest.raises(ValueError, match=r"got bytes in another order than exp_avg_scale|its state was made"):
+        optimizer.step()

@@ -42,7 +42,7 @@ class Stepper {
   // float64, the number of its steps and the number that the rule remembers, which a step reads and writes.
   Stepper(const py::sequence& params, const std::vector<std::string>& names, std::vector<std::size_t> sizes,
           const State& state, const py::sequence& steps, const py::sequence& memory, const std::string& state_dtype)
-      : tensors_(params, names, of(state)),
+      : tensors_(params, names, of(state), state_dtype == "int8" ? 1 : state_dtype == "bfloat16" ? 2 : 0),
         sizes_(std::move(sizes)),
         steps_(steps, names),
         memory_(memory, names),

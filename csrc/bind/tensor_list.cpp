@@ -3,9 +3,23 @@
 #include <algorithm>
 
 namespace fastnn {
+namespace {
+
+// A parameter can have got another dtype or shape since its state was made, as by model.double().
+void check_state(const Tensor& p, const py::array& state, const py::object& scales, py::ssize_t coded_bytes) {
+  const py::ssize_t plain_bytes = p.element == Element::float64 ? sizeof(double) : sizeof(float);
+  const bool can_be_coded = p.element == Element::float32 || coded_bytes == 0;
+  const bool fits = state.size() == p.size && state.itemsize() == (coded_bytes ? coded_bytes : plain_bytes);
+  const Index blocks = scales.is_none() ? 0 : py::reinterpret_borrow<py::array>(scales).size();
+  if (can_be_coded && fits && blocks == (coded_bytes == 1 ? (p.size + kScaleElements - 1) / kScaleElements : 0)) return;
+  throw py::value_error(p.name + ": got " + element_name(p.element) + " of shape " + text(p.shape) +
+                        ", want the dtype and shape for which its state was made; make a new optimizer");
+}
+
+}  // namespace
 
 TensorList::TensorList(const py::sequence& params, const std::vector<std::string>& names,
-                       const std::vector<StateArrays>& state)
+                       const std::vector<StateArrays>& state, py::ssize_t coded_bytes)
     : last_grads_(names.size()) {
   for (std::size_t i = 0; i < names.size(); ++i) params_.push_back(check_tensor(params[i], names[i], Access::write));
   py::list owned;
@@ -14,6 +28,7 @@ TensorList::TensorList(const py::sequence& params, const std::vector<std::string
     for (std::size_t i = 0; i < names.size(); ++i) {
       if (kind.arrays[i].is_none()) continue;
       const auto array = py::reinterpret_borrow<py::array>(kind.arrays[i]);
+      check_state(params_[i], array, kind.scales[i], coded_bytes);
       arrays[i].data = const_cast<void*>(array.data());
       if (!kind.scales[i].is_none()) {
         arrays[i].scales =

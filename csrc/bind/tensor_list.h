@@ -16,7 +16,9 @@ struct StateArrays {
 
 class TensorList {
  public:
-  TensorList(const py::sequence& params, const std::vector<std::string>& names, const std::vector<StateArrays>& state);
+  // `coded_bytes` is the size of an element of coded state, and 0 if state is not coded.
+  TensorList(const py::sequence& params, const std::vector<std::string>& names, const std::vector<StateArrays>& state,
+             py::ssize_t coded_bytes);
 
   // Checks all parameters and gradients, and returns the memory of the gradients. None gives null, and that parameter
   // is left out. With `zero` the gradients must be writable.

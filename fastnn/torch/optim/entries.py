@@ -78,7 +78,7 @@ def prepare(
         initial: the initial value of state.
 
     Raises:
-        ValueError: a tensor has another shape than the parameter.
+        ValueError: a tensor has another shape than the parameter, or the scales of its bytes are missing.
     """
     is_fresh = layout.none_at_first and any(entry.get(kind) is None for kind in needed)
     step = _number(entry, "step", 0.0) if layout.counts_steps else np.zeros(1)
@@ -186,6 +186,11 @@ def _store(
     if isinstance(value, Tensor):
         if value.shape != param.shape:
             raise wrong_shape(f"{kind} of {name}", value, param)
+        if value.dtype is torch.uint8:  # its scales are gone, or belong to other elements
+            raise ValueError(
+                f"{kind} of {name}: got bytes in another order than {kind}_scale, want float32; take them from "
+                "state_dict(), whose state is decoded"
+            )
         value = value.detach().to("cpu", torch.float64 if param.dtype is torch.float64 else torch.float32).numpy()
     dtype = np.dtype(np.float64 if param.dtype is torch.float64 else np.float32)
     stored = Stored(tuple(param.shape), dtype, state_dtype, is_signed)
