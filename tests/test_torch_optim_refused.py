@@ -179,3 +179,11 @@ def test_bytes_without_their_scales(change: str) -> None:
         entry["exp_avg_scale"] = entry["exp_avg_scale"][:2]
     with pytest.raises(ValueError, match=r"got bytes in another order than exp_avg_scale|its state was made"):
         optimizer.step()
+
+
+def test_clipping_raises_as_in_torch() -> None:
+    p = nn.Parameter(torch.zeros(3))
+    p.grad = torch.full((3,), torch.nan)
+    for clip in (ft.clip_grad_norm_, nn.utils.clip_grad_norm_):
+        with pytest.raises(RuntimeError, match="norm of|non-finite"):
+            clip(p, 1.0, error_if_nonfinite=True)

@@ -121,6 +121,7 @@ ACTIONS: dict[str, Callable[[Run], Any]] = {
     "parameter taken away": lambda r: r.optimizer.param_groups[0]["params"].pop(),
     "group by hand": lambda r: r.optimizer.param_groups.append({**r.optimizer.param_groups[0], "params": [r.more]}),
     "new list of groups": lambda r: setattr(r.optimizer, "param_groups", [dict(r.optimizer.param_groups[0])]),
+    "tuple of groups": lambda r: setattr(r.optimizer, "param_groups", tuple(r.optimizer.param_groups)),
     "rate": lambda r: r.optimizer.param_groups[0].update(lr=0.5),
     "negative rate": lambda r: r.optimizer.param_groups[0].update(lr=-0.5),
     "rate as a tensor": lambda r: r.optimizer.param_groups[0].update(

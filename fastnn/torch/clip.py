@@ -21,12 +21,19 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """See `fastnn.optim.clip_grad_norm_`; the norm is a 0-dimensional tensor of the gradients' dtype, as in torch."""
+    """See `fastnn.optim.clip_grad_norm_`; the norm is a 0-dimensional tensor of the gradients' dtype, as in torch.
+
+    Raises:
+        RuntimeError: the norm is not finite, with `error_if_nonfinite`.
+    """
     params = listed(parameters)
     grads = [p.grad for p in params if p.grad is not None]
     if not all(map(_fits, grads)):
         return torch.nn.utils.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
-    norm = optim.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
+    try:
+        norm = optim.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite, foreach)
+    except FloatingPointError as error:
+        raise RuntimeError(str(error)) from None
     count_writes(grads)
     dtypes = [g.dtype for g in grads] or [torch.get_default_dtype()]
     return torch.tensor(norm, dtype=functools.reduce(torch.promote_types, dtypes))

@@ -201,7 +201,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def _run(self) -> tuple[_Table, float | None]:
         """Make one step in the kernels; return the table and the norm of the gradients."""
-        groups, table = self.param_groups, self._table
+        groups, table = list(self.param_groups), self._table
         built_for = [(len(group["params"]), self.rule._needed(group)) for group in groups]
         options = groups, self.clip_grad_norm, self.zero_grad_after_step
         if table is not None and table.built_for == built_for and table.snapshot.has(groups):
