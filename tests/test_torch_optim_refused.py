@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from fastnn import optim  # noqa: E402
 from fastnn import torch as ft  # noqa: E402
@@ -108,6 +109,45 @@ def test_extras_are_never_dropped() -> None:
     assert not p.any()
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace:UserWarning")
+@pytest.mark.parametrize("around", ["mode", "compile"])
+@pytest.mark.parametrize("extras", [{"clip_grad_norm": 1.0}, {"zero_grad_after_step": True}, {"state_dtype": "int8"}])
+def test_extras_under_modes(extras: dict[str, Any], around: str) -> None:
+    """The kernels run, since torch's code would leave out what the extras ask for."""
+    results = []
+    for is_plain in (True, False):
+        p = nn.Parameter(torch.zeros(4))
+        optimizer = ft.optim.Adam([p], lr=0.1, eps=1.0, generator=1, **extras)
+        for _ in range(2):
+            p.grad = torch.full((4,), 3.0)
+            if is_plain:
+                optimizer.step()
+            elif around == "mode":
+                with _Mode():
+                    optimizer.step()
+            else:
+                torch.compile(optimizer.step, backend="eager")()
+        assert optimizer.used_kernels
+        results.append((p.detach(), p.grad))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("name", ["Lion", "Adam"])
+def test_extras_cannot_be_differentiated(name: str) -> None:
+    p = nn.Parameter(torch.zeros(4))
+    optimizer = getattr(ft.optim, name)([p], **({"clip_grad_norm": 1.0} if name == "Adam" else {}))
+    optimizer.param_groups[0]["differentiable"] = True
+    p.grad = torch.ones(4)
+    with pytest.raises(ValueError, match="differentiable: got True, want False in Lion and with state_dtype"):
+        optimizer.step()
+    assert not p.any() and not optimizer.state
+
+
+class _Mode(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
 def test_a_skipped_first_step_leaves_no_momentum() -> None:
     p = nn.Parameter(torch.zeros(3))
     optimizer = ft.optim.SGD([p], lr=1.0, momentum=0.9, dampening=0.5, clip_grad_norm=1e9)
@@ -185,5 +225,5 @@ def test_clipping_raises_as_in_torch() -> None:
     p = nn.Parameter(torch.zeros(3))
     p.grad = torch.full((3,), torch.nan)
     for clip in (ft.clip_grad_norm_, nn.utils.clip_grad_norm_):
-        with pytest.raises(RuntimeError, match="norm of|non-finite"):
+        with pytest.raises(RuntimeError, match=r"norm of|non-finite"):
             clip(p, 1.0, error_if_nonfinite=True)

@@ -143,9 +143,8 @@ class Optimizer(torch.optim.Optimizer):
         hooks = (
             _HOOKS_OF_ALL[0] or _HOOKS_OF_ALL[1] or self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
         )
-        if hooks or torch.autograd._profiler_enabled():
-            return self._observed_step(closure)
-        return self._step(closure)
+        step = self._observed_step if hooks or torch.autograd._profiler_enabled() else self._step
+        return step(closure)
 
     step.hooked = True  # type: ignore[attr-defined]  # torch's wrapper around every step takes 40 us with 400 tensors
 
@@ -154,9 +153,14 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if _is_traced() or any(group.get("differentiable") for group in self.param_groups):
-            self._step_of_torch()
-            return loss
+        differentiable = any(group.get("differentiable") for group in self.param_groups)
+        if self._can_step_of_torch():
+            if differentiable or _is_traced():
+                self._step_of_torch()
+                return loss
+        elif differentiable:
+            raise ValueError("differentiable: got True, want False in Lion and with state_dtype, clip_grad_norm or "
+                             "zero_grad_after_step; set it to False")  # fmt: skip
         try:
             table, norm = self._run()
         except (TypeError, ValueError):
@@ -199,6 +203,7 @@ class Optimizer(torch.optim.Optimizer):
         if generator is not None and self._generator is not None:
             self._generator.state = generator.state
 
+    @torch._disable_dynamo  # it would trace the NumPy in the state's memory
     def _run(self) -> tuple[_Table, float | None]:
         """Make one step in the kernels; return the table and the norm of the gradients."""
         groups, table = list(self.param_groups), self._table
