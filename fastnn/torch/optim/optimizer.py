@@ -203,7 +203,7 @@ class Optimizer(torch.optim.Optimizer):
         if generator is not None and self._generator is not None:
             self._generator.state = generator.state
 
-    @torch._disable_dynamo  # it would trace the NumPy in the state's memory
+    @torch._disable_dynamo  # type: ignore[untyped-decorator]  # it would trace the use of NumPy
     def _run(self) -> tuple[_Table, float | None]:
         """Make one step in the kernels; return the table and the norm of the gradients."""
         groups, table = list(self.param_groups), self._table
