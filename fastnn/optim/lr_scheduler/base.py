@@ -189,7 +189,10 @@ class LRScheduler(ABC):
         note_steps(self.optimizer)
 
     def _take_in_groups(self) -> None:
-        """Schedule the groups that were added to the optimizer since: as in PyTorch, each continues from its rate."""
+        """Schedule the groups that were added to the optimizer since: as in PyTorch, each continues from its rate.
+
+        A group with an "initial_lr" takes that as its base rate.
+        """
         groups = self.optimizer.param_groups
         for i in range(len(self.base_lrs), len(groups)):
             lr = rate(f"lr of param_groups[{i}]", groups[i]["lr"])
