@@ -64,7 +64,8 @@ def is_large(name: str, input: Any) -> bool:
     """
     if is_dynamo_compiling() or type(input) not in PLAIN or is_tracing():  # where a size may be symbolic
         return False
-    return bool(input.numel() >= LEAST[name][is_grad_enabled()])
+    large: bool = input.numel() >= LEAST[name][is_grad_enabled()]
+    return large
 
 
 def is_narrowed() -> bool:

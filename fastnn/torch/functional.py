@@ -29,6 +29,8 @@ from fastnn.torch.norms import layer_norm as layer_norm
 from fastnn.torch.norms import rms_norm as rms_norm
 from fastnn.torch.random import new_seed
 
+_TORCHS_SILU = torch._C._nn.silu
+
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """See `fastnn.functional.dropout`. Without training, or with p = 0, the result is the input itself, as in torch."""
@@ -86,7 +88,7 @@ def silu(input: Tensor) -> Tensor:
         with suppress(*REFUSALS):
             return fused_elementwise("silu", _silu, input)
     if type(input) in PLAIN:
-        return torch._C._nn.silu(input)
+        return _TORCHS_SILU(input)
     return theirs.silu(input)
 
 

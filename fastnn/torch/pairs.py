@@ -107,7 +107,7 @@ class Sequential(nn.Sequential):
 
     def forward(self, input: Any) -> Any:
         """As torch.nn.Sequential."""
-        if is_dynamo_compiling() or torchs._has_any_global_hook():
+        if is_dynamo_compiling():
             return super().forward(input)
         modules, done = list(self._modules.values()), -1
         for i, module in enumerate(modules):
@@ -149,6 +149,8 @@ def _is_large(first: nn.Module, input: Any) -> bool:
 
 
 def _takes(first: Any, input: Any) -> bool:
+    if torchs._has_any_global_hook():
+        return False
     if isinstance(first, nn.Linear):
         return not is_narrowed() and fits(input, first.weight, first.bias)
     return bool(first.takes(input))
