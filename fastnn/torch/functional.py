@@ -21,12 +21,8 @@ from fastnn import functional as F
 from fastnn._types import AnyArray
 from fastnn.functional.max_pool2d import Pair
 from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, fits, fused, fused_elementwise, is_large, is_narrowed, trace
-from fastnn.torch.cross_entropy import cross_entropy as cross_entropy
-from fastnn.torch.norms import batch_norm as batch_norm
-from fastnn.torch.norms import group_norm as group_norm
-from fastnn.torch.norms import is_like_channels_last
-from fastnn.torch.norms import layer_norm as layer_norm
-from fastnn.torch.norms import rms_norm as rms_norm
+from fastnn.torch.cross_entropy import cross_entropy
+from fastnn.torch.norms import batch_norm, group_norm, is_like_channels_last, layer_norm, rms_norm
 from fastnn.torch.random import new_seed
 
 _TORCHS_SILU = torch._C._nn.silu
@@ -186,3 +182,19 @@ def _bias_activation(z: AnyArray, b: AnyArray | None, activation: Any) -> Ran:
         return *F.bias_activation_backward(dy, z, kept, activation), None
 
     return F.bias_activation(z, b, activation), (0, 2), gradients
+
+
+__all__ = [
+    "batch_norm",
+    "cross_entropy",
+    "dropout",
+    "gelu",
+    "group_norm",
+    "layer_norm",
+    "linear_gelu",
+    "max_pool2d",
+    "rms_norm",
+    "scaled_dot_product_attention",
+    "silu",
+    "softmax",
+]
