@@ -122,7 +122,9 @@ def group_norm(
 
 def is_large_for_batch_norm(input: Any) -> bool:
     """Return `is_large` for images or for rows, (N, C), which take longer per element."""
-    return is_large("batch_norm", input) and (input.dim() != 2 or is_large("batch_norm of rows", input))
+    if not is_large("batch_norm", input):
+        return False
+    return input.dim() != 2 or is_large("batch_norm of rows", input)
 
 
 def batch_norm(

@@ -113,11 +113,11 @@ class Sequential(nn.Sequential):
         for i, module in enumerate(modules):
             if i == done:
                 continue
-            second = modules[i + 1] if type(module) in _SECONDS and i + 1 < len(modules) else None
-            if second is not None and _is_large(module, input) and is_pair(module, second) and _takes(module, input):
-                input, done = _run(module, second, input), i + 1
-            else:
+            operation = _OPERATIONS.get(type(module))  # first of all the size: small inputs must cost next to nothing
+            if operation is None or not is_large(operation, input) or not _takes_pair(modules[i : i + 2], input):
                 input = module(input)
+            else:
+                input, done = _run(module, modules[i + 1], input), i + 1
         return input
 
 
@@ -126,6 +126,9 @@ _SECONDS: dict[type, tuple[type, ...]] = {
     BatchNorm2d: (nn.ReLU,),
     nn.Linear: (nn.GELU, GELU),
 }
+
+
+_OPERATIONS: dict[type, str] = {BatchNorm1d: "batch_norm", BatchNorm2d: "batch_norm", nn.Linear: "linear_gelu"}
 
 
 def is_pair(first: nn.Module | None, second: nn.Module | None) -> bool:
@@ -144,16 +147,13 @@ def _is_bare(module: Any) -> bool:
     )
 
 
-def _is_large(first: nn.Module, input: Any) -> bool:
-    return is_large("linear_gelu", input) if type(first) is nn.Linear else is_large_for_batch_norm(input)
-
-
-def _takes(first: Any, input: Any) -> bool:
-    if torchs._has_any_global_hook():
+def _takes_pair(modules: list[Any], input: Any) -> bool:
+    if len(modules) < 2 or not is_pair(*modules) or torchs._has_any_global_hook():
         return False
+    first = modules[0]
     if isinstance(first, nn.Linear):
         return not is_narrowed() and fits(input, first.weight, first.bias)
-    return bool(first.takes(input))
+    return is_large_for_batch_norm(input) and bool(first.takes(input))
 
 
 def _run(first: Any, second: Any, input: Tensor) -> Tensor:
