@@ -25,7 +25,7 @@ from fastnn.torch.cross_entropy import cross_entropy
 from fastnn.torch.norms import batch_norm, group_norm, is_like_channels_last, layer_norm, rms_norm
 from fastnn.torch.random import new_seed
 
-_TORCHS_SILU = torch._C._nn.silu
+_TORCHS_SILU, _TORCHS_SOFTMAX = torch._C._nn.silu, torch.softmax  # looking them up would cost small inputs 2 %
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -98,7 +98,7 @@ def softmax(input: Tensor, dim: int) -> Tensor:
         with suppress(*REFUSALS):
             return fused("softmax", lambda x: _softmax(x, dim), input)
     if type(input) in PLAIN:
-        return torch.softmax(input, dim)
+        return _TORCHS_SOFTMAX(input, dim)
     return theirs.softmax(input, dim)
 
 
