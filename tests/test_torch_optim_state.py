@@ -235,6 +235,13 @@ def test_loading_is_all_or_nothing() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, run.values(), strict=True))
 
 
+def test_a_hook_may_take_loaded_state_away() -> None:
+    a, b = Run(ft.optim, "Adam", {}).steps(2), Run(ft.optim, "Adam", {})
+    b.optimizer.register_load_state_dict_post_hook(lambda optimizer: optimizer.state.clear())
+    b.optimizer.load_state_dict(a.optimizer.state_dict())
+    assert not b.optimizer.state
+
+
 def test_loaded_state_is_a_copy() -> None:
     a, b = Run(ft.optim, "Adam", {}).steps(2), Run(ft.optim, "Adam", {})
     b.optimizer.load_state_dict(a.optimizer.state_dict())

@@ -126,7 +126,9 @@ def check_loaded(
                 continue
             if key in layout.kinds and value.shape != p.shape:
                 raise wrong_shape(f"{key} of parameter {i}", value, p)
-            if value is state[p][key] or (p.dtype is torch.bfloat16 and value.dtype is torch.float32):
+            loaded = state.get(p, {}).get(key)  # None if a hook has taken it away
+            narrowed = p.dtype is torch.bfloat16 and value.dtype is torch.float32
+            if loaded is not None and (loaded is value or narrowed):
                 state[p][key] = value.detach().clone()
 
 

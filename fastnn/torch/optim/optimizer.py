@@ -197,7 +197,7 @@ class Optimizer(torch.optim.Optimizer):
         try:
             generator = restored_generator(seen.get("generator"))
             entries.check_loaded(vars(self)["state"], seen, self.param_groups, self.rule.layout)
-        except (TypeError, ValueError):
+        except Exception:
             self.state, self.param_groups = before
             raise
         if generator is not None and self._generator is not None:
