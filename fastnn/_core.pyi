@@ -45,7 +45,23 @@ def bias_activation_backward(
     stream: int,
     block: int,
     out: _Array | None,
-) -> tuple[_Array, _Array | None]: ...
+    dbias: _Array | None,
+) -> _Array: ...
+def linear(
+    x: _Array,
+    weight: _Array,
+    bias: _Array | None,
+    activation: str,
+    alpha: float | None,
+    p: float,
+    seed: int,
+    stream: int,
+    block: int,
+    out: _Array | None,
+    keep: bool,
+) -> Any: ...
+def matmul(a: _Array, b: _Array, out: _Array | None, add: bool) -> _Array: ...
+def bias_gradient(dy: _Array, out: _Array | None) -> _Array: ...
 def elementary(name: str, x: _Array) -> _Array: ...
 def dropout(
     x: _Array,

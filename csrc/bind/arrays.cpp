@@ -46,16 +46,20 @@ py::array check_kind(py::handle object, const std::string& name) {
   return array;
 }
 
+void check_aligned(const py::array& array, const std::string& name) {
+  if (!(array.flags() & NumpyFlags::NPY_ARRAY_ALIGNED_)) {
+    throw py::value_error(got(name, "misaligned memory") + "an address that is a multiple of the item size; pass " +
+                          name + ".copy()");
+  }
+}
+
 void check_layout(const py::array& array, const std::string& name, Access access) {
   if (!(array.flags() & NumpyFlags::NPY_ARRAY_C_CONTIGUOUS_)) {
     throw py::value_error(got(name, "strided memory") + "C-contiguous memory, since nothing is copied silently; " +
                           (access == Access::write ? "allocate it with np.empty(shape, dtype)"
                                                    : "pass np.ascontiguousarray(" + name + ")"));
   }
-  if (!(array.flags() & NumpyFlags::NPY_ARRAY_ALIGNED_)) {
-    throw py::value_error(got(name, "misaligned memory") + "an address that is a multiple of the item size; pass " +
-                          name + ".copy()");
-  }
+  check_aligned(array, name);
   if (access == Access::write && !array.writeable()) {
     throw py::value_error(got(name, "a read-only array") + "a writable one, since it is changed in place; pass " +
                           name + ".copy() and use the copy");
@@ -113,6 +117,26 @@ Array check(py::handle object, const std::string& name, Access access) {
   const py::array array = check_kind(object, name);
   check_layout(array, name, access);
   return view(array, name);
+}
+
+Strided check_strided(py::handle object, const std::string& name) {
+  const py::array array = check_kind(object, name);
+  check_aligned(array, name);
+  Strided s = {view(array, name), view(array, name), Shape(array.strides(), array.strides() + array.ndim())};
+  py::ssize_t below = 0, above = 0;
+  for (std::size_t axis = 0; axis < s.strides.size(); ++axis) {
+    s.strides[axis] /= array.itemsize();
+    (s.strides[axis] < 0 ? below : above) += (s.array.shape[axis] - 1) * s.strides[axis];
+  }
+  s.memory.data = static_cast<char*>(s.memory.data) + below * array.itemsize();
+  s.memory.size = s.array.size ? above - below + 1 : 0;
+  return s;
+}
+
+Strided check_strided(py::handle object, const std::string& name, const Array& like) {
+  Strided strided = check_strided(object, name);
+  check_dtype(strided.array, like.is_double());
+  return strided;
 }
 
 Array check(py::handle object, const std::string& name, const Array& like, const Shape& shape, Access access) {

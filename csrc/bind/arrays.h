@@ -50,6 +50,15 @@ Array check(py::handle object, const std::string& name, const Array& like, const
 Array check_optional(py::handle object, const std::string& name, const Array& like, const Shape& shape,
                      Access access = Access::read);
 
+// An array that is only read, and may have any strides, which count elements.
+struct Strided {
+  Array array;
+  Array memory;  // from the first element to the last, in the order of addresses
+  Shape strides;
+};
+Strided check_strided(py::handle object, const std::string& name);
+Strided check_strided(py::handle object, const std::string& name, const Array& like);  // of the dtype of `like`
+
 // Checks for an array of float64, whatever the other arguments are: saved statistics.
 Array check_double(py::handle object, const std::string& name, const Shape& shape);
 

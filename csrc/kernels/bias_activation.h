@@ -60,16 +60,22 @@ inline void mask_piece(const BiasActivationArgs<T>& a, T* to, const T* from, Ind
   });
 }
 
+// Computes elements [first, first + count) of y; `run` is the activation.
+template <class T, class Run>
+inline void bias_activation_run(const BiasActivationArgs<T>& a, Run run, Index first, Index count) {
+  for_each_piece(first, first + count, [=, &a](Index at, Index n) {
+    alignas(64) T buffer[kPiece];
+    T* y = a.y + at;
+    run(a.options, y, biased(a, buffer, at, n), n);
+    if (a.masked) mask_piece(a, y, y, at, n);
+  });
+}
+
 template <class T>
 void bias_activation_kernel(const BiasActivationArgs<T>& a) noexcept {
   const auto run = activation_runs<T>(a.kind).forward;
   for_each_range(a.rows * a.columns, 1, [=, &a](Index begin, Index end) {
-    for_each_piece(begin, end, [=, &a](Index first, Index count) {
-      alignas(64) T buffer[kPiece];
-      T* y = a.y + first;
-      run(a.options, y, biased(a, buffer, first, count), count);
-      if (a.masked) mask_piece(a, y, y, first, count);
-    });
+    bias_activation_run(a, run, begin, end - begin);
   });
 }
 
@@ -77,9 +83,9 @@ void bias_activation_kernel(const BiasActivationArgs<T>& a) noexcept {
 template <class T>
 inline void bias_activation_piece_backward(const BiasActivationArgs<T>& a, const ActivationRuns<T>& runs, T* dbias,
                                            Index first, Index count) {
-  alignas(64) T at[kPiece], masked[kPiece];
+  alignas(64) T at[kPiece], masked[kPiece], unwanted[kPiece];
   const T *z = biased(a, at, first, count), *dy = a.dy + first;
-  T* dx = a.y + first;
+  T* dx = a.y ? a.y + first : unwanted;
   if (runs.from_output) {
     runs.forward(a.options, at, z, count);
     z = at;

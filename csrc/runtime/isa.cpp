@@ -25,7 +25,7 @@ std::vector<const Table*> supported_tables() {
 #if defined(__x86_64__)
   // The checks include the operating system, which must save the wide registers.
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2")) return tables;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return tables;
   tables.push_back(&avx2::table);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {

@@ -18,4 +18,23 @@ FASTNN_STEP To bits_as(From x) {
   return __builtin_bit_cast(To, x);
 }
 
+// a * b + c with one rounding. -ffp-contract=off lets the compiler fuse nothing else, so results do not depend on it.
+#if defined(__FMA__) || defined(__aarch64__) || defined(__CUDA_ARCH__)
+FASTNN_STEP float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#else
+// Without the instruction: the product is exact in double. The sum is rounded to odd there, from its error (2Sum, Knuth
+// 1969), so that the second rounding, to float, is the only one that counts (Boldo, Melquiond 2008). That holds for
+// subnormal results too, which double represents with bits to spare.
+FASTNN_STEP float fused(float a, float b, float c) {
+  const double product = double(a) * double(b), addend = c;
+  const double sum = product + addend, part = sum - product;
+  const double error = (product - (sum - part)) + (addend - part);
+  const auto bits = bits_as<std::int64_t>(sum);
+  const bool inexact = error > 0 || error < 0;  // false for NaN: the sum is then NaN or infinite
+  const std::int64_t outward = ((error > 0) == (sum > 0)) ? 1 : -1;
+  return float(bits_as<double>(inexact && !(bits & 1) ? bits + outward : bits));
+}
+#endif
+FASTNN_STEP double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
 }  // namespace fastnn

@@ -18,7 +18,9 @@ from fastnn.functional.dropout_add_layer_norm import *
 from fastnn.functional.group_norm import *
 from fastnn.functional.layer_norm import *
 from fastnn.functional.likelihood_loss import *
+from fastnn.functional.linear import *
 from fastnn.functional.loss import *
+from fastnn.functional.matmul import *
 from fastnn.functional.max_pool2d import *
 from fastnn.functional.softmax import *
 from fastnn.functional.weight_norm import *

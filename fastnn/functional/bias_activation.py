@@ -92,4 +92,5 @@ def bias_activation_backward(
         out: where to write dx; may be `dy` or `x`.
     """
     drop = (0.0, 0, 0, 0) if mask is None else mask[:4]
-    return _core.bias_activation_backward(dy, x, bias, activation, alpha, *drop, out)
+    dbias = None if bias is None else np.empty_like(bias)
+    return _core.bias_activation_backward(dy, x, bias, activation, alpha, *drop, out, dbias), dbias

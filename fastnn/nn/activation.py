@@ -32,6 +32,10 @@ class Activation(Module):
         """Return y, and a function that computes dx from dy."""
         raise NotImplementedError
 
+    def fusable(self) -> tuple[str, float | None] | None:
+        """Return the activation and alpha with which `fastnn.functional.linear` does the same; None if it cannot."""
+        return None
+
     def _check(self) -> None:
         """Run on no elements, so that the kernel's argument checks raise for bad options at construction."""
         self._run(np.zeros(1))
@@ -39,6 +43,9 @@ class Activation(Module):
 
 class ReLU(Activation):
     """y = max(x, 0)."""
+
+    def fusable(self) -> tuple[str, float | None] | None:
+        return "relu", None
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         y = F.relu(x)
@@ -52,6 +59,9 @@ class LeakyReLU(Activation):
         self.negative_slope = negative_slope
         self.nonlinearity = ("leaky_relu", negative_slope)
         self._check()
+
+    def fusable(self) -> tuple[str, float | None] | None:
+        return "leaky_relu", self.negative_slope
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         slope = self.negative_slope
@@ -68,6 +78,9 @@ class ELU(Activation):
         self.alpha = alpha
         self._check()
 
+    def fusable(self) -> tuple[str, float | None] | None:
+        return "elu", self.alpha
+
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         alpha = self.alpha
         return F.elu(x, alpha), lambda dy: F.elu_backward(dy, x, alpha)
@@ -83,6 +96,9 @@ class GELU(Activation):
         self.approximate = approximate
         self._check()
 
+    def fusable(self) -> tuple[str, float | None] | None:
+        return "gelu_tanh" if self.approximate == "tanh" else "gelu", None
+
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         approximate = self.approximate
         return F.gelu(x, approximate), lambda dy: F.gelu_backward(dy, x, approximate)
@@ -93,6 +109,9 @@ class GELU(Activation):
 
 class SiLU(Activation):
     """y = x * sigmoid(x)."""
+
+    def fusable(self) -> tuple[str, float | None] | None:
+        return "silu", None
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         return F.silu(x), lambda dy: F.silu_backward(dy, x)

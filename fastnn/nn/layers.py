@@ -13,6 +13,7 @@ from fastnn._checks import axis_size, flag, fraction, is_array, not_array, unmas
 from fastnn._dtype import chosen_dtype
 from fastnn._parameter import Parameter
 from fastnn._types import Array
+from fastnn.functional.linear import LinearSaved, product_gradient
 from fastnn.init.scaled import kaiming_uniform_
 from fastnn.nn.module import Backward, Module
 from fastnn.random import RandomSource, as_generator
@@ -20,7 +21,7 @@ from fastnn.random.fill import uniform_
 
 
 class Linear(Module):
-    """y = x @ weight.T + bias, computed by NumPy's BLAS.
+    """y = x @ weight.T + bias; see `fastnn.functional.matmul`.
 
     Args:
         in_features, out_features: positive integers.
@@ -62,32 +63,45 @@ class Linear(Module):
             TypeError: x is not an array of the layer's dtype.
             ValueError: its last dimension is not in_features.
         """
+        return self.run_with(x)
+
+    def run_with(
+        self, x: Array, activation: str = "identity", alpha: float | None = None, dropout: "Dropout | None" = None
+    ) -> tuple[Array, Backward]:
+        """Run the layer and what follows it: an activation of `fastnn.functional.linear`, and a Dropout in training."""
         weight, bias = self.weight, self.bias
         dtype = weight.dtype
         if not is_array(x) or x.dtype != dtype:
             raise not_array("x", x, dtype, "convert x or give the layer another dtype")
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"x: got shape {x.shape}, want (..., {self.in_features}); features lie on the last axis")
-        rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
-        y = np.matmul(rows, weight.data.T, out=_core.empty((len(rows), self.out_features), dtype))
-        if bias is not None:
-            y += bias.data
-        y_shape = (*x.shape[:-1], self.out_features)
+        p, generator = (0.0, None) if dropout is None else (dropout.p, dropout.generator)
+        y, saved = F.linear(
+            x, weight.data, None if bias is None else bias.data, activation, p, alpha=alpha, generator=generator,
+            return_saved=True,
+        )  # fmt: skip
+
+        y_shape = y.shape
 
         def backward(dy: Array, input_grad: bool = True) -> Array | None:
             if not is_array(dy) or dy.shape != y_shape or dy.dtype != dtype:
                 unmasked("dy", dy)
                 raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {dtype} {y_shape}; pass dloss/dy")
-            dy_rows = dy if dy.ndim == 2 else dy.reshape(-1, dy.shape[-1])
-            weight.accumulate(lambda out: np.matmul(dy_rows.T, rows, out=out))
-            if bias is not None:
-                bias.accumulate(lambda out: np.add.reduce(dy_rows, axis=0, out=out))
-            if not input_grad:
-                return None
-            dx = np.matmul(dy_rows, weight.data, out=_core.empty(rows.shape, dtype))
-            return dx if x.ndim == 2 else dx.reshape(x.shape)
+            dz = self._product_gradient(np.ascontiguousarray(dy), activation, saved, alpha)
+            dz_rows, rows = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
+            weight.accumulate(lambda out: _core.matmul(dz_rows.T, rows, out, False))
+            return _core.matmul(dz, weight.data, None, False) if input_grad else None
 
-        return y if x.ndim == 2 else y.reshape(y_shape), backward
+        return y, backward
+
+    def _product_gradient(self, dy: Array, activation: str, saved: LinearSaved, alpha: float | None) -> Array:
+        """Return the gradient with respect to x @ weight.T, and accumulate the one with respect to the bias."""
+        bias = self.bias
+        if bias is None or not bias.requires_grad:
+            return product_gradient(dy, None if bias is None else bias.data, activation, saved, None, alpha)
+        results: list[Array] = []
+        bias.accumulate(lambda out: results.append(product_gradient(dy, bias.data, activation, saved, out, alpha)))
+        return results[0]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor without the generator."""

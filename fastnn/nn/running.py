@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from fastnn._parameter import Parameter
 from fastnn._types import Array
+from fastnn.nn.fusing import fusable, pass_on, run_fused
 from fastnn.nn.module import Backward, Module, call
 
 Named = Mapping[str, Module]
@@ -26,13 +27,16 @@ def run(layers: Named, x: Array) -> tuple[Array, list[Backward]]:
         TypeError, ValueError: what a layer raises, of the same class; the message begins with the layer's place and
             ends with what the layer and the first layer got.
     """
-    y, backwards = x, []
-    for name, layer in layers.items():
+    y, names = x, list(layers)
+    backwards: list[Backward] = []
+    while len(backwards) < len(names):
+        name, after = names[len(backwards)], [layers[n] for n in names[len(backwards) + 1 : len(backwards) + 3]]
+        followers = fusable(layers[name], after)
         try:
-            y, backward = call(layer, y)
+            y, backward = run_fused(layers[name], followers, y) if followers else call(layers[name], y)
         except (TypeError, ValueError) as error:
             raise _placed(error, layers, name, y, x) from None
-        backwards.append(backward)
+        backwards += [backward, *[pass_on] * len(followers)]
     return y, backwards
 
 

@@ -20,7 +20,7 @@ struct ActivationArgs {
 // x is (rows, columns).
 template <class T>
 struct BiasActivationArgs {
-  T* y;  // may be x; in backward, y is dx and may be dy or x
+  T* y;  // may be x; in backward, y is dx and may be dy, x or null
   const T* x;
   const T* bias;  // (columns), may be null
   Index rows, columns;
