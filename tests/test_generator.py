@@ -231,6 +231,7 @@ USES: dict[str, Callable[[Any], Any]] = {
     "functional.dropout2d": lambda g: F.dropout2d(np.ones((9, 99, 2, 2)), generator=g),
     "functional.dropout_add_layer_norm": lambda g: F.dropout_add_layer_norm(np.ones((9, 9)), None, p=0.5, generator=g),
     "functional.bias_activation": lambda g: F.bias_activation(np.ones((9, 9)), None, p=0.5, generator=g),
+    "functional.linear": lambda g: F.linear(np.ones((9, 9)), np.ones((9, 9)), p=0.5, generator=g),
     "nn.Dropout": lambda g: nn.Dropout(0.5, generator=g)(np.ones((9, 9)))[0],
     "nn.Linear": _linear,
 }

@@ -159,6 +159,7 @@ TABLE: dict[str, dict[str, tuple[Call, int]]] = {
     "fastnn.set_cache_limit": {"bytes": (lambda i: fastnn.set_cache_limit(i), 2**14)},
     "fastnn.set_num_threads": {"n": (lambda i: fastnn.set_num_threads(i), 2)},
     "functional.alpha_dropout": {"generator": (lambda i: F.alpha_dropout(X, generator=i), 3)},
+    "functional.linear": {"generator": (lambda i: F.linear(X, X, None, "relu", p=0.5, generator=i), 3)},
     "functional.bias_activation": {"generator": (lambda i: F.bias_activation(X, None, "relu", p=0.5, generator=i), 3)},
     "functional.dropout": {"generator": (lambda i: F.dropout(X, generator=i), 3)},
     "functional.dropout2d": {"generator": (lambda i: F.dropout2d(IMAGES, generator=i), 3)},

@@ -81,7 +81,7 @@ def test_errors_name_the_layer(name: str) -> None:
         type(caught.value) is ValueError and str(caught.value).count("model[") + str(caught.value).count("model.") == 1
     )
     assert caught.value.__suppress_context__ and not hasattr(caught.value, "__notes__")
-    assert 'in __call__\n    raise ValueError(f"x: got' in "".join(traceback.format_exception(caught.value))
+    assert 'in _run_with\n    raise ValueError(f"x: got' in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,7 @@ py::object linear(py::handle x_, py::handle weight_, py::handle bias, const std:
     throw py::value_error("weight: got shape " + text(weight.array.shape) + ", want (out_features, in_features)");
   }
   Operand a(x, true), b(weight, false);
-  std::swap(b.rows, b.columns);
-  std::swap(b.row, b.column);
+  b.turn();
   if (x.array.shape.empty() || a.columns != b.rows) {
     throw py::value_error("x: got shape " + text(x.array.shape) + ", want (..., " + std::to_string(b.rows) +
                           "), the features of weight on the last axis");
@@ -122,7 +121,7 @@ py::object linear(py::handle x_, py::handle weight_, py::handle bias, const std:
   if (y.array.size > 0) {
     by_dtype(y.array, [&]<class T>(T) {
       const BiasActivationArgs<T> args = then.args<T>(y.array);
-      multiply<T>({product.array.as<T>(), a, b, folded ? a.batch : batch, false, plain ? nullptr : &args});
+      multiply<T>({product.array.as<T>(), b.columns, a, b, folded ? a.batch : batch, false, plain ? nullptr : &args});
     });
   }
   return keep ? py::object(py::make_tuple(y.object, product.object)) : y.object;

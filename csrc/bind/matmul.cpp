@@ -1,34 +1,42 @@
 // Matrix products of arrays with any strides.
 #include "bind/operand.h"
 #include "bind/register.h"
-#include "calls/gemm.h"
-#include "runtime/memory.h"
 
 namespace fastnn {
 namespace {
 
 // The batch shape of a product: NumPy's rules of broadcasting.
-Shape broadcast(const Shape& a, const Shape& b, const std::string& sentence) {
+Shape broadcast(const Shape& a, const Shape& b) {
   Shape shape(std::max(a.size(), b.size()), 1);
   for (const Shape* s : {&a, &b}) {
     for (std::size_t i = 0; i < s->size(); ++i) {
       py::ssize_t& size = shape[shape.size() - s->size() + i];
       const py::ssize_t own = (*s)[i];
-      if (size != 1 && own != 1 && size != own) throw py::value_error(sentence);
+      if (size != 1 && own != 1 && size != own) throw py::value_error("the axes before the last two must broadcast");
       if (own != 1) size = own;
     }
   }
   return shape;
 }
 
-py::object matmul(py::handle a_, py::handle b_, py::handle out, bool add) {
+// The batch shape of a @ b.
+Shape batch_of(const Operand& a, const Operand& b) {
+  const auto sentence = [&] {
+    return "b: got shape " + text(b.array.shape) + ", want one that fits a of " + text(a.array.shape) + ": ";
+  };
+  if (a.columns != b.rows) throw py::value_error(sentence() + "(..., M, K) @ (..., K, N)");
+  try {
+    return broadcast(a.batch, b.batch);
+  } catch (const py::value_error& error) {
+    throw py::value_error(sentence() + error.what());
+  }
+}
+
+py::object matmul(py::handle a_, py::handle b_, py::handle out) {
   const Strided a_array = check_strided(a_, "a"), b_array = check_strided(b_, "b", a_array.array);
   Operand a(a_array, true);
   const Operand b(b_array, false);
-  const std::string shapes = "b: got shape " + text(b.array.shape) + ", want one that fits a of " + text(a.array.shape);
-  if (a.columns != b.rows) throw py::value_error(shapes + ": (..., M, K) @ (..., K, N)");
-  Shape batch = broadcast(a.batch, b.batch, shapes + ": the axes before the last two must broadcast");
-  Shape shape = batch;
+  Shape batch = batch_of(a, b), shape = batch;
   if (a.array.shape.size() > 1) shape.push_back(a.rows);
   if (b.array.shape.size() > 1) shape.push_back(b.columns);
   if (b.batch.empty() && a.fold()) batch.clear();
@@ -36,16 +44,41 @@ py::object matmul(py::handle a_, py::handle b_, py::handle out, bool add) {
   like.shape = shape;
   const Result c = result(out, like, {}, {&a.memory, &b.memory});
   if (c.array.size > 0) {
-    by_dtype(c.array, [&]<class T>(T) { multiply<T>({c.array.as<T>(), a, b, batch, add, nullptr}); });
+    by_dtype(c.array, [&]<class T>(T) { multiply<T>({c.array.as<T>(), b.columns, a, b, batch, false, nullptr}); });
   }
   return c.object;
+}
+
+// c = or += a @ b for matrices; c may be any part of a matrix in which rows or columns lie side by side.
+void multiply_into(py::handle c_, py::handle a_, py::handle b_, bool add) {
+  const Strided c = check_strided(c_, "c"), a = check_strided(a_, "a", c.array), b = check_strided(b_, "b", c.array);
+  const Shape& shape = c.array.shape;
+  if (shape.size() != 2 || a.array.shape.size() != 2 || b.array.shape.size() != 2) throw py::value_error("want matrices");
+  const bool turned = c.strides[1] != 1 && shape[1] != 1;
+  if (turned && c.strides[0] != 1) throw py::value_error("c: got strided memory, want rows or columns side by side");
+  Operand left(turned ? b : a, true), right(turned ? a : b, false);
+  if (turned) {
+    left.turn();
+    right.turn();
+  }
+  if (left.columns != right.rows || left.rows != shape[turned] || right.columns != shape[!turned]) {
+    throw py::value_error("c: got shape " + text(shape) + ", want that of a @ b");
+  }
+  if (!py::reinterpret_borrow<py::array>(c_).writeable()) throw py::value_error("c: got a read-only array");
+  check_apart(c.memory, a.memory);
+  check_apart(c.memory, b.memory);
+  if (c.array.size == 0) return;
+  by_dtype(c.array, [&]<class T>(T) {
+    multiply<T>({c.array.as<T>(), c.strides[turned ? 1 : 0], left, right, {}, add, nullptr});
+  });
 }
 
 }  // namespace
 
 FASTNN_BINDINGS(matmul, m) {
   using namespace py::literals;
-  m.def("matmul", &matmul, "a"_a, "b"_a, "out"_a, "add"_a);
+  m.def("matmul", &matmul, "a"_a, "b"_a, "out"_a);
+  m.def("multiply_into", &multiply_into, "c"_a, "a"_a, "b"_a, "add"_a);
 }
 
 }  // namespace fastnn

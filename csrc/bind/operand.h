@@ -4,6 +4,7 @@
 #include "bind/arrays.h"
 #include "calls/gemm.h"
 #include "runtime/memory.h"
+#include "runtime/threads.h"
 
 namespace fastnn {
 
@@ -41,6 +42,12 @@ struct Operand {
     return true;
   }
 
+  // Transposes the matrices.
+  void turn() {
+    std::swap(rows, columns);
+    std::swap(row, column);
+  }
+
   // Where the matrices of a batch of this shape begin.
   void offsets(const Shape& shape, Index* to) const {
     Index count = 1;
@@ -59,7 +66,8 @@ struct Operand {
 
 template <class T>
 struct Product {
-  T* c;  // C-contiguous
+  T* c;         // rows of elements side by side
+  Index c_row;  // at this distance
   const Operand &a, &b;
   const Shape& batch;
   bool add;
@@ -78,11 +86,11 @@ void multiply(const Product<T>& p) {
     b.offsets(p.batch, b_offsets);
   }
   GemmArgs<T> args = {.c = p.c, .a = a.array.as<T>(), .b = b.array.as<T>(), .m = a.rows, .n = b.columns,
-                      .k = a.columns, .c_row = b.columns, .a_row = a.row, .a_k = a.column, .b_k = b.row,
+                      .k = a.columns, .c_row = p.c_row, .a_row = a.row, .a_k = a.column, .b_k = b.row,
                       .b_column = b.column, .add = p.add, .batch = products, .a_offsets = a_offsets,
                       .b_offsets = b_offsets, .chunk_rows = 0, .chunk_columns = 0, .slots = 0, .work = 0,
                       .buffers = nullptr, .then = p.then};
-  plan(args);
+  plan(args, get_num_threads());
   const Scratch<T> buffers(args.slots * gemm_buffer<T>());
   args.buffers = buffers.get();
   run(kernels_for<T>().gemm, args);

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/args/gemm.h"
-#include "runtime/threads.h"
 
 namespace fastnn {
 
@@ -54,11 +54,11 @@ void divide(GemmArgs<T>& g, Index threads, Index widest) {
 }
 
 template <class T>
-void plan(GemmArgs<T>& g) {
+void plan(GemmArgs<T>& g, Index most_threads) {
   make_row_of_column(g);
   const Index panel = kPanelBytes / Index(sizeof(T)), widest = g.m == 1 ? 8 * panel : panel;
   const double work = double(g.batch) * double(g.m) * double(g.n) * double(std::max<Index>(g.k, 1));
-  const Index threads = work < kWorthThreads ? 1 : get_num_threads();
+  const Index threads = work < kWorthThreads ? 1 : most_threads;
   g.work = Index(std::min(work / kMultiplicationsPerElement, 1e18));
   g.chunk_rows = g.m;
   g.chunk_columns = widest;

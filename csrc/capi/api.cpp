@@ -8,6 +8,7 @@
 #include "capi/losses.h"
 #include "capi/norms.h"
 #include "capi/pools.h"
+#include "capi/products.h"
 #include "capi/steps.h"
 #include "runtime/threads.h"
 

@@ -28,6 +28,7 @@ from fastnn.training.step import forward_backward, update
 LEARNT = 0.05
 """Samples are learnt when the loss is this fraction of that of a guess: with 10 classes, 0.9 for the right one."""
 MOVED = 0.1
+GREW = 0.01
 """A loss that fell by less than this fraction hardly moved: a hundred steps on one batch do far more."""
 
 
@@ -206,7 +207,7 @@ def _overfit_advice(losses: Sequence[float], target: float, idle: Sequence[str])
     first, last = losses[0], losses[-1]
     if last <= target:
         return ""
-    if not last <= first:
+    if not last - first < GREW * abs(first):
         return "it diverges; lower the learning rate, see Trainer.lr_find, or clip gradients"
     if first - last >= MOVED * abs(first):
         return ("it falls and is not there yet; give it more steps or a higher learning rate, take a larger model, or "

@@ -110,14 +110,14 @@ def linear_backward(
     dbias = None if bias is None else np.empty_like(bias)
     dz = product_gradient(dy, bias, activation, saved, dbias, alpha)
     rows = dz.reshape(-1, dz.shape[-1])
-    dweight = _core.matmul(rows.T, x.reshape(-1, x.shape[-1]), None, False)
-    return _core.matmul(dz, weight, None, False) if input_grad else None, dweight, dbias
+    dweight = _core.matmul(rows.T, x.reshape(-1, x.shape[-1]), None)
+    return _core.matmul(dz, weight, None) if input_grad else None, dweight, dbias
 
 
 def product_gradient(
     dy: Array, bias: Array | None, activation: str, saved: LinearSaved | None, dbias: Array | None, alpha: float | None
 ) -> Array:
-    """Return the gradient with respect to x @ weight.T; write the one with respect to the bias to dbias, unless None."""
+    """Return the gradient with respect to x @ weight.T; write that with respect to the bias to dbias, unless None."""
     at, mask = (None, None) if saved is None else saved
     if activation == "identity" and mask is None:
         if dbias is not None:

@@ -20,4 +20,4 @@ def matmul(a: Array, b: Array, *, out: Array | None = None) -> Array:
     Returns:
         (..., M, N); without M for a vector a, without N for a vector b.
     """
-    return _core.matmul(a, b, out, False)
+    return _core.matmul(a, b, out)

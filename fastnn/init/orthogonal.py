@@ -10,19 +10,19 @@ of the Householder method based on the compact WY representation", SIAM J. Sci. 
 
 import numpy as np
 
+from fastnn import _core
 from fastnn._types import Array
+from fastnn.functional.matmul import matmul
 from fastnn.random import RandomSource
 from fastnn.random.fill import Target, as_array, normal_, real
 
 _BLOCK = 128  # reflections applied together
-_TILE = (256, 1024)  # tile of an added product, small enough for a core's cache
 
 
 def orthogonal_(tensor: Target, gain: float = 1.0, generator: RandomSource | None = None) -> Target:
     """Fill with gain times a matrix whose rows or columns, whichever are fewer, are orthonormal.
 
-    The matrix follows the Haar distribution: no direction is preferred. Its random numbers are the same everywhere, but
-    the products are computed by NumPy's BLAS, so the last bits may differ between machines and thread counts.
+    The matrix follows the Haar distribution: no direction is preferred. Its bits are the same on every machine.
 
     Args:
         tensor: (rows, ...), at least two dimensions, float32 or float64; all dimensions but the first are treated as
@@ -65,7 +65,6 @@ def _orthonormal_columns(q: Array) -> None:
     m, n = q.shape
     reflectors = np.empty_like(q[:, :_BLOCK])
     products = np.empty((2, min(_BLOCK, n), n), q.dtype)
-    tile = np.empty(min(_TILE[0], m) * min(_TILE[1], m), q.dtype)
     for begin in reversed(range(0, n, _BLOCK)):  # backwards, so that a block is applied to few columns
         end = min(begin + _BLOCK, n)
         v = reflectors[: m - begin, : end - begin]
@@ -76,13 +75,13 @@ def _orthonormal_columns(q: Array) -> None:
         # rows begin.., columns end..: so far zeros above `rest`
         rest = q[end:, end:]
         v_rest, t_v_rest = products[:, : len(t), : n - end]
-        np.matmul(below.T, rest, out=v_rest)
-        np.matmul(-t.astype(q.dtype), v_rest, out=t_v_rest)
-        np.matmul(head, t_v_rest, out=q[begin:end, end:])
-        _add_product(rest, below, t_v_rest, tile)
+        _core.multiply_into(v_rest, below.T, rest, False)
+        _core.multiply_into(t_v_rest, -t.astype(q.dtype), v_rest, False)
+        _core.multiply_into(q[begin:end, end:], head, t_v_rest, False)
+        _core.multiply_into(rest, below, t_v_rest, True)
 
         # rows begin.., columns begin..end: so far D, whose diagonal is -signs
-        np.matmul(v, (t @ (head.T * signs)).astype(q.dtype), out=q[begin:, begin:end])
+        _core.multiply_into(q[begin:, begin:end], v, matmul(t, head.T * signs).astype(q.dtype), False)
         np.einsum("ii->i", q[begin:end, begin:end])[...] -= signs.astype(q.dtype)
 
 
@@ -100,7 +99,7 @@ def _compact_wy(v: Array) -> tuple[Array, Array]:
     b = v.shape[1]
     v[:b] = np.tril(v[:b])
     head = v[:b].astype(np.float64)
-    gram = (v.T @ v).astype(np.float64)
+    gram = matmul(v.T, v).astype(np.float64)
     lengths = np.sqrt(gram.diagonal())
     lengths[lengths == 0] = 1
     signs = np.copysign(1.0, head.diagonal())
@@ -117,23 +116,13 @@ def _compact_wy(v: Array) -> tuple[Array, Array]:
 
 def _upper_inverse(a: Array) -> Array:
     """Return the inverse of an upper triangular matrix; of [[A, B], [0, C]] it is [[A^-1, -A^-1 B C^-1], [0, C^-1]]."""
-    half = len(a) // 2
-    if half < 8:
-        return np.linalg.inv(a)
+    n, half, inverse = len(a), len(a) // 2, np.zeros_like(a)
+    if n <= 16:
+        np.einsum("ii->i", inverse)[...] = 1 / a.diagonal()
+        for i in range(1, n):
+            inverse[:i, i] = matmul(inverse[:i, :i], a[:i, i]) * -inverse[i, i]
+        return inverse
     first, last = _upper_inverse(a[:half, :half]), _upper_inverse(a[half:, half:])
-    inverse = np.zeros_like(a)
     inverse[:half, :half], inverse[half:, half:] = first, last
-    inverse[:half, half:] = -first @ a[:half, half:] @ last
+    _core.multiply_into(inverse[:half, half:], -first, matmul(a[:half, half:], last), False)
     return inverse
-
-
-def _add_product(c: Array, a: Array, b: Array, tile: Array) -> None:
-    """Compute c += a @ b through `tile`, a flat buffer that is large enough for a tile of c."""
-    if c.strides[0] < c.strides[1]:
-        c, a, b = c.T, b.T, a.T
-    for i in range(0, c.shape[0], _TILE[0]):
-        for j in range(0, c.shape[1], _TILE[1]):
-            part = c[i : i + _TILE[0], j : j + _TILE[1]]
-            product = tile[: part.size].reshape(part.shape)
-            np.matmul(a[i : i + _TILE[0]], b[:, j : j + _TILE[1]], out=product)
-            part += product

@@ -32,7 +32,7 @@ class Activation(Module):
         """Return y, and a function that computes dx from dy."""
         raise NotImplementedError
 
-    def fusable(self) -> tuple[str, float | None] | None:
+    def _fusable(self) -> tuple[str, float | None] | None:
         """Return the activation and alpha with which `fastnn.functional.linear` does the same; None if it cannot."""
         return None
 
@@ -44,7 +44,7 @@ class Activation(Module):
 class ReLU(Activation):
     """y = max(x, 0)."""
 
-    def fusable(self) -> tuple[str, float | None] | None:
+    def _fusable(self) -> tuple[str, float | None] | None:
         return "relu", None
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
@@ -60,7 +60,7 @@ class LeakyReLU(Activation):
         self.nonlinearity = ("leaky_relu", negative_slope)
         self._check()
 
-    def fusable(self) -> tuple[str, float | None] | None:
+    def _fusable(self) -> tuple[str, float | None] | None:
         return "leaky_relu", self.negative_slope
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
@@ -78,7 +78,7 @@ class ELU(Activation):
         self.alpha = alpha
         self._check()
 
-    def fusable(self) -> tuple[str, float | None] | None:
+    def _fusable(self) -> tuple[str, float | None] | None:
         return "elu", self.alpha
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
@@ -96,7 +96,7 @@ class GELU(Activation):
         self.approximate = approximate
         self._check()
 
-    def fusable(self) -> tuple[str, float | None] | None:
+    def _fusable(self) -> tuple[str, float | None] | None:
         return "gelu_tanh" if self.approximate == "tanh" else "gelu", None
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
@@ -110,7 +110,7 @@ class GELU(Activation):
 class SiLU(Activation):
     """y = x * sigmoid(x)."""
 
-    def fusable(self) -> tuple[str, float | None] | None:
+    def _fusable(self) -> tuple[str, float | None] | None:
         return "silu", None
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:

@@ -21,7 +21,7 @@ def fusable(layer: Module, after: Sequence[Module]) -> list[Module]:
     for follower in after:
         if isinstance(follower, Dropout) and _is_ours(follower) and follower.training:
             return [*found, follower]
-        if found or not (isinstance(follower, Activation) and _is_ours(follower) and follower.fusable()):
+        if found or not (isinstance(follower, Activation) and _is_ours(follower) and follower._fusable()):
             break
         found.append(follower)
     return found
@@ -36,11 +36,11 @@ def run_fused(linear: Any, followers: Sequence[Module], x: Array) -> tuple[Array
     """Return what the layers give one after the other; the closure is that of all of them."""
     options: dict[str, Any] = {}
     for layer in followers:
-        if isinstance(layer, Activation) and (same := layer.fusable()):
+        if isinstance(layer, Activation) and (same := layer._fusable()):
             options["activation"], options["alpha"] = same
         else:
             options["dropout"] = layer
-    y, backward = linear.run_with(x, **options)
+    y, backward = linear._run_with(x, **options)
     return y, backward
 
 

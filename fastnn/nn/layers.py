@@ -63,9 +63,9 @@ class Linear(Module):
             TypeError: x is not an array of the layer's dtype.
             ValueError: its last dimension is not in_features.
         """
-        return self.run_with(x)
+        return self._run_with(x)
 
-    def run_with(
+    def _run_with(
         self, x: Array, activation: str = "identity", alpha: float | None = None, dropout: "Dropout | None" = None
     ) -> tuple[Array, Backward]:
         """Run the layer and what follows it: an activation of `fastnn.functional.linear`, and a Dropout in training."""
@@ -89,8 +89,8 @@ class Linear(Module):
                 raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {dtype} {y_shape}; pass dloss/dy")
             dz = self._product_gradient(np.ascontiguousarray(dy), activation, saved, alpha)
             dz_rows, rows = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
-            weight.accumulate(lambda out: _core.matmul(dz_rows.T, rows, out, False))
-            return _core.matmul(dz, weight.data, None, False) if input_grad else None
+            weight.accumulate(lambda out: _core.matmul(dz_rows.T, rows, out))
+            return _core.matmul(dz, weight.data, None) if input_grad else None
 
         return y, backward
 
