@@ -91,6 +91,7 @@ test-nehalem: $(VENV)/.installed
 	$(QEMU) $(BIN)/python -m pytest tests/test_kernels.py tests/test_optimizers.py tests/test_fill.py -k "test_offsets or \
 	  test_none_gradients or test_groups_and_kinds or test_uniform_bits or test_normal_values or test_permutation or \
 	  test_integers or (test_reference and float32 and (layer_norm or softmax))"
+	test "$$($(QEMU) $(BIN)/python tests/whole_training.py 1 1)" = "$$($(BIN)/python tests/whole_training.py 1 1)"
 
 # Builds an sdist into dist/, and from it a wheel for each of PYTHONS, with the oldest manylinux tag that the C library allows.
 wheel: $(VENV)/.wheel
@@ -129,8 +130,8 @@ endef
 # address space. --capture=sys, because sanitizers write their reports to a descriptor that pytest would otherwise capture.
 CHECKS := build-checks# not in build/, whose objects tests/test_objects.py inspects
 SANITIZED := border border_optim c_api clip denormals dropout elementary fill fused_norms fused_norms_hard generator \
-  gradients gradients_activation gradients_fused gradients_groups gradients_loss group_norm init init_structured \
-  initialize kernels layouts max_pool2d memory nn norms optim_memory optim_state optim_tensors optimizers orthogonal \
+  fused gradients gradients_activation gradients_fused gradients_groups gradients_loss group_norm init init_structured \
+  initialize kernels layouts linear matmul max_pool2d memory nn norms optim_memory optim_state optim_tensors optimizers orthogonal \
   random threads
 test-sanitized: $(VENV)/.installed
 	$(call second,sanitized,$(CHECKS)/sanitized,define.FASTNN_SANITIZE=ON build-type=RelWithDebInfo)
@@ -139,9 +140,10 @@ test-sanitized: $(VENV)/.installed
 	  $(VENV)-sanitized/bin/python -m pytest --capture=sys $(SANITIZED:%=tests/test_%.py) \
 	  --deselect tests/test_memory.py::test_kept_blocks_make_room -k "not (test_same_bits and avx)"
 
-# Tests arrays of more than 2^31 elements, which needs 18 GB of memory.
+# Tests arrays of more than 2^31 elements, which needs 18 GB of memory; fused multiply-adds with 100 million triples each; and a
+# whole training without fused multiply-add instructions.
 test-large: $(VENV)/.installed
-	FASTNN_TEST_LARGE=1 $(BIN)/pytest tests/test_large.py
+	FASTNN_TEST_LARGE=1 $(BIN)/pytest tests/test_large.py tests/test_fused.py tests/test_whole_training.py
 
 # Tests every point at which a training can be killed, every value of every byte of a checkpoint, and 20,000 random files.
 test-checkpoints: $(VENV)/.installed

@@ -37,7 +37,7 @@ def running(isa: str, threads: int) -> Iterator[None]:
         fastnn.set_num_threads(before[1])
 
 
-def python(*arguments: str, through: Sequence[str] = (), **environment: str) -> str:
+def python(*arguments: str, through: Sequence[str] = (), seconds: float = SECONDS, **environment: str) -> str:
     """Run a new interpreter, through the command `through` if given, and return its output.
 
     Inherited variables that set threads or an instruction set are dropped; `environment` is added.
@@ -52,7 +52,7 @@ def python(*arguments: str, through: Sequence[str] = (), **environment: str) -> 
         start_new_session=True,
     ) as process:
         try:
-            printed, complaint = process.communicate(timeout=SECONDS)
+            printed, complaint = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # also kills forked children, which are what may hang
             raise

@@ -1,4 +1,4 @@
-"""F.linear and its gradients: the bits of the separate functions, gradients by differences, nn.Linear, wrong arguments."""
+"""F.linear and its gradients: the bits of the separate functions, differences, nn.Sequential, wrong arguments."""
 
 import itertools
 import re

@@ -30,9 +30,9 @@ FASTNN_STEP float fused(float a, float b, float c) {
   const double sum = product + addend, part = sum - product;
   const double error = (product - (sum - part)) + (addend - part);
   const auto bits = bits_as<std::int64_t>(sum);
-  const bool inexact = error > 0 || error < 0;  // false for NaN: the sum is then NaN or infinite
-  const std::int64_t outward = ((error > 0) == (sum > 0)) ? 1 : -1;
-  return float(bits_as<double>(inexact && !(bits & 1) ? bits + outward : bits));
+  const auto opposite = std::int64_t(bits_as<std::uint64_t>(error) >> 63 ^ bits_as<std::uint64_t>(sum) >> 63);
+  const std::int64_t to_odd = __builtin_fabs(error) > 0 ? 1 - 2 * opposite : 0;  // 0 for NaN: sum is NaN or infinite
+  return float(bits_as<double>(bits + (to_odd & ((bits & 1) - 1))));
 }
 #endif
 FASTNN_STEP double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }

@@ -55,6 +55,18 @@ struct Calls : Arrays<T> {
                                         kThreshold, kP, kRandom);
     });
   }
+  // x @ y, x' @ y added, and a single row through a transposed matrix.
+  int gemm() {
+    return c.gemm(a(0, rows * 7), x(1), a(2, columns * 7), rows, 7, columns, 7, columns, 1, 7, 1, 0) |
+           c.gemm(a(3, columns * 7), a(4, rows * 7), x(1), 7, columns, rows, columns, 1, 7, columns, 1, 1) |
+           c.gemm(a(5, rows), a(6, columns), x(1), 1, rows, columns, rows, columns, 1, 1, columns, 0);
+  }
+  int linear() {
+    return each_activation([this](auto kind, int i) {
+      return c.linear(a(i, rows * 7), a(i + 1, rows * 7), x(i + 2), a(i + 3, columns * 7), a(i + 4, 7), rows, columns, 7,
+                      kind, kOption, kThreshold, kP, kRandom);
+    });
+  }
   int dropout() { return c.dropout(x(0), x(1), size, kP, kRandom); }
   int dropout2d() { return c.dropout2d(x(0), x(1), rows * channels, inner, kP, kRandom); }
   int alpha_dropout() {

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "calls.h"
+#include "training.h"
 
 namespace bits {
 namespace {
@@ -62,7 +63,19 @@ bool compare_all() {
          compare_integers<std::uint32_t>("philox", [&](std::uint32_t* y) { return c.philox(y, 1 << 14, kRandom); });
 }
 
+template <class T, class Functions>
+bool compare_training(const char* dtype, const Functions& functions) {
+  const std::uint64_t hash = Training<T, Functions>(functions).run(10);
+  std::printf("%-32s %-7s %-7s %016" PRIx64 "\n", "a whole training", dtype, "normal", hash);
+  return hash != 0;
+}
+
 }  // namespace
 }  // namespace bits
 
-int main() { return bits::compare_all() ? 0 : 1; }
+int main() {
+  const fastnn_api& api = fastnn::c_api();
+  const bool done = bits::compare_all() && bits::compare_training<float>("float32", *api.f32) &&
+                    bits::compare_training<double>("float64", *api.f64);
+  return done ? 0 : 1;
+}

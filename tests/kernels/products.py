@@ -28,8 +28,8 @@ C_CASES = {"gemm": _c_gemm, "linear": _c_linear}
 
 SIGNATURES = (
     "LinearSaved(at, mask)",
-    "linear(x, weight, bias=None, activation='identity', p=0.0, training=True, *, alpha=None, generator=None, out=None, "
-    "return_saved=False)",
+    "linear(x, weight, bias=None, activation='identity', p=0.0, training=True, *, alpha=None, generator=None, "
+    "out=None, return_saved=False)",
     "linear_backward(dy, x, weight, bias=None, activation='identity', saved=None, *, alpha=None, input_grad=True)",
     "matmul(a, b, *, out=None)",
 )
