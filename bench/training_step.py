@@ -1,4 +1,4 @@
-"""A training step of the demo network on every side: batch 128; forward, loss, backward, step, zero_grad."""
+"""A training step of the demo network on every side: forward, loss, backward, step, zero_grad."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from fastnn.benchmark.case import Arrays, Case, Side
 BATCH = 128
 
 
-def training_case(torch: Any, p: float) -> Case:
+def training_case(torch: Any, p: float, batch: int = BATCH) -> Case:
     """Build the sides, which start from the same weights; each call is a step and returns its loss.
 
     With p = 0 the losses agree step by step. Otherwise every side draws its own dropout masks.
     """
     rng = np.random.default_rng(0)
-    x, labels = rng.standard_normal((BATCH, 784), dtype=np.float32), rng.integers(0, 10, BATCH)
+    x, labels = rng.standard_normal((batch, 784), dtype=np.float32), rng.integers(0, 10, batch)
     model = demo.build_model(p)
     network = NumpyNetwork(model.state_dict(), p)
     torch_sides = {} if torch is None else _torch_sides(torch, model.state_dict(), p, x, labels)
@@ -35,7 +35,7 @@ def training_case(torch: Any, p: float) -> Case:
         np.testing.assert_allclose(got, want, rtol=1e-3 if p == 0 else 0.5)
 
     sides: dict[str, Side] = {"fastnn": step, "numpy": lambda: network.step(x, labels)}
-    return Case(BATCH, (0, 0, 0), sides | torch_sides, agree)
+    return Case(batch, (0, 0, 0), sides | torch_sides, agree)
 
 
 def products() -> Side:

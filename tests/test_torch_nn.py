@@ -136,6 +136,7 @@ MODULES: dict[str, tuple[Any, tuple[int, ...]]] = {
     "GroupNorm": (nn.GroupNorm(2, 8), (2, 8)), "BatchNorm1d": (nn.BatchNorm1d(8), (2, 8)),
     "BatchNorm2d": (nn.BatchNorm2d(2), (2, 2, 2, 2)), "GELU": (nn.GELU(), (2, 8)), "SiLU": (nn.SiLU(), (2, 8)),
     "MaxPool2d": (nn.MaxPool2d(2), (1, 4, 4)), "LinearGELU": (ft.nn.LinearGELU(8, 8), (2, 8)),
+    "Linear": (ft.nn.Linear(8, 8), (2, 8)),
     "MultiheadAttention": (nn.MultiheadAttention(4, 2, dropout=0.5), (2, 2, 4)),
     "CrossEntropyLoss": (nn.CrossEntropyLoss(), (2, 8)),
     "Sequential": (nn.Sequential(nn.BatchNorm1d(8), nn.ReLU()), (2, 8)),

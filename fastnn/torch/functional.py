@@ -153,6 +153,39 @@ def is_usual_mask(mask: Tensor, query: Tensor) -> bool:
     return not bool(hidden.all(-1).any())
 
 
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str = "identity") -> Tensor:
+    """activation(input @ weight.T + bias) by fastnn's products, for inputs of any size; see `fastnn.functional.linear`.
+
+    Args:
+        input: (..., in).
+        weight: (out, in).
+        bias: (out,), or None.
+        activation: identity, relu, gelu or gelu_tanh.
+    """
+    if is_large("linear", input) and not is_narrowed() and fits(input, weight, bias) and weight.dim() == 2:
+        with suppress(*REFUSALS):
+            learns = input.requires_grad
+            run = lambda x, w, b, _: _linear(x, w, b, activation, learns)  # noqa: E731 - one call of three lines
+            return fused("linear", run, input, weight, bias, trace(bias))
+    y = theirs.linear(input, weight, bias)
+    if activation.startswith("gelu"):
+        return theirs.gelu(y, approximate="tanh" if activation == "gelu_tanh" else "none")
+    return theirs.relu(y) if activation == "relu" else y
+
+
+def _linear(x: AnyArray, w: AnyArray, b: AnyArray | None, activation: str, input_grad: bool) -> Ran:
+    y, saved = F.linear(x, w, b, activation, return_saved=True)
+    kept = None if b is None else b.copy()  # as in _bias_activation
+    product = saved.at if activation.startswith("gelu") else None
+    at_y = (4,) if activation == "relu" else ()
+
+    def gradients(dy: AnyArray, x: AnyArray, w: AnyArray, *rest: AnyArray | None) -> tuple[AnyArray | None, ...]:
+        at = rest[1] if activation == "relu" else product
+        return *F.linear_backward(dy, x, w, kept, activation, F.LinearSaved(at, None), input_grad=input_grad), None
+
+    return y, (0, 1, 3, *at_y), gradients
+
+
 def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, approximate: str = "none") -> Tensor:
     """gelu(input @ weight.T + bias): torch's product, then bias and activation in one pass; the gradients likewise.
 
@@ -191,6 +224,7 @@ __all__ = [
     "gelu",
     "group_norm",
     "layer_norm",
+    "linear",
     "linear_gelu",
     "max_pool2d",
     "rms_norm",

@@ -15,6 +15,7 @@ from fastnn.torch.pairs import (
     BatchNorm2d,
     BatchNormReLU1d,
     BatchNormReLU2d,
+    Linear,
     LinearGELU,
     Sequential,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "Dropout",
     "GroupNorm",
     "LayerNorm",
+    "Linear",
     "LinearGELU",
     "MaxPool2d",
     "MultiheadAttention",

@@ -69,6 +69,14 @@ class GELU(nn.GELU):
         return F.gelu(input, self.approximate)
 
 
+class Linear(nn.Linear):
+    """torch.nn.Linear by fastnn's products, which have the same bits everywhere; see `fastnn.functional.linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As torch.nn.Linear."""
+        return F.linear(input, self.weight, self.bias)
+
+
 class LinearGELU(nn.Linear):
     """torch.nn.Linear followed by torch.nn.GELU, with bias and activation in one pass.
 
@@ -125,10 +133,16 @@ _SECONDS: dict[type, tuple[type, ...]] = {
     BatchNorm1d: (nn.ReLU,),
     BatchNorm2d: (nn.ReLU,),
     nn.Linear: (nn.GELU, GELU),
+    Linear: (nn.GELU, GELU, nn.ReLU),
 }
 
 
-_OPERATIONS: dict[type, str] = {BatchNorm1d: "batch_norm", BatchNorm2d: "batch_norm", nn.Linear: "linear_gelu"}
+_OPERATIONS: dict[type, str] = {
+    BatchNorm1d: "batch_norm",
+    BatchNorm2d: "batch_norm",
+    Linear: "linear",
+    nn.Linear: "linear_gelu",
+}
 
 
 def is_pair(first: nn.Module | None, second: nn.Module | None) -> bool:
@@ -157,6 +171,10 @@ def _takes_pair(modules: list[Any], input: Any) -> bool:
 
 
 def _run(first: Any, second: Any, input: Tensor) -> Tensor:
+    if isinstance(first, Linear):
+        tanh = getattr(second, "approximate", None) == "tanh"
+        activation = "relu" if isinstance(second, nn.ReLU) else "gelu_tanh" if tanh else "gelu"
+        return F.linear(input, first.weight, first.bias, activation=activation)
     if isinstance(first, nn.Linear):
         return F.linear_gelu(input, first.weight, first.bias, second.approximate)
     y: Tensor = first.normalised(input, "relu")

@@ -32,7 +32,7 @@ _SWAPS: dict[type[theirs.Module], type[theirs.Module]] = {
 }
 
 
-def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
+def replace(model: theirs.Module, fuse: bool = False, products: bool = False) -> list[Replacement]:
     """Replace the modules of `model`, and `model` itself, that have a fused version in `fastnn.torch.nn`.
 
     They stay the same objects, with their parameters, buffers, hooks and names; only their class changes, to a subclass
@@ -45,6 +45,8 @@ def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
         fuse: also replace each torch.nn.Sequential in which a batch norm is followed by a ReLU, or a Linear by a GELU,
             by `fastnn.torch.nn.Sequential`, which runs the two in one pass. They stay the modules they are; while one
             of them has hooks or a forward set on the object, or is no longer of its class, they run one by one.
+        products: also replace torch.nn.Linear, for whose products torch's BLAS is used otherwise: then they have the
+            same bits on every machine and for any number of threads, and a row does not depend on its batch.
 
     Returns:
         The replacements, in the order of `model.named_modules()`.
@@ -55,9 +57,10 @@ def replace(model: theirs.Module, fuse: bool = False) -> list[Replacement]:
     if not isinstance(model, theirs.Module):
         raise TypeError(f"model: got {type(model).__name__}, want a torch.nn.Module")
     kinds = {module: type(module) for module in model.modules()}
+    swaps = _SWAPS | {theirs.Linear: ours.Linear} if products else _SWAPS
     for module in kinds:
-        if type(module) in _SWAPS and not getattr(module, "inplace", False) and not _is_patched(module):
-            module.__class__ = _SWAPS[type(module)]
+        if type(module) in swaps and not getattr(module, "inplace", False) and not _is_patched(module):
+            module.__class__ = swaps[type(module)]
     for module in kinds if fuse else ():
         plain = type(module) is theirs.Sequential and not _is_patched(module)
         if plain and any(itertools.starmap(is_pair, itertools.pairwise(module))):
