@@ -80,14 +80,12 @@ if hasattr(sys.modules.get("threadpoolctl"), "register"):
 
 
 def show_config() -> dict[str, Any]:
-    """Return the facts for a bug report: versions, instruction sets, threads, numpy.matmul's BLAS, build."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    """Return the facts for a bug report: versions, instruction sets, threads, build."""
     build = _core.build_info()
     return {
         "fastnn": build.pop("version"),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "blas": f"{blas.get('name')} {blas.get('version')}",
         "isa": isa(),
         "supported_isas": supported_isas(),
         "threads": get_num_threads(),

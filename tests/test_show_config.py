@@ -1,7 +1,6 @@
 """Facts about the installation: versions, folders."""
 
 import platform
-import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ def test_facts_for_a_report() -> None:
     assert facts["python"] == platform.python_version()
     assert facts["isa"] == fastnn.isa() and facts["supported_isas"] == fastnn.supported_isas()
     assert facts["threads"] == fastnn.get_num_threads()
-    assert re.fullmatch(r"\S+ \S+", facts["blas"]) and "None" not in facts["blas"]
     assert {"compiler", "build", "threads_engine", "pybind11"} <= facts.keys() and "version" not in facts
 
 
