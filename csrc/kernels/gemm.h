@@ -22,9 +22,17 @@ constexpr Index kBadStride = 2048 / Index(sizeof(T));
 // Writes the sums of a tile to c, or adds them.
 template <class T>
 __attribute__((noinline)) void put_tile(T* c, Index c_row, const T* sums, Index rows, Index columns, bool add) {
+  using R = Vectors<T>;
   for (Index i = 0; i < rows; ++i, c += c_row, sums += kStrip<T>) {
-#pragma omp simd
-    for (Index j = 0; j < columns; ++j) c[j] = add ? c[j] + sums[j] : sums[j];
+    for (Index j = 0; j < columns; j += R::kWidth) {
+      const Index n = columns - j;
+      const typename R::V v = R::load(sums + j);
+      if (n < R::kWidth) {
+        R::store(c + j, add ? R::add(R::load(c + j, n), v) : v, n);
+      } else {
+        R::store(c + j, add ? R::add(R::load(c + j), v) : v);
+      }
+    }
   }
 }
 

@@ -73,16 +73,20 @@ def linear(
         return_saved: also return what `linear_backward` needs; with an activation other than ReLU this keeps
             the product itself.
     """
-    keep = return_saved and activation not in ("identity", "relu")
-    y, mask = drawn(
-        generator, p, training, np.size(x) // max(1, np.shape(weight)[-1]) * len(weight) if p else 0, None,
-        lambda mask: _core.linear(x, weight, bias, activation, alpha, *mask[:4], out, keep),
-    )  # fmt: skip
+    keep, mask = return_saved and activation not in ("identity", "relu"), None
+    if isinstance(p, float) and p == 0:  # nothing to draw
+        y = _core.linear(x, weight, bias, activation, alpha, 0.0, 0, 0, 0, out, keep)
+    else:
+        y, drawn_mask = drawn(
+            generator, p, training, np.size(x) // max(1, np.shape(weight)[-1]) * len(weight), None,
+            lambda mask: _core.linear(x, weight, bias, activation, alpha, *mask[:4], out, keep),
+        )  # fmt: skip
+        mask = drawn_mask if drawn_mask.p else None
     if not return_saved:
         result: Array = y
         return result
     y, at = y if keep else (y, y if activation == "relu" else None)
-    return y, LinearSaved(at, mask if mask.p else None)
+    return y, LinearSaved(at, mask)
 
 
 def linear_backward(

@@ -13,23 +13,21 @@ _FUSED = (Linear, Dropout, activation.ReLU, activation.LeakyReLU, activation.ELU
 _CALLS: dict[type[Module], Any] = {kind: kind.__call__ for kind in _FUSED}
 
 
-def fusable(layer: Module, after: Sequence[Module]) -> list[Module]:
+def fusable(layer: Module, after: Sequence[Module]) -> tuple[Module, ...]:
     """Return those of the two layers after a Linear layer that `run_fused` runs with it; none after any other layer."""
-    found: list[Module] = []
-    if type(layer) is not Linear or not _is_ours(layer):
-        return found
+    if type(layer) is not Linear or not after or Linear.__call__ is not _CALLS[Linear]:
+        return ()
+    found: tuple[Module, ...] = ()
     for follower in after:
-        if isinstance(follower, Dropout) and _is_ours(follower) and follower.training:
-            return [*found, follower]
-        if found or not (isinstance(follower, Activation) and _is_ours(follower) and follower._fusable()):
+        kind = type(follower)
+        if kind.__call__ is not _CALLS.get(kind):  # subclasses and replaced methods are called as they are
             break
-        found.append(follower)
+        if kind is Dropout:
+            return (*found, follower) if follower.training else found
+        if found or not (isinstance(follower, Activation) and follower._fusable()):
+            break
+        found = (follower,)
     return found
-
-
-def _is_ours(layer: Module) -> bool:
-    """Return whether calling the layer runs our code: subclasses and replaced methods are called as they are."""
-    return type(layer).__call__ is _CALLS.get(type(layer))
 
 
 def run_fused(linear: Any, followers: Sequence[Module], x: Array) -> tuple[Array, Backward]:

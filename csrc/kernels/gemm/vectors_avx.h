@@ -18,12 +18,14 @@ struct Half<float> {
   static constexpr int kWidth = 8;
   static V zero() { return _mm256_setzero_ps(); }
   static V load(const float* p) { return _mm256_loadu_ps(p); }
-  static V load(const float* p, Index n) {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(int(n)), lane));
-  }
+  static V load(const float* p, Index n) { return _mm256_maskload_ps(p, first(n)); }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
+  static void store(float* p, V v, Index n) { _mm256_maskstore_ps(p, first(n), v); }
+  static __m256i first(Index n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(int(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
   static V broadcast(float x) { return _mm256_set1_ps(x); }
+  static V add(V a, V b) { return _mm256_add_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
 
   static void turn(V (&to)[8], const float* from, Index row) {
@@ -55,11 +57,14 @@ struct Half<double> {
   static constexpr int kWidth = 4;
   static V zero() { return _mm256_setzero_pd(); }
   static V load(const double* p) { return _mm256_loadu_pd(p); }
-  static V load(const double* p, Index n) {
-    return _mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)));
-  }
+  static V load(const double* p, Index n) { return _mm256_maskload_pd(p, first(n)); }
   static void store(double* p, V v) { _mm256_storeu_pd(p, v); }
+  static void store(double* p, V v, Index n) { _mm256_maskstore_pd(p, first(n), v); }
+  static __m256i first(Index n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
   static V broadcast(double x) { return _mm256_set1_pd(x); }
+  static V add(V a, V b) { return _mm256_add_pd(a, b); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
 
   static void turn(V (&to)[4], const double* from, Index row) {
@@ -91,7 +96,9 @@ struct Vectors<float> {
   static V load(const float* p) { return _mm512_loadu_ps(p); }
   static V load(const float* p, Index n) { return _mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p); }
   static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+  static void store(float* p, V v, Index n) { _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), v); }
   static V broadcast(float x) { return _mm512_set1_ps(x); }
+  static V add(V a, V b) { return _mm512_add_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 };
 
@@ -104,7 +111,9 @@ struct Vectors<double> {
   static V load(const double* p) { return _mm512_loadu_pd(p); }
   static V load(const double* p, Index n) { return _mm512_maskz_loadu_pd(__mmask8((1u << n) - 1), p); }
   static void store(double* p, V v) { _mm512_storeu_pd(p, v); }
+  static void store(double* p, V v, Index n) { _mm512_mask_storeu_pd(p, __mmask8((1u << n) - 1), v); }
   static V broadcast(double x) { return _mm512_set1_pd(x); }
+  static V add(V a, V b) { return _mm512_add_pd(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
 };
 

@@ -25,6 +25,12 @@ struct Plainly {
     return Own::load(lanes);
   }
   template <class V>
+  static void store(T* p, V v, Index n) {
+    T lanes[width];
+    Own::store(lanes, v);
+    for (Index i = 0; i < n; ++i) p[i] = lanes[i];
+  }
+  template <class V>
   static void turn(V (&to)[width], const T* from, Index row) {
     T column[width];
     for (Index j = 0; j < width; ++j) {
@@ -39,26 +45,28 @@ struct Plainly {
 template <>
 struct Vectors<float> : Plainly<Vectors<float>, float, 4> {
   using V = float32x4_t;
-  using Plainly::load;
+  using Plainly::load, Plainly::store;
   using Turn = Vectors;
   static constexpr int kWidth = 4, kRows = 8, kVectors = 2;
   static V zero() { return vdupq_n_f32(0); }
   static V load(const float* p) { return vld1q_f32(p); }
   static void store(float* p, V v) { vst1q_f32(p, v); }
   static V broadcast(float x) { return vdupq_n_f32(x); }
+  static V add(V a, V b) { return vaddq_f32(a, b); }
   static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
 };
 
 template <>
 struct Vectors<double> : Plainly<Vectors<double>, double, 2> {
   using V = float64x2_t;
-  using Plainly::load;
+  using Plainly::load, Plainly::store;
   using Turn = Vectors;
   static constexpr int kWidth = 2, kRows = 8, kVectors = 2;
   static V zero() { return vdupq_n_f64(0); }
   static V load(const double* p) { return vld1q_f64(p); }
   static void store(double* p, V v) { vst1q_f64(p, v); }
   static V broadcast(double x) { return vdupq_n_f64(x); }
+  static V add(V a, V b) { return vaddq_f64(a, b); }
   static V fma(V a, V b, V c) { return vfmaq_f64(c, a, b); }
 };
 
@@ -72,13 +80,17 @@ struct Vectors : Plainly<Vectors<T>, T, 4> {
   struct V {
     T lanes[kWidth];
   };
-  using Plainly<Vectors<T>, T, 4>::load;
+  using Plainly<Vectors<T>, T, 4>::load, Plainly<Vectors<T>, T, 4>::store;
   static V zero() { return {}; }
   static V load(const T* p) { return {{p[0], p[1], p[2], p[3]}}; }
   static void store(T* p, V v) {
     for (int i = 0; i < kWidth; ++i) p[i] = v.lanes[i];
   }
   static V broadcast(T x) { return {{x, x, x, x}}; }
+  static V add(V a, V b) {
+    for (int i = 0; i < kWidth; ++i) a.lanes[i] += b.lanes[i];
+    return a;
+  }
   static V fma(V a, V b, V c) {
 #pragma omp simd
     for (int i = 0; i < kWidth; ++i) c.lanes[i] = fused(a.lanes[i], b.lanes[i], c.lanes[i]);
@@ -93,12 +105,13 @@ template <>
 struct Vectors<float> : Plainly<Vectors<float>, float, 4> {
   using V = __m128;
   using Turn = Vectors;
-  using Plainly::load;
+  using Plainly::load, Plainly::store;
   static constexpr int kWidth = 4, kRows = 4, kVectors = 1;
   static V zero() { return _mm_setzero_ps(); }
   static V load(const float* p) { return _mm_loadu_ps(p); }
   static void store(float* p, V v) { _mm_storeu_ps(p, v); }
   static V broadcast(float x) { return _mm_set1_ps(x); }
+  static V add(V a, V b) { return _mm_add_ps(a, b); }
   static V fma(V a, V b, V c) {
     const auto high = [](V v) { return _mm_movehl_ps(v, v); };
     return _mm_movelh_ps(two(a, b, c), two(high(a), high(b), high(c)));
