@@ -56,7 +56,9 @@ inline void add_blocks(const GemmArgs<T>& args, T* c, const T* a, const T* b, In
     for (int i = 0; i < at_once * chains; ++i) {
       const Index first = k + (i / chains) * second;
       typename R::V rows[turn];
-      R::turn(rows, b + (i % chains) * turn * step + first, step);
+      const T* at = b + (i % chains) * turn * step + first;
+      __asm__("" : "+r"(at));  // or GCC would keep a pointer for each row, most of them on the stack
+      R::turn(rows, at, step);
 #pragma GCC unroll 8
       for (Index l = 0; l < turn; ++l) s[i / chains][i % chains] = R::fma(R::broadcast(a[first + l]), rows[l], s[i / chains][i % chains]);
     }
