@@ -25,16 +25,19 @@ TESTED = {
     "activation_backward": "relu_backward",
     "softmax_cross_entropy_soft": "softmax_cross_entropy-soft",
     "elementary": "test_elementary.py",
+    "bias_activation_range": "test_linear.py",
     "gemm": "test_matmul.py",
     "integers": "test_fill.py",
     "permutation": "test_fill.py",
     "philox": "test_random.py",
 }
 NOT_IN_C = {
+    "bias_activation_range": "a part of `linear`",
     "elementary": "the functions that activations are made of, for their tests",
     "stream": "the ceiling of benchmarks",
 }
 NOT_BENCHMARKED = {
+    "bias_activation_range": "a part of `linear`: bench/test_product_bars.py",
     "dropout_add_layer_norm": "reads two arrays and writes two, for which there is no ceiling: bench/test_op_bars.py",
     "dropout_add_layer_norm_backward": "the same",
     "elementary": "the functions that activations are made of, for their tests",

@@ -89,7 +89,7 @@ void multiply(const Product<T>& p) {
                       .k = a.columns, .c_row = p.c_row, .a_row = a.row, .a_k = a.column, .b_k = b.row,
                       .b_column = b.column, .add = p.add, .batch = products, .a_offsets = a_offsets,
                       .b_offsets = b_offsets, .chunk_rows = 0, .chunk_columns = 0, .slots = 0, .work = 0,
-                      .buffers = nullptr, .then = p.then};
+                      .buffers = nullptr, .then = p.then, .apply = kernels_for<T>().bias_activation_range};
   plan(args, get_num_threads());
   const Scratch<T> buffers(args.slots * gemm_buffer<T>());
   args.buffers = buffers.get();

@@ -24,7 +24,7 @@ int gemm(T* c, const T* a, const T* b, Index m, Index n, Index k, Index c_row, I
   return multiply<T>({.c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .c_row = c_row, .a_row = a_row, .a_k = a_column,
                       .b_k = b_row, .b_column = b_column, .add = add != 0, .batch = 1, .a_offsets = nullptr,
                       .b_offsets = nullptr, .chunk_rows = 0, .chunk_columns = 0, .slots = 0, .work = 0,
-                      .buffers = nullptr, .then = nullptr});
+                      .buffers = nullptr, .then = nullptr, .apply = nullptr});
 }
 
 template <class T>
@@ -37,7 +37,8 @@ int linear(T* y, T* product, const T* x, const T* weight, const T* bias, Index r
   return multiply<T>({.c = c, .a = x, .b = weight, .m = rows, .n = out_features, .k = in_features,
                       .c_row = out_features, .a_row = in_features, .a_k = 1, .b_k = 1, .b_column = in_features,
                       .add = false, .batch = 1, .a_offsets = nullptr, .b_offsets = nullptr, .chunk_rows = 0,
-                      .chunk_columns = 0, .slots = 0, .work = 0, .buffers = nullptr, .then = &then});
+                      .chunk_columns = 0, .slots = 0, .work = 0, .buffers = nullptr, .then = &then,
+                      .apply = kernels_for<T>().bias_activation_range});
 }
 
 }  // namespace

@@ -79,6 +79,12 @@ void bias_activation_kernel(const BiasActivationArgs<T>& a) noexcept {
   });
 }
 
+// For products: see kernels/gemm.h.
+template <class T>
+void bias_activation_range_kernel(const BiasActivationRange<T>& a) noexcept {
+  bias_activation_run(a.all, activation_runs<T>(a.all.kind).forward, a.first, a.count);
+}
+
 // Computes dx of a piece, and adds the piece's part of dbias.
 template <class T>
 inline void bias_activation_piece_backward(const BiasActivationArgs<T>& a, const ActivationRuns<T>& runs, T* dbias,

@@ -2,10 +2,11 @@
 // rows of a with it, strip by strip; a strip stays in the first-level cache. kernels/args/gemm.h has the order of sums.
 #pragma once
 
-#include "kernels/bias_activation.h"
+#include "kernels/args/activation.h"
 #include "kernels/gemm/pack.h"
 #include "kernels/gemm/row.h"
 #include "kernels/gemm/tile.h"
+#include "kernels/parallel.h"
 #include "kernels/prefetch.h"
 
 namespace fastnn {
@@ -72,8 +73,7 @@ inline void multiply_strips(T* c, Index c_row, bool add, const T* a, Index a_row
 template <class T>
 inline void finish(const GemmArgs<T>& a, Index row, Index rows, Index column, Index columns) {
   if (!a.then) return;
-  const auto run = activation_runs<T>(a.then->kind).forward;
-  for (Index i = row; i < row + rows; ++i) bias_activation_run(*a.then, run, i * a.n + column, columns);
+  for (Index i = row; i < row + rows; ++i) a.apply({*a.then, i * a.n + column, columns});
 }
 
 // One block of k, from k0.

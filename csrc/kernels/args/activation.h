@@ -35,6 +35,13 @@ struct BiasActivationArgs {
   T* partial;   // (bias_blocks(rows), columns); used only with dbias
 };
 
+// Elements [first, first + count) of y, for a product that has just completed these elements of x.
+template <class T>
+struct BiasActivationRange {
+  const BiasActivationArgs<T>& all;
+  Index first, count;
+};
+
 static constexpr Index kRowsPerBiasPart = 64;
 static constexpr Index bias_blocks(Index rows) { return (rows + kRowsPerBiasPart - 1) / kRowsPerBiasPart; }
 

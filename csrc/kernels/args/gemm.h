@@ -7,6 +7,8 @@ namespace fastnn {
 
 template <class T>
 struct BiasActivationArgs;
+template <class T>
+struct BiasActivationRange;
 
 // An element of a product is one chain of fused multiply-adds over k, from +0, within each block of k; blocks are added
 // in their order. The blocks depend on K alone: the least number of blocks of at most kMostTerms, of equal length up
@@ -46,6 +48,7 @@ struct GemmArgs {
   Index slots, work;                       // threads that may work at once; for run_blocks, in its unit
   T* buffers;                              // gemm_buffer elements for each slot
   const BiasActivationArgs<T>* then;       // applied to each part of c as soon as it is complete; may be null
+  void (*apply)(const BiasActivationRange<T>&) noexcept;  // the kernel for that
 };
 
 }  // namespace fastnn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/gemm/pack.h"
+#include "steps/portable.h"
 
 namespace fastnn {
 namespace {
