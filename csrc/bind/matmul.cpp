@@ -73,12 +73,33 @@ void multiply_into(py::handle c_, py::handle a_, py::handle b_, bool add) {
   });
 }
 
+// Writes the inverse of an upper triangular matrix a (n, n) of float64, column by column, by back substitution.
+void invert_upper(py::handle out_, py::handle a_) {
+  const Strided a = check_strided(a_, "a");
+  const Array out = check(out_, "out", Access::write);
+  if (!a.array.is_double() || !out.is_double() || out.shape.size() != 2 || out.shape[0] != out.shape[1] ||
+      a.array.shape != out.shape) {
+    throw py::value_error("a: got shape " + text(a.array.shape) + ", want two square matrices of float64");
+  }
+  const Index n = out.shape[0];
+  const auto at = [&](Index i, Index j) { return a.array.as<double>()[i * a.strides[0] + j * a.strides[1]]; };
+  auto* x = out.as<double>();
+  for (Index j = 0; j < n; ++j) {
+    for (Index i = n - 1; i >= 0; --i) {
+      double sum = i == j ? 1 : 0;
+      for (Index k = i + 1; k <= j; ++k) sum -= at(i, k) * x[k * n + j];
+      x[i * n + j] = i > j ? 0 : sum / at(i, i);
+    }
+  }
+}
+
 }  // namespace
 
 FASTNN_BINDINGS(matmul, m) {
   using namespace py::literals;
   m.def("matmul", &matmul, "a"_a, "b"_a, "out"_a);
   m.def("multiply_into", &multiply_into, "c"_a, "a"_a, "b"_a, "add"_a);
+  m.def("invert_upper", &invert_upper, "out"_a, "a"_a);
 }
 
 }  // namespace fastnn

@@ -116,11 +116,9 @@ def _compact_wy(v: Array) -> tuple[Array, Array]:
 
 def _upper_inverse(a: Array) -> Array:
     """Return the inverse of an upper triangular matrix; of [[A, B], [0, C]] it is [[A^-1, -A^-1 B C^-1], [0, C^-1]]."""
-    n, half, inverse = len(a), len(a) // 2, np.zeros_like(a)
-    if n <= 16:
-        np.einsum("ii->i", inverse)[...] = 1 / a.diagonal()
-        for i in range(1, n):
-            inverse[:i, i] = matmul(inverse[:i, :i], a[:i, i]) * -inverse[i, i]
+    half, inverse = len(a) // 2, np.zeros(a.shape)
+    if half <= 16:
+        _core.invert_upper(inverse, a)
         return inverse
     first, last = _upper_inverse(a[:half, :half]), _upper_inverse(a[half:, half:])
     inverse[:half, :half], inverse[half:, half:] = first, last
