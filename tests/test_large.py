@@ -117,6 +117,21 @@ def test_cross_entropy(memory: Array) -> None:
         assert all(map(same_bits, (loss[place], x[place]), want))
 
 
+def test_products(memory: Array) -> None:
+    """Rows beyond 2**31 elements, as they are and transposed; and a vector of so many terms."""
+    x = random.normal_(memory, generator=Generator(1)).reshape(-1, COLUMNS)
+    b = random.normal_(np.empty((COLUMNS, 3), np.float32), generator=Generator(2))
+    for y, vector in ((F.matmul(x, b), F.matmul(x, b[:, 0])), (F.matmul(b.T, x.T).T, F.matmul(b[:, 0], x.T))):
+        for place, part in zip(ROWS, _parts(x, ROWS), strict=True):
+            assert same_bits(np.ascontiguousarray(y[place]), F.matmul(part, b))
+            assert same_bits(vector[place], F.matmul(part, b[:, 0]))
+    memory[:] = 0.5
+    memory[-1] = 3
+    ones = np.broadcast_to(np.ones((), np.float32), SIZE)
+    assert F.matmul(memory[-SIZE:], ones) == pytest.approx(SIZE / 2, rel=1e-3)
+    assert F.matmul(memory[-SIZE:], np.broadcast_to(np.zeros((), np.float32), SIZE)) == 0
+
+
 def test_max_pool(memory: Array) -> None:
     """Planes have two rows; backward overwrites x."""
     x = random.normal_(memory, generator=Generator(1)).reshape(-1, 2, COLUMNS)

@@ -34,6 +34,9 @@ inline Index parts_of(Index size, Index part) { return (size + part - 1) / part;
 // What a job costs beside its products, in columns and rows: reading a strip of a again, packing b.
 constexpr Index kColumnsOfJob = 8, kRowsOfJob = 6;
 
+// The part of a job for which a thread waits for another one at the end, which another program may have kept off its core.
+constexpr double kWaiting = 0.1;
+
 // Sets chunks of rows and columns so that the thread with the most work has the least: all of them have nearly the same.
 template <class T>
 void divide(GemmArgs<T>& g, Index threads, Index widest) {
@@ -44,7 +47,8 @@ void divide(GemmArgs<T>& g, Index threads, Index widest) {
     for (Index columns = fewest; columns == fewest || columns <= 4 * threads; columns += parts_of(columns, 4)) {
       const Index chunk = std::min(parts_of(parts_of(g.n, columns), kLine) * kLine, widest);
       const Index jobs = g.batch * rows * parts_of(g.n, chunk);
-      const double most = double(parts_of(jobs, threads)) * double(chunk_rows + kRowsOfJob) * double(chunk + kColumnsOfJob);
+      const double job = double(chunk_rows + kRowsOfJob) * double(chunk + kColumnsOfJob);
+      const double most = (double(parts_of(jobs, threads)) + kWaiting) * job;
       if (least > 0 && most >= least) continue;
       least = most;
       g.chunk_rows = chunk_rows;
