@@ -95,10 +95,13 @@ void normal_kernel(const FillArgs<T>& a) noexcept {
     units(y, words);
     for (Index half = 0; half < kBlockValues<T>; half += 32) {
 #pragma omp simd
-      for (Index j = half; j < half + 16; ++j) box_muller(y[j] + unit_step(T()), y[j + 16], y[j], y[j + 16]);
+      for (Index j = half; j < half + 16; ++j) {
+        T z0, z1;
+        box_muller(y[j] + unit_step(T()), y[j + 16], z0, z1);
+        y[j] = multiply_add(std, z0, mean);
+        y[j + 16] = multiply_add(std, z1, mean);
+      }
     }
-#pragma omp simd
-    for (Index j = 0; j < kBlockValues<T>; ++j) y[j] = mean + std * y[j];
   });
 }
 

@@ -7,6 +7,7 @@
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
 #include "kernels/prefetch.h"
+#include "steps/logarithm.h"
 #include "steps/softmax.h"
 
 namespace fastnn {

@@ -54,31 +54,29 @@ struct Gelu {
 };
 
 // The approximation of the same paper: x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). From
-// |x| = 30 on the sigmoid is 0 or 1, and a larger square would only overflow.
+// |x| = 30 on the sigmoid is 0 or 1, and a larger square would only make the derivative infinity times zero.
 struct GeluTanh {
   static constexpr double kLinear = 0x1.9884533d43651p+0, kCubic = kLinear * 0.044715;
   template <class T>
-  FASTNN_STEP T square(T x) { return x * x > 900 ? T(900) : x * x; }
-  template <class T>
   FASTNN_STEP T value(const ActivationOptions<T>&, T x) {
-    return x * sigmoid(x * (T(kLinear) + T(kCubic) * square(x)));
+    return times_sigmoid(x, x * multiply_add(x * x, T(kCubic), T(kLinear)));
   }
   template <class T>
   FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) {
-    const T scaled = T(kCubic) * square(x), slope = T(kLinear) + 3 * scaled;
-    const SigmoidPair<T> s = sigmoid_pair(x * (T(kLinear) + scaled));
-    return dy * (s.of_x + x * (slope * (s.of_x * s.of_minus_x)));
+    const T square = x * x > 900 ? T(900) : x * x, slope = multiply_add(square, 3 * T(kCubic), T(kLinear));
+    const SigmoidPair<T> s = sigmoid_pair(x * multiply_add(square, T(kCubic), T(kLinear)));
+    return dy * multiply_add(x, slope * (s.of_x * s.of_minus_x), s.of_x);
   }
 };
 
 // S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units", Neural Networks 107 (2018), equations 1 and 3.
 struct Silu {
   template <class T>
-  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return x * sigmoid(x); }
+  FASTNN_STEP T value(const ActivationOptions<T>&, T x) { return times_sigmoid(x, x); }
   template <class T>
   FASTNN_STEP T backward(const ActivationOptions<T>&, T dy, T x) {
     const SigmoidPair<T> s = sigmoid_pair(x);
-    return dy * (s.of_x * (1 + x * s.of_minus_x));
+    return dy * (s.of_x * multiply_add(x, s.of_minus_x, T(1)));
   }
 };
 

@@ -1,7 +1,6 @@
-// x Phi(x), where Phi is the standard normal distribution, and its derivative Phi(x) + x phi(x). The float version
-// computes Phi from polynomials and e^(-x^2 / 2). Two simpler ways were less accurate than PyTorch: one polynomial in
-// x^2 for Phi - 1/2 everywhere, a fifth faster, had larger errors in x Phi(x) for x > 3; the tail everywhere had larger
-// ones near 0.
+// x Phi(x), where Phi is the standard normal distribution, and its derivative Phi(x) + x phi(x). In float the value takes
+// the tail of the distribution as a power of 2 whose exponent is a polynomial; the derivative is e^(-x^2 / 2) times a
+// polynomial. One polynomial in x^2 for Phi - 1/2 has larger errors in x Phi(x) for x > 3.
 #pragma once
 
 #include "steps/special.h"
@@ -10,45 +9,52 @@ namespace fastnn {
 
 static constexpr double kDensity = 0x1.9884533d43651p-2;  // phi(0)
 
-// Coefficients of (1 - Phi(x)) / phi(x) - x in x, for x >= 0. They minimise the largest error weighted by phi(x): least
-// squares, repeated with the weights multiplied by the error.
+// Coefficients of (log2 Phi(x) + 1) / x in x for -10 <= x <= 0. They minimise the largest error of Phi(x) relative to 1 +
+// 0.17 / |x Phi(x)|; that of x Phi(x) is 8e-9. Least squares, repeated with the weights multiplied by the error.
+static constexpr double log_tail_term(int i) {
+  constexpr double c[] = {1.15110648, -0.459196717, 0.0525281169, 0.00709891832, 0.000148971158,
+                          -0.000192771506, -4.59082985e-05, -4.70524037e-06, -1.82948568e-07};
+  return c[i];
+}
+
+// Coefficients of (2^f - 1) / f for |f| <= 1/2.
+static constexpr double power_of_two_term(int i) {
+  constexpr double c[] = {0.693147004, 0.240222245, 0.0555065088, 0.00967260916, 0.00133028929};
+  return c[i];
+}
+
+// Coefficients of (1 - Phi(x) - x phi(x)) e^(x^2 / 2) in x, for x >= 0. They minimise the largest error weighted by
+// e^(-x^2 / 2), which is 2e-8; found as above. At 0 the polynomial is exact.
 static constexpr double slope_tail_term(int i) {
-  constexpr double c[] = {
-      1.25331409, -1.99999579, 0.626588321, -0.332894746, 0.155220294, -0.0638483973, 0.0225693145, -0.00649240186,
-      0.00141287053, -0.000212489903, 1.93231036e-05, -7.90952044e-07};
+  constexpr double c[] = {0.5, -0.797883451, 0.249977708, -0.132826358, 0.0619684309, -0.0255291965, 0.00905029383,
+                          -0.00261420663, 0.000571648241, -8.64021786e-05, 7.8947869e-06, -3.24591326e-07};
   return c[i];
 }
 
-// Coefficients of (Phi(x) - 1/2) / x in x^2 for |x| <= 1, and of (1 - Phi(x)) / phi(x) in x for 1 <= x <= 6. They
-// minimise the largest error of x Phi(x), which is 7e-9 and 5e-9. Found as above.
-static constexpr double float_middle_term(int i) {
-  constexpr double c[] = {0.398942199, -0.06648873, 0.00996416673, -0.00116535065, 9.24683313e-05};
-  return c[i];
+// 2^(a b - less) for -125 <= a b <= 0. The product is not rounded.
+template <int less>
+FASTNN_STEP float power_of_two_product(float a, float b) {
+  using R = Real<float>;
+  constexpr float round = R::kRound + R::kBias - less;
+  const float shifted = fused(a, b, round), f = fused(a, b, round - shifted);
+  const float power = from_bits<float>(to_bits(shifted) << R::kMantissa);
+  return fused(power * f, series<power_of_two_term, 0, 4>(f), power);
 }
 
-static constexpr double float_tail_term(int i) {
-  constexpr double c[] = {1.25096437, -0.986735753, 0.593140611, -0.282947491, 0.105995501,
-                          -0.0301489157, 0.00620396491, -0.000861817561, 7.17416197e-05, -2.68714341e-06};
-  return c[i];
-}
-
-// For x >= 1 this computes x - x * tail: x * (1 - tail) would round twice, 1 - tail first. Returns NaN at minus
-// infinity, as PyTorch does.
+// x - x Phi(-x) for x > 0, x Phi(x) below; only the sum rounds. Below -10 the tail, less than 1e-23, is taken as 0.
+// Returns NaN at minus infinity, as PyTorch does.
 FASTNN_STEP float gelu_value(float x) {
-  const float size = magnitude(x) > 13 ? 13 : magnitude(x);  // the tail is 0 from 13 on
-  const float square = size * size;
-  const float middle = x * (0.5f + x * series<float_middle_term, 0, 4>(square));
-  const float tail = float(kDensity) * exponential_of_negative(-0.5f * square) * series<float_tail_term, 0, 9>(size);
-  const float outer = (x < 0 ? 0 * x : x) - size * (tail < 0 ? 0 : tail);  // rounding may make the tail negative
-  return magnitude(x) < 1 ? middle : outer;
+  const float below = -magnitude(x) < -10 ? -10 : -magnitude(x);
+  const float power = power_of_two_product<1>(below, series<log_tail_term, 0, 8>(below));
+  return fused(x < below ? x : below, x < -10 ? 0.0f : power, x < 0 ? 0.0f : x);
 }
 
 // Computes the slope at -|x|; the slope at |x| is 1 minus that. Returns NaN at both infinities, as PyTorch does.
 FASTNN_STEP float gelu_slope(float x) {
   const float size = magnitude(x) > 13 ? 13 : magnitude(x);
-  const float density = float(kDensity) * exponential_of_negative(-0.5f * size * size);
-  const float slope = density * series<slope_tail_term, 0, 11>(size);
-  return (x < 0 ? slope : 1 - slope) + 0 * x;
+  const float bell = power_of_two_product<0>(size * size, -0.72134752f);  // -1 / (2 ln 2)
+  const float slope = bell * series<slope_tail_term, 0, 11>(size);
+  return fused(0.0f, x, x < 0 ? slope : 1 - slope);
 }
 
 // Taylor coefficients of (Phi(x) - 1/2) / x in x^2, for |x| < 1/2.

@@ -2,7 +2,7 @@
 // 2011, section 3.3. Normals: G. Box, M. Muller, Ann. Math. Stat. 29 (1958).
 #pragma once
 
-#include "steps/math.h"
+#include "steps/logarithm.h"
 
 namespace fastnn {
 
@@ -66,6 +66,46 @@ template <class T>
 FASTNN_STEP T uniform_between(T u, T low, T width, T largest) {
   const T value = low + width * u;
   return value > largest ? largest : value;
+}
+
+static constexpr double sin_term(int i) { return (i % 2 ? -1.0 : 1.0) / factorial(2 * i + 1); }
+static constexpr double cos_term(int i) { return (i % 2 ? -1.0 : 1.0) / factorial(2 * i); }
+
+FASTNN_STEP double with_sign_changed(double x, std::int64_t bit1) {
+  return from_bits<double>(to_bits(x) ^ ((bit1 & 2) << 62));
+}
+
+// sin and cos of 2 pi u for u in [0, 1]. The nearest quarter turn is subtracted exactly; the bits of its number give
+// the signs.
+FASTNN_STEP void sin_cos_turn(double u, double& sin_u, double& cos_u) {
+  using R = Real<double>;
+  const double shifted = 4 * u + R::kRound;
+  const double angle = (u - (shifted - R::kRound) * 0.25) * 0x1.921fb54442d18p+2;
+  const double square = angle * angle;
+  const double s = angle * series<sin_term, 0, R::kSinTerms>(square);
+  const double c = series<cos_term, 0, R::kSinTerms>(square);
+  const auto quarter = to_bits(shifted) - to_bits(R::kRound);
+  const bool odd = (quarter & 1) != 0;
+  sin_u = with_sign_changed(odd ? c : s, quarter);
+  cos_u = with_sign_changed(odd ? s : c, quarter + 1);
+}
+
+// Coefficients of sin(2 pi u) / u in u^2 for |u| <= 1/4.
+static constexpr double float_turn_term(int i) {
+  constexpr double c[] = {6.28318548, -41.3417664, 81.6086349, -76.7279816, 40.8759117};
+  return c[i];
+}
+
+FASTNN_STEP float small_turn_sin(float u) { return u * series<float_turn_term, 0, 4>(u * u); }
+
+// In float the nearest half turn is subtracted, and cos(2 pi u) is sin(2 pi (1/4 - |u|)): one series serves both, and
+// the quarters need not be told apart.
+FASTNN_STEP void sin_cos_turn(float u, float& sin_u, float& cos_u) {
+  const float shifted = fused(2.0f, u, Real<float>::kRound);
+  const float rest = fused(shifted - Real<float>::kRound, -0.5f, u);
+  const auto sign = to_bits(shifted) << 31;
+  sin_u = from_bits<float>(to_bits(small_turn_sin(rest)) ^ sign);
+  cos_u = from_bits<float>(to_bits(small_turn_sin(0.25f - (rest < 0 ? -rest : rest))) ^ sign);
 }
 
 // Makes two independent standard normals from u1 in (0, 1] and u2 in [0, 1).

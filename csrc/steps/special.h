@@ -2,7 +2,7 @@
 // over all float32, in ulp: tanh 1.98, erf 1.82 (and exp 1.02, log 1.97).
 #pragma once
 
-#include "steps/math.h"
+#include "steps/logarithm.h"
 
 namespace fastnn {
 
@@ -59,19 +59,63 @@ FASTNN_STEP T exponential_minus_one(T x) {
 
 // tanh x = -t / (t + 2) with t = e^(-2|x|) - 1, which never overflows. What t and t + 2 lose by rounding is restored to
 // first order, with 1 / (t + 2) = (1 + tanh x) / 2.
-template <class T>
-FASTNN_STEP T hyperbolic_tangent(T x) {
-  const Rounded<T> t = rounded_exponential_minus_one(-2 * magnitude(x));
-  const T sum = t.value + 2, lost = t.value - (sum - 2);
-  const T ratio = -t.value / sum, above = 1 + ratio;
-  return with_sign_of(ratio - T(0.5) * above * (lost * ratio + t.lost * above), x);
+FASTNN_STEP double hyperbolic_tangent(double x) {
+  const Rounded<double> t = rounded_exponential_minus_one(-2 * magnitude(x));
+  const double sum = t.value + 2, lost = t.value - (sum - 2);
+  const double ratio = -t.value / sum, above = 1 + ratio;
+  return with_sign_of(ratio - 0.5 * above * (lost * ratio + t.lost * above), x);
 }
 
-// 1 / (1 + e^-x), computed from e^-|x| so that small results keep their digits.
+// Coefficients of (tanh(x) / x - 1) / x^2 in x^2 for |x| <= 0.4, and of (e^(2h) - 1 - 2h) / h^2.
+static constexpr double float_tanh_term(int i) {
+  constexpr double c[] = {-0.333333343, 0.133333623, -0.0539656505, 0.0217380095, -0.00765985018};
+  return c[i];
+}
+
+static constexpr double float_exp2h_term(int i) {
+  constexpr double c[] = {2, 1.33333325, 0.666663289, 0.266673535, 0.0891895816, 0.0252977032};
+  return c[i];
+}
+
+// 1 - 2 / (e^2|x| + 1) for |x| >= 0.4. The denominator is sum + lost and the quotient q + q error / 2, so that only the
+// last operation rounds to float. From |x| = 10 on the result is 1.
+FASTNN_STEP float large_hyperbolic_tangent(float size) {
+  using R = Real<float>;
+  constexpr float round = R::kRound + R::kBias;
+  size = size > 10 ? 10 : size;
+  const float shifted = fused(size, 0x1.715476p+1f, round), k = shifted - round;
+  const float h = fused(k, -0.5f * R::kLn2High, size);  // exact
+  const float rest = fused(h * h, series<float_exp2h_term, 0, 5>(h), k * -R::kLn2Low);
+  const float power = from_bits<float>(to_bits(shifted) << R::kMantissa), twice = 2 * power, next = power + 1;
+  const float first = fused(twice, h, next), sum = fused(power, rest, first);
+  const float lost = fused(power, rest, first - sum) + fused(twice, h, next - first);
+  const float q = 2 / sum, error = fused(-q, lost, fused(-q, sum, 2.0f));
+  const float y = 1 - q;
+  return y + fused(-0.5f * q, error, (1 - y) - q);
+}
+
+FASTNN_STEP float hyperbolic_tangent(float x) {
+  const float size = magnitude(x), square = size * size;
+  const float small = fused(size * square, series<float_tanh_term, 0, 4>(square), size);
+  return with_sign_of(size < 0.4f ? small : large_hyperbolic_tangent(size), x);
+}
+
+// 1 + e^-x; infinity where e^-x is greater than the largest power of 2.
+template <class T>
+FASTNN_STEP T one_plus(const Scaled<T>& exponential_of_minus_x, T x) {
+  const Scaled<T>& e = exponential_of_minus_x;
+  return x < Real<T>::kExpNone ? T(__builtin_inf()) : multiply_add(e.power, e.fraction, 1 + e.power);
+}
+
+// x / (1 + e^-x) if `by` is x, sigmoid(x) if it is 1. Small results keep their digits.
+template <class T>
+FASTNN_STEP T times_sigmoid(T by, T x) {
+  return by / one_plus(split_exponential(-x), x);
+}
+
 template <class T>
 FASTNN_STEP T sigmoid(T x) {
-  const T e = exponential_of_negative(-magnitude(x));
-  return (x < 0 ? e : T(1)) / (1 + e);
+  return times_sigmoid(T(1), x);
 }
 
 template <class T>
@@ -82,18 +126,9 @@ struct SigmoidPair {
 // of_minus_x is 1 - of_x, with all its digits.
 template <class T>
 FASTNN_STEP SigmoidPair<T> sigmoid_pair(T x) {
-  const T e = exponential_of_negative(-magnitude(x)), s = (x < 0 ? e : T(1)) / (1 + e);
-  return {s, x < 0 ? 1 - s : e * s};
-}
-
-// ln(1 + u) for u in [0, 1], as in logarithm_of_normal(), where m is 1 + u or half of it.
-template <class T>
-FASTNN_STEP T logarithm_plus_one(T u) {
-  const bool halved = u > T(0x1.a827999fcef32p-2);
-  const T twice_s = 2 * (halved ? u - 1 : u) / (u + (halved ? T(3) : T(2)));
-  const T square = T(0.25) * twice_s * twice_s;
-  const T ln_m = twice_s + twice_s * square * series<atanh_term, 1, Real<T>::kAtanhTerms>(square);
-  return halved ? T(0x1.62e42fefa39efp-1) + ln_m : ln_m;
+  const Scaled<T> e = split_exponential(-x);
+  const T s = 1 / one_plus(e, x);
+  return {s, x < 0 ? 1 - s : multiply_add(e.power, e.fraction, e.power) * s};
 }
 
 // Coefficients of (x + 4.25) e^(x^2 / 2) erfc(x / sqrt 2) / 2 in t = (x - 4.25) / (x + 4.25), over 0 <= x <= 39 and 0
@@ -130,7 +165,7 @@ FASTNN_STEP NormalTail<T> normal_tail(T x) {
   x = x > S::kTailEnd ? S::kTailEnd : x;
   const T high = from_bits<T>(to_bits(x) & S::kUpperHalf);
   typename Real<T>::Bits k;
-  const T r = exponential_remainder(T(-0.5) * high * high, k) - T(0.5) * (x - high) * (x + high);
+  const T r = multiply_add(T(-0.5) * (x - high), x + high, exponential_remainder(T(-0.5) * high * high, k));
   const T bell = scaled_exponential(r, k);
   const T s = 1 / (x + T(4.25)), t = (x - T(4.25)) * s;
   constexpr auto term = sizeof(T) == 4 ? short_tail_term : tail_term;
@@ -146,7 +181,7 @@ template <class T>
 FASTNN_STEP T error_function(T x) {
   const T size = magnitude(x);
   const T large = 1 - 2 * normal_tail(size * T(0x1.6a09e667f3bcdp+0)).tail;
-  const T small = x + x * series<erf_term, 0, Special<T>::kErfTerms>(x * x);
+  const T small = multiply_add(x, series<erf_term, 0, Special<T>::kErfTerms>(x * x), x);
   return size < 1 ? small : with_sign_of(large, x);
 }
 
