@@ -44,7 +44,7 @@ FASTNN_STEP float small_logarithm_plus_one(float f) {
 
 FASTNN_STEP float logarithm_of_normal(float x, float less = 0) {
   const Parts<float> x_parts = parts_of(x);
-  return fused(x_parts.k - less, Real<float>::kLn2High, small_logarithm_plus_one(x_parts.m - 1));
+  return fused(x_parts.k - less, 0x1.62e43p-1f, small_logarithm_plus_one(x_parts.m - 1));
 }
 
 template <class T>
@@ -68,7 +68,7 @@ FASTNN_STEP double logarithm_plus_one(double u) {
 
 FASTNN_STEP float logarithm_plus_one(float u) {
   const bool halved = u > 0x1.a82798p-2f;
-  return small_logarithm_plus_one(halved ? fused(0.5f, u, -0.5f) : u) + (halved ? Real<float>::kLn2High : 0.0f);
+  return small_logarithm_plus_one(halved ? fused_exact(0.5f, u, -0.5f) : u) + (halved ? 0x1.62e43p-1f : 0.0f);
 }
 
 }  // namespace fastnn

@@ -16,7 +16,7 @@ struct Real<float> {
   using Bits = std::int32_t;
   static constexpr int kMantissa = 23, kBias = 127;
   static constexpr float kRound = 0x1.8p23f;  // adding it puts the nearest integer into the low bits
-  static constexpr float kLn2High = 0x1.62e43p-1f, kLn2Low = -0x1.05c61p-29f;
+  static constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cf79abcap-20f;
   static constexpr float kExpMin = -104.0f, kExpMax = 89.0f, kExpNone = -88.0f;
   static constexpr float kMinNormal = 0x1p-126f;
   static constexpr int kExpTerms = 6;
@@ -90,7 +90,7 @@ FASTNN_STEP T exponential_remainder(T x, typename Real<T>::Bits& whole) {
   const T shifted = multiply_add(x, T(0x1.71547652b82fep+0), R::kRound);
   const T k = shifted - R::kRound;
   whole = to_bits(shifted) - to_bits(R::kRound);
-  return multiply_add(k, -R::kLn2Low, multiply_add(k, -R::kLn2High, x));
+  return multiply_add(k, -R::kLn2Low, fused_exact(k, -R::kLn2High, x));
 }
 
 // e^r - 1 for |r| <= ln 2 / 2.
@@ -134,7 +134,7 @@ FASTNN_STEP Scaled<T> split_exponential(T x) {
   constexpr T round = R::kRound + T(R::kBias);  // puts k + bias into the low bits
   x = x < R::kExpNone ? R::kExpNone : x;
   const T shifted = multiply_add(x, T(0x1.71547652b82fep+0), round);
-  const T k = shifted - round, r = multiply_add(k, -R::kLn2Low, multiply_add(k, -R::kLn2High, x));
+  const T k = shifted - round, r = multiply_add(k, -R::kLn2Low, fused_exact(k, -R::kLn2High, x));
   return {from_bits<T>(to_bits(shifted) << R::kMantissa), small_exponential_minus_one(r)};
 }
 

@@ -37,4 +37,14 @@ FASTNN_STEP float fused(float a, float b, float c) {
 #endif
 FASTNN_STEP double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
+// The same where a * b is exact, so that it needs no emulation.
+template <class T>
+FASTNN_STEP T fused_exact(T a, T b, T c) {
+#if defined(__FMA__) || defined(__aarch64__) || defined(__CUDA_ARCH__)
+  return fused(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 }  // namespace fastnn

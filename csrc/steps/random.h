@@ -101,8 +101,8 @@ FASTNN_STEP float small_turn_sin(float u) { return u * series<float_turn_term, 0
 // In float the nearest half turn is subtracted, and cos(2 pi u) is sin(2 pi (1/4 - |u|)): one series serves both, and
 // the quarters need not be told apart.
 FASTNN_STEP void sin_cos_turn(float u, float& sin_u, float& cos_u) {
-  const float shifted = fused(2.0f, u, Real<float>::kRound);
-  const float rest = fused(shifted - Real<float>::kRound, -0.5f, u);
+  const float shifted = fused_exact(2.0f, u, Real<float>::kRound);
+  const float rest = fused_exact(shifted - Real<float>::kRound, -0.5f, u);
   const auto sign = to_bits(shifted) << 31;
   sin_u = from_bits<float>(to_bits(small_turn_sin(rest)) ^ sign);
   cos_u = from_bits<float>(to_bits(small_turn_sin(0.25f - (rest < 0 ? -rest : rest))) ^ sign);
