@@ -1,6 +1,6 @@
-// x Phi(x), where Phi is the standard normal distribution, and its derivative Phi(x) + x phi(x). In float the value takes
-// the tail of the distribution as a power of 2 whose exponent is a polynomial; the derivative is e^(-x^2 / 2) times a
-// polynomial. One polynomial in x^2 for Phi - 1/2 has larger errors in x Phi(x) for x > 3.
+// x Phi(x), where Phi is the standard normal distribution, and its derivative Phi(x) + x phi(x). In float the value
+// takes the tail of the distribution as a power of 2 whose exponent is a polynomial; the derivative is e^(-x^2 / 2) times
+// a polynomial. One polynomial in x^2 for Phi - 1/2 has larger errors in x Phi(x) for x > 3.
 #pragma once
 
 #include "steps/special.h"
@@ -10,8 +10,8 @@ namespace fastnn {
 static constexpr double kDensity = 0x1.9884533d43651p-2;  // phi(0)
 
 // Coefficients of (log2 Phi(x) + 1) / x in x for -7 <= x <= 0. They minimise the largest error of x Phi(x), which is
-// 5e-9, and for |x| < 0.75 the largest relative error, which is 3e-8. Least squares, repeated with the weights multiplied
-// by the error; each coefficient is rounded to float before the next ones are fitted.
+// 5e-9, and for |x| < 0.75 the largest relative error, which is 3e-8. Found by least squares, repeated with the weights
+// multiplied by the error; each coefficient is rounded to float before the next ones are fitted.
 static constexpr double log_tail_term(int i) {
   constexpr double c[] = {1.15110552, -0.459206998, 0.0524907745, 0.00703442981, 8.8592169e-05,
                           -0.000224959062, -5.56079794e-05, -6.23278538e-06, -2.79903645e-07};

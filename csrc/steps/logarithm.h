@@ -51,7 +51,8 @@ template <class T>
 FASTNN_STEP T logarithm(T x) {
   using R = Real<T>;
   const bool subnormal = x < R::kMinNormal;
-  const T ln_x = logarithm_of_normal(subnormal ? x * power_of_two<T>(R::kMantissa) : x, subnormal ? T(R::kMantissa) : T(0));
+  const T scaled = subnormal ? x * power_of_two<T>(R::kMantissa) : x;
+  const T ln_x = logarithm_of_normal(scaled, subnormal ? T(R::kMantissa) : T(0));
   const T infinity = T(__builtin_inf());
   const T outside = x == 0 ? -infinity : (x == infinity ? infinity : T(__builtin_nan("")));
   return x > 0 && x < infinity ? ln_x : outside;

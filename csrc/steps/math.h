@@ -47,11 +47,11 @@ FASTNN_STEP T from_bits(typename Real<T>::Bits x) {
 FASTNN_STEP float multiply_add(float a, float b, float c) { return fused(a, b, c); }
 FASTNN_STEP double multiply_add(double a, double b, double c) { return a * b + c; }
 
-// The sum of coefficient(i) * x^(i - first) for i = first, first + step, ... up to last; `power` is x^step. Series
-// in float use Horner's rule: loops over vectors compute several at once, so it does not matter that every operation
-// waits for the one before, and the fewest operations are the fastest. Longer ones in double are split into even and odd
-// terms, after the first `nested` terms. The two halves may nearly cancel: `nested` is for series whose first terms are
-// much larger than the sum.
+// The sum of coefficient(i) * x^(i - first) for i = first, first + step, ... up to last; `power` is x^step. Series in
+// float use Horner's rule: loops over vectors compute several at once, so it does not matter that each operation waits
+// for the one before, and the fewest operations are the fastest. Longer ones in double are split into even and odd terms,
+// after the first `nested` terms. The two halves may nearly cancel: `nested` is for series whose first terms are much
+// larger than the sum.
 template <double (*coefficient)(int), int first, int last, int nested = 0, int step = 1, class T>
 FASTNN_STEP T series(T power) {
   constexpr T c = T(coefficient(first));
