@@ -1,7 +1,7 @@
 // Batch norm: x is (outer, channels, inner), with statistics per channel. With inner > 1 a channel is `outer` runs of
 // `inner` elements; with inner == 1 channels lie side by side. There are two passes over memory: one for the result,
-// and before it one for the statistics, which are computed for parts in cache, in two passes each, and merged. y may be
-// x or residual, dx may be dy or x.
+// and before it one for the statistics, which are computed for parts in cache and merged. y may be x or residual, dx may
+// be dy or x.
 #pragma once
 
 #include "kernels/batch_norm_columns.h"

@@ -1,41 +1,12 @@
-// Batch norm with the channels side by side: x is (rows, channels). Columns are summed in tiles that fit the
-// second-level cache, row by row in the order of memory. The sums of the tiles are then merged in order.
+// Batch norm with the channels side by side: x is (rows, channels). The sums of tiles (column_sums.h) are merged in
+// order.
 #pragma once
 
 #include "kernels/batch_norm_shared.h"
+#include "kernels/column_sums.h"
 
 namespace fastnn {
 namespace {
-
-struct Tile {
-  Index block, begin, end, column, width;  // the block has the rows [begin, end)
-};
-
-template <class Body>
-inline void for_each_tile(Index rows, Index channels, Body body) noexcept {
-  const Index height = tile_rows(channels), strips = (channels + kTileColumns - 1) / kTileColumns;
-  for_each_block(tile_row_blocks(rows, channels) * strips, rows * channels, [=](Index i) {
-    const Index block = i / strips, column = i % strips * kTileColumns, begin = block * height;
-    const Index end = begin + height < rows ? begin + height : rows;
-    body(Tile{block, begin, end, column, channels - column < kTileColumns ? channels - column : kTileColumns});
-  });
-}
-
-// Sums both parts of term(i, c) down the tile into first[c] and second[c]; c counts from the tile's first column.
-template <class Term>
-inline void column_sums(double* first, double* second, const Tile& tile, Index channels, Term term) {
-  const Index width = tile.width;
-  for (Index c = 0; c < width; ++c) first[c] = second[c] = 0;
-  for (Index row = tile.begin; row < tile.end; ++row) {
-    const Index at = row * channels + tile.column;
-#pragma omp simd
-    for (Index c = 0; c < width; ++c) {
-      const Pair t = term(at + c, c);
-      first[c] += t.first;
-      second[c] += t.second;
-    }
-  }
-}
 
 template <class T>
 inline void column_statistics(const BatchNormArgs<T>& a) noexcept {
@@ -43,16 +14,8 @@ inline void column_statistics(const BatchNormArgs<T>& a) noexcept {
   double* partial = a.partial;
   const T* x = a.x;
   for_each_tile(a.outer, channels, [=](const Tile& tile) {
-    double *mean = partial + 2 * tile.block * channels + tile.column, *squares = mean + channels;
-    column_sums(mean, squares, tile, channels, [=](Index i, Index) { return Pair{double(x[i]), 0.0}; });
-    const double rows = double(tile.end - tile.begin);
-    double means[kTileColumns];
-    for (Index c = 0; c < tile.width; ++c) means[c] = mean[c] / rows;
-    column_sums(mean, squares, tile, channels, [&means, x](Index i, Index c) {
-      const double d = double(x[i]) - means[c];
-      return Pair{0.0, d * d};
-    });
-    for (Index c = 0; c < tile.width; ++c) mean[c] = means[c];
+    double* mean = partial + 2 * tile.block * channels + tile.column;
+    tile_moments(mean, mean + channels, tile, channels, x);
   });
   double *mean = partial, *squares = partial + channels;
   for (Index block = 1; block < blocks; ++block) {
@@ -119,9 +82,8 @@ void norm_columns_backward(const BatchNormBackwardArgs<T>& a) noexcept {
   for_each_tile(a.outer, n, [=](const Tile& tile) {
     double* sums = partial + 2 * tile.block * n + tile.column;
     const T *h = high + tile.column, *l = low + tile.column, *r = rstd + tile.column;
-    column_sums(sums, sums + n, tile, n, [=](Index i, Index c) {
-      const T g = After::backward(dy, y, i);
-      return Pair{double(g), double(g * normalise(x[i], Moments<T>{h[c], l[c], r[c]}))};
+    tile_gradient_sums<T>(sums, sums + n, tile, n, [=](Index i, Index c) {
+      return Terms<T>{After::backward(dy, y, i), normalise(x[i], Moments<T>{h[c], l[c], r[c]})};
     });
   });
   for (Index block = 1; block < blocks; ++block) {

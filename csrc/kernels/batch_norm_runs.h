@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/batch_norm_shared.h"
+#include "kernels/gradient_sums.h"
 #include "kernels/moments.h"
 
 namespace fastnn {
@@ -73,9 +74,8 @@ void norm_runs_backward(const BatchNormBackwardArgs<T>& a) noexcept {
   const Index inner = a.inner, outer = a.outer, channels = a.channels;
   for_each_run(a, [=, &a](Index run, Index c, Index at) {
     const Moments<T> m = moments<T>(a.mean[c], a.rstd[c]);
-    const Pair sums = sum_pairs(inner, [=](Index i) {
-      const T g = After::backward(dy, y, at + i);
-      return Pair{double(g), double(g * normalise(x[at + i], m))};
+    const Pair sums = gradient_sums<T>(inner, [=](Index i) {
+      return Terms<T>{After::backward(dy, y, at + i), normalise(x[at + i], m)};
     });
     sum_g[run] = sums.first;
     sum_gx[run] = sums.second;

@@ -5,6 +5,7 @@
 
 #include "kernels/affine.h"
 #include "kernels/args/group_norm.h"
+#include "kernels/gradient_sums.h"
 #include "kernels/moments.h"
 #include "kernels/parts.h"
 #include "steps/norm.h"
@@ -69,7 +70,7 @@ inline void norm_group_backward(const GroupNormBackwardArgs<T>& a, double* dweig
   const Moments<T> m = moments<T>(a.mean[row], a.rstd[row]);
   for (Index c = 0; c < width; ++c) {
     const T *xc = x + c * inner, *dyc = dy + c * inner;
-    const Pair sums = sum_pairs(inner, [=](Index i) { return Pair{double(dyc[i]), double(dyc[i] * normalise(xc[i], m))}; });
+    const Pair sums = gradient_sums<T>(inner, [=](Index i) { return Terms<T>{dyc[i], normalise(xc[i], m)}; });
     dbias[c] = sums.first;
     dweight[c] = sums.second;
   }
@@ -93,10 +94,8 @@ inline void norm_columns_backward(const GroupNormBackwardArgs<T>& a, double* dwe
   const T *x = a.x + row * width, *dy = a.dy + row * width, *weight = a.weight;
   T* dx = a.dx + row * width;
   const Moments<T> m = moments<T>(a.mean[row], a.rstd[row]);
-  const Pair sums = sum_pairs(width, [=](Index c) {
-    const T g = dy[c] * weight_at(weight, first + c);
-    return Pair{double(g), double(g * normalise(x[c], m))};
-  });
+  const Pair sums =
+      gradient_sums<T>(width, [=](Index c) { return Terms<T>{dy[c] * weight_at(weight, first + c), normalise(x[c], m)}; });
   const T mean_g = T(sums.first / double(width)), mean_gx = T(sums.second / double(width));
 #pragma omp simd
   for (Index c = 0; c < width; ++c) {

@@ -4,6 +4,7 @@
 
 #include "kernels/affine.h"
 #include "kernels/args/layer_norm.h"
+#include "kernels/gradient_sums.h"
 #include "kernels/moments.h"
 #include "kernels/parts.h"
 #include "steps/norm.h"
@@ -40,10 +41,7 @@ __attribute__((noinline)) void norm_row_backward(const LayerNormBackwardArgs<T>&
   const T *x = a.x + row * n, *dy = a.dy + row * n, *weight = a.weight;
   T* dx = a.dx + row * n;
   const Moments<T> m = moments<T>(a.mean ? a.mean[row] : 0.0, a.rstd[row]);
-  const Pair sums = sum_pairs(n, [=](Index i) {
-    const T g = dy[i] * weight_at(weight, i);
-    return Pair{double(g), double(g * normalise(x[i], m))};
-  });
+  const Pair sums = gradient_sums<T>(n, [=](Index i) { return Terms<T>{dy[i] * weight_at(weight, i), normalise(x[i], m)}; });
   const T mean_g = a.mean ? T(sums.first / double(n)) : T(0), mean_gx = T(sums.second / double(n));
 #pragma omp simd
   for (Index i = 0; i < n; ++i) {

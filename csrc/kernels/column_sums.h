@@ -1,0 +1,107 @@
+// Sums down the columns of x (rows, channels), in tiles that fit the second-level cache, in the order of memory.
+#pragma once
+
+#include "kernels/args/batch_norm.h"
+#include "kernels/gradient_sums.h"
+#include "kernels/moments.h"
+#include "kernels/parallel.h"
+
+namespace fastnn {
+namespace {
+
+struct Tile {
+  Index block, begin, end, column, width;  // the block has the rows [begin, end)
+};
+
+template <class Body>
+inline void for_each_tile(Index rows, Index channels, Body body) noexcept {
+  const Index height = tile_rows(channels), strips = (channels + kTileColumns - 1) / kTileColumns;
+  for_each_block(tile_row_blocks(rows, channels) * strips, rows * channels, [=](Index i) {
+    const Index block = i / strips, column = i % strips * kTileColumns, begin = block * height;
+    const Index end = begin + height < rows ? begin + height : rows;
+    body(Tile{block, begin, end, column, channels - column < kTileColumns ? channels - column : kTileColumns});
+  });
+}
+
+template <class T>
+struct Both {
+  T first, second;
+};
+
+// Adds the sums of both parts of term(i, c) over `count` rows, which are taken in type Sum, to first[c] and second[c].
+template <class Sum, int count, class Term>
+inline void add_rows(double* first, double* second, Index at, Index width, Index channels, Term term) {
+#pragma omp simd
+  for (Index c = 0; c < width; ++c) {
+    Sum f = 0, s = 0;
+#pragma GCC unroll 8
+    for (int row = 0; row < count; ++row) {
+      const Both<Sum> t = term(at + row * channels + c, c);
+      f += t.first;
+      s += t.second;
+    }
+    first[c] += double(f);
+    second[c] += double(s);
+  }
+}
+
+// Sums both parts of term(i, c) down the tile into first[c] and second[c]; c counts from the tile's first column. With
+// eight rows at a time, the sums go through memory once for eight elements.
+template <class Sum, class Term>
+inline void column_sums(double* first, double* second, const Tile& tile, Index channels, Term term) {
+  constexpr int kRows = 8;
+  for (Index c = 0; c < tile.width; ++c) first[c] = second[c] = 0;
+  Index row = tile.begin;
+  for (; row + kRows <= tile.end; row += kRows) {
+    add_rows<Sum, kRows>(first, second, row * channels + tile.column, tile.width, channels, term);
+  }
+  for (; row < tile.end; ++row) {
+    add_rows<Sum, 1>(first, second, row * channels + tile.column, tile.width, channels, term);
+  }
+}
+
+// Computes the mean of each column of the tile, and its sum of squared deviations. Squares of floats are exact in
+// double; a second pass computes those where E[x^2] - mean^2 would cancel.
+template <class T>
+inline void tile_moments(double* mean, double* squares, const Tile& tile, Index channels, const T* x) {
+  const double rows = double(tile.end - tile.begin);
+  column_sums<double>(mean, squares, tile, channels, [=](Index i, Index) {
+    return Both<double>{double(x[i]), double(x[i]) * double(x[i])};
+  });
+  bool all_spread = true;
+  double spread_squares[kTileColumns];
+  for (Index c = 0; c < tile.width; ++c) {
+    spread_squares[c] = squares[c] - mean[c] * (mean[c] / rows);
+    mean[c] /= rows;
+    const bool spread = sizeof(T) == sizeof(float) && is_spread(mean[c], spread_squares[c] / rows);
+    if (!spread) spread_squares[c] = -1;
+    all_spread = all_spread && spread;
+  }
+  if (!all_spread) {
+    double unused[kTileColumns];
+    column_sums<double>(squares, unused, tile, channels, [=](Index i, Index c) {
+      const double d = double(x[i]) - mean[c];
+      return Both<double>{d * d, 0.0};
+    });
+  }
+  for (Index c = 0; c < tile.width; ++c) squares[c] = spread_squares[c] < 0 ? squares[c] : spread_squares[c];
+}
+
+// Sums term(i, c) -> Terms<T> down the tile, as gradient_sums() does for a run.
+template <class T, class Term>
+inline void tile_gradient_sums(double* first, double* second, const Tile& tile, Index channels, Term term) {
+  column_sums<T>(first, second, tile, channels, [=](Index i, Index c) {
+    const Terms<T> t = term(i, c);
+    return Both<T>{t.g, t.g * t.normalised};
+  });
+  bool finite = true;
+  for (Index c = 0; c < tile.width; ++c) finite = finite && is_finite(first[c]) && is_finite(second[c]);
+  if (finite) return;
+  column_sums<double>(first, second, tile, channels, [=](Index i, Index c) {
+    const Terms<T> t = term(i, c);
+    return Both<double>{double(t.g), double(t.g * t.normalised)};
+  });
+}
+
+}  // namespace
+}  // namespace fastnn
