@@ -63,7 +63,7 @@ void check_classes_last(const Array& logits, py::handle labels_) {
 
 ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle labels, const char* labels_name,
                                bool probabilities, py::handle weight, py::handle ignore_index_, py::handle reduction,
-                               py::handle out) {
+                               py::handle out, bool gradient) {
   ClassLossCall c;
   c.logits = check_logits(logits, name);
   c.classes = c.logits.shape.back();
@@ -84,7 +84,7 @@ ClassLossCall check_class_loss(py::handle logits, const char* name, py::handle l
     c.safe_labels = copy_labels(c.labels, c.classes, ignore_index);
     for (const Index label : c.safe_labels) c.count -= label < 0;
   }
-  c.dlogits = result(out, c.logits, {&c.logits}, {&c.labels, &c.target, &c.weight});
+  if (gradient) c.dlogits = result(out, c.logits, {&c.logits}, {&c.labels, &c.target, &c.weight});
   return c;
 }
 
@@ -113,7 +113,7 @@ py::object reduced(const ClassLossCall& c, const std::vector<double>& row_loss, 
   return losses;
 }
 
-// Returns (loss, dlogits, number of rows not ignored); `kernel` takes the kernel from the table.
+// Returns (loss, dlogits or None, number of rows not ignored); `kernel` takes the kernel from the table.
 template <class Kernel>
 py::tuple run_class_loss(const ClassLossCall& c, double smoothing, Kernel kernel) {
   std::vector<double> row_loss(std::size_t(c.rows), 0.0), row_mass(row_loss.size());
@@ -128,15 +128,15 @@ py::tuple run_class_loss(const ClassLossCall& c, double smoothing, Kernel kernel
                                                    .smoothing = smoothing});
     loss = reduced<T>(c, row_loss, divisor);
   });
-  return py::make_tuple(loss, c.dlogits.object, c.count);
+  return py::make_tuple(loss, c.dlogits.object ? c.dlogits.object : py::none(), c.count);
 }
 
 py::tuple softmax_cross_entropy(py::handle logits, py::handle labels, py::handle weight, py::handle ignore_index,
-                                py::handle reduction, double label_smoothing, py::handle out) {
+                                py::handle reduction, double label_smoothing, py::handle out, bool gradient) {
   check_range(label_smoothing, "label_smoothing", 0, 1);
   const bool probabilities = are_probabilities(labels, logits);
   const ClassLossCall c =
-      check_class_loss(logits, "logits", labels, "labels", probabilities, weight, ignore_index, reduction, out);
+      check_class_loss(logits, "logits", labels, "labels", probabilities, weight, ignore_index, reduction, out, gradient);
   const bool soft = probabilities || label_smoothing > 0;
   return run_class_loss(c, label_smoothing, [=](const auto& table) {
     return soft ? table.softmax_cross_entropy_soft : table.softmax_cross_entropy;
@@ -144,9 +144,9 @@ py::tuple softmax_cross_entropy(py::handle logits, py::handle labels, py::handle
 }
 
 py::tuple nll_loss(py::handle input, py::handle target, py::handle weight, py::handle ignore_index,
-                   py::handle reduction, py::handle out) {
+                   py::handle reduction, py::handle out, bool gradient) {
   const ClassLossCall c =
-      check_class_loss(input, "input", target, "target", false, weight, ignore_index, reduction, out);
+      check_class_loss(input, "input", target, "target", false, weight, ignore_index, reduction, out, gradient);
   return run_class_loss(c, 0, [](const auto& table) { return table.nll_loss; });
 }
 
@@ -178,9 +178,10 @@ std::pair<Index, Index> count_correct(py::handle logits_, py::handle labels_) {
 FASTNN_BINDINGS(class_loss, m) {
   using namespace py::literals;
   m.def("softmax_cross_entropy", &softmax_cross_entropy, "logits"_a, "labels"_a, "weight"_a, "ignore_index"_a,
-        "reduction"_a, "label_smoothing"_a, "out"_a);
+        "reduction"_a, "label_smoothing"_a, "out"_a, "gradient"_a = true);
   m.def("count_correct", &count_correct, "logits"_a, "labels"_a);
-  m.def("nll_loss", &nll_loss, "input"_a, "target"_a, "weight"_a, "ignore_index"_a, "reduction"_a, "out"_a);
+  m.def("nll_loss", &nll_loss, "input"_a, "target"_a, "weight"_a, "ignore_index"_a, "reduction"_a, "out"_a,
+        "gradient"_a = true);
 }
 
 }  // namespace fastnn

@@ -1,7 +1,8 @@
 // Losses over classes and their gradients: logits and dlogits are (rows, classes), labels are (rows). dlogits may be
-// logits. row_loss receives the loss of each row, and the caller sums it. Let t be the target probabilities times the
-// class weights, m the sum of t, and z the logits minus their largest. Then the loss is m ln(sum of e^z) - sum of t z,
-// and its gradient m softmax(z) - t. Source: I. Goodfellow et al., "Deep learning", 2016, 6.2.2.3.
+// logits, or null if only the loss is wanted. row_loss receives the loss of each row, and the caller sums it. Let t be
+// the target probabilities times the class weights, m the sum of t, and z the logits minus their largest. Then the loss
+// is m ln(sum of e^z) - sum of t z, and its gradient m softmax(z) - t. Source: I. Goodfellow et al., "Deep learning",
+// 2016, 6.2.2.3.
 #pragma once
 
 #include "kernels/affine.h"
@@ -16,6 +17,7 @@ namespace {
 template <class T>
 inline void clear_row(const ClassLossArgs<T>& a, Index row) {
   a.row_loss[row] = 0;
+  if (!a.dlogits) return;
   T* dlogits = a.dlogits + row * a.classes;
   for (Index i = 0; i < a.classes; ++i) dlogits[i] = 0;
 }
@@ -39,6 +41,7 @@ inline void label_rows(const ClassLossArgs<T>& a, Index begin, Index end) {
         if (label < 0) return clear_row(a, row);
         const double mass = double(weight_at(weight, label));
         row_loss[row] += mass * logarithm(total);
+        if (!dlogits) return;
         const T scale = T(mass * gradient_scale / total);
 #pragma omp simd
         for (Index i = row * n; i < (row + 1) * n; ++i) dlogits[i] *= scale;
@@ -77,6 +80,7 @@ inline void soft_rows(const ClassLossArgs<T>& a, Index begin, Index end, double 
       [=, &a](Index row, double total) {
         if (labels && labels[row] < 0) return clear_row(a, row);
         row_loss[row] += row_mass[row] * logarithm(total);
+        if (!dlogits) return;
         const T scale = T(row_mass[row] * gradient_scale / total);
         T* d = dlogits + row * n;
 #pragma omp simd
@@ -112,7 +116,7 @@ void nll_loss_kernel(const ClassLossArgs<T>& a) noexcept {
       clear_row(a, row);
       if (label < 0) continue;
       a.row_loss[row] = loss;
-      a.dlogits[row * a.classes + label] = T(-double(weight_at(a.weight, label)) * a.scale);
+      if (a.dlogits) a.dlogits[row * a.classes + label] = T(-double(weight_at(a.weight, label)) * a.scale);
     }
   });
 }

@@ -4,9 +4,9 @@
 #pragma once
 
 #include "kernels/args/softmax.h"
-#include "kernels/lanes.h"
 #include "kernels/parallel.h"
 #include "kernels/prefetch.h"
+#include "kernels/wide.h"
 #include "steps/logarithm.h"
 #include "steps/softmax.h"
 
@@ -50,36 +50,50 @@ template <class T>
 inline double exponentials(T* e, const T* x, T shift, Index n, const T* next) {
 #pragma omp simd
   for (Index i = 0; i < n; ++i) e[i] = exponential_of_negative(x[i] - shift);
-  return sum(
-      n, [=](Index i) { return double(e[i]); }, [=](Index i) { prefetch(next + i, kLanes); });
+  return sum_of(e, n, [=](Index i) { prefetch(next + i, kLanes); });
+}
+
+// exponential_rows() for rows shorter than kWide; y is where the result of row `begin` goes.
+template <class T, class Before, class After>
+inline void short_exponential_rows(T* y, const T* x, Index n, Index begin, Index end, Before before, After after) {
+  const Index size = (end - begin) * n;
+  for (Index row = begin; row < end; ++row) {
+    const T *from = x + row * n, shift = maximum(from, n);
+    before(row, shift);
+    T* to = y + (row - begin) * n;
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) to[i] = from[i] - shift;
+  }
+#pragma omp simd
+  for (Index i = 0; i < size; ++i) y[i] = exponential_of_negative(y[i]);
+  for (Index row = begin; row < end; ++row) {
+    const T* e = y + (row - begin) * n;
+    after(row, row_sum(n, [=](Index i) { return double(e[i]); }));
+  }
 }
 
 // Computes y = e^(x - shift) for rows [begin, end), where shift is the row's largest element. Calls before(row, shift)
-// before y is written, and after(row, total) with the row's sum.
+// before y is written, and after(row, total) with the row's sum. Without y, only the sums are computed, with the same
+// bits.
 template <class T, class Before, class After>
 inline void exponential_rows(T* y, const T* x, Index n, Index begin, Index end, Before before, After after) {
+  T buffer[kTile];
   if (n >= kWide) {
     for (Index row = begin; row < end; ++row) {
       const T shift = maximum(x + row * n, n);
       before(row, shift);
       double total = 0;
       for (Index i = row * n; i < (row + 1) * n; i += kTile) {
-        total += exponentials(y + i, x + i, shift, smaller(kTile, (row + 1) * n - i), x + i + n);
+        total += exponentials(y ? y + i : buffer, x + i, shift, smaller(kTile, (row + 1) * n - i), x + i + n);
       }
       after(row, total);
     }
     return;
   }
-  for (Index row = begin; row < end; ++row) {
-    const T shift = maximum(x + row * n, n);
-    before(row, shift);
-#pragma omp simd
-    for (Index i = row * n; i < (row + 1) * n; ++i) y[i] = x[i] - shift;
-  }
-#pragma omp simd
-  for (Index i = begin * n; i < end * n; ++i) y[i] = exponential_of_negative(y[i]);
-  for (Index row = begin; row < end; ++row) {
-    after(row, row_sum(n, [=](Index i) { return double(y[row * n + i]); }));
+  if (y) return short_exponential_rows(y + begin * n, x, n, begin, end, before, after);
+  const Index rows = kTile / (n < 1 ? 1 : n);
+  for (; begin < end; begin += rows) {
+    short_exponential_rows(buffer, x, n, begin, smaller(begin + rows, end), before, after);
   }
 }
 

@@ -154,6 +154,20 @@ def nll_loss(
     return done if return_count else done[:2]
 
 
+def cross_entropy_alone(
+    logits: Array, labels: Labels | Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float
+) -> Any:
+    """Return the loss of `softmax_cross_entropy` with the same bits, without computing its gradient."""
+    return _core.softmax_cross_entropy(
+        logits, as_int64(labels), weight, ignore_index, reduction, smoothing, None, gradient=False
+    )[0]
+
+
+def nll_alone(input: Array, target: Labels, weight: Array | None, ignore_index: int, reduction: str) -> Any:
+    """Return the loss of `nll_loss` with the same bits, without computing its gradient."""
+    return _core.nll_loss(input, as_int64(target), weight, ignore_index, reduction, None, gradient=False)[0]
+
+
 def as_int64(labels: Any) -> Any:
     """Return integer labels as contiguous int64; anything else is returned unchanged, for the kernels' checks."""
     if not isinstance(labels, np.ndarray) or (labels.dtype == _INT64 and labels.flags.carray):

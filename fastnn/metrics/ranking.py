@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fastnn._checks import integer, unmasked
 from fastnn._types import Array
 from fastnn.functional import binary_cross_entropy_with_logits
-from fastnn.functional.class_loss import softmax_cross_entropy
+from fastnn.functional.class_loss import cross_entropy_alone
 from fastnn.metrics.classification import Classification
 from fastnn.metrics.outputs import Task, as_binary, probabilities
 
@@ -163,7 +163,8 @@ class LogLoss(Classification):
     def _sum(self, rows: Any, labels: npt.NDArray[np.int64]) -> float:
         if rows.shape[1] == 1:
             return binary_cross_entropy_with_logits(rows, labels[:, None].astype(np.float64), reduction="sum")[0]
-        return softmax_cross_entropy(rows, labels, reduction="sum")[0]
+        total: float = cross_entropy_alone(rows, labels, None, -100, "sum", 0.0)
+        return total
 
     def compute(self) -> float:
         """Return the mean, or NaN without samples."""

@@ -1,4 +1,4 @@
-"""Cross-entropy for torch; forward computes the gradient together with the loss."""
+"""Cross-entropy for torch; forward computes the gradient together with the loss, if autograd will need it."""
 
 from contextlib import suppress
 from typing import Any
@@ -10,6 +10,7 @@ from torch.nn import functional as theirs
 
 from fastnn import functional as F
 from fastnn._types import AnyArray
+from fastnn.functional.class_loss import cross_entropy_alone
 from fastnn.torch.autograd import (
     PLAIN,
     REFUSALS,
@@ -54,7 +55,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """See `fastnn.functional.softmax_cross_entropy`; the gradient is computed together with the loss.
+    """See `fastnn.functional.softmax_cross_entropy`; a gradient that is needed is computed together with the loss.
 
     Args:
         input: (C,), (N, C) or (N, C, d1, ...), logits.
@@ -96,16 +97,17 @@ def _cross_entropy(
     labels: Any = array(target.contiguous() if target.is_floating_point() else target.reshape(-1).contiguous())
     weights = None if weight is None else array(weight.contiguous())
 
+    logits = rows.reshape(-1, rows.shape[-1])
+    learning = learns(logits)
+
     def run(x: AnyArray, _: AnyArray | None) -> Ran:
-        loss, dlogits = F.softmax_cross_entropy(
-            x, labels, weights, ignore_index, reduction, label_smoothing  # type: ignore[call-overload]
-        )  # fmt: skip
+        options: Any = (labels, weights, ignore_index, reduction, label_smoothing)
+        loss, dlogits = F.softmax_cross_entropy(x, *options) if learning else (cross_entropy_alone(x, *options), None)
         if label_smoothing and weights is not None and not np.isfinite(loss).all():
             raise Refused("weight: got weights of the labels that sum to 0, want a positive sum")
-        ready = [torch.from_numpy(dlogits)]
+        ready = [] if dlogits is None else [torch.from_numpy(dlogits)]
         return x.dtype.type(loss), (1,), lambda dy, _: (_handed_out(ready, torch.from_numpy(dy).reshape(-1, 1)), None)
 
-    logits = rows.reshape(-1, rows.shape[-1])
     loss = fused("cross_entropy", run, logits, trace(logits))
     return loss.reshape(rows.shape[:-1]) if reduction == "none" else loss
 

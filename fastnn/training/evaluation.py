@@ -13,7 +13,7 @@ from fastnn.data.source import Arrays, Indexed, Samples, Source, Stream
 from fastnn.metrics.base import Metric
 from fastnn.metrics.outputs import probabilities
 from fastnn.nn.module import Module, call
-from fastnn.training.losses import batch_loss, total_weight
+from fastnn.training.losses import batch_value, total_weight
 from fastnn.training.metrics import Meter
 from fastnn.training.windows import Batch
 
@@ -87,7 +87,7 @@ def measure(
             outputs = model(convert(samples.x))[0]
             total = total_weight(loss, samples)
             batch = Batch(samples.x, samples.y, samples.weights, total, 1.0, True, True)
-            meter.add(batch_loss(loss, outputs, batch)[0], total, outputs, samples.y)
+            meter.add(batch_value(loss, outputs, batch), total, outputs, samples.y)
     return meter.logs()
 
 

@@ -232,6 +232,16 @@ def batch_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[Any, Any]:
     return value, gradient
 
 
+def batch_value(loss: Any, outputs: Any, batch: Batch) -> Any:
+    """Return the mean loss of a batch as `batch_loss` does, without a gradient where the loss can leave it out."""
+    if batch.weights is not None or not is_ours(loss) or not hasattr(loss, "value"):
+        return batch_loss(loss, outputs, batch)[0]
+    value = loss.value(outputs, batch.labels)
+    if loss.reduction != "sum":
+        return value
+    return value / batch.weight if batch.weight else math.nan
+
+
 def each(loss: Any, outputs: Any, labels: Any) -> tuple[Array, Any]:
     """Return the loss of every sample, (N,), and the gradient of their sum.
 

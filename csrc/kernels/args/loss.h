@@ -8,7 +8,7 @@ namespace fastnn {
 // Losses over classes: logits are (rows, classes).
 template <class T>
 struct ClassLossArgs {
-  T* dlogits;           // may be logits
+  T* dlogits;           // may be logits; null for the loss alone
   double* row_loss;     // (rows)
   double* row_mass;     // (rows), scratch memory for soft targets; else null
   const T* logits;

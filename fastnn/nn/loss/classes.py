@@ -8,6 +8,7 @@ import numpy as np
 from fastnn import functional as F
 from fastnn._checks import fraction, integer, number, unmasked
 from fastnn._types import AnyArray, Array, Float64, Labels
+from fastnn.functional.class_loss import cross_entropy_alone, nll_alone
 from fastnn.nn.loss.base import Loss, first, like, of_samples, weights
 
 
@@ -49,6 +50,13 @@ class ClassLoss(Loss):
         """
         loss, gradient = self._losses(output, target, self.reduction)
         return loss, gradient
+
+    def value(self, output: Array, target: Labels | Array) -> float:
+        """Return the loss of a call alone, for validation; arguments and errors as for a call.
+
+        The gradient is not computed, which saves half of the memory traffic; the loss has the same bits.
+        """
+        raise NotImplementedError
 
     def each(self, output: Array, target: Labels | Array) -> tuple[Array, Array]:
         """Return the loss of every sample, (N,), and the gradient of their sum; arguments as for a call.
@@ -142,10 +150,19 @@ class CrossEntropyLoss(ClassLoss):
         super().__init__(weight, ignore_index, reduction)
         self.label_smoothing = fraction("label_smoothing", number("label_smoothing", label_smoothing))
 
+    def value(self, output: Array, target: Labels | Array) -> float:
+        """Return the loss of a call alone; see `ClassLoss.value`."""
+        loss: float = cross_entropy_alone(output, *self._arguments(output, target, self.reduction))
+        return loss
+
     def _losses(self, output: Array, target: Any, reduction: Any) -> tuple[Any, Array]:
+        loss, gradient = F.softmax_cross_entropy(output, *self._arguments(output, target, reduction))
+        return loss, gradient
+
+    def _arguments(self, output: Array, target: Any, reduction: Any) -> tuple[Any, ...]:
         is_row = isinstance(target, np.ndarray) and target.dtype.kind == "f" and target.shape == output.shape
         target, weight = like(output, target) if is_row else target, like(output, self.weight)
-        return F.softmax_cross_entropy(output, target, weight, self.ignore_index, reduction, self.label_smoothing)
+        return target, weight, self.ignore_index, reduction, self.label_smoothing
 
 
 class NLLLoss(ClassLoss):
@@ -162,6 +179,11 @@ class NLLLoss(ClassLoss):
     """
 
     takes_probabilities = False
+
+    def value(self, output: Array, target: Any) -> float:
+        """Return the loss of a call alone; see `ClassLoss.value`."""
+        loss: float = nll_alone(output, target, like(output, self.weight), self.ignore_index, self.reduction)
+        return loss
 
     def _losses(self, output: Array, target: Any, reduction: Any) -> tuple[Any, Array]:
         return F.nll_loss(output, target, like(output, self.weight), self.ignore_index, reduction)
