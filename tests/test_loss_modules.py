@@ -12,7 +12,9 @@ from support import DTYPES, Array, numeric_gradient, relative_error, same_bits
 
 from fastnn import functional as F
 from fastnn import nn
-from fastnn.training.losses import batch_loss
+from fastnn.optim import SGD
+from fastnn.training import Trainer
+from fastnn.training.losses import batch_loss, batch_value
 from fastnn.training.windows import Batch
 
 RNG = np.random.default_rng(37)
@@ -317,3 +319,41 @@ def test_wrong_calls(loss: Any, output: Any, target: Any, error: type[Exception]
     for call in (loss, loss.each):
         with pytest.raises(error, match=sentence):
             call(output, target)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [1, 10, 255, 256, 3000])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_value(reduction: Any, classes: int, dtype: Any, isa: str) -> None:
+    """The loss without its gradient has the same bits, for short and long rows and all kinds of targets."""
+    output, weight = RNG.standard_normal((37, classes)).astype(dtype), RNG.uniform(0.5, 2, classes)
+    labels, shares = RNG.integers(0, classes, 37), F.softmax(output)
+    labels[5] = -100
+    for loss, target in (
+        (nn.CrossEntropyLoss(weight, reduction=reduction), labels),
+        (nn.CrossEntropyLoss(weight, reduction=reduction, label_smoothing=0.1), labels),
+        (nn.CrossEntropyLoss(reduction=reduction), shares),
+        (nn.NLLLoss(weight, reduction=reduction), labels),
+    ):
+        before = output.copy()
+        assert loss.value(output, target) == loss(output, target)[0]
+        assert same_bits(output, before)
+
+
+def test_validation_computes_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of a batch is the same in validation as in training, also as a sum or with weights of samples."""
+    output, labels = RNG.standard_normal((N, C)), RNG.integers(0, C, N)
+    for reduction in ("mean", "sum"):
+        loss = nn.CrossEntropyLoss(reduction=reduction)  # type: ignore[arg-type]
+        for weights in (None, np.arange(1.0, N + 1)):
+            total = float(N) if weights is None else float(weights.sum())
+            batch = Batch(output, labels, weights, total, 1.0, True, True)
+            assert batch_value(loss, output, batch) == batch_loss(loss, output, batch)[0]
+
+    def refused(*_: object) -> None:
+        raise AssertionError("validation computed a gradient")
+
+    monkeypatch.setattr(nn.CrossEntropyLoss, "__call__", refused)
+    model = nn.Sequential(nn.Linear(C, C))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), SGD(model.parameters(), lr=0.1))
+    assert math.isfinite(trainer.evaluate((output.astype(np.float32), labels))["loss"])

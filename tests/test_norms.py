@@ -55,6 +55,41 @@ def test_batch_norm_hard(kind: str, dtype: Any, shape: tuple[int, ...], isa: str
         np.testing.assert_allclose(got, d, rtol=1e-5, atol=1e-5 * np.abs(d).max())
 
 
+@pytest.mark.parametrize("mean", [0.0, 3.5, 3.99, 4.01, 5.0, 100.0])
+@pytest.mark.parametrize("n", [5, 501, 5000])
+def test_statistics_are_float64(n: int, mean: float, isa: str) -> None:
+    """Statistics of float32 data have errors to 1e-12 on both sides of 4 deviations, where a second pass begins."""
+    x = (RNG.standard_normal((6, n)) + mean).astype(np.float32)
+    x[::2] -= np.float32(mean)  # neighbours of rows, and of columns, that need no second pass
+    wide = x.astype(np.float64)
+    want = wide.mean(1), 1 / np.sqrt(wide.var(1) + 1e-5)
+    columns, image = np.ascontiguousarray(x.T), x.reshape(1, 6, n, 1)
+    for got in (
+        F.layer_norm(x, n, return_stats=True)[1:],
+        F.group_norm(image, 6, return_stats=True)[1:],
+        F.batch_norm(columns, training=True, return_stats=True)[1:],
+        F.batch_norm(image, training=True, return_stats=True)[1:],
+    ):
+        np.testing.assert_allclose(got[0].ravel(), want[0], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(got[1].ravel(), want[1], rtol=1e-12)
+    root = F.rms_norm(x, n, eps=1e-5, return_stats=True)[1]
+    np.testing.assert_allclose(root, 1 / np.sqrt(np.square(wide).mean(1) + 1e-5), rtol=1e-12)
+
+
+def test_gradient_sums_do_not_overflow(isa: str) -> None:
+    """Gradients whose float32 sums overflow give finite dx, within 1e-5 of the reference."""
+    x, dy = RNG.standard_normal((5, 300)).astype(np.float32), np.full((5, 300), 4e37, np.float32)
+    dy[:, ::2] *= np.float32(1.5)
+    _, mean, rstd = F.layer_norm(x, 300, return_stats=True)
+    want = reference.layer_norm_backward(dy, x, 1)[0]
+    np.testing.assert_allclose(F.layer_norm_backward(dy, x, None, mean, rstd)[0], want, atol=1e-5 * np.abs(want).max())
+    columns, high = np.ascontiguousarray(x.T), np.ascontiguousarray(dy.T)
+    _, mean, rstd = F.batch_norm(columns, training=True, return_stats=True)
+    want = reference.batch_norm_backward(high, columns, None, mean, rstd)[0]
+    got = F.batch_norm_backward(high, columns, None, mean, rstd)[0]
+    np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_constant_rows(dtype: Any, isa: str) -> None:
     """A row without variance gives the bias, without a division by zero, even far from zero."""

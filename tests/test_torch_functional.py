@@ -185,6 +185,17 @@ def test_gradients_of_leaves_add_up(name: str, shapes: list[tuple[int, ...]], ca
     torch.testing.assert_close([t.grad for t in tensors], want, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy_without_autograd(reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under no_grad, or for logits that need none, no gradient is computed; the loss has the same bits."""
+    x = _tensors((5, 7))[0]
+    want = ours.cross_entropy(x, LABELS, reduction=reduction)
+    monkeypatch.delattr("fastnn.functional.softmax_cross_entropy")
+    with torch.no_grad():
+        assert torch.equal(ours.cross_entropy(x, LABELS, reduction=reduction), want)
+    assert torch.equal(ours.cross_entropy(x.detach(), LABELS, reduction=reduction), want)
+
+
 def test_cross_entropy_after_its_graph_is_freed() -> None:
     loss = ours.cross_entropy(_tensors((5, 7))[0], LABELS)
     loss.backward()

@@ -11,9 +11,9 @@ struct Terms {
   T g, normalised;
 };
 
-// Each float lane takes this many terms before it is added to a lane of doubles, so that its rounding errors stay below
-// those of the terms themselves.
-constexpr Index kFloatTerms = 8;
+// Each float lane takes this many terms before the lanes are folded into four of doubles: few enough that their rounding
+// errors stay below those of the terms themselves.
+constexpr Index kFloatTerms = 8, kWideLanes = 4;
 
 inline bool is_finite(double x) { return x - x == 0; }
 
@@ -29,7 +29,7 @@ inline Pair gradient_sums(Index n, Term term) {
     T first[kLanes], second[kLanes];
   } lanes;
   T *first = lanes.first, *second = lanes.second;
-  double wide_first[kLanes] = {}, wide_second[kLanes] = {};
+  double wide_first[kWideLanes] = {}, wide_second[kWideLanes] = {};
   Index i = 0;
   while (i + kLanes <= n) {
 #pragma omp simd
@@ -43,8 +43,10 @@ inline Pair gradient_sums(Index n, Term term) {
         second[lane] += t.g * t.normalised;
       }
     }
+    fold<kLanes, kWideLanes>(first);
+    fold<kLanes, kWideLanes>(second);
 #pragma omp simd
-    for (Index lane = 0; lane < kLanes; ++lane) {
+    for (Index lane = 0; lane < kWideLanes; ++lane) {
       wide_first[lane] += double(first[lane]);
       wide_second[lane] += double(second[lane]);
     }
@@ -55,8 +57,8 @@ inline Pair gradient_sums(Index n, Term term) {
     rest.first += t.first;
     rest.second += t.second;
   }
-  fold(wide_first);
-  fold(wide_second);
+  fold<kWideLanes>(wide_first);
+  fold<kWideLanes>(wide_second);
   const Pair sums = {wide_first[0] + rest.first, wide_second[0] + rest.second};
   return is_finite(sums.first) && is_finite(sums.second) ? sums : sum_pairs(n, wide_term);
 }

@@ -13,12 +13,14 @@ struct Pair {
   double first, second;
 };
 
-// Adds all lanes into lanes[0]. A recursion with steps of known length, since a loop over them would go through memory.
-template <Index half = kLanes / 2>
-inline void fold(double* lanes) {
+// Adds `from` lanes into the first `to`, in halves. A recursion with steps of known length, since a loop over them would
+// go through memory.
+template <Index from = kLanes, Index to = 1, class T>
+inline void fold(T* lanes) {
+  constexpr Index half = from / 2;
 #pragma omp simd
   for (Index lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-  if constexpr (half > 1) fold<half / 2>(lanes);
+  if constexpr (half > to) fold<half, to>(lanes);
 }
 
 // Returns the sum of term(i) for i in [0, n); calls ahead(i) before each 16 of them. The terms that do not fill the
