@@ -11,6 +11,7 @@ all 258 sizes would take minutes: all up to four vectors of 16 and two more, and
 import ctypes
 import importlib
 import inspect
+import itertools
 import math
 import mmap
 import os
@@ -36,6 +37,7 @@ from support import DTYPES, Array, same_bits
 from table import Arrays, Kernel
 
 import fastnn
+from fastnn import functional as F
 
 PAGE = mmap.PAGESIZE
 SIZES = (*range(67), 95, 127, 128, 129, 191, 255, 256, 257)
@@ -121,6 +123,22 @@ def _of_functions() -> Iterator[Case]:
                 yield Case(f"{name} of {', '.join(arrays)} {dtype.__name__}", arrays, partial(_run_call, either))
 
 
+def _run_products(arrays: Arrays) -> list[Array]:
+    a, a_turned, b, b_turned, bias = (arrays[name] for name in ("a", "a_turned", "b", "b_turned", "bias"))
+    products = [F.matmul(x, y) for x in (a, a_turned.T) for y in (b, b_turned.T)]
+    return [*products, F.linear(a, b_turned, bias, "gelu"), F.linear_backward(products[0], a, b_turned, bias)[1]]
+
+
+def _of_products() -> Iterator[Case]:
+    """Yield products around every tile, from operands as they are and transposed, which are packed by other code."""
+    for m, n, k in itertools.product((1, 2, 5, 15, 70), (1, 7, 16, 33, 300), (0, 1, 9, 17, 400)):
+        for dtype in DTYPES if m * n * k < 10**5 else ():
+            shapes = {"a": (m, k), "a_turned": (k, m), "b": (k, n), "b_turned": (n, k), "bias": (n,)}
+            rng = np.random.default_rng(0)
+            arrays = {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+            yield Case(f"products {m} {n} {k} {dtype.__name__}", arrays, _run_products)
+
+
 def _run_tensors(call: Call, arrays: Arrays) -> list[Array]:
     torch = sys.modules["torch"]
     tensors = {name: torch.from_numpy(bits).view(torch.bfloat16) for name, bits in arrays.items()}
@@ -155,7 +173,8 @@ def _stray(offset: int) -> Iterator[Case]:
 
 
 WALKS: dict[str, Callable[[], Iterator[Case]]] = {
-    **{name: partial(_of_kernels, family.KERNELS) for name, family in FAMILIES.items()},
+    **{name: partial(_of_kernels, family.KERNELS) for name, family in FAMILIES.items() if name != "products"},
+    "products": _of_products,
     "functions": _of_functions,
     "fills": partial(_of_calls, fills, FEW),  # no empty ones, which are refused
     "clips": partial(_of_calls, clips, SIZES),
