@@ -1,7 +1,5 @@
 #include "bind/arrays.h"
 
-#include <cmath>
-
 namespace fastnn {
 namespace {
 
@@ -111,8 +109,6 @@ std::string text(const Shape& shape) {
   return s + (shape.size() == 1 ? ",)" : ")");
 }
 
-std::string text(double value) { return std::string(py::repr(py::float_(value))); }
-
 Array check(py::handle object, const std::string& name, Access access) {
   const py::array array = check_kind(object, name);
   check_layout(array, name, access);
@@ -157,20 +153,6 @@ Array check_double(py::handle object, const std::string& name, const Shape& shap
   return a;
 }
 
-Index check_integer(py::handle object, const std::string& name, const std::string& want) {
-  if (!PyIndex_Check(object.ptr()) || PyBool_Check(object.ptr())) {
-    throw py::type_error(name + ": got " + std::string(py::repr(object)) + ", want an int; " + want);
-  }
-  int overflow = 0;
-  const py::object number = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
-  if (!number) throw py::error_already_set();
-  const Index value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
-  if (overflow) {
-    throw py::value_error(name + ": got " + std::string(py::str(number)) + ", want an int of 64 bits; " + want);
-  }
-  return value;
-}
-
 Array check_integers(py::handle object, const std::string& name, Access access) {
   return check_exactly<std::int64_t>(
       object, name, "C-contiguous int64; " + converted(object, name, "int64", "ascontiguousarray"), access);
@@ -194,20 +176,6 @@ void check_apart(const Array& written, const Array& other) {
     throw py::value_error(got(written.name, "memory that overlaps " + other.name) +
                           "memory of its own; pass a copy of " + other.name);
   }
-}
-
-double check_range(double value, const char* name, double low, double high) {
-  if (!(low <= value && value <= high)) {
-    throw py::value_error(got(name, text(value)) + "a number in [" + text(low) + ", " + text(high) + "]");
-  }
-  return value;
-}
-
-double check_not_negative(double value, const char* name) {
-  if (!(0 <= value && std::isfinite(value))) {
-    throw py::value_error(got(name, text(value)) + "a finite number >= 0");
-  }
-  return value;
 }
 
 }  // namespace fastnn

@@ -1,5 +1,6 @@
 """The product of a linear layer, with what follows it in the same pass."""
 
+import math
 from typing import Literal, NamedTuple, overload
 
 import numpy as np
@@ -113,9 +114,13 @@ def linear_backward(
     """
     dbias = None if bias is None else np.empty_like(bias)
     dz = product_gradient(dy, bias, activation, saved, dbias, alpha)
-    rows = dz.reshape(-1, dz.shape[-1])
-    dweight = _core.matmul(rows.T, x.reshape(-1, x.shape[-1]), None)
+    dweight = _core.matmul(as_matrix(dz).T, as_matrix(x), None)
     return _core.matmul(dz, weight, None) if input_grad else None, dweight, dbias
+
+
+def as_matrix(x: Array) -> Array:
+    """Return x with all axes but the last as one; they may be empty."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def product_gradient(

@@ -13,7 +13,7 @@ from fastnn._checks import axis_size, flag, fraction, is_array, not_array, unmas
 from fastnn._dtype import chosen_dtype
 from fastnn._parameter import Parameter
 from fastnn._types import Array
-from fastnn.functional.linear import LinearSaved, product_gradient
+from fastnn.functional.linear import LinearSaved, as_matrix, product_gradient
 from fastnn.init.scaled import kaiming_uniform_
 from fastnn.nn.module import Backward, Module
 from fastnn.random import RandomSource, as_generator
@@ -88,8 +88,7 @@ class Linear(Module):
                 unmasked("dy", dy)
                 raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {dtype} {y_shape}; pass dloss/dy")
             dz = self._product_gradient(np.ascontiguousarray(dy), activation, saved, alpha)
-            dz_rows, rows = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
-            weight.accumulate(lambda out: _core.matmul(dz_rows.T, rows, out))
+            weight.accumulate(lambda out: _core.matmul(as_matrix(dz).T, as_matrix(x), out))
             return _core.matmul(dz, weight.data, None) if input_grad else None
 
         return y, backward
