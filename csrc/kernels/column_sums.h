@@ -41,13 +41,15 @@ inline void add_rows(double* first, double* second, Index at, Index width, Index
 }
 
 // Sums both parts of term(i, c) down the tile into first[c] and second[c]; c counts from the tile's first column. With
-// eight rows at a time, the sums go through memory once for eight elements.
-template <class Term>
-inline void column_sums(double* first, double* second, const Tile& tile, Index channels, Term term) {
+// eight rows at a time, the sums go through memory once for eight elements; but the CPU then does not prefetch the rows,
+// so ahead(i) is called with the first element of each of the next eight.
+template <class Term, class Ahead>
+inline void column_sums(double* first, double* second, const Tile& tile, Index channels, Term term, Ahead ahead) {
   constexpr int kRows = 8;
   for (Index c = 0; c < tile.width; ++c) first[c] = second[c] = 0;
   Index row = tile.begin;
   for (; row + kRows <= tile.end; row += kRows) {
+    for (Index next = row + kRows; next < row + 2 * kRows; ++next) ahead(next * channels + tile.column);
     add_rows<kRows>(first, second, row * channels + tile.column, tile.width, channels, term);
   }
   for (; row < tile.end; ++row) {
@@ -60,9 +62,8 @@ inline void column_sums(double* first, double* second, const Tile& tile, Index c
 template <class T>
 inline void tile_moments(double* mean, double* squares, const Tile& tile, Index channels, const T* x) {
   const double rows = double(tile.end - tile.begin);
-  column_sums(mean, squares, tile, channels, [=](Index i, Index) {
-    return Pair{double(x[i]), double(x[i]) * double(x[i])};
-  });
+  const auto powers = [=](Index i, Index) { return Pair{double(x[i]), double(x[i]) * double(x[i])}; };
+  column_sums(mean, squares, tile, channels, powers, [=](Index i) { prefetch(x + i, tile.width); });
   bool all_spread = true;
   double spread_squares[kTileColumns];
   for (Index c = 0; c < tile.width; ++c) {
@@ -74,10 +75,11 @@ inline void tile_moments(double* mean, double* squares, const Tile& tile, Index 
   }
   if (!all_spread) {
     double unused[kTileColumns];
-    column_sums(squares, unused, tile, channels, [=](Index i, Index c) {
+    const auto deviations = [=](Index i, Index c) {
       const double d = double(x[i]) - mean[c];
       return Pair{d * d, 0.0};
-    });
+    };
+    column_sums(squares, unused, tile, channels, deviations, [](Index) {});
   }
   for (Index c = 0; c < tile.width; ++c) squares[c] = spread_squares[c] < 0 ? squares[c] : spread_squares[c];
 }
@@ -109,10 +111,11 @@ inline void tile_gradient_sums(double* first, double* second, const Tile& tile, 
   bool finite = true;
   for (Index c = 0; c < width; ++c) finite = finite && is_finite(first[c]) && is_finite(second[c]);
   if (finite) return;
-  column_sums(first, second, tile, channels, [=](Index i, Index c) {
+  const auto wide_term = [=](Index i, Index c) {
     const Terms<T> t = term(i, c);
     return Pair{double(t.g), double(t.g * t.normalised)};
-  });
+  };
+  column_sums(first, second, tile, channels, wide_term, [](Index) {});
 }
 
 }  // namespace
