@@ -28,8 +28,9 @@ from fastnn.training.step import forward_backward, update
 LEARNT = 0.05
 """Samples are learnt when the loss is this fraction of that of a guess: with 10 classes, 0.9 for the right one."""
 MOVED = 0.1
-GREW = 0.01
 """A loss that fell by less than this fraction hardly moved: a hundred steps on one batch do far more."""
+GREW = 1e-4
+"""A loss that rose by more than this fraction diverges; rounding alone may raise it by less."""
 
 
 @dataclass(frozen=True)
