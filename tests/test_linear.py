@@ -119,6 +119,67 @@ def test_out_must_not_share_memory() -> None:
             F.linear(x, weight, bias, out=memory[begin : begin + 6].reshape(3, 2))
 
 
+GRADIENT_WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"dy": np.ones((2, 2), "f")}, ValueError, "dy: got float32 (2, 2), want float32 (3, 2); pass what belongs to"),
+    ({"dy": np.ones((3, 2))}, ValueError, "dy: got float64 (3, 2), want float32 (3, 2)"),
+    ({"dy": 1.0}, TypeError, "dy: got "),
+    ({"x": [[1.0]]}, TypeError, "x: got "),
+    ({"x": np.ones((3, 5), "f")}, ValueError, "x: got shape (3, 5), want (..., 4), the x of forward"),
+    ({"weight": np.ones((9, 4), "f")}, ValueError, "dy: got float32 (3, 2), want float32 (3, 9)"),
+    ({"weight": np.ones(4, "f")}, ValueError, "weight: got shape (4,), want (out_features, in_features)"),
+    ({"bias": np.ones(3, "f")}, ValueError, "bias: got float32 (3,), want float32 (2,)"),
+]
+
+
+@pytest.mark.parametrize(("changed", "error", "sentence"), GRADIENT_WRONG)
+def test_wrong_arguments_of_backward(changed: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    arguments: dict[str, Any] = {"dy": np.ones((3, 2), np.float32), "x": X, "weight": W, "bias": B} | changed
+    with pytest.raises(error, match=re.escape(sentence)):
+        F.linear_backward(**arguments)
+
+
+def test_strided_gradients() -> None:
+    dy = np.ones((2, 3), np.float32).T
+    got, want = F.linear_backward(dy, X, W, B), F.linear_backward(dy.copy(), X, W, B)
+    assert all(same_bits(a, b) for a, b in zip(got, want, strict=True) if a is not None and b is not None)
+
+
+def test_without_features_the_mask_takes_its_numbers() -> None:
+    g, x, weight, bias = Generator(5), np.ones((100, 0), "f"), np.ones((30, 0), "f"), np.ones(30, "f")
+    first = F.linear(x, weight, bias, "relu", 0.5, generator=g)
+    assert g.offset > 0 and not same_bits(F.linear(x, weight, bias, "relu", 0.5, generator=g), first)
+    wrong: Any
+    for wrong in (None, np.float32(1)):
+        with pytest.raises(TypeError, match="weight: got"):
+            F.linear(X, wrong, p=0.5)
+
+
+def test_the_closure_keeps_the_bias_of_its_call() -> None:
+    """A bias that changes or is replaced between forward and backward changes no gradient."""
+    x, dy, layer = _random((4, 5), np.float32), _random((4, 3), np.float32, 1), nn.Linear(5, 3, generator=1)
+    bias, gradients = layer.bias, []
+    assert bias is not None
+    for change in (False, True):
+        layer.zero_grad()
+        _, backward = nn.Sequential(layer, nn.GELU())(x)
+        if change:
+            bias.data[...] += 5
+            layer.bias = None
+        gradients.append([backward(dy), layer.weight.grad.copy(), bias.grad.copy()])
+    assert all(same_bits(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_wrong_options_are_those_of_their_layer() -> None:
+    """An option that was set later is refused by its own layer."""
+    layers: list[Any] = [nn.Dropout(0.5), nn.GELU(), nn.LeakyReLU()]
+    layers[0].p, layers[1].approximate, layers[2].negative_slope = 2.0, "foo", None
+    for layer in layers:
+        with pytest.raises((ValueError, TypeError)) as caught:
+            layer(_random((4, 5), np.float32))
+        with pytest.raises(type(caught.value), match=rf"model\[1\] {type(layer).__name__}"):
+            nn.Sequential(nn.Linear(5, 5), layer)(_random((4, 5), np.float32))
+
+
 def test_what_backward_needs_is_asked_for() -> None:
     y = F.linear(X, W, B, "gelu")
     with pytest.raises(ValueError, match=r"saved: got None, want what linear\(\.\.\., return_saved=True\) returned"):

@@ -88,3 +88,38 @@ def test_a_second_derivative_is_refused() -> None:
     (dx,) = torch.autograd.grad(ft.functional.linear(x, w).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="linear: got a second backward through its gradient"):
         dx.sum().backward()
+
+
+def test_only_what_is_needed_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in torch: a weight may change before backward if the input learns nothing, and the other way round."""
+    layer = ft.nn.Linear(5, 3)
+    first, second = layer(torch.randn(4, 5)), layer(torch.randn(4, 5))
+    first.sum().backward()
+    torch.optim.SGD(layer.parameters(), 0.1).step()
+    second.sum().backward()
+    layer.weight.requires_grad_(False)
+    x = torch.randn(4, 5, requires_grad=True) * 1
+    y = layer(x)
+    x.add_(1)
+    counted: list[int] = []
+    monkeypatch.setattr(F, "matmul", lambda *a, real=F.matmul: counted.append(1) or real(*a))
+    (y.sum() + x.sum()).backward()
+    assert len(counted) == 1
+    layer(torch.randn(4, 5)).sum().backward()  # only the bias learns
+    assert len(counted) == 1
+
+
+def test_the_product_is_freed_in_backward() -> None:
+    x, w = torch.randn(500, 64), torch.randn(500, 64, requires_grad=True)
+    y = ft.functional.linear(x, w, activation="gelu")
+    before = fastnn.memory_stats()["used_bytes"]
+    y.sum().backward()
+    w.grad = None
+    assert fastnn.memory_stats()["used_bytes"] <= before - 500 * 500 * 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("activation", ["rellu", "", "silu", None])
+def test_unknown_activations(activation: Any, dtype: Any) -> None:
+    with pytest.raises(ValueError, match=r"activation: got .*, want one of identity, relu, gelu, gelu_tanh"):
+        ft.functional.linear(torch.ones(2, 3, dtype=dtype), torch.ones(4, 3, dtype=dtype), activation=activation)

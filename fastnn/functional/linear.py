@@ -1,11 +1,12 @@
 """The product of a linear layer, with what follows it in the same pass."""
 
 import math
-from typing import Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
 from fastnn import _core
+from fastnn._checks import is_array, not_array
 from fastnn._types import Array
 from fastnn.functional.dropout import DropoutMask, drawn
 from fastnn.random import RandomSource
@@ -79,7 +80,7 @@ def linear(
         y = _core.linear(x, weight, bias, activation, alpha, 0.0, 0, 0, 0, out, keep)
     else:
         y, drawn_mask = drawn(
-            generator, p, training, np.size(x) // max(1, np.shape(weight)[-1]) * len(weight), None,
+            generator, p, training, _elements(x, weight), None,
             lambda mask: _core.linear(x, weight, bias, activation, alpha, *mask[:4], out, keep),
         )  # fmt: skip
         mask = drawn_mask if drawn_mask.p else None
@@ -104,18 +105,45 @@ def linear_backward(
     """Return dx, dweight and dbias of `linear`; dbias is None without a bias.
 
     Args:
-        dy: (..., out_features).
+        dy: (..., out_features); it is copied unless it is C-contiguous.
         x, weight, bias, activation, alpha: as in forward.
         saved: what forward returned with `return_saved=True`; not needed without activation and dropout.
         input_grad: False skips dx, which is then None.
 
     Raises:
-        ValueError: as for all functions, and if `saved` is missing.
+        TypeError, ValueError: as for all functions.
+        ValueError: `saved` is missing.
     """
+    _check_gradient(dy, x, weight, bias)
     dbias = None if bias is None else np.empty_like(bias)
-    dz = product_gradient(dy, bias, activation, saved, dbias, alpha)
+    dz = product_gradient(np.ascontiguousarray(dy), bias, activation, saved, dbias, alpha)
     dweight = _core.matmul(as_matrix(dz).T, as_matrix(x), None)
     return _core.matmul(dz, weight, None) if input_grad else None, dweight, dbias
+
+
+def _elements(x: Any, weight: Any) -> int:
+    """Return the number of elements of the result; 0 for arguments that are then refused."""
+    shape, outputs = getattr(x, "shape", ()), getattr(weight, "shape", ())
+    return math.prod(shape[:-1]) * outputs[0] if shape and outputs else 0
+
+
+def _check_gradient(dy: Any, x: Any, weight: Any, bias: Any) -> None:
+    """Raise unless the arguments of backward fit each other; the kernels check dtypes."""
+    arrays = {"dy": dy, "x": x, "weight": weight} | ({} if bias is None else {"bias": bias})
+    for name, array in arrays.items():
+        if not is_array(array):
+            raise not_array(name, array, "float32 or float64")
+    if weight.ndim != 2:
+        raise ValueError(f"weight: got shape {weight.shape}, want (out_features, in_features)")
+    if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"x: got shape {x.shape}, want (..., {weight.shape[1]}), the x of forward")
+    wanted = {"dy": (*x.shape[:-1], len(weight)), "bias": (len(weight),)}
+    for name, shape in wanted.items():
+        if name in arrays and (arrays[name].shape != shape or arrays[name].dtype != weight.dtype):
+            got = f"{arrays[name].dtype} {arrays[name].shape}"
+            raise ValueError(
+                f"{name}: got {got}, want {weight.dtype} {shape}; pass what belongs to the call of forward"
+            )
 
 
 def as_matrix(x: Array) -> Array:

@@ -61,7 +61,7 @@ class LeakyReLU(Activation):
         self._check()
 
     def _fusable(self) -> tuple[str, float | None] | None:
-        return "leaky_relu", self.negative_slope
+        return None if self.negative_slope is None else ("leaky_relu", self.negative_slope)
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         slope = self.negative_slope
@@ -79,7 +79,7 @@ class ELU(Activation):
         self._check()
 
     def _fusable(self) -> tuple[str, float | None] | None:
-        return "elu", self.alpha
+        return None if self.alpha is None else ("elu", self.alpha)
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         alpha = self.alpha
@@ -97,7 +97,8 @@ class GELU(Activation):
         self._check()
 
     def _fusable(self) -> tuple[str, float | None] | None:
-        return "gelu_tanh" if self.approximate == "tanh" else "gelu", None
+        kind = {"none": "gelu", "tanh": "gelu_tanh"}.get(self.approximate)
+        return None if kind is None else (kind, None)
 
     def _run(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
         approximate = self.approximate

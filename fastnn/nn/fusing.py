@@ -22,8 +22,8 @@ def fusable(layer: Module, after: Sequence[Module]) -> tuple[Module, ...]:
         kind = type(follower)
         if kind.__call__ is not _CALLS.get(kind):  # subclasses and replaced methods are called as they are
             break
-        if kind is Dropout:
-            return (*found, follower) if follower.training else found
+        if isinstance(follower, Dropout):
+            return (*found, follower) if follower.training and 0 <= follower.p <= 1 else found  # else it raises itself
         if found or not (isinstance(follower, Activation) and follower._fusable()):
             break
         found = (follower,)

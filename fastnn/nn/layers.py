@@ -82,25 +82,19 @@ class Linear(Module):
         )  # fmt: skip
 
         y_shape = y.shape
+        kept = bias is not None and activation not in ("identity", "relu")
+        at = bias.data.copy() if bias is not None and kept else None  # the bias may change before backward
 
         def backward(dy: Array, input_grad: bool = True) -> Array | None:
-            if not is_array(dy) or dy.shape != y_shape or dy.dtype != dtype:
-                unmasked("dy", dy)
+            if not is_array(dy):
+                raise not_array("dy", dy, dtype, "pass dloss/dy")
+            if dy.shape != y_shape or dy.dtype != dtype:
                 raise ValueError(f"dy: got {dy.dtype} {dy.shape}, want {dtype} {y_shape}; pass dloss/dy")
-            dz = self._product_gradient(np.ascontiguousarray(dy), activation, saved, alpha)
+            dz = _product_gradient(np.ascontiguousarray(dy), bias, at, activation, saved, alpha)
             weight.accumulate(lambda out: _core.matmul(as_matrix(dz).T, as_matrix(x), out))
             return _core.matmul(dz, weight.data, None) if input_grad else None
 
         return y, backward
-
-    def _product_gradient(self, dy: Array, activation: str, saved: LinearSaved, alpha: float | None) -> Array:
-        """Return the gradient with respect to x @ weight.T, and accumulate the one with respect to the bias."""
-        bias = self.bias
-        if bias is None or not bias.requires_grad:
-            return product_gradient(dy, None if bias is None else bias.data, activation, saved, None, alpha)
-        results: list[Array] = []
-        bias.accumulate(lambda out: results.append(product_gradient(dy, bias.data, activation, saved, out, alpha)))
-        return results[0]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor without the generator."""
@@ -109,6 +103,17 @@ class Linear(Module):
 
     def _options(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+def _product_gradient(
+    dy: Array, bias: Parameter | None, at: Array | None, activation: str, saved: LinearSaved, alpha: float | None
+) -> Array:
+    """Return the gradient with respect to x @ weight.T; accumulate that with respect to the bias, which was `at`."""
+    if bias is None or not bias.requires_grad:
+        return product_gradient(dy, at, activation, saved, None, alpha)
+    results: list[Array] = []
+    bias.accumulate(lambda out: results.append(product_gradient(dy, at, activation, saved, out, alpha)))
+    return results[0]
 
 
 class Dropout(Module):

@@ -10,17 +10,31 @@ For plain tensors the operation is called that torch's function calls after it h
 """
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as theirs
 
 from fastnn import functional as F
 from fastnn._types import AnyArray
+from fastnn.functional.linear import LinearSaved, as_matrix, product_gradient
 from fastnn.functional.max_pool2d import Pair
-from fastnn.torch.autograd import PLAIN, REFUSALS, Ran, fits, fused, fused_elementwise, is_large, is_narrowed, trace
+from fastnn.torch.autograd import (
+    PLAIN,
+    REFUSALS,
+    Ran,
+    fits,
+    fused,
+    fused_elementwise,
+    is_large,
+    is_narrowed,
+    keeps_graph,
+    trace,
+)
 from fastnn.torch.cross_entropy import cross_entropy
 from fastnn.torch.norms import batch_norm, group_norm, is_like_channels_last, layer_norm, rms_norm
 from fastnn.torch.random import new_seed
@@ -162,28 +176,49 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activat
         bias: (out,), or None.
         activation: identity, relu, gelu or gelu_tanh.
     """
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"activation: got {activation!r}, want one of {', '.join(_ACTIVATIONS)}")
     if is_large("linear", input) and not is_narrowed() and fits(input, weight, bias) and weight.dim() == 2:
+        learns = input.requires_grad, weight.requires_grad
         with suppress(*REFUSALS):
-            learns = input.requires_grad
-            run = lambda x, w, b, _: _linear(x, w, b, activation, learns)  # noqa: E731 - one call of three lines
-            return fused("linear", run, input, weight, bias, trace(bias))
-    y = theirs.linear(input, weight, bias)
-    if activation.startswith("gelu"):
-        return theirs.gelu(y, approximate="tanh" if activation == "gelu_tanh" else "none")
-    return theirs.relu(y) if activation == "relu" else y
+            return fused(
+                "linear",
+                lambda x, w, b, _: _linear(x, w, b, activation, *learns),
+                input,
+                weight,
+                bias,
+                trace(bias),
+            )
+    return _ACTIVATIONS[activation](theirs.linear(input, weight, bias))
 
 
-def _linear(x: AnyArray, w: AnyArray, b: AnyArray | None, activation: str, input_grad: bool) -> Ran:
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda y: y,
+    "relu": theirs.relu,
+    "gelu": theirs.gelu,
+    "gelu_tanh": lambda y: theirs.gelu(y, approximate="tanh"),
+}
+
+
+def _linear(x: AnyArray, w: AnyArray, b: AnyArray | None, activation: str, input_grad: bool, weight_grad: bool) -> Ran:
+    """Run it; as torch does, save the weight for the input's gradient only, and the input for the weight's."""
     y, saved = F.linear(x, w, b, activation, return_saved=True)
     kept = None if b is None else b.copy()  # as in _bias_activation
-    product = saved.at if activation.startswith("gelu") else None
-    at_y = (4,) if activation == "relu" else ()
+    product = [saved.at] if activation.startswith("gelu") else []
+    positions = {"x": 0} if weight_grad else {}
+    positions |= ({"w": 1} if input_grad else {}) | {"": 3} | ({"y": 4} if activation == "relu" else {})
 
-    def gradients(dy: AnyArray, x: AnyArray, w: AnyArray, *rest: AnyArray | None) -> tuple[AnyArray | None, ...]:
-        at = rest[1] if activation == "relu" else product
-        return *F.linear_backward(dy, x, w, kept, activation, F.LinearSaved(at, None), input_grad=input_grad), None
+    def gradients(dy: AnyArray, *needed: Any) -> tuple[AnyArray | None, ...]:
+        arrays = dict(zip(positions, needed, strict=True))
+        at = product[0] if product else arrays.get("y")
+        if not keeps_graph():
+            product.clear()
+        db = None if kept is None else np.empty_like(kept)
+        dz = product_gradient(dy, kept, activation, LinearSaved(at, None), db, None)
+        dx = F.matmul(dz, arrays["w"]) if "w" in arrays else None
+        return dx, F.matmul(as_matrix(dz).T, as_matrix(arrays["x"])) if "x" in arrays else None, db, None
 
-    return y, (0, 1, 3, *at_y), gradients
+    return y, tuple(positions.values()), gradients
 
 
 def linear_gelu(input: Tensor, weight: Tensor, bias: Tensor | None = None, approximate: str = "none") -> Tensor:

@@ -46,7 +46,10 @@ def replace(model: theirs.Module, fuse: bool = False, products: bool = False) ->
             by `fastnn.torch.nn.Sequential`, which runs the two in one pass. They stay the modules they are; while one
             of them has hooks or a forward set on the object, or is no longer of its class, they run one by one.
         products: also replace torch.nn.Linear, for whose products torch's BLAS is used otherwise: then they have the
-            same bits on every machine and for any number of threads, and a row does not depend on its batch.
+            same bits on every machine and for any number of threads, and a row does not depend on its batch. Modules
+            that hand the weights of their layers to an operation of torch run that: MultiheadAttention, and
+            TransformerEncoderLayer in evaluation without gradients. Tools that look for torch.nn.Linear itself, such as
+            quantize_dynamic, find none.
 
     Returns:
         The replacements, in the order of `model.named_modules()`.
