@@ -32,7 +32,7 @@ void make_row_of_column(GemmArgs<T>& g) {
 inline Index parts_of(Index size, Index part) { return (size + part - 1) / part; }
 
 // What a job costs beside its products, in columns and rows: reading a strip of a again, packing b.
-constexpr Index kColumnsOfJob = 8, kRowsOfJob = 6;
+constexpr Index kColumnsOfJob = 8, kRowsOfJob = 24;
 
 // The part of a job for which a thread waits for another one at the end, which another program may have kept off its core.
 constexpr double kWaiting = 0.1;
