@@ -24,8 +24,8 @@ from fastnn._types import AnyArray
 from fastnn.benchmark.case import Case, Pattern, Side
 from fastnn.benchmark.cases import CASES
 
-REST = 0.05
-"""Seconds after which idle threads of OpenMP and OpenBLAS no longer spin, with their default settings."""
+REST = 0.12
+"""Seconds after which idle threads of OpenMP and OpenBLAS no longer spin by default (OpenBLAS 0.3.31: after 0.105)."""
 
 SHORT = (
     "SGD, momentum",
