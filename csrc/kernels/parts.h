@@ -10,10 +10,10 @@ namespace {
 template <class T, class Part>
 inline void add_parts(T* sums, const Part* partial, Index parts, Index distance, Index n) {
   for_each_range(n, parts, [=](Index begin, Index end) {
-    constexpr Index kWidth = 64;
-    for (Index first = begin; first < end; first += kWidth) {
-      const Index width = end - first < kWidth ? end - first : kWidth;
-      double total[kWidth] = {};
+    constexpr Index kPartColumns = 64;
+    for (Index first = begin; first < end; first += kPartColumns) {
+      const Index width = end - first < kPartColumns ? end - first : kPartColumns;
+      double total[kPartColumns] = {};
       for (Index part = 0; part < parts; ++part) {
         const Part* one = partial + part * distance + first;
 #pragma omp simd
