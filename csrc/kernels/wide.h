@@ -14,7 +14,8 @@ namespace {
 
 #if defined(__AVX512F__)
 using Doubles = __m512d;
-inline Doubles widen(const float* x) { return _mm512_cvtps_pd(_mm256_loadu_ps(x)); }
+// The masked form, because GCC 12 warns of an uninitialised value inside the unmasked one.
+inline Doubles widen(const float* x) { return _mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(x)); }
 inline Doubles add_square(Doubles sum, Doubles x) { return _mm512_fmadd_pd(x, x, sum); }
 #elif defined(__AVX2__)
 using Doubles = __m256d;
