@@ -60,18 +60,18 @@ def _linear_gelu(torch: Any) -> dict[str, Side]:
 def beside_others(seconds: float, side: str) -> None:
     """Time a side's step, batch 128, alone in this process; first on a quiet machine."""
     step = training_case(find_torch(), 0.3).sides[side]
-    found = {"quiet": _median(step, seconds)}
+    found = {"quiet": _mean(step, seconds)}
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
         time.sleep(0.5)
-        found["busy"] = _median(step, seconds)
+        found["busy"] = _mean(step, seconds)
     finally:
         for process in busy:
             process.kill()
     print(json.dumps(found))
 
 
-def _median(step: Side, seconds: float) -> float:
+def _mean(step: Side, seconds: float) -> float:
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 20:
         start = time.perf_counter()

@@ -122,7 +122,7 @@ inline void multiply_part(const GemmArgs<T>& a, const Part<T>& p, T* buffer) {
   }
   const Index blocks = gemm_blocks(a.k);
   for (Index block = 0, k0 = 0; block < blocks; ++block) {
-    const Index terms = a.k / blocks + (block < a.k % blocks);
+    const Index terms = gemm_block_terms(a.k, block);
     multiply_block(a, p, k0, terms, buffer);
     k0 += terms;
   }

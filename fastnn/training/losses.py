@@ -292,6 +292,5 @@ def _weighted_loss(loss: Any, outputs: Any, batch: Batch) -> tuple[float, Any]:
         by_row = scale.astype(part.dtype).reshape(-1, *[1] * (part.ndim - 1))
         return np.multiply(part, by_row, out=part if out else None)
 
-    return float(np.multiply(factors, values, dtype=float).sum()) / total if total else math.nan, map_leaves(
-        weighted, gradient
-    )
+    mean = float(np.multiply(factors, values, dtype=float).sum()) / total if total else math.nan
+    return mean, map_leaves(weighted, gradient)

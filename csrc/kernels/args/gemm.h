@@ -19,6 +19,9 @@ static constexpr Index gemm_block_begin(Index k, Index block) {
   const Index blocks = gemm_blocks(k), longer = k % blocks;
   return block * (k / blocks) + (block < longer ? block : longer);
 }
+static constexpr Index gemm_block_terms(Index k, Index block) {
+  return gemm_block_begin(k, block + 1) - gemm_block_begin(k, block);
+}
 
 // A job multiplies a chunk of rows and a chunk of columns of one product.
 static constexpr Index kPanelBytes = 1024;  // the bytes of a row of a packed block of B: 256 floats

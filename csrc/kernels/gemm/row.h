@@ -68,7 +68,7 @@ inline void add_blocks(const GemmArgs<T>& args, T* c, const T* a, const T* b, In
 #pragma GCC unroll 4
   for (int i = 0; i < at_once * chains; ++i) R::store(&sums[i / chains][i % chains * turn], s[i / chains][i % chains]);
   for (int i = 0; i < at_once; ++i) {
-    const Index first = i * second, terms = gemm_block_begin(args.k, block + i + 1) - gemm_block_begin(args.k, block + i);
+    const Index first = i * second, terms = gemm_block_terms(args.k, block + i);
     const bool add = block + i > 0 || args.add;
     for (Index j = 0; j < width; ++j) {
       T sum = sums[i][j];
@@ -91,7 +91,7 @@ template <class T>
 inline void multiply_column(const GemmArgs<T>& args, T& c, const T* a, const T* b) {
   const Index blocks = gemm_blocks(args.k);
   for (Index block = 0; block < blocks; ++block) {
-    const Index terms = args.k / blocks + (block < args.k % blocks);
+    const Index terms = gemm_block_terms(args.k, block);
     T sum = 0;
     for (Index k = 0; k < terms; ++k) sum = fused(a[k * args.a_k], b[k * args.b_k], sum);
     c = block > 0 || args.add ? c + sum : sum;
@@ -105,7 +105,7 @@ template <class T>
 inline void multiply_rows(const GemmArgs<T>& args, T* c, const T* a, const T* b, Index n, T* sums) {
   const Index blocks = gemm_blocks(args.k);
   for (Index block = 0; block < blocks; ++block) {
-    const Index terms = args.k / blocks + (block < args.k % blocks);
+    const Index terms = gemm_block_terms(args.k, block);
     for (Index j = 0; j < n; ++j) sums[j] = 0;
     add_rows(sums, a, args.a_k, b, args.b_k, terms, n);
     const bool add = block > 0 || args.add;
